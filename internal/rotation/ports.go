@@ -1,0 +1,124 @@
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// EdgeOne is one account's API. Implementations keep the account's pace: a call
+// blocks until it may be made. Every error is an *APIError or, before anything
+// was sent, the context's or ready's own error.
+type EdgeOne interface {
+	// Refresh makes EdgeOne invent a new key for zone and kill the old one at
+	// once (RefreshMultiPathGatewaySecretKey). It sends at most one request.
+	// ready runs after the limiter and immediately before the request is
+	// signed; when it fails nothing is sent and its error is returned as is.
+	Refresh(ctx context.Context, zone ZoneID, ready func() error) (Secret, Receipt, error)
+	// Describe reads the live key (DescribeMultiPathGatewaySecretKey). A zone
+	// without a key gives the zero Secret and no error.
+	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
+}
+
+// Receipt is what is worth keeping of a call.
+type Receipt struct {
+	RequestID string
+	// Signed is when the request was signed, on this process's clock with its
+	// monotonic reading; zero when nothing was sent.
+	Signed time.Time
+}
+
+// Class is what an API error says about the request (API reference §3).
+type Class string
+
+// The classes. Only Ambiguous may have been executed.
+const (
+	Throttled Class = "throttled" // rejected before execution; try again later
+	Unsent    Class = "unsent"    // never reached EdgeOne (dial, DNS, TLS, clock); try again later
+	Refused   Class = "refused"   // not executed, and would be refused again
+	Locked    Class = "locked"    // not executed; a temporary lock, worth a few slow retries
+	Denied    Class = "denied"    // credentials or permission: every zone would fail alike
+	Ambiguous Class = "ambiguous" // may have been executed
+)
+
+// APIError is all that is kept of an SDK error: never its text, which can hold
+// the whole response body.
+type APIError struct {
+	Class     Class
+	Code      string
+	RequestID string
+}
+
+// Error is the class, code and request ID.
+func (e *APIError) Error() string {
+	if e.RequestID == "" {
+		return fmt.Sprintf("EdgeOne: %s (%s)", e.Code, e.Class)
+	}
+	return fmt.Sprintf("EdgeOne: %s (%s, request %s)", e.Code, e.Class, e.RequestID)
+}
+
+// Host is a machine that holds keys, reached over one transport. A Host may be
+// used by many goroutines at once; it bounds its own sessions. Its errors hold
+// no key.
+type Host interface {
+	// Prove shows, without changing anything that stays, that the host can
+	// take a key for each zone: reachable, identity verified, authenticated,
+	// target directory writable, disk not full, reload command present. It
+	// returns what the host holds for each zone, and keeps the connection warm.
+	Prove(ctx context.Context, zones []ZoneID) (map[ZoneID]Fingerprint, error)
+	// Put makes the host hold key for zone and its consumer use it: replace
+	// the file atomically, reload, verify; it returns the fingerprint that the
+	// file has afterwards. If the file's present fingerprint is neither the
+	// key's own nor in expect, nothing changes and the error is a *HeldError.
+	// Put of the key the host already holds writes nothing and reloads again.
+	Put(ctx context.Context, zone ZoneID, key Secret, expect []Fingerprint) (Fingerprint, error)
+	// Held reads what the host holds for each zone and changes nothing.
+	Held(ctx context.Context, zones []ZoneID) (map[ZoneID]Fingerprint, error)
+	// Close drops warm connections.
+	Close() error
+}
+
+// HeldError says that a host holds a key nobody expected there.
+type HeldError struct{ Held Fingerprint }
+
+// Error names what is held.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("host holds %s, which is not a key this rotation expects there; nothing was changed", e.Held)
+}
+
+// HostError is a host's failure at one step, for the operator.
+type HostError struct {
+	// Step is where it failed.
+	Step HostStep
+	// Why is what happened, without any key, in words that can be acted on.
+	Why string
+}
+
+// HostStep is a step of a delivery or a proof.
+type HostStep string
+
+// The steps at which a host can fail.
+const (
+	StepConnect  HostStep = "connect"  // not reachable
+	StepIdentity HostStep = "identity" // the host key is not the pinned one
+	StepAuth     HostStep = "auth"     // we were not let in
+	StepWrite    HostStep = "write"    // directory missing, not writable or disk full; the old file stands
+	StepReload   HostStep = "reload"   // the file holds the new key, but the reload command failed
+	StepVerify   HostStep = "verify"   // the file holds the new key, reload ran, but verify failed
+	StepSession  HostStep = "session"  // the connection broke or stalled; what the host holds is not known
+)
+
+// Error is the step and the reason.
+func (e *HostError) Error() string { return string(e.Step) + ": " + e.Why }
+
+// Sealer seals keys to locations; it cannot open them.
+type Sealer interface {
+	// Seal encrypts key so that only location's workers can open it, and only
+	// as the key of zone.
+	Seal(location Location, zone ZoneID, key Secret) ([]byte, error)
+}
+
+// Opener opens what was sealed to the locations whose private keysets it holds.
+type Opener interface {
+	Open(location Location, zone ZoneID, sealed []byte) (Secret, error)
+}
