@@ -78,8 +78,9 @@ type Proof struct {
 	// Queue is the task queue of the one worker that gave the proof and holds
 	// the warm connection.
 	Queue string `json:"queue,omitempty"`
-	// Held is what the host holds for the zones that were asked about.
-	Held map[ZoneID]Fingerprint `json:"held,omitempty"`
+	// Drift is what the host holds for each zone where that is not the
+	// baseline it was asked about; Absent where it holds nothing.
+	Drift map[ZoneID]Fingerprint `json:"drift,omitempty"`
 	// Problem is why the host cannot take a key; empty when it can.
 	Problem string `json:"problem,omitempty"`
 }

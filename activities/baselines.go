@@ -1,0 +1,43 @@
+package activities
+
+import (
+	"context"
+
+	"keywave/internal/rotation"
+)
+
+// BaselinesIn asks for the live keys' fingerprints of many zones.
+type BaselinesIn struct {
+	Zones []rotation.ZoneID `json:"zones"`
+}
+
+// BaselinesOut has one Baseline per zone, in the same order.
+type BaselinesOut struct {
+	Baselines []Baseline   `json:"baselines"`
+	API       rotation.API `json:"api"`
+}
+
+// Baseline is a live key's fingerprint, or why it could not be read.
+type Baseline struct {
+	Key     rotation.Fingerprint `json:"key,omitempty"`
+	Problem string               `json:"problem,omitempty"`
+}
+
+// Baselines reads them at the account's pace. Credentials that EdgeOne refuses
+// fail it as a whole.
+func (e *EdgeOne) Baselines(ctx context.Context, in BaselinesIn) (BaselinesOut, error) {
+	defer beat(ctx)()
+	out := BaselinesOut{Baselines: make([]Baseline, len(in.Zones))}
+	for i, zone := range in.Zones {
+		read, err := e.Read(ctx, ReadIn{Zone: zone})
+		if err != nil {
+			return out, err
+		}
+		if read.Halt {
+			return out, fail(KindDenied, read.Problem)
+		}
+		out.Baselines[i] = Baseline{read.Key, read.Problem}
+		out.API = out.API.Plus(read.API)
+	}
+	return out, nil
+}

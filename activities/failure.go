@@ -1,0 +1,25 @@
+package activities
+
+import (
+	"go.temporal.io/sdk/temporal"
+)
+
+// Kind is the type of an application error, as it stands in histories: add,
+// never rename. Whether a kind is retried is declared here and nowhere else.
+type Kind string
+
+// The kinds.
+const (
+	KindDenied   Kind = "Denied"      // EdgeOne refuses these credentials; every zone would fail alike
+	KindPage     Kind = "PageDiffers" // a plan or page is missing or is not the one that was approved
+	KindKeyset   Kind = "Keyset"      // no key can be sealed to a location
+	KindTemporal Kind = "Temporal"    // Temporal did not answer; worth another try
+)
+
+func (k Kind) retry() bool { return k == KindTemporal }
+
+// fail turns one of our failures into Temporal's. The text is read by people
+// and stands in the history: it holds no key, and no SDK's error.
+func fail(k Kind, text string) error {
+	return temporal.NewApplicationErrorWithOptions(text, string(k), temporal.ApplicationErrorOptions{NonRetryable: !k.retry()})
+}

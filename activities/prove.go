@@ -1,0 +1,160 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"keywave/internal/rotation"
+)
+
+// Location is what a worker of one location does with its hosts.
+type Location struct {
+	Name   rotation.Location
+	Opener rotation.Opener
+	// Queue is the task queue that only this worker polls.
+	Queue string
+	Hosts map[rotation.HostName]Machine
+}
+
+// Machine is a host of the location as the worker's own fleet file defines it.
+type Machine struct {
+	rotation.Host
+	Digest string
+}
+
+// probeZone stands in the context of a sealed probe where a zone's ID stands in
+// that of a key, so that no probe is ever taken for a key.
+const probeZone rotation.ZoneID = "keywave-probe"
+
+// Probe is a random value, sealed as a key will be.
+type Probe struct {
+	Sealed      map[rotation.Location][]byte `json:"sealed"`
+	Fingerprint rotation.Fingerprint         `json:"fingerprint"`
+}
+
+// ProbeIn asks for a probe.
+type ProbeIn struct {
+	Locations []rotation.Location `json:"locations"`
+}
+
+// Probe seals a probe to each location with the keysets that this worker would
+// seal a key with.
+func (e *EdgeOne) Probe(_ context.Context, in ProbeIn) (Probe, error) {
+	value := rotation.NewSecret(rand.Text())
+	sealed, err := sealAll(e.Sealer, in.Locations, probeZone, value)
+	if err != nil {
+		return Probe{}, fail(KindKeyset, err.Error())
+	}
+	return Probe{sealed, rotation.FingerprintOf(probeZone, value)}, nil
+}
+
+// ProveIn asks for proofs of many hosts.
+type ProveIn struct {
+	Location rotation.Location `json:"location"`
+	Hosts    []ProveHost       `json:"hosts"`
+	// Sealed and Fingerprint are this location's part of a Probe.
+	Sealed      []byte               `json:"sealed"`
+	Fingerprint rotation.Fingerprint `json:"fingerprint"`
+}
+
+// ProveHost is one host and the zones it is asked about.
+type ProveHost struct {
+	Host  rotation.HostRef `json:"host"`
+	Zones []ProveZone      `json:"zones"`
+}
+
+// ProveZone is a zone and the key that the host is expected to hold for it.
+type ProveZone struct {
+	ID       rotation.ZoneID      `json:"id"`
+	Baseline rotation.Fingerprint `json:"baseline,omitempty"`
+}
+
+// ProveOut has one proof per host, in the same order; a host that cannot take a
+// key has a proof with a Problem.
+type ProveOut struct {
+	Proofs []rotation.Proof `json:"proofs"`
+}
+
+// atOnce bounds how many hosts one activity talks to at a time.
+const atOnce = 64
+
+// Prove lets each host show that it can take a key, and keeps the connections
+// warm for the delivery.
+func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
+	defer beat(ctx)()
+	clock := serverClock(ctx)
+	opens := l.opens(in)
+	out := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, asked := range in.Hosts {
+		group.Go(func() error {
+			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
+			drift, err := l.prove(ctx, asked, opens)
+			if err != nil {
+				proof.Problem = err.Error()
+			}
+			proof.Drift, proof.At = drift, clock.now()
+			out.Proofs[i] = proof
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return out, ctx.Err()
+}
+
+// opens says whether this worker can open what is sealed to its location.
+func (l *Location) opens(in ProveIn) error {
+	value, err := l.Opener.Open(in.Location, probeZone, in.Sealed)
+	if err != nil {
+		return err
+	}
+	if rotation.FingerprintOf(probeZone, value) != in.Fingerprint {
+		return errors.New("the sealed probe opened to something else")
+	}
+	return nil
+}
+
+func (l *Location) prove(ctx context.Context, asked ProveHost, opens error) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+	if opens != nil {
+		return nil, opens
+	}
+	machine, err := l.machine(asked.Host)
+	if err != nil {
+		return nil, err
+	}
+	zones := make([]rotation.ZoneID, len(asked.Zones))
+	for i, z := range asked.Zones {
+		zones[i] = z.ID
+	}
+	held, err := machine.Prove(ctx, zones)
+	if err != nil {
+		return nil, err
+	}
+	drift := map[rotation.ZoneID]rotation.Fingerprint{}
+	for _, z := range asked.Zones {
+		if held[z.ID] != z.Baseline {
+			drift[z.ID] = held[z.ID]
+		}
+	}
+	return drift, nil
+}
+
+// machine finds a host as the plan knows it, or says how this worker's fleet
+// file differs from the plan (promise 8).
+func (l *Location) machine(ref rotation.HostRef) (Machine, error) {
+	m, known := l.Hosts[ref.Name]
+	switch {
+	case !known:
+		return m, fmt.Errorf("host %s is not in location %s of this worker's fleet file; give the worker the fleet file that the plan was made from", ref.Name, l.Name)
+	case m.Digest != ref.Digest:
+		return m, fmt.Errorf("the definition of host %s in this worker's fleet file (%s) is not the one in the plan (%s); plan again, or give the worker the planned fleet file", ref.Name, short(m.Digest), short(ref.Digest))
+	}
+	return m, nil
+}
+
+func short(digest string) string { return digest[:min(8, len(digest))] }

@@ -1,0 +1,95 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"keywave/internal/rotation"
+)
+
+// ReadIn asks which key of a zone is live.
+type ReadIn struct {
+	Zone      rotation.ZoneID     `json:"zone"`
+	Locations []rotation.Location `json:"locations"`
+	// Known are fingerprints of which no sealed key is wanted.
+	Known []rotation.Fingerprint `json:"known,omitempty"`
+}
+
+// ReadOut is the live key's fingerprint, and the key itself sealed to each
+// location when it is not one of those known.
+type ReadOut struct {
+	Key    rotation.Fingerprint         `json:"key,omitempty"`
+	Sealed map[rotation.Location][]byte `json:"sealed,omitempty"`
+	// Problem is why the key could not be read; Final that another try is not
+	// worth it now, Halt that every zone would fail alike.
+	Problem string       `json:"problem,omitempty"`
+	Final   bool         `json:"final,omitempty"`
+	Halt    bool         `json:"halt,omitempty"`
+	API     rotation.API `json:"api"`
+}
+
+// readTries is how often one activity asks before it hands the problem back.
+const readTries = 6
+
+// Read calls DescribeMultiPathGatewaySecretKey, which changes nothing and may
+// be called again at will.
+func (e *EdgeOne) Read(ctx context.Context, in ReadIn) (ReadOut, error) {
+	defer beat(ctx)()
+	var out ReadOut
+	for try := 1; ; try++ {
+		key, err := e.describe(ctx, in.Zone, &out)
+		if err == nil {
+			return e.sealed(in, key, out)
+		}
+		if ctx.Err() != nil {
+			return out, ctx.Err()
+		}
+		if out.Final || try == readTries {
+			return out, nil
+		}
+		if err := pause(ctx, backOff(try)); err != nil {
+			return out, err
+		}
+	}
+}
+
+// describe makes one call and counts it.
+func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadOut) (rotation.Secret, error) {
+	key, receipt, err := e.API.Describe(ctx, zone)
+	if !receipt.Signed.IsZero() {
+		out.API.Describe++
+	}
+	var api *rotation.APIError
+	switch {
+	case err == nil:
+		out.Problem = ""
+	case errors.As(err, &api):
+		out.Problem = "the live key could not be read: " + api.Error()
+		out.Halt = api.Class == rotation.Denied
+		out.Final = out.Halt || api.Class == rotation.Refused
+		if api.Class == rotation.Throttled {
+			out.API.Throttled++
+		}
+	default:
+		out.Problem = "the live key could not be read: " + err.Error()
+	}
+	return key, err
+}
+
+func (e *EdgeOne) sealed(in ReadIn, key rotation.Secret, out ReadOut) (ReadOut, error) {
+	out.Key = rotation.FingerprintOf(in.Zone, key)
+	if out.Key == rotation.Absent {
+		return out, nil
+	}
+	for _, known := range in.Known {
+		if known == out.Key {
+			return out, nil
+		}
+	}
+	sealed, err := sealAll(e.Sealer, in.Locations, in.Zone, key)
+	if err != nil {
+		return out, fail(KindKeyset, err.Error())
+	}
+	out.Sealed = sealed
+	return out, nil
+}

@@ -1,0 +1,225 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// EdgeOne is what the edgeone role does for one account.
+type EdgeOne struct {
+	API    rotation.EdgeOne
+	Sealer rotation.Sealer
+}
+
+// RefreshIn asks for a new key of one zone.
+type RefreshIn struct {
+	Zone      rotation.ZoneID     `json:"zone"`
+	Locations []rotation.Location `json:"locations"`
+	// ProvedAt is the age of the oldest proof of the zone's hosts, on
+	// Temporal's clock; zero when proofs are waived.
+	ProvedAt time.Time     `json:"provedAt,omitzero"`
+	ProofFor rotation.Span `json:"proofFor"`
+}
+
+// Sending says whether a refresh was sent.
+type Sending string
+
+// The answers.
+const (
+	NotSent  Sending = "not-sent" // nothing left this process, or EdgeOne rejected it before execution
+	Refused  Sending = "refused"  // EdgeOne will not execute it
+	MaySent  Sending = "may-have" // it may have been executed
+	Answered Sending = "answered" // EdgeOne answered with the new key
+)
+
+// RefreshOut is what became of it. Sealed holds the new key, sealed to each
+// location.
+type RefreshOut struct {
+	Sending   Sending                      `json:"sending"`
+	SentAt    time.Time                    `json:"sentAt,omitzero"` // Temporal's clock
+	Key       rotation.Fingerprint         `json:"key,omitempty"`
+	Sealed    map[rotation.Location][]byte `json:"sealed,omitempty"`
+	RequestID string                       `json:"requestId,omitempty"`
+	Why       string                       `json:"why,omitempty"`
+	// Again says that fresh proofs would help.
+	Again bool `json:"again,omitempty"`
+	// Halt says that every zone would fail alike.
+	Halt bool         `json:"halt,omitempty"`
+	API  rotation.API `json:"api"`
+}
+
+// lockedTries is how often a temporarily locked zone is asked again.
+const lockedTries = 3
+
+var errProofExpired = errors.New("a host's proof expired before the request could be signed")
+
+// Refresh calls RefreshMultiPathGatewaySecretKey, at most once past EdgeOne's
+// front door. Rejected calls (throttled, never connected) are made again while
+// the proofs are fresh. It never fails: an error would lose what is known.
+// Cancellation is honoured until the request is signed and ignored afterwards.
+func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error) {
+	defer beat(ctx)()
+	r := refresh{e: e, in: in, clock: serverClock(ctx)}
+	if err := r.trySeal(); err != nil {
+		return RefreshOut{Sending: Refused, Why: err.Error(), Halt: true}, nil
+	}
+	for try := 1; ; try++ {
+		if r.attempt(ctx, try) {
+			return r.out, nil
+		}
+		if err := pause(ctx, backOff(try)); err != nil {
+			return r.notSent("cancelled before it was sent", false), nil
+		}
+	}
+}
+
+type refresh struct {
+	e     *EdgeOne
+	in    RefreshIn
+	clock clock
+	out   RefreshOut
+}
+
+// trySeal makes sure that the key can be sealed before it exists.
+func (r *refresh) trySeal() error {
+	_, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, rotation.NewSecret("probe"))
+	return err
+}
+
+func (r *refresh) fresh() error {
+	if !r.in.ProvedAt.IsZero() && r.clock.now().Sub(r.in.ProvedAt) > r.in.ProofFor.D() {
+		return errProofExpired
+	}
+	return nil
+}
+
+// attempt makes one call and says whether that settled it.
+func (r *refresh) attempt(ctx context.Context, try int) bool {
+	call, gate := untilSigned(ctx)
+	key, receipt, err := r.e.API.Refresh(call, r.in.Zone, func() error {
+		if err := r.fresh(); err != nil {
+			return err
+		}
+		return gate()
+	})
+	if receipt.Signed.IsZero() {
+		return r.unsent(ctx, err)
+	}
+	r.out.API.Refresh++
+	r.out.SentAt = r.clock.at(receipt.Signed)
+	r.out.RequestID = receipt.RequestID
+	if err == nil {
+		r.answered(key)
+		return true
+	}
+	var api *rotation.APIError
+	if !errors.As(err, &api) {
+		api = &rotation.APIError{Class: rotation.Ambiguous, Code: "Unclassified"}
+	}
+	r.out.Why = api.Error()
+	r.out.RequestID = api.RequestID
+	switch api.Class {
+	case rotation.Throttled:
+		r.out.API.Throttled++
+		return r.expired()
+	case rotation.Unsent:
+		return r.expired()
+	case rotation.Locked:
+		r.out.Sending = Refused
+		return try > lockedTries || r.expired()
+	case rotation.Refused, rotation.Denied:
+		r.out.Sending, r.out.Halt = Refused, api.Class == rotation.Denied
+		return true
+	default:
+		r.out.Sending = MaySent
+		return true
+	}
+}
+
+func (r *refresh) answered(key rotation.Secret) {
+	r.out.Sending, r.out.Why = Answered, ""
+	r.out.Key = rotation.FingerprintOf(r.in.Zone, key)
+	sealed, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, key)
+	if err != nil {
+		r.out.Why = "the new key could not be sealed: " + err.Error()
+		return
+	}
+	r.out.Sealed = sealed
+}
+
+// unsent handles an error from before the signature.
+func (r *refresh) unsent(ctx context.Context, err error) bool {
+	var api *rotation.APIError
+	switch {
+	case errors.Is(err, errProofExpired):
+		r.notSent(errProofExpired.Error(), true)
+	case ctx.Err() != nil:
+		r.notSent("cancelled before it was sent", false)
+	case errors.As(err, &api) && api.Class == rotation.Denied:
+		r.out = RefreshOut{Sending: Refused, Why: api.Error(), Halt: true, API: r.out.API}
+	case errors.As(err, &api):
+		r.out.Why = api.Error()
+		return r.expired()
+	default:
+		r.notSent(err.Error(), true)
+	}
+	return true
+}
+
+// expired ends the tries when the proofs did; proofs that are waived last for
+// one proof's life from the start.
+func (r *refresh) expired() bool {
+	deadline := r.in.ProvedAt
+	if deadline.IsZero() {
+		deadline = r.clock.started
+	}
+	if r.clock.now().Sub(deadline) <= r.in.ProofFor.D() {
+		return false
+	}
+	if r.out.Sending != Refused {
+		r.notSent(fmt.Sprintf("EdgeOne kept rejecting the call before execution: %s", r.out.Why), true)
+	}
+	return true
+}
+
+func (r *refresh) notSent(why string, again bool) RefreshOut {
+	r.out.Sending, r.out.Why, r.out.Again, r.out.SentAt = NotSent, why, again, time.Time{}
+	return r.out
+}
+
+// untilSigned gives a context that ends with ctx only until the returned gate
+// has been passed: a request that may be on its way is waited for.
+func untilSigned(ctx context.Context) (context.Context, func() error) {
+	call, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var mu sync.Mutex
+	signed := false
+	context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !signed {
+			cancel(ctx.Err())
+		}
+	})
+	return call, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		signed = true
+		return nil
+	}
+}
+
+// backOff is for calls that EdgeOne rejected: 200 ms doubling to 5 s, with full
+// jitter above the half.
+func backOff(try int) time.Duration {
+	d := min(200*time.Millisecond<<min(try-1, 5), 5*time.Second)
+	return d/2 + rand.N(d/2)
+}

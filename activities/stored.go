@@ -1,0 +1,264 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"keywave/internal/rotation"
+)
+
+// Temporal is what the orchestrator role asks of Temporal itself: what earlier
+// workflows hold.
+type Temporal struct {
+	Client client.Client
+}
+
+// LoadPlanIn names a finished plan by the workflow that made it.
+type LoadPlanIn struct {
+	Workflow string `json:"workflow"`
+	Digest   string `json:"digest"`
+}
+
+// LoadPlan returns the plan, and refuses one whose digest is not the expected.
+func (t *Temporal) LoadPlan(ctx context.Context, in LoadPlanIn) (rotation.Plan, error) {
+	var plan rotation.Plan
+	err := t.Client.GetWorkflow(ctx, in.Workflow, "").Get(ctx, &plan)
+	switch {
+	case missing(err):
+		return plan, fail(KindPage, fmt.Sprintf("no plan %s in Temporal (older than the retention, or another namespace?); make one with keywave plan", in.Workflow))
+	case err != nil && ctx.Err() == nil:
+		return plan, fail(KindPage, fmt.Sprintf("plan %s did not finish: %v", in.Workflow, err))
+	case err != nil:
+		return plan, err
+	case plan.Digest != in.Digest || plan.DigestOf() != in.Digest:
+		return plan, fail(KindPage, fmt.Sprintf("plan %s has digest %s, but %s was approved; nothing was changed", in.Workflow, plan.DigestOf(), in.Digest))
+	}
+	return plan, nil
+}
+
+// LoadPageIn names one page of a plan by the workflow that holds it.
+type LoadPageIn struct {
+	Workflow string `json:"workflow"`
+	Digest   string `json:"digest"`
+}
+
+// HeldPage is the part of a page workflow's input that LoadPage reads.
+type HeldPage struct {
+	Page   rotation.Page `json:"page"`
+	Frozen bool          `json:"frozen"`
+}
+
+// LoadPage reads a page from the start event of the workflow that holds it, and
+// refuses one whose digest is not the plan's.
+func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (rotation.Page, error) {
+	var held HeldPage
+	err := t.started(ctx, in.Workflow, &held)
+	switch {
+	case missing(err):
+		return held.Page, fail(KindPage, fmt.Sprintf("plan page %s is not in Temporal any more; plan again", in.Workflow))
+	case err != nil:
+		return held.Page, fail(KindTemporal, err.Error())
+	case !held.Frozen || held.Page.Digest() != in.Digest:
+		return held.Page, fail(KindPage, fmt.Sprintf("plan page %s has digest %s, but the plan names %s; its zones are refused, nothing was changed", in.Workflow, held.Page.Digest(), in.Digest))
+	}
+	return held.Page, nil
+}
+
+// started decodes the first input of a workflow's latest run.
+func (t *Temporal) started(ctx context.Context, id string, into any) error {
+	events := t.Client.GetWorkflowHistory(ctx, id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	if !events.HasNext() {
+		return errors.New("the workflow has no history")
+	}
+	first, err := events.Next()
+	if err != nil {
+		return err
+	}
+	return converter.GetDefaultDataConverter().FromPayloads(first.GetWorkflowExecutionStartedEventAttributes().GetInput(), into)
+}
+
+func missing(err error) bool {
+	var notFound *serviceerror.NotFound
+	return errors.As(err, &notFound)
+}
+
+// PriorIn asks what an earlier run of a campaign left of a page's zones.
+type PriorIn struct {
+	Campaign string            `json:"campaign"`
+	Shard    string            `json:"shard"`     // the shard's workflow ID
+	Self     string            `json:"self"`      // the asking run, which is not an earlier one
+	Previous string            `json:"previous"`  // the earlier run of the same ID; empty when there was none
+	Query    string            `json:"query"`     // the query that returns records
+	Zones    []rotation.ZoneID `json:"zones"`     // zones without a good record are looked up one by one
+	ZoneIDs  []string          `json:"workflows"` // their workflow IDs, in the same order
+	Attr     string            `json:"attribute"` // the search attribute that names a zone's campaign
+	Started  time.Time         `json:"started"`   // runs of zones older than this are of no interest
+}
+
+// PriorOut has the last record of each zone that has one, and the zones whose
+// rotation for this campaign is running now or ended without a record.
+type PriorOut struct {
+	Records []rotation.Record `json:"records,omitempty"`
+	Running []rotation.ZoneID `json:"running,omitempty"`
+	Lost    []rotation.ZoneID `json:"lost,omitempty"`
+}
+
+// Prior gathers it: the earlier shard's records first (a query, which works on a
+// closed or terminated run too), and the zones' own workflows for whatever the
+// shard did not live to hear.
+func (t *Temporal) Prior(ctx context.Context, in PriorIn) (PriorOut, error) {
+	defer beat(ctx)()
+	var out PriorOut
+	known := map[rotation.ZoneID]rotation.Record{}
+	if in.Previous != "" {
+		var records []rotation.Record
+		answer, err := t.Client.QueryWorkflow(ctx, in.Shard, in.Previous, in.Query)
+		if err == nil {
+			err = answer.Get(&records)
+		}
+		if err != nil && !missing(err) {
+			return out, fail(KindTemporal, fmt.Sprintf("what %s had done cannot be read: %v", in.Shard, err))
+		}
+		for _, r := range records {
+			known[r.Zone] = r
+		}
+	}
+	for i, zone := range in.Zones {
+		record, has := known[zone]
+		if has && (record.Outcome == rotation.Done || record.Outcome == rotation.Skipped) {
+			out.Records = append(out.Records, record)
+			continue
+		}
+		own, state, err := t.zone(ctx, in, in.ZoneIDs[i])
+		switch {
+		case err != nil:
+			return out, fail(KindTemporal, fmt.Sprintf("the state of %s cannot be read: %v", in.ZoneIDs[i], err))
+		case state == zoneRunning:
+			out.Running = append(out.Running, zone)
+		case state == zoneEnded && own.EndedAt.After(record.EndedAt):
+			out.Records = append(out.Records, own)
+		case has:
+			out.Records = append(out.Records, record)
+		case state == zoneLost:
+			out.Lost = append(out.Lost, zone)
+		}
+	}
+	return out, nil
+}
+
+type zoneState int
+
+const (
+	zoneNone    zoneState = iota // no run for this campaign
+	zoneRunning                  // one is running
+	zoneEnded                    // the last one ended with a record
+	zoneLost                     // the last one ended without: terminated
+)
+
+func (t *Temporal) zone(ctx context.Context, in PriorIn, id string) (rotation.Record, zoneState, error) {
+	var record rotation.Record
+	described, err := t.Client.DescribeWorkflowExecution(ctx, id, "")
+	if missing(err) {
+		return record, zoneNone, nil
+	}
+	if err != nil {
+		return record, zoneNone, err
+	}
+	info := described.GetWorkflowExecutionInfo()
+	var campaign string
+	if p := info.GetSearchAttributes().GetIndexedFields()[in.Attr]; p != nil {
+		_ = converter.GetDefaultDataConverter().FromPayload(p, &campaign)
+	}
+	if campaign != in.Campaign || info.GetStartTime().AsTime().Before(in.Started) {
+		return record, zoneNone, nil
+	}
+	switch info.GetStatus() {
+	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return record, zoneRunning, nil
+	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+		err := t.Client.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &record)
+		return record, zoneEnded, err
+	default:
+		return record, zoneLost, nil
+	}
+}
+
+// AwaitIn names a zone's workflow that runs already.
+type AwaitIn struct {
+	Workflow string `json:"workflow"`
+	Campaign string `json:"campaign"`
+	Attr     string `json:"attribute"`
+}
+
+// AwaitOut is its record, or the campaign it belongs to instead.
+type AwaitOut struct {
+	Record rotation.Record `json:"record"`
+	// Busy says whose it is when it is not this campaign's.
+	Busy string `json:"busy,omitempty"`
+	// Lost says that it ended without a record.
+	Lost bool `json:"lost,omitempty"`
+}
+
+// Await waits for a zone that runs already: an orphan of a shard that was
+// terminated is this campaign's own, anything else is busy elsewhere.
+func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
+	defer beat(ctx)()
+	described, err := t.Client.DescribeWorkflowExecution(ctx, in.Workflow, "")
+	if missing(err) {
+		return AwaitOut{Lost: true}, nil
+	}
+	if err != nil {
+		return AwaitOut{}, fail(KindTemporal, err.Error())
+	}
+	info := described.GetWorkflowExecutionInfo()
+	var campaign string
+	if p := info.GetSearchAttributes().GetIndexedFields()[in.Attr]; p != nil {
+		_ = converter.GetDefaultDataConverter().FromPayload(p, &campaign)
+	}
+	running := info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if campaign != in.Campaign {
+		if !running {
+			return AwaitOut{Lost: true}, nil
+		}
+		if campaign == "" {
+			campaign = "a person (zone rotate or repair)"
+		}
+		return AwaitOut{Busy: campaign}, nil
+	}
+	var out AwaitOut
+	err = t.Client.GetWorkflow(ctx, in.Workflow, info.GetExecution().GetRunId()).Get(ctx, &out.Record)
+	if err != nil && ctx.Err() != nil {
+		return out, ctx.Err()
+	}
+	out.Lost = err != nil
+	return out, nil
+}
+
+// LastRunIn names a workflow.
+type LastRunIn struct {
+	Workflow string `json:"workflow"`
+}
+
+// LastRunOut is the run ID of its latest run; empty when there is none.
+type LastRunOut struct {
+	Run string `json:"run,omitempty"`
+}
+
+// LastRun finds the latest run of a workflow ID.
+func (t *Temporal) LastRun(ctx context.Context, in LastRunIn) (LastRunOut, error) {
+	described, err := t.Client.DescribeWorkflowExecution(ctx, in.Workflow, "")
+	if missing(err) {
+		return LastRunOut{}, nil
+	}
+	if err != nil {
+		return LastRunOut{}, fail(KindTemporal, err.Error())
+	}
+	return LastRunOut{described.GetWorkflowExecutionInfo().GetExecution().GetRunId()}, nil
+}

@@ -1,0 +1,289 @@
+package rotation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Span is a time.Duration that reads as "30s" in JSON, because histories are
+// read by people.
+type Span time.Duration
+
+// D is the duration.
+func (s Span) D() time.Duration { return time.Duration(s) }
+
+// String is time.Duration's.
+func (s Span) String() string { return time.Duration(s).String() }
+
+// MarshalText is String.
+func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is time.ParseDuration.
+func (s *Span) UnmarshalText(b []byte) error {
+	d, err := time.ParseDuration(string(b))
+	*s = Span(d)
+	return err
+}
+
+// Timing is every span that a zone's rotation depends on.
+type Timing struct {
+	ProofFor      Span `json:"proofFor"`      // how old a host's proof may be when the refresh is signed
+	Settle        Span `json:"settle"`        // wait between two reads that say "unchanged"; at least the API's request timeout
+	SignatureLife Span `json:"signatureLife"` // how long after signing a request may still be executed: 300 s at Tencent
+	ExposedAfter  Span `json:"exposedAfter"`  // an exposure this long is an outage
+	DeliverFor    Span `json:"deliverFor"`    // how long delivery keeps trying
+}
+
+// Settings is how a plan runs.
+type Settings struct {
+	Waves      []string `json:"waves"` // cumulative: "1", "5%", … "100%"
+	Bake       Span     `json:"bake"`
+	Window     int      `json:"window"` // zones in flight
+	Approve    []int    `json:"approve,omitempty"`
+	MaxFailed  string   `json:"maxFailed"` // count, or percent of the whole plan
+	MaxExposed int      `json:"maxExposed"`
+	Timing     Timing   `json:"timing"`
+}
+
+// Budget resolves maxFailed for a plan of total zones: a percentage is rounded
+// up, and is at least 1.
+func (s Settings) Budget(total int) (Budget, error) {
+	failed, err := ParseShare(s.MaxFailed, total)
+	if err != nil {
+		return Budget{}, fmt.Errorf("maxFailed: %w", err)
+	}
+	return Budget{MaxFailed: failed, MaxExposed: s.MaxExposed}, nil
+}
+
+// ParseShare reads a count ("3") or a share of total ("5%", rounded up, at
+// least 1).
+func ParseShare(s string, total int) (int, error) {
+	if percent, ok := strings.CutSuffix(s, "%"); ok {
+		p, err := strconv.ParseFloat(percent, 64)
+		if err != nil || p < 0 || p > 100 || math.IsNaN(p) {
+			return 0, fmt.Errorf("%q is not a percentage between 0%% and 100%%", s)
+		}
+		return max(1, int(math.Ceil(p*float64(total)/100))), nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is neither a count nor a percentage", s)
+	}
+	return n, nil
+}
+
+// CutWaves turns cumulative wave sizes into the number of zones of each wave;
+// waves that would be empty are dropped, and a last wave takes whatever the
+// sizes leave over.
+func CutWaves(total int, sizes []string) ([]int, error) {
+	var waves []int
+	taken := 0
+	for _, size := range sizes {
+		upTo, err := ParseShare(size, total)
+		if err != nil {
+			return nil, fmt.Errorf("waves: %w", err)
+		}
+		if upTo = min(upTo, total); upTo > taken {
+			waves = append(waves, upTo-taken)
+			taken = upTo
+		}
+	}
+	if taken < total {
+		waves = append(waves, total-taken)
+	}
+	return waves, nil
+}
+
+// Limits of a plan page.
+const (
+	MaxPageZones = 500
+	MaxPageBytes = 256 << 10
+)
+
+// Page is one shard's part of a plan: at most MaxPageZones zones of one wave,
+// and every host of theirs once.
+type Page struct {
+	Account Account    `json:"account"`
+	Number  int        `json:"number"` // 1-based, over the whole plan
+	Wave    int        `json:"wave"`   // 1-based
+	Hosts   []HostRef  `json:"hosts"`
+	Zones   []PageZone `json:"zones"`
+}
+
+// PageZone is one zone of a page.
+type PageZone struct {
+	ID   ZoneID `json:"id"`
+	Name string `json:"name,omitempty"`
+	// Hosts are indices into the page's Hosts.
+	Hosts []int `json:"hosts"`
+	// Baseline is the fingerprint of the live key when the plan was made; empty
+	// while the page is a draft.
+	Baseline Fingerprint `json:"baseline,omitempty"`
+}
+
+// HostsOf resolves a zone's hosts.
+func (p Page) HostsOf(z PageZone) []HostRef {
+	refs := make([]HostRef, len(z.Hosts))
+	for i, h := range z.Hosts {
+		refs[i] = p.Hosts[h]
+	}
+	return refs
+}
+
+// Pairs is the number of (zone, host) pairs.
+func (p Page) Pairs() int {
+	n := 0
+	for _, z := range p.Zones {
+		n += len(z.Hosts)
+	}
+	return n
+}
+
+// Digest names the page's content.
+func (p Page) Digest() string { return digest("page", p) }
+
+// Plan is the frozen list of what a campaign will do. Its pages are held by
+// workflows of their own.
+type Plan struct {
+	Name     string    `json:"name"`
+	Account  Account   `json:"account"`
+	Made     time.Time `json:"made"`
+	Settings Settings  `json:"settings"`
+	Zones    int       `json:"zones"`
+	Hosts    int       `json:"hosts"`
+	Pairs    int       `json:"pairs"`
+	Waves    []Wave    `json:"waves"`
+	// Pages are the digests of the pages, in order.
+	Pages  []string `json:"pages"`
+	Digest string   `json:"digest"`
+	// Findings are problems met while planning; they are outside the digest.
+	Findings []Finding `json:"findings,omitempty"`
+	// Found counts all findings; Findings may hold only the first of them.
+	Found int `json:"found"`
+	// Describes counts the calls that reading the baselines took.
+	Describes int `json:"describes"`
+}
+
+// Wave is a part of a plan that runs as one.
+type Wave struct {
+	Zones int `json:"zones"`
+	// First and Last are page numbers, both included.
+	First int `json:"first"`
+	Last  int `json:"last"`
+}
+
+// Finding is a problem met while planning.
+type Finding struct {
+	Zone ZoneID   `json:"zone,omitempty"`
+	Host HostName `json:"host,omitempty"`
+	Text string   `json:"text"`
+}
+
+// DigestOf names what the plan will do: settings, waves and pages, but not its
+// name, times, estimates or findings.
+func (p Plan) DigestOf() string {
+	return digest("plan", struct {
+		Account  Account
+		Settings Settings
+		Waves    []Wave
+		Pages    []string
+	}{p.Account, p.Settings, p.Waves, p.Pages})
+}
+
+func digest(kind string, v any) string {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("rotation: digest of a value that cannot be marshalled: " + err.Error())
+	}
+	h := sha256.New()
+	h.Write([]byte("keywave/v1 " + kind + "\n"))
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// Target is a zone to be planned.
+type Target struct {
+	ID    ZoneID
+	Name  string
+	Hosts []HostRef
+}
+
+// Cut makes draft pages (without baselines) and waves of targets, in their
+// order. No page crosses a wave.
+func Cut(account Account, targets []Target, sizes []string) ([]Page, []Wave, error) {
+	counts, err := CutWaves(len(targets), sizes)
+	if err != nil {
+		return nil, nil, err
+	}
+	var pages []Page
+	var waves []Wave
+	for w, n := range counts {
+		wave := Wave{Zones: n, First: len(pages) + 1}
+		for part := range slices.Values(cutPages(targets[:n])) {
+			page := newPage(account, part)
+			page.Number, page.Wave = len(pages)+1, w+1
+			pages = append(pages, page)
+		}
+		wave.Last = len(pages)
+		waves = append(waves, wave)
+		targets = targets[n:]
+	}
+	return pages, waves, nil
+}
+
+func cutPages(targets []Target) [][]Target {
+	var parts [][]Target
+	start, size := 0, 0
+	seen := map[HostName]bool{}
+	for i, t := range targets {
+		cost := zoneBytes(t, seen)
+		if i > start && (i-start == MaxPageZones || size+cost > MaxPageBytes) {
+			parts = append(parts, targets[start:i])
+			start, size = i, 0
+			clear(seen)
+			cost = zoneBytes(t, seen)
+		}
+		size += cost
+		for _, h := range t.Hosts {
+			seen[h.Name] = true
+		}
+	}
+	return append(parts, targets[start:])
+}
+
+// zoneBytes bounds what a zone adds to its page's JSON.
+func zoneBytes(t Target, seen map[HostName]bool) int {
+	n := 80 + len(t.ID) + 6*len(t.Name) + 8*len(t.Hosts)
+	for _, h := range t.Hosts {
+		if !seen[h.Name] {
+			n += 48 + len(h.Name) + len(h.Location) + len(h.Digest)
+		}
+	}
+	return n
+}
+
+func newPage(account Account, targets []Target) Page {
+	page := Page{Account: account}
+	index := map[HostName]int{}
+	for _, t := range targets {
+		z := PageZone{ID: t.ID, Name: t.Name}
+		for _, h := range t.Hosts {
+			i, known := index[h.Name]
+			if !known {
+				i = len(page.Hosts)
+				index[h.Name] = i
+				page.Hosts = append(page.Hosts, h)
+			}
+			z.Hosts = append(z.Hosts, i)
+		}
+		page.Zones = append(page.Zones, z)
+	}
+	return page
+}

@@ -1,0 +1,530 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Phase is where a zone's rotation stands.
+type Phase string
+
+// The phases. From Refresh on, the old key may be dead.
+const (
+	PhaseBaseline Phase = "baseline" // read the live key before anything else
+	PhaseProve    Phase = "prove"    // let each host prove that it can take a key
+	PhaseRefresh  Phase = "refresh"  // ask EdgeOne for a new key
+	PhaseReadBack Phase = "readback" // nobody knows whether the key changed: read it
+	PhaseSettle   Phase = "settle"   // wait until a read can be believed
+	PhaseDeliver  Phase = "deliver"  // bring the live key to every host
+	PhaseVerify   Phase = "verify"   // read the live key after the last acknowledgement
+	PhaseHold     Phase = "hold"     // wait until no request given up can still land
+	PhaseEnded    Phase = "ended"
+)
+
+// Event is what happened in a phase.
+type Event string
+
+// The events.
+const (
+	EvRead       Event = "read"       // the baseline was read
+	EvUnreadable Event = "unreadable" // EdgeOne would not say which key is live
+	EvProved     Event = "proved"     // every host can take a key
+	EvUnproved   Event = "unproved"   // some host cannot
+	EvRefreshed  Event = "refreshed"  // EdgeOne answered with a new key
+	EvAmbiguous  Event = "ambiguous"  // the refresh may have been executed
+	EvRefused    Event = "refused"    // the refresh was not executed and will not be
+	EvUnsent     Event = "unsent"     // nothing was sent
+	EvChanged    Event = "changed"    // the live key is one that we have not seen yet
+	EvSame       Event = "same"       // the live key is the one that was expected
+	EvStale      Event = "stale"      // the answer is a key already replaced
+	EvWaited     Event = "waited"     // the wait is over
+	EvMissing    Event = "missing"    // some host has not acknowledged yet
+	EvAcked      Event = "acked"      // every host acknowledged the live key
+	EvSurprised  Event = "surprised"  // a host holds a key nobody expected there
+	EvGaveUp     Event = "gave up"    // time or tries are exhausted
+)
+
+// Transition is one row of the phase table.
+type Transition struct {
+	From Phase
+	On   Event
+	To   []Phase // one of these, by what else is known
+}
+
+// Table is the whole story of a zone. Trip cannot leave it, and the docs draw
+// their diagram from it.
+func Table() []Transition {
+	return []Transition{
+		{PhaseBaseline, EvRead, []Phase{PhaseProve, PhaseRefresh, PhaseDeliver, PhaseEnded}},
+		{PhaseBaseline, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseProve, EvProved, []Phase{PhaseBaseline, PhaseRefresh}},
+		{PhaseProve, EvUnproved, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseRefresh, EvRefreshed, []Phase{PhaseDeliver}},
+		{PhaseRefresh, EvAmbiguous, []Phase{PhaseReadBack}},
+		{PhaseRefresh, EvRefused, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseRefresh, EvUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
+		{PhaseReadBack, EvChanged, []Phase{PhaseDeliver}},
+		{PhaseReadBack, EvSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
+		{PhaseReadBack, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseSettle, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
+		{PhaseDeliver, EvMissing, []Phase{PhaseDeliver}},
+		{PhaseDeliver, EvSurprised, []Phase{PhaseVerify}},
+		{PhaseDeliver, EvAcked, []Phase{PhaseVerify}},
+		{PhaseDeliver, EvGaveUp, []Phase{PhaseEnded}},
+		{PhaseVerify, EvSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
+		{PhaseVerify, EvStale, []Phase{PhaseSettle}},
+		{PhaseVerify, EvChanged, []Phase{PhaseDeliver}},
+		{PhaseVerify, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseVerify, EvGaveUp, []Phase{PhaseEnded}},
+		{PhaseHold, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
+	}
+}
+
+// How often a thing is tried before a person is asked.
+const (
+	maxRefreshes  = 3
+	maxStaleReads = 20
+)
+
+// Trip is one zone's rotation: what is known, and what comes next. It is a
+// value machine: it takes what happened and says where that leads. It is the
+// only judge of whether a key may be refreshed again, and of when a zone is
+// done.
+type Trip struct {
+	Verb   Verb       `json:"verb"`
+	Zone   ZoneID     `json:"zone"`
+	Hosts  []HostName `json:"hosts"`
+	Timing Timing     `json:"timing"`
+
+	Phase Phase `json:"phase"`
+	// Wake is when the present wait ends; zero when there is none.
+	Wake time.Time `json:"wake,omitzero"`
+
+	Baseline Fingerprint `json:"baseline,omitempty"`
+	// Live is the key EdgeOne is believed to hold after a refresh or a repair's
+	// read; empty until known.
+	Live Fingerprint `json:"live,omitempty"`
+	// Replaced are keys that were live before Live. None is ever delivered.
+	Replaced []Fingerprint `json:"replaced,omitempty"`
+	// Drift is what hosts were found to hold that is none of the above.
+	Drift []Fingerprint `json:"drift,omitempty"`
+	// Given are the attempts given up without an answer.
+	Given []Attempt `json:"given,omitempty"`
+	// Sent counts refreshes that may have been executed.
+	Sent int `json:"sent"`
+	// Adopted counts distinct keys learned from a read and not from an answer:
+	// each proves that one given-up attempt was executed.
+	Adopted int `json:"adopted,omitempty"`
+
+	// Since is when the old key may have died; zero while it is known to live.
+	Since time.Time `json:"since,omitzero"`
+	Acks  []Ack     `json:"acks,omitempty"` // of Live
+	Last  []Ack     `json:"last,omitempty"` // the latest failures
+	Same  int       `json:"same,omitempty"` // reads in a row that showed the baseline
+	Stale int       `json:"stale,omitempty"`
+	Round int       `json:"round,omitempty"` // delivery rounds of Live
+	Until time.Time `json:"until,omitzero"`  // delivery gives up here
+	Stop  bool      `json:"stop,omitempty"`  // no further refresh: cancelled or refused
+	Halt  bool      `json:"halt,omitempty"`
+	Met   []string  `json:"met,omitempty"` // what went wrong on the way, for people
+	Why   string    `json:"why,omitempty"`
+	Ended Outcome   `json:"ended,omitempty"`
+}
+
+// Attempt is a refresh given up without an answer.
+type Attempt struct {
+	SentAt time.Time `json:"sentAt"`
+	DeadAt time.Time `json:"deadAt"` // its signature is refused from here on
+}
+
+// NewTrip begins a trip. An empty baseline is read first. proved says that the
+// hosts' proofs are at hand (or waived).
+func NewTrip(verb Verb, zone ZoneID, hosts []HostName, timing Timing, baseline Fingerprint, proved bool) *Trip {
+	t := &Trip{Verb: verb, Zone: zone, Hosts: hosts, Timing: timing, Baseline: baseline}
+	switch {
+	case verb == Rotate && !proved:
+		t.Phase = PhaseProve
+	case verb == Rotate && baseline != "":
+		t.Phase = PhaseRefresh
+	default:
+		t.Phase = PhaseBaseline
+	}
+	return t
+}
+
+// to moves along the table; a step outside it is a programming error.
+func (t *Trip) to(on Event, next Phase) {
+	for _, row := range Table() {
+		if row.From == t.Phase && row.On == on && slices.Contains(row.To, next) {
+			t.Phase, t.Wake = next, time.Time{}
+			return
+		}
+	}
+	panic(fmt.Sprintf("rotation: zone %s cannot go from %s on %q to %s", t.Zone, t.Phase, on, next))
+}
+
+func (t *Trip) end(on Event, outcome Outcome, why string) {
+	t.to(on, PhaseEnded)
+	t.Ended, t.Why = outcome, why
+}
+
+// MayHaveRefreshed says that the old key may be dead or replaced: from here on
+// nothing stops delivery.
+func (t *Trip) MayHaveRefreshed() bool { return t.Sent > 0 || t.Live != "" }
+
+// Missing are the hosts that have not acknowledged Live.
+func (t *Trip) Missing() []HostName {
+	var missing []HostName
+	for _, h := range t.Hosts {
+		if !slices.ContainsFunc(t.Acks, func(a Ack) bool { return a.Host == h }) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
+}
+
+// Expect is what a host may hold when Live is put there: nothing, a key that
+// this trip knows to be dead, or drift that was seen and read past.
+func (t *Trip) Expect() []Fingerprint {
+	expect := []Fingerprint{Absent}
+	for _, f := range slices.Concat([]Fingerprint{t.Baseline}, t.Replaced, t.Drift) {
+		if f != "" && f != t.Live && !slices.Contains(expect, f) {
+			expect = append(expect, f)
+		}
+	}
+	return expect
+}
+
+// SawDrift remembers what a proof says a host holds.
+func (t *Trip) SawDrift(held Fingerprint) {
+	if held != "" && held != t.Baseline && !slices.Contains(t.Drift, held) {
+		t.Drift = append(t.Drift, held)
+	}
+}
+
+// Cancelled says that an operator wants no refresh of this zone. It stops
+// nothing that may have been sent.
+func (t *Trip) Cancelled() { t.Stop = true }
+
+// Proved is the end of PhaseProve; problem is empty when every host can take a
+// key.
+func (t *Trip) Proved(now time.Time, problem string) {
+	switch {
+	case problem != "" && len(t.Given) > 0:
+		t.met(problem)
+		t.finishUnsent(EvUnproved, now)
+	case problem != "":
+		t.end(EvUnproved, Pending, problem+"; nothing was sent, the old key is alive")
+	case t.Baseline == "":
+		t.to(EvProved, PhaseBaseline)
+	default:
+		t.to(EvProved, PhaseRefresh)
+	}
+}
+
+// Refreshed is EdgeOne's answer with a new key.
+func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
+	t.sent(sentAt)
+	t.setLive(key)
+	t.to(EvRefreshed, PhaseDeliver)
+}
+
+// GivenUp is a refresh that may have been executed and was not answered: signed
+// no earlier than sentAt and no later than latest.
+func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
+	t.sent(sentAt)
+	t.Given = append(t.Given, Attempt{SentAt: sentAt, DeadAt: latest.Add(t.Timing.SignatureLife.D())})
+	t.Same = 0
+	t.met(why)
+	t.to(EvAmbiguous, PhaseReadBack)
+}
+
+func (t *Trip) sent(at time.Time) {
+	t.Sent++
+	if t.Since.IsZero() {
+		t.Since = at
+	}
+	if t.Until.IsZero() {
+		t.Until = at.Add(t.Timing.DeliverFor.D())
+	}
+}
+
+// RefusedBy is an answer that says: not executed, and never will be. halt says
+// that every zone would fail alike.
+func (t *Trip) RefusedBy(now time.Time, why string, halt bool) {
+	t.Halt = halt
+	t.met(why)
+	if len(t.Given) > 0 {
+		t.finishUnsent(EvRefused, now)
+		return
+	}
+	t.end(EvRefused, Unchanged, why+"; not executed, the old key is alive")
+}
+
+// NotSent says that the refresh was handed back before anything was sent.
+// again says that fresh proofs would help.
+func (t *Trip) NotSent(now time.Time, why string, again bool) {
+	switch {
+	case len(t.Given) > 0 && again && !t.Stop:
+		t.to(EvUnsent, PhaseProve)
+	case len(t.Given) > 0:
+		t.finishUnsent(EvUnsent, now)
+	default:
+		t.end(EvUnsent, Pending, why+"; nothing was sent, the old key is alive")
+	}
+}
+
+// finishUnsent ends a trip whose earlier attempts went unanswered, once they
+// are dead.
+func (t *Trip) finishUnsent(on Event, now time.Time) {
+	t.Stop = true
+	t.to(on, PhaseHold)
+	t.Wake = t.lastDead(now)
+}
+
+func (t *Trip) lastDead(now time.Time) time.Time {
+	wake := now
+	for _, a := range t.Given {
+		if a.DeadAt.After(wake) {
+			wake = a.DeadAt
+		}
+	}
+	return wake
+}
+
+// Read is the fingerprint of the live key, in PhaseBaseline, PhaseReadBack or
+// PhaseVerify.
+func (t *Trip) Read(now time.Time, key Fingerprint) {
+	switch t.Phase {
+	case PhaseBaseline:
+		t.readBaseline(now, key)
+	case PhaseReadBack:
+		t.readBack(now, key)
+	default:
+		t.verify(now, key)
+	}
+}
+
+func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
+	switch {
+	case t.Verb == Rotate:
+		t.Baseline = key
+		t.to(EvRead, PhaseRefresh)
+	case key == Absent:
+		t.end(EvRead, Unknown, "EdgeOne has no key for this zone, there is nothing to deliver")
+	default:
+		t.Until = now.Add(t.Timing.DeliverFor.D())
+		t.setLive(key)
+		t.to(EvRead, PhaseDeliver)
+	}
+}
+
+func (t *Trip) readBack(now time.Time, key Fingerprint) {
+	if key != t.Baseline && key != Absent {
+		t.met("the key had changed: adopted by read-back, no second refresh")
+		t.Adopted++
+		if t.Since.IsZero() {
+			t.Since = now
+		}
+		t.setLive(key)
+		t.to(EvChanged, PhaseDeliver)
+		return
+	}
+	t.Same++
+	t.Since = time.Time{} // the old key was alive when this was answered
+	dead := t.lastDead(now)
+	switch {
+	case (t.Stop || t.Sent >= maxRefreshes) && !dead.After(now):
+		t.end(EvSame, Unchanged, t.lastMet("EdgeOne executed no refresh")+"; the old key is alive")
+	case t.Same == 1:
+		t.to(EvSame, PhaseSettle)
+		t.Wake = now.Add(t.Timing.Settle.D())
+	case t.Stop || t.Sent >= maxRefreshes:
+		t.to(EvSame, PhaseHold)
+		t.Wake = dead
+	default:
+		t.to(EvSame, PhaseProve)
+	}
+}
+
+func (t *Trip) verify(now time.Time, key Fingerprint) {
+	switch {
+	case key == t.Live && len(t.Missing()) > 0:
+		t.to(EvSame, PhaseDeliver)
+	case key == t.Live && len(t.Given) > t.Adopted && t.lastDead(now).After(now):
+		t.to(EvSame, PhaseHold)
+		t.Wake = t.lastDead(now)
+	case key == t.Live:
+		t.end(EvSame, Done, t.lastMet(""))
+	case key == Absent || key == t.Baseline || slices.Contains(t.Replaced, key):
+		if t.Stale++; t.Stale > maxStaleReads {
+			t.end(EvGaveUp, Unknown, "EdgeOne keeps answering with a key that was already replaced")
+			return
+		}
+		t.to(EvStale, PhaseSettle)
+		t.Wake = now.Add(t.Timing.Settle.D())
+	default:
+		t.met("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
+		t.Adopted++
+		t.Until = now.Add(t.Timing.DeliverFor.D())
+		t.setLive(key)
+		t.to(EvChanged, PhaseDeliver)
+	}
+}
+
+func (t *Trip) setLive(key Fingerprint) {
+	for _, old := range []Fingerprint{t.Baseline, t.Live} {
+		if old != "" && old != key && !slices.Contains(t.Replaced, old) {
+			t.Replaced = append(t.Replaced, old)
+		}
+	}
+	t.Live, t.Acks, t.Last, t.Round = key, nil, nil, 0
+}
+
+// Unreadable says that EdgeOne would not tell which key is live, and that no
+// further try is worth it now.
+func (t *Trip) Unreadable(why string, halt bool) {
+	t.Halt = halt
+	switch {
+	case t.Phase == PhaseBaseline && t.Verb == Rotate:
+		t.end(EvUnreadable, Unchanged, why+"; nothing was sent, the old key is alive")
+	case t.Phase == PhaseVerify:
+		t.end(EvUnreadable, Unknown, why+"; every host acknowledged "+string(t.Live)+", but whether EdgeOne still holds it cannot be read")
+	default:
+		t.end(EvUnreadable, Unknown, why+"; whether the old key is alive cannot be read")
+	}
+}
+
+// Waited is the end of a wait in PhaseSettle or PhaseHold.
+func (t *Trip) Waited() {
+	if t.Live != "" {
+		t.to(EvWaited, PhaseVerify)
+		return
+	}
+	t.to(EvWaited, PhaseReadBack)
+}
+
+// Delivered is the end of a delivery round of Live.
+func (t *Trip) Delivered(now time.Time, acks []Ack) {
+	surprised := false
+	t.Last = nil
+	for _, a := range acks {
+		switch {
+		case a.Problem == "" && a.Held == t.Live:
+			if slices.Contains(t.Missing(), a.Host) {
+				t.Acks = append(t.Acks, a)
+			}
+		case a.Refused:
+			surprised = true
+			t.SawDrift(a.Held)
+			t.Last = append(t.Last, a)
+		default:
+			t.Last = append(t.Last, a)
+		}
+	}
+	t.Round++
+	switch {
+	case len(t.Missing()) == 0:
+		t.to(EvAcked, PhaseVerify)
+	case !t.Until.After(now):
+		t.end(EvGaveUp, Exposed, t.exposedWhy())
+	case surprised && t.Round <= maxStaleReads:
+		t.to(EvSurprised, PhaseVerify)
+	default:
+		t.to(EvMissing, PhaseDeliver)
+		t.Wake = now.Add(backOff(t.Round))
+	}
+}
+
+// backOff grows from 200 ms to 30 s.
+func backOff(round int) time.Duration {
+	d := 200 * time.Millisecond << min(round-1, 8)
+	return min(d, 30*time.Second)
+}
+
+// Doubt leaves delivery to read again which key is live.
+func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }
+
+func (t *Trip) exposedWhy() string {
+	why := fmt.Sprintf("the old key is dead and %d of %d hosts do not hold the live key", len(t.Missing()), len(t.Hosts))
+	for _, a := range t.Last {
+		return why + "; " + string(a.Host) + ": " + a.Problem
+	}
+	return why
+}
+
+func (t *Trip) met(what string) {
+	if what != "" && !slices.Contains(t.Met, what) && len(t.Met) < 4 {
+		t.Met = append(t.Met, what)
+	}
+}
+
+func (t *Trip) lastMet(otherwise string) string {
+	if len(t.Met) == 0 {
+		return otherwise
+	}
+	why := t.Met[0]
+	for _, m := range t.Met[1:] {
+		why += "; " + m
+	}
+	return why
+}
+
+// LastAck is when the last host acknowledged Live; zero while one is missing.
+func (t *Trip) LastAck() time.Time {
+	var last time.Time
+	if len(t.Missing()) > 0 {
+		return last
+	}
+	for _, a := range t.Acks {
+		if a.At.After(last) {
+			last = a.At
+		}
+	}
+	return last
+}
+
+// Exposure is how long the zone's clients may have been locked out until now.
+func (t *Trip) Exposure(now time.Time) time.Duration {
+	if t.Since.IsZero() {
+		return 0
+	}
+	if last := t.LastAck(); !last.IsZero() {
+		return max(0, last.Sub(t.Since))
+	}
+	return max(0, now.Sub(t.Since))
+}
+
+// Record is the trip as it is kept.
+func (t *Trip) Record(now time.Time, requestID string, api API) Record {
+	r := Record{
+		Zone: t.Zone, Outcome: t.Ended, Why: clip(t.Why, 160), From: t.Baseline, To: t.Live,
+		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Missing: t.missingOfLive(),
+	}
+	if t.Since.IsZero() || t.Live == "" {
+		return r
+	}
+	r.ExposureMs = max(1, t.Exposure(now).Milliseconds())
+	for _, a := range t.Acks {
+		r.Acks = append(r.Acks, HostTime{a.Host, max(0, a.At.Sub(t.Since).Milliseconds())})
+	}
+	return r
+}
+
+func (t *Trip) missingOfLive() []HostName {
+	if t.Live == "" {
+		return nil
+	}
+	return t.Missing()
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}

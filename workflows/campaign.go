@@ -1,0 +1,634 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// CampaignIn asks for one run of a plan.
+type CampaignIn struct {
+	Name   string `json:"name"`
+	Plan   string `json:"plan"` // the plan's name
+	Digest string `json:"digest"`
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Emergency waives proofs, bake times and approvals, and says why.
+	Emergency string `json:"emergency,omitempty"`
+	// Again has what an earlier, closed run of this campaign left gone on with.
+	Again bool `json:"again,omitempty"`
+	// Began is when the campaign's first run began; zero in that run.
+	Began time.Time `json:"began,omitzero"`
+	// State continues a run; nil at its start.
+	State *CampaignState `json:"state,omitempty"`
+}
+
+// State of a campaign, as status shows it.
+type State string
+
+// The states.
+const (
+	StateRunning   State = "running"
+	StatePaused    State = "paused"
+	StateBaking    State = "baking"    // a wave is done, its bake time runs
+	StateWaiting   State = "waiting"   // for an approval
+	StateDone      State = "done"      // every zone is done or skipped
+	StateEnded     State = "ended"     // closed with zones not done; resume goes on
+	StateCancelled State = "cancelled" // closed by an operator
+)
+
+// Status is what a campaign shows of itself, and its result.
+type Status struct {
+	Campaign   string                   `json:"campaign"`
+	PlanDigest string                   `json:"planDigest"`
+	State      State                    `json:"state"`
+	Zones      rotation.Counts          `json:"zones"`
+	Hosts      rotation.HostCounts      `json:"hosts"`
+	ExposureMs rotation.ExposureSummary `json:"exposureMs"`
+	API        rotation.API             `json:"api"`
+	StartedAt  time.Time                `json:"startedAt"`
+	EndedAt    *time.Time               `json:"endedAt"`
+	// Plan is the plan's name; Wave and Waves say how far, InFlight how many
+	// zones hold a slot of the window.
+	Plan     string `json:"plan"`
+	Wave     int    `json:"wave"`
+	Waves    int    `json:"waves"`
+	Pages    int    `json:"pages"`
+	InFlight int    `json:"inFlight"`
+	Window   int    `json:"window"`
+	// Reason is why the campaign is in this state, Next what to do about it.
+	Reason    string      `json:"reason,omitempty"`
+	Next      string      `json:"next,omitempty"`
+	Attention []Attention `json:"attention,omitempty"`
+	SetAside  []Attention `json:"setAside,omitempty"`
+	Emergency string      `json:"emergency,omitempty"`
+	Log       []Entry     `json:"log,omitempty"`
+}
+
+// Entry is one thing that people or budgets did to a campaign.
+type Entry struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"`
+	By     string    `json:"by,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// CampaignState is what a run hands to its continuation.
+type CampaignState struct {
+	StartedAt time.Time      `json:"startedAt"`
+	Wave      int            `json:"wave"` // index of the present wave
+	Todo      []int          `json:"todo"` // pages of the present wave still to run
+	Open      []PageTally    `json:"open"` // pages that ended with zones not done
+	Closed    rotation.Tally `json:"closed"`
+	Window    int            `json:"window"`
+	Budget    rotation.Budget
+	Approved  []int   `json:"approved,omitempty"`
+	Paused    bool    `json:"paused"`
+	Reason    string  `json:"reason,omitempty"`
+	Seq       int     `json:"seq"`
+	Log       []Entry `json:"log,omitempty"`
+	Describes int     `json:"describes"`
+}
+
+// PageTally is the tally of a page that is not settled, with the run of the
+// shard that left it so.
+type PageTally struct {
+	Page  int            `json:"page"`
+	Tally rotation.Tally `json:"tally"`
+	Note  ShardNote      `json:"note"`
+	Run   string         `json:"run,omitempty"`
+}
+
+// Order is what a person says to a campaign.
+type Order struct {
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Wave is for approve: its number, 1-based.
+	Wave int `json:"wave,omitempty"`
+	// Window, MaxFailed and MaxExposed are for set and resume; nil keeps.
+	Window     *int `json:"window,omitempty"`
+	MaxFailed  *int `json:"maxFailed,omitempty"`
+	MaxExposed *int `json:"maxExposed,omitempty"`
+}
+
+// Answer is what the campaign says to an order.
+type Answer struct {
+	State State `json:"state"`
+	// Kept zones may have refreshed when the order came, and go on.
+	Kept int    `json:"kept"`
+	Text string `json:"text"`
+}
+
+const maxLog = 50
+
+// running is a shard under way.
+type running struct {
+	news    ShardNews
+	window  int
+	run     string
+	started bool
+	again   bool
+}
+
+type campaign struct {
+	in      CampaignIn
+	plan    rotation.Plan
+	st      *CampaignState
+	shards  map[int]*running
+	pages   []int // keys of shards, in the order of their start
+	baking  bool
+	waiting bool
+	cancel  bool
+	endedAt time.Time
+	work    workflow.Context
+	busy    int // update handlers under way
+}
+
+// Campaign runs a plan in waves. It holds counts and never lists of zones.
+func Campaign(ctx workflow.Context, in CampaignIn) (Status, error) {
+	c := newCampaign(ctx, in)
+	if err := c.handlers(ctx); err != nil {
+		return Status{}, err
+	}
+	if err := c.load(); err != nil {
+		return Status{}, err
+	}
+	workflow.Go(ctx, c.watchCancel)
+	workflow.Go(c.work, c.listen)
+	for c.nextWave() {
+		if err := c.runWave(ctx); err != nil {
+			return Status{}, err
+		}
+	}
+	return c.end(ctx)
+}
+
+func newCampaign(ctx workflow.Context, in CampaignIn) *campaign {
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	c := &campaign{in: in, work: work, shards: map[int]*running{}, st: in.State}
+	if c.st == nil {
+		c.st = &CampaignState{StartedAt: workflow.Now(ctx).UTC(), Wave: -1}
+	}
+	if c.in.Began.IsZero() {
+		c.in.Began = c.st.StartedAt
+	}
+	return c
+}
+
+// load gets the approved plan. A continued run has its state already.
+func (c *campaign) load() error {
+	plan, err := loadPlanAct().do(c.work, storedOptions("the approved plan"), activities.LoadPlanIn{Workflow: PlanID(c.in.Plan), Digest: c.in.Digest})
+	if err != nil {
+		return temporal.NewNonRetryableApplicationError(why(err), "PlanRefused", nil)
+	}
+	c.plan = plan
+	if c.in.State != nil {
+		return nil
+	}
+	c.st.Window, c.st.Describes = plan.Settings.Window, plan.Describes
+	c.st.Budget, err = plan.Settings.Budget(plan.Zones)
+	what := "started"
+	if c.in.Again {
+		what = "resumed"
+	}
+	c.log(what, c.in.By, c.in.Reason)
+	if c.in.Emergency != "" {
+		c.log("emergency: proofs, bake times and approvals waived", c.in.By, c.in.Emergency)
+	}
+	c.tell()
+	return err
+}
+
+// nextWave passes the gate to the next wave, or says that there is none. A
+// pause is looked at before the end is.
+func (c *campaign) nextWave() bool {
+	if c.cancel {
+		return false
+	}
+	if len(c.st.Todo) > 0 {
+		return true // continued in the middle of a wave
+	}
+	if c.st.Wave >= 0 && c.st.Wave < len(c.plan.Waves)-1 {
+		c.bake()
+	}
+	c.holdWhilePaused()
+	if len(c.st.Todo) > 0 {
+		return !c.cancel
+	}
+	if c.cancel || c.st.Wave+1 >= len(c.plan.Waves) {
+		return false
+	}
+	c.st.Wave++
+	c.awaitApproval()
+	if c.cancel {
+		return false
+	}
+	w := c.plan.Waves[c.st.Wave]
+	for page := w.First; page <= w.Last; page++ {
+		c.st.Todo = append(c.st.Todo, page)
+	}
+	c.tell()
+	return true
+}
+
+func (c *campaign) bake() {
+	if c.in.Emergency != "" || c.plan.Settings.Bake == 0 || c.cancel {
+		return
+	}
+	c.baking = true
+	c.tell()
+	_, _ = workflow.AwaitWithTimeout(c.work, c.plan.Settings.Bake.D(), func() bool { return c.cancel })
+	c.baking = false
+}
+
+func (c *campaign) holdWhilePaused() {
+	_ = workflow.Await(c.work, func() bool { return !c.st.Paused || c.cancel })
+}
+
+func (c *campaign) awaitApproval() {
+	wave := c.st.Wave + 1
+	if c.in.Emergency != "" || !slices.Contains(c.plan.Settings.Approve, wave) {
+		return
+	}
+	c.waiting = true
+	c.tell()
+	_ = workflow.Await(c.work, func() bool { return slices.Contains(c.st.Approved, wave) || c.cancel })
+	c.waiting = false
+}
+
+// runWave runs the pages of the wave: the next shard starts when the last zone
+// of the one before has started, so that stragglers do not idle the API.
+func (c *campaign) runWave(ctx workflow.Context) error {
+	for {
+		_ = workflow.Await(c.work, func() bool {
+			return c.cancel && len(c.shards) == 0 || !c.cancel && (c.canStart() || c.drained())
+		})
+		if c.cancel || c.drained() {
+			return nil
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			return c.continued(ctx)
+		}
+		page := c.st.Todo[0]
+		c.st.Todo = c.st.Todo[1:]
+		c.start(page)
+	}
+}
+
+func (c *campaign) drained() bool {
+	return len(c.st.Todo) == 0 && len(c.shards) == 0 && !c.st.Paused
+}
+
+// canStart says that there is a page to run and nobody else admits zones.
+func (c *campaign) canStart() bool {
+	if c.st.Paused || len(c.st.Todo) == 0 || c.windowLeft() < 1 {
+		return false
+	}
+	for _, page := range c.pages {
+		if !c.shards[page].news.Started {
+			return false
+		}
+	}
+	return true
+}
+
+// windowLeft is the part of the window that running shards do not use.
+func (c *campaign) windowLeft() int {
+	left := c.st.Window
+	for _, page := range c.pages {
+		left -= c.shards[page].news.InFlight
+	}
+	return left
+}
+
+// continued hands over to a new run once nothing is under way.
+func (c *campaign) continued(ctx workflow.Context) error {
+	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && workflow.AllHandlersFinished(ctx) })
+	next := c.in
+	next.State = c.st
+	return workflow.NewContinueAsNewError(ctx, TypeCampaign, next)
+}
+
+// start runs a page's shard as a child and hears its end.
+func (c *campaign) start(page int) {
+	before, again := c.reopen(page)
+	r := &running{window: c.windowLeft(), again: again || c.in.Again}
+	r.news = ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, InFlight: r.window}
+	c.shards[page] = r
+	c.pages = append(c.pages, page)
+	workflow.Go(c.work, func(ctx workflow.Context) {
+		var out ShardOut
+		err := c.runShard(ctx, page, r, before.Run, &out)
+		c.landed(page, out, err)
+	})
+}
+
+// reopen takes a page that an earlier shard left unsettled.
+func (c *campaign) reopen(page int) (PageTally, bool) {
+	for i, p := range c.st.Open {
+		if p.Page == page {
+			c.st.Open = slices.Delete(c.st.Open, i, i+1)
+			return p, true
+		}
+	}
+	return PageTally{}, false
+}
+
+// runShard waits for an orphan of the same page first, should there be one.
+func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous string, out *ShardOut) error {
+	id := ShardID(c.in.Name, page)
+	for {
+		if r.again && previous == "" {
+			last, err := lastRunAct().do(ctx, storedOptions("the earlier run of this shard"), activities.LastRunIn{Workflow: id})
+			if err != nil {
+				return err
+			}
+			previous = last.Run
+		}
+		o := childPolicy(id, fmt.Sprintf("page %d of %d, wave %d of %d, of campaign %s", page, len(c.plan.Pages), c.st.Wave+1, len(c.plan.Waves), c.in.Name))
+		o.TypedSearchAttributes = Searchable(c.in.Name, "", "")
+		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, ShardIn{
+			Campaign: c.in.Name, Account: c.plan.Account, Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
+			Window: r.window, Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
+			Again: r.again, Previous: previous, Began: c.in.Began,
+		})
+		var started workflow.Execution
+		err := child.GetChildWorkflowExecution().Get(ctx, &started)
+		if err == nil {
+			r.run, r.started = started.RunID, true
+			if c.st.Paused || c.cancel {
+				c.order(Control{Stop: true, Close: c.cancel})
+			}
+			return child.Get(ctx, out)
+		}
+		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return err
+		}
+		if _, err := awaitAct().do(ctx, longOptions("an earlier shard that still delivers", c.plan.Settings.Timing), activities.AwaitIn{Workflow: id, Campaign: c.in.Name, Attr: AttrCampaign}); err != nil {
+			return err
+		}
+		r.again, previous = true, ""
+	}
+}
+
+// landed takes a shard's end, however it ended.
+func (c *campaign) landed(page int, out ShardOut, err error) {
+	r := c.shards[page]
+	delete(c.shards, page)
+	c.pages = slices.DeleteFunc(c.pages, func(p int) bool { return p == page })
+	if err != nil {
+		out.Tally, out.Note = r.news.Tally, r.news.Note
+	}
+	if err == nil && out.Tally.Zones.Settled() && out.Tally.Zones.Total > 0 {
+		c.st.Closed = c.st.Closed.Plus(out.Tally)
+	} else {
+		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run})
+	}
+	if err != nil && !c.st.Paused && !c.cancel {
+		c.pause(fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
+	}
+	c.check(out.Note)
+	c.widen()
+	c.tell()
+}
+
+// listen hears the shards.
+func (c *campaign) listen(ctx workflow.Context) {
+	news := workflow.GetSignalChannel(ctx, SignalShardNews)
+	for {
+		var n ShardNews
+		news.Receive(ctx, &n)
+		r := c.shards[n.Page]
+		if r == nil || n.Seq < r.news.Seq {
+			continue
+		}
+		r.news = n
+		c.check(n.Note)
+		c.tell()
+	}
+}
+
+// widen gives the slots of a shard that ended to the one that admits zones.
+func (c *campaign) widen() {
+	if len(c.pages) == 0 || c.st.Paused || c.cancel {
+		return
+	}
+	page := c.pages[len(c.pages)-1]
+	r := c.shards[page]
+	if room := c.windowLeft() + r.news.InFlight; r.started && room > r.window {
+		c.signal(page, Control{Seq: c.st.Seq, Window: room})
+	}
+}
+
+// check pauses the campaign when the budget is exhausted or every zone would
+// fail alike. What is about to be tried again does not count.
+func (c *campaign) check(note ShardNote) {
+	if c.st.Paused || c.cancel {
+		return
+	}
+	if note.Halt != "" {
+		c.pause("stopped, because every zone would fail alike: " + note.Halt)
+		return
+	}
+	if breach := c.st.Budget.Breach(c.judged()); breach != "" {
+		c.pause(breach)
+	}
+}
+
+// judged is what the budget is held against.
+func (c *campaign) judged() rotation.Counts {
+	var counts rotation.Counts
+	for _, p := range c.st.Open {
+		if !slices.Contains(c.st.Todo, p.Page) {
+			counts = counts.Plus(p.Tally.Zones)
+		}
+	}
+	for _, page := range c.pages {
+		if n := c.shards[page].news; n.Seq >= c.st.Seq {
+			counts = counts.Plus(n.Tally.Zones)
+		}
+	}
+	return counts
+}
+
+// pause stops every shard; the campaign waits for a person.
+func (c *campaign) pause(reason string) {
+	c.st.Paused, c.st.Reason = true, reason
+	c.log("paused", "", reason)
+	c.order(Control{Stop: true})
+	c.tell()
+}
+
+// order tells all running shards, under a new number. Shards that admit zones
+// at the same time share the window.
+func (c *campaign) order(o Control) {
+	c.st.Seq++
+	o.Seq = c.st.Seq
+	for _, page := range c.pages {
+		o.Window = c.shards[page].window
+		if o.Retry {
+			o.Window = max(1, c.st.Window/len(c.pages))
+		}
+		c.signal(page, o)
+	}
+}
+
+func (c *campaign) signal(page int, o Control) {
+	r := c.shards[page]
+	r.window = o.Window
+	if r.started {
+		workflow.SignalExternalWorkflow(c.work, ShardID(c.in.Name, page), r.run, SignalControl, o)
+	}
+}
+
+// quiet says that every running shard has carried out the last order.
+func (c *campaign) quiet() bool {
+	for _, page := range c.pages {
+		if n := c.shards[page].news; n.Seq < c.st.Seq || !n.Quiet {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *campaign) kept() int {
+	n := 0
+	for _, page := range c.pages {
+		n += c.shards[page].news.Kept
+	}
+	return n
+}
+
+// resume goes on: running shards retry what is not done, and pages that ended
+// so run again, first.
+func (c *campaign) resume() {
+	c.st.Paused, c.st.Reason = false, ""
+	var again []int
+	for _, p := range c.st.Open {
+		again = append(again, p.Page)
+	}
+	c.st.Todo = append(again, c.st.Todo...)
+	c.order(Control{Retry: true})
+	c.tell()
+}
+
+// watchCancel makes a cancel from the Temporal UI the same as one by update.
+func (c *campaign) watchCancel(ctx workflow.Context) {
+	ctx.Done().Receive(ctx, nil)
+	c.cancelBy("", "cancelled in Temporal")
+}
+
+func (c *campaign) cancelBy(by, reason string) {
+	if c.cancel {
+		return
+	}
+	c.cancel = true
+	c.log("cancelled", by, reason)
+	c.order(Control{Stop: true, Close: true})
+	c.tell()
+}
+
+func (c *campaign) end(ctx workflow.Context) (Status, error) {
+	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && workflow.AllHandlersFinished(ctx) })
+	c.endedAt = workflow.Now(ctx).UTC()
+	status := c.status()
+	c.log(string(status.State), "", "")
+	_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(status.State)))
+	c.tell()
+	return c.status(), nil
+}
+
+func (c *campaign) log(what, by, reason string) {
+	if len(c.st.Log) < maxLog {
+		c.st.Log = append(c.st.Log, Entry{workflow.Now(c.work).UTC(), what, by, reason})
+	}
+}
+
+// tally adds up everything; zones of pages that have not run yet are pending.
+func (c *campaign) tally() rotation.Tally {
+	t := c.st.Closed
+	for _, p := range c.st.Open {
+		t = t.Plus(p.Tally)
+	}
+	for _, page := range c.pages {
+		t = t.Plus(c.shards[page].news.Tally)
+	}
+	if rest := c.plan.Zones - t.Zones.Total; rest > 0 {
+		t.Zones = t.Zones.Plus(rotation.NewCounts(rest))
+	}
+	t.Hosts.Total = c.plan.Pairs
+	return t
+}
+
+func (c *campaign) state(counts rotation.Counts) State {
+	switch {
+	case !c.endedAt.IsZero() && counts.Settled():
+		return StateDone
+	case !c.endedAt.IsZero() && c.cancel:
+		return StateCancelled
+	case !c.endedAt.IsZero():
+		return StateEnded
+	case c.st.Paused:
+		return StatePaused
+	case c.baking:
+		return StateBaking
+	case c.waiting:
+		return StateWaiting
+	}
+	return StateRunning
+}
+
+func (c *campaign) status() Status {
+	t := c.tally()
+	s := Status{
+		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
+		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
+		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
+		Window: c.st.Window, Reason: c.st.Reason, Emergency: c.in.Emergency, Log: c.st.Log,
+	}
+	s.API.Describe += c.st.Describes
+	s.State = c.state(t.Zones)
+	if !c.endedAt.IsZero() {
+		s.EndedAt = &c.endedAt
+	}
+	for _, p := range c.st.Open {
+		s.Attention, s.SetAside = append(s.Attention, p.Note.Attention...), append(s.SetAside, p.Note.SetAside...)
+	}
+	for _, page := range c.pages {
+		n := c.shards[page].news
+		if n.Seq == c.st.Seq || n.Tally.Zones.Total > 0 {
+			s.InFlight += n.InFlight
+		}
+		s.Attention, s.SetAside = append(s.Attention, n.Note.Attention...), append(s.SetAside, n.Note.SetAside...)
+	}
+	s.Attention = s.Attention[:min(len(s.Attention), 2*maxAttention)]
+	s.SetAside = s.SetAside[:min(len(s.SetAside), 2*maxAttention)]
+	s.Next = next(s)
+	return s
+}
+
+// next is the command that a person would use now.
+func next(s Status) string {
+	switch s.State {
+	case StateWaiting:
+		return fmt.Sprintf("keywave campaign approve %s --wave %d --reason \"…\"", s.Campaign, s.Wave)
+	case StatePaused:
+		return "mend what is named above, then: keywave campaign resume " + s.Campaign
+	case StateEnded, StateCancelled:
+		return "keywave campaign resume " + s.Campaign
+	case StateDone:
+		return "keywave campaign report " + s.Campaign
+	case StateRunning, StateBaking:
+	}
+	return ""
+}
+
+func (c *campaign) tell() {
+	workflow.SetCurrentDetails(c.work, campaignDetails(c.status(), workflow.Now(c.work)))
+}

@@ -1,0 +1,132 @@
+// Package workflows is the story: a Plan is frozen into Pages, a Campaign runs
+// it in waves of Shards, and each Zone is a workflow whose ID is the zone's
+// lock. What is decided from values is decided in rotation; what touches the
+// world is done by activities; what is left here is the order of things and
+// the waiting.
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/internal/rotation"
+)
+
+// Everything in this file stands in histories: add, never rename.
+
+// Workflow types.
+const (
+	TypePlan     = "Plan"
+	TypePage     = "Page"
+	TypeCampaign = "Campaign"
+	TypeShard    = "Shard"
+	TypeZone     = "Zone"
+	TypeLease    = "Lease"
+)
+
+// PlanID is the workflow ID of a plan.
+func PlanID(name string) string { return "plan/" + name }
+
+// PageID is the workflow ID of a plan's page; n is 1-based.
+func PageID(plan string, n int) string { return fmt.Sprintf("plan/%s/page/%d", plan, n) }
+
+// CampaignID is the workflow ID of a campaign.
+func CampaignID(name string) string { return "campaign/" + name }
+
+// ShardID is the workflow ID of a campaign's shard, which runs page n.
+func ShardID(campaign string, n int) string { return fmt.Sprintf("campaign/%s/shard/%d", campaign, n) }
+
+// ZoneID is the workflow ID of a zone, and so its lock (promise 5).
+func ZoneID(zone rotation.ZoneID) string { return "zone/" + string(zone) }
+
+// LeaseID is the workflow ID of the lease of an account's active process.
+func LeaseID(account rotation.Account) string { return "edgeone/" + string(account) }
+
+// Queue is the orchestrator's task queue.
+const Queue = "keywave"
+
+// RefreshQueue is where an account's refreshes wait; rate 0 on it is the brake.
+func RefreshQueue(a rotation.Account) string { return "keywave-refresh-" + string(a) }
+
+// EdgeOneQueue is where everything else that asks EdgeOne waits; it is never
+// frozen.
+func EdgeOneQueue(a rotation.Account) string { return "keywave-edgeone-" + string(a) }
+
+// LeaseQueue is where the processes of an account wait to become active.
+func LeaseQueue(a rotation.Account) string { return "keywave-lease-" + string(a) }
+
+// LocationQueue is polled by all workers of a location; each of them polls one
+// of its own besides, named by its proofs.
+func LocationQueue(l rotation.Location) string { return "keywave-location-" + string(l) }
+
+// Signals.
+const (
+	SignalPagePlanned = "page-planned" // page → plan: PagePlanned
+	SignalPageClose   = "close"        // campaign → page
+	SignalZoneNews    = "zone-news"    // zone → shard: ZoneNews
+	SignalShardNews   = "shard-news"   // shard → campaign: ShardNews
+	SignalControl     = "control"      // campaign → shard: Control
+)
+
+// Updates, from people to the campaign.
+const (
+	UpdatePause   = "pause"
+	UpdateResume  = "resume"
+	UpdateApprove = "approve"
+	UpdateCancel  = "cancel"
+	UpdateSet     = "set"
+)
+
+// Queries.
+const (
+	QueryStatus  = "status"  // campaign: Status
+	QueryRecords = "records" // shard: []rotation.Record
+	QueryTrip    = "trip"    // zone: rotation.Trip
+	QueryPage    = "page"    // page: rotation.Page
+)
+
+// Search attributes, all of type Keyword. The product registers them itself.
+const (
+	AttrCampaign = "KeywaveCampaign"
+	AttrZone     = "KeywaveZone"
+	AttrOutcome  = "KeywaveOutcome"
+	AttrPlan     = "KeywavePlan"
+)
+
+// Attributes lists the search attributes.
+func Attributes() []string { return []string{AttrCampaign, AttrZone, AttrOutcome, AttrPlan} }
+
+// ActivityNames, in the order of the packages that implement them.
+const (
+	ActRefresh   = "Refresh"
+	ActRead      = "Read"
+	ActBaselines = "Baselines"
+	ActProbe     = "Probe"
+	ActProve     = "Prove"
+	ActDeliver   = "Deliver"
+	ActLoadPlan  = "LoadPlan"
+	ActLoadPage  = "LoadPage"
+	ActPrior     = "Prior"
+	ActAwait     = "Await"
+	ActLastRun   = "LastRun"
+	ActHold      = "Hold"
+)
+
+func keyword(name, value string) temporal.SearchAttributeUpdate {
+	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
+}
+
+// Searchable is a set of search attributes for a start option; empty values
+// are left out.
+func Searchable(campaign string, zone rotation.ZoneID, plan string) temporal.SearchAttributes {
+	var set []temporal.SearchAttributeUpdate
+	for _, a := range []struct{ name, value string }{
+		{AttrCampaign, campaign}, {AttrZone, string(zone)}, {AttrPlan, plan},
+	} {
+		if a.value != "" {
+			set = append(set, keyword(a.name, a.value))
+		}
+	}
+	return temporal.NewSearchAttributes(set...)
+}

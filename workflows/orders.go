@@ -1,0 +1,165 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+)
+
+// handlers lets people ask and order. Its state is ready before it is called:
+// an update can arrive with the first workflow task.
+func (c *campaign) handlers(ctx workflow.Context) error {
+	updates := []struct {
+		name, about string
+		handle      func(workflow.Context, Order) (Answer, error)
+		check       func(Order) error
+	}{
+		{UpdatePause, "Start no further refresh. Answers when every refresh not yet started is provably cancelled; zones that may have refreshed go on, and are counted.", c.onPause, c.checkPause},
+		{UpdateResume, "Go on with whatever is not done; maxFailed and maxExposed may be raised with it.", c.onResume, c.checkResume},
+		{UpdateApprove, "Let a wave that waits for a person begin.", c.onApprove, c.checkApprove},
+		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later.", c.onCancel, c.checkOpen},
+		{UpdateSet, "Change window, maxFailed or maxExposed of the running campaign.", c.onSet, c.checkSet},
+	}
+	for _, u := range updates {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, u.handle, workflow.UpdateHandlerOptions{
+			Validator: func(_ workflow.Context, o Order) error { return u.check(o) }, Description: u.about,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (Status, error) { return c.status(), nil },
+		workflow.QueryHandlerOptions{Description: "Counts, exposure, calls, state, reason and the next command."})
+}
+
+func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
+	c.st.Paused, c.st.Reason = true, "paused by an operator"
+	if o.Reason != "" {
+		c.st.Reason += ": " + o.Reason
+	}
+	c.log("paused", o.By, o.Reason)
+	c.order(Control{Stop: true})
+	c.tell()
+	return c.stopped(ctx, "paused")
+}
+
+// stopped waits until every refresh that had not started is cancelled.
+func (c *campaign) stopped(ctx workflow.Context, what string) (Answer, error) {
+	if err := workflow.Await(ctx, c.quiet); err != nil {
+		return Answer{}, err
+	}
+	kept := c.kept()
+	text := what + "; no refresh is under way and none can start"
+	if kept > 0 {
+		text = fmt.Sprintf("%s; no refresh can start any more; %d zones may have refreshed and go on until their hosts hold the live key", what, kept)
+	}
+	return Answer{State: c.status().State, Kept: kept, Text: text}, nil
+}
+
+func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
+	c.adjust(o)
+	c.log("resumed", o.By, o.Reason)
+	c.resume()
+	return Answer{State: c.status().State, Text: "resumed"}, nil
+}
+
+func (c *campaign) onApprove(_ workflow.Context, o Order) (Answer, error) {
+	c.st.Approved = append(c.st.Approved, o.Wave)
+	c.log(fmt.Sprintf("approved wave %d", o.Wave), o.By, o.Reason)
+	return Answer{State: c.status().State, Text: fmt.Sprintf("wave %d is approved", o.Wave)}, nil
+}
+
+func (c *campaign) onCancel(ctx workflow.Context, o Order) (Answer, error) {
+	c.cancelBy(o.By, o.Reason)
+	return c.stopped(ctx, "cancelled")
+}
+
+func (c *campaign) onSet(_ workflow.Context, o Order) (Answer, error) {
+	c.adjust(o)
+	c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
+	if n := len(c.pages); n > 0 && !c.st.Paused {
+		page := c.pages[n-1]
+		c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft()+c.shards[page].news.InFlight)})
+	}
+	c.tell()
+	return Answer{State: c.status().State, Text: "set"}, nil
+}
+
+func (c *campaign) adjust(o Order) {
+	for _, a := range []struct{ to, from *int }{
+		{&c.st.Window, o.Window}, {&c.st.Budget.MaxFailed, o.MaxFailed}, {&c.st.Budget.MaxExposed, o.MaxExposed},
+	} {
+		if a.from != nil {
+			*a.to = *a.from
+		}
+	}
+}
+
+func (c *campaign) checkOpen(Order) error {
+	switch {
+	case !c.endedAt.IsZero():
+		return errors.New("the campaign has ended")
+	case c.cancel:
+		return errors.New("the campaign is being cancelled; zones that may have refreshed go on to their end")
+	}
+	return nil
+}
+
+func (c *campaign) checkPause(o Order) error {
+	if err := c.checkOpen(o); err != nil {
+		return err
+	}
+	if c.st.Paused {
+		return errors.New("the campaign is paused already: " + c.st.Reason)
+	}
+	return nil
+}
+
+func (c *campaign) checkResume(o Order) error {
+	if err := c.checkOpen(o); err != nil {
+		return err
+	}
+	if !c.st.Paused {
+		return errors.New("the campaign is not paused")
+	}
+	exposed := 0
+	for _, page := range c.pages {
+		exposed += c.shards[page].news.Tally.Zones.Exposed
+	}
+	limit := c.st.Budget.MaxExposed
+	if o.MaxExposed != nil {
+		limit = *o.MaxExposed
+	}
+	if exposed > limit {
+		return fmt.Errorf("%d zones are exposed at this moment and maxExposed is %d: bring their hosts back, or accept them with --max-exposed %d --reason \"…\"", exposed, limit, exposed)
+	}
+	return nil
+}
+
+func (c *campaign) checkApprove(o Order) error {
+	if err := c.checkOpen(o); err != nil {
+		return err
+	}
+	if !slices.Contains(c.plan.Settings.Approve, o.Wave) {
+		return fmt.Errorf("wave %d needs no approval; those that do: %v", o.Wave, c.plan.Settings.Approve)
+	}
+	if slices.Contains(c.st.Approved, o.Wave) {
+		return fmt.Errorf("wave %d is approved already", o.Wave)
+	}
+	return nil
+}
+
+func (c *campaign) checkSet(o Order) error {
+	if err := c.checkOpen(o); err != nil {
+		return err
+	}
+	if o.Window != nil && (*o.Window < 1 || *o.Window > 1000) {
+		return fmt.Errorf("window %d is not between 1 and 1000", *o.Window)
+	}
+	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil {
+		return errors.New("nothing to set: give --window, --max-failed or --max-exposed")
+	}
+	return nil
+}

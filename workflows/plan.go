@@ -1,0 +1,199 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// PlanIn is a plan without its baselines; its draft pages are workflows of
+// their own that report to it.
+type PlanIn struct {
+	Plan  rotation.Plan `json:"plan"` // Pages empty
+	Pages int           `json:"pages"`
+	// Within is how long the pages may take.
+	Within rotation.Span `json:"within"`
+}
+
+// PagePlanned is a page's report to its plan.
+type PagePlanned struct {
+	Page      int                `json:"page"`
+	Digest    string             `json:"digest"`
+	Describes int                `json:"describes"`
+	Findings  []rotation.Finding `json:"findings,omitempty"`
+	Found     int                `json:"found"`
+	// Refused says why there can be no plan.
+	Refused string `json:"refused,omitempty"`
+}
+
+// PageIn is one page: a draft at first, frozen once its baselines are read.
+type PageIn struct {
+	Plan   string        `json:"plan"`
+	Page   rotation.Page `json:"page"`
+	Frozen bool          `json:"frozen"`
+	// Keep is how long a plan is valid.
+	Keep rotation.Span `json:"keep"`
+}
+
+const (
+	maxFindings   = 50
+	baselineBatch = 100
+)
+
+// Plan collects its pages' digests and is then the frozen list of what a
+// campaign will do. It changes nothing.
+func Plan(ctx workflow.Context, in PlanIn) (rotation.Plan, error) {
+	plan := in.Plan
+	plan.Pages = make([]string, in.Pages)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s**: reading the baselines of %d zones on %d pages.", plan.Name, plan.Zones, in.Pages))
+	reports := workflow.GetSignalChannel(ctx, SignalPagePlanned)
+	for missing := in.Pages; missing > 0; {
+		var r PagePlanned
+		if ok, _ := reports.ReceiveWithTimeout(ctx, in.Within.D(), &r); !ok {
+			return plan, temporal.NewNonRetryableApplicationError(fmt.Sprintf("%d of %d pages did not report within %s (is a worker with the edgeone role active? keywave doctor); nothing was changed", missing, in.Pages, in.Within), "PlanTimeout", nil)
+		}
+		if r.Refused != "" {
+			return plan, temporal.NewNonRetryableApplicationError(r.Refused+"; nothing was changed", "PlanRefused", nil)
+		}
+		if plan.Pages[r.Page-1] != "" {
+			continue
+		}
+		missing--
+		plan.Pages[r.Page-1] = r.Digest
+		plan.Describes += r.Describes
+		plan.Found += r.Found
+		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), maxFindings-len(plan.Findings))]...)
+	}
+	plan.Made = workflow.Now(ctx).UTC()
+	plan.Digest = plan.DigestOf()
+	_ = workflow.UpsertTypedSearchAttributes(ctx, keyword(AttrPlan, plan.Digest))
+	workflow.SetCurrentDetails(ctx, planDetails(plan))
+	return plan, nil
+}
+
+// Page reads the baselines of a draft and becomes the frozen page, whose start
+// event is the only copy; it stays open while the plan is valid.
+func Page(ctx workflow.Context, in PageIn) error {
+	if !in.Frozen {
+		return draft(ctx, in)
+	}
+	if err := workflow.SetQueryHandlerWithOptions(ctx, QueryPage, func() (rotation.Page, error) { return in.Page, nil },
+		workflow.QueryHandlerOptions{Description: "The page: zones, hosts, baseline fingerprints."}); err != nil {
+		return err
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest `%s`.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), in.Page.Digest()))
+	workflow.GetSignalChannel(ctx, SignalPageClose).ReceiveWithTimeout(ctx, in.Keep.D(), nil)
+	return nil
+}
+
+func draft(ctx workflow.Context, in PageIn) error {
+	report := PagePlanned{Page: in.Page.Number}
+	if err := readBaselines(ctx, &in.Page, &report); err != nil {
+		report.Refused = why(err)
+	} else {
+		surveyHosts(ctx, &in.Page, &report)
+		report.Digest = in.Page.Digest()
+	}
+	report.Found = len(report.Findings)
+	report.Findings = report.Findings[:min(len(report.Findings), maxFindings)]
+	err := workflow.SignalExternalWorkflow(ctx, PlanID(in.Plan), "", SignalPagePlanned, report).Get(ctx, nil)
+	if err != nil || report.Refused != "" {
+		return err
+	}
+	in.Frozen = true
+	return workflow.NewContinueAsNewError(ctx, TypePage, in)
+}
+
+func readBaselines(ctx workflow.Context, page *rotation.Page, report *PagePlanned) error {
+	for from := 0; from < len(page.Zones); from += baselineBatch {
+		part := page.Zones[from:min(from+baselineBatch, len(page.Zones))]
+		in := activities.BaselinesIn{}
+		for _, z := range part {
+			in.Zones = append(in.Zones, z.ID)
+		}
+		out, err := baselinesAct().do(ctx, bulkOptions(page.Account, fmt.Sprintf("baselines of %d zones", len(part))), in)
+		if err != nil {
+			return err
+		}
+		report.Describes += out.API.Describe
+		for i := range part {
+			part[i].Baseline = out.Baselines[i].Key
+			if problem := out.Baselines[i].Problem; problem != "" {
+				report.Findings = append(report.Findings, rotation.Finding{Zone: part[i].ID, Text: problem})
+			}
+			if part[i].Baseline == rotation.Absent {
+				report.Findings = append(report.Findings, rotation.Finding{Zone: part[i].ID, Text: "EdgeOne has no key for this zone yet"})
+			}
+		}
+	}
+	return nil
+}
+
+// surveyHosts lets every host prove that it can take a key, and compares what
+// hosts hold with the baselines. What it finds is for people; it stops nothing.
+func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned) {
+	asked := map[rotation.Location]*activities.ProveIn{}
+	var locations []rotation.Location
+	zones := make([][]activities.ProveZone, len(page.Hosts))
+	for _, z := range page.Zones {
+		for _, h := range z.Hosts {
+			zones[h] = append(zones[h], activities.ProveZone{ID: z.ID, Baseline: z.Baseline})
+		}
+	}
+	for i, h := range page.Hosts {
+		if asked[h.Location] == nil {
+			asked[h.Location] = &activities.ProveIn{Location: h.Location}
+			locations = append(locations, h.Location)
+		}
+		asked[h.Location].Hosts = append(asked[h.Location].Hosts, activities.ProveHost{Host: h, Zones: zones[i]})
+	}
+	probe, err := probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
+	if err != nil {
+		report.Findings = append(report.Findings, rotation.Finding{Text: why(err)})
+		return
+	}
+	futures := make([]workflow.Future, len(locations))
+	for i, l := range locations {
+		in := asked[l]
+		in.Sealed, in.Fingerprint = probe.Sealed[l], probe.Fingerprint
+		futures[i] = proveAct().start(ctx, surveyOptions(l, len(in.Hosts)), *in)
+	}
+	for i, l := range locations {
+		var out activities.ProveOut
+		if err := futures[i].Get(ctx, &out); err != nil {
+			report.Findings = append(report.Findings, rotation.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", l, noAnswer(l, err))})
+		}
+		for j, p := range out.Proofs {
+			report.Findings = append(report.Findings, findings(p, asked[l].Hosts[j].Zones)...)
+		}
+	}
+}
+
+func noAnswer(l rotation.Location, err error) string {
+	if neverStarted(err) {
+		return fmt.Sprintf("no worker of location %s answers (is one running? keywave doctor)", l)
+	}
+	return why(err)
+}
+
+func findings(p rotation.Proof, zones []activities.ProveZone) []rotation.Finding {
+	if p.Problem != "" {
+		return []rotation.Finding{{Host: p.Host, Text: p.Problem}}
+	}
+	var found []rotation.Finding
+	for _, z := range zones {
+		held, drifted := p.Drift[z.ID]
+		switch {
+		case !drifted || z.Baseline == "":
+		case held == rotation.Absent:
+			found = append(found, rotation.Finding{Zone: z.ID, Host: p.Host, Text: "the host holds no key for this zone"})
+		default:
+			found = append(found, rotation.Finding{Zone: z.ID, Host: p.Host, Text: fmt.Sprintf("the host holds %s, EdgeOne holds %s", held, z.Baseline)})
+		}
+	}
+	return found
+}

@@ -1,0 +1,126 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// keepProving keeps the proofs of the zones that start next fresh, one batch
+// per location at a time, ahead of the admission.
+func (s *shard) keepProving(ctx workflow.Context) {
+	if s.in.Emergency != "" {
+		return
+	}
+	for _, l := range s.locations() {
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			for !s.ended {
+				_ = workflow.Await(ctx, func() bool { return s.ended || !s.stopped && len(s.due(l)) > 0 })
+				if !s.ended {
+					s.proveBatch(ctx, l)
+				}
+			}
+		})
+	}
+}
+
+// ahead are the zones whose turn comes soon.
+func (s *shard) ahead() []*shardZone { return s.queue[:min(len(s.queue), lookAhead*s.window)] }
+
+// due are the hosts of a location whose proof the next zones need renewed.
+func (s *shard) due(l rotation.Location) []int {
+	var due []int
+	now := workflow.Now(s.work)
+	seen := map[int]bool{}
+	for _, z := range s.ahead() {
+		for _, h := range z.plan.Hosts {
+			ref := s.page.Hosts[h]
+			if ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
+				continue
+			}
+			if !s.proofs[ref.Name].Fresh(now, s.in.Timing.ProofFor.D()/renewFraction) {
+				seen[h] = true
+				due = append(due, h)
+			}
+		}
+	}
+	return due
+}
+
+func (s *shard) proveBatch(ctx workflow.Context, l rotation.Location) {
+	in := activities.ProveIn{Location: l, Sealed: s.probe.Sealed[l], Fingerprint: s.probe.Fingerprint}
+	waiting := s.zonesOf()
+	for _, h := range s.due(l) {
+		ref := s.page.Hosts[h]
+		s.asked[ref.Name] = true
+		in.Hosts = append(in.Hosts, activities.ProveHost{Host: ref, Zones: waiting[h]})
+	}
+	out, err := proveAct().do(ctx, proveOptions(l, len(in.Hosts)), in)
+	for i, asked := range in.Hosts {
+		proof := rotation.Proof{Host: asked.Host.Name}
+		switch {
+		case neverStarted(err):
+			proof.Problem = fmt.Sprintf("no worker of location %s answers (is one running? keywave doctor)", l)
+		case err != nil:
+			proof.Problem = why(err)
+		default:
+			proof = out.Proofs[i]
+		}
+		s.proved(proof)
+	}
+}
+
+// zonesOf is, by host index, every zone that still waits for its turn.
+func (s *shard) zonesOf() map[int][]activities.ProveZone {
+	waiting := map[int][]activities.ProveZone{}
+	for _, z := range s.queue {
+		for _, h := range z.plan.Hosts {
+			waiting[h] = append(waiting[h], activities.ProveZone{ID: z.plan.ID, Baseline: z.plan.Baseline})
+		}
+	}
+	return waiting
+}
+
+func (s *shard) proved(p rotation.Proof) {
+	delete(s.asked, p.Host)
+	if p.Problem == "" {
+		s.proofs[p.Host] = p
+		return
+	}
+	delete(s.proofs, p.Host)
+	if s.fails[p.Host]++; s.fails[p.Host] >= proofTries {
+		s.aside[p.Host] = p.Problem
+		s.urgent = true
+	}
+}
+
+// resolved says that a zone can be decided about: each of its hosts has a proof
+// that will still be fresh at its refresh, or is set aside. A zone whose key may
+// have changed does not wait for proofs.
+func (s *shard) resolved(z *shardZone) bool {
+	if s.in.Emergency != "" || z.verb == rotation.Repair {
+		return true
+	}
+	now := workflow.Now(s.work)
+	for _, h := range s.page.HostsOf(z.plan) {
+		if s.aside[h.Name] != "" {
+			return true
+		}
+		if !s.proofs[h.Name].Fresh(now, s.in.Timing.ProofFor.D()*3/4) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *shard) asideHost(z *shardZone) (rotation.HostName, string) {
+	for _, h := range s.page.HostsOf(z.plan) {
+		if why := s.aside[h.Name]; why != "" {
+			return h.Name, why
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,642 @@
+package workflows
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// ShardIn asks for the rotation of one page of a plan.
+type ShardIn struct {
+	Campaign string           `json:"campaign"`
+	Account  rotation.Account `json:"account"`
+	Plan     string           `json:"plan"`
+	Page     int              `json:"page"` // 1-based
+	Digest   string           `json:"digest"`
+	Window   int              `json:"window"`
+	Timing   rotation.Timing  `json:"timing"`
+	// Emergency waives proofs, and says why.
+	Emergency string `json:"emergency,omitempty"`
+	// Seq is the campaign's latest control number.
+	Seq int `json:"seq"`
+	// Again says that an earlier run may have left records; Previous is the run
+	// ID of this shard's earlier run, if it is known. Runs older than Began are
+	// of an earlier campaign of the same name.
+	Again    bool      `json:"again,omitempty"`
+	Previous string    `json:"previous,omitempty"`
+	Began    time.Time `json:"began"`
+}
+
+// ShardOut is a shard's end.
+type ShardOut struct {
+	Tally rotation.Tally `json:"tally"`
+	Note  ShardNote      `json:"note"`
+}
+
+// ShardNote is the part of a shard's story that concerns people.
+type ShardNote struct {
+	// Attention names the first zones that need a person.
+	Attention []Attention `json:"attention,omitempty"`
+	// SetAside are hosts that failed their proof twice.
+	SetAside []Attention `json:"setAside,omitempty"`
+	// Halt says that every zone would fail alike, and why.
+	Halt string `json:"halt,omitempty"`
+}
+
+// Attention is a zone or a host that needs a person.
+type Attention struct {
+	Zone    rotation.ZoneID   `json:"zone,omitempty"`
+	Host    rotation.HostName `json:"host,omitempty"`
+	Outcome rotation.Outcome  `json:"outcome,omitempty"`
+	Why     string            `json:"why"`
+}
+
+// ShardNews is what a shard tells its campaign while it runs.
+type ShardNews struct {
+	Page  int            `json:"page"`
+	Seq   int            `json:"seq"` // of the last Control it followed
+	Tally rotation.Tally `json:"tally"`
+	Note  ShardNote      `json:"note"`
+	// Started says that the last zone has started; InFlight zones hold slots.
+	Started  bool `json:"started"`
+	InFlight int  `json:"inFlight"`
+	// Quiet says that no refresh can start any more; Kept zones may have
+	// refreshed and go on.
+	Quiet bool `json:"quiet"`
+	Kept  int  `json:"kept"`
+}
+
+// Control is what a campaign tells its shards.
+type Control struct {
+	Seq    int  `json:"seq"`
+	Stop   bool `json:"stop"`
+	Window int  `json:"window"`
+	// Retry has zones that ended without being done tried again.
+	Retry bool `json:"retry,omitempty"`
+	// Close has a stopped shard return instead of waiting for Retry.
+	Close bool `json:"close,omitempty"`
+}
+
+const (
+	newsEvery     = 10 * time.Second // totals, at most
+	startWithin   = time.Minute      // a child that has not started by then is reported
+	proofTries    = 2                // a host that fails this often is set aside
+	handedBack    = 3                // how often a zone may come back without a refresh before it stays pending
+	maxAttention  = 5
+	lookAhead     = 2 // windows of zones whose hosts are proved ahead
+	renewFraction = 2 // a proof is renewed after this part of its life
+)
+
+type shardZone struct {
+	plan   rotation.PageZone
+	record rotation.Record
+	acked  int
+	back   int // times handed back
+	verb   rotation.Verb
+	flight *flight
+	proved bool // its hosts' drift is known in this run
+}
+
+type flight struct {
+	since   time.Time
+	started bool
+	loose   bool
+	kept    bool
+	cancel  func()
+}
+
+type shard struct {
+	in    ShardIn
+	page  rotation.Page
+	zones []*shardZone
+	byID  map[rotation.ZoneID]*shardZone
+	queue []*shardZone
+
+	probe  activities.Probe
+	proofs map[rotation.HostName]rotation.Proof
+	fails  map[rotation.HostName]int
+	aside  map[rotation.HostName]string
+	asked  map[rotation.HostName]bool // a proof is on its way
+
+	seq      int
+	window   int
+	stopped  bool
+	retry    bool
+	close    bool
+	halt     string
+	inFlight int
+	loose    int
+
+	urgent bool // news that must not wait
+	dirty  bool
+	ended  bool
+	told   bool // that the last zone has started
+	quiet  bool // told so for this seq
+	work   workflow.Context
+}
+
+// Shard rotates the zones of one page, never more than a window of them at a
+// time.
+func Shard(ctx workflow.Context, in ShardIn) (ShardOut, error) {
+	s := newShard(ctx, in)
+	if err := s.handlers(ctx); err != nil {
+		return ShardOut{}, err
+	}
+	if err := s.load(); err != nil {
+		return s.refuse(err), nil
+	}
+	workflow.Go(ctx, s.watchCancel)
+	workflow.Go(s.work, s.listen)
+	workflow.Go(s.work, s.report)
+	workflow.Go(s.work, s.watchStarts)
+	workflow.Go(s.work, s.keepProving)
+	for {
+		s.admit()
+		s.settle()
+		if !s.again() {
+			break
+		}
+	}
+	s.ended = true
+	return ShardOut{s.tally(), s.note()}, nil
+}
+
+func newShard(ctx workflow.Context, in ShardIn) *shard {
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	return &shard{
+		in: in, work: work, window: in.Window, seq: in.Seq,
+		byID: map[rotation.ZoneID]*shardZone{}, proofs: map[rotation.HostName]rotation.Proof{},
+		fails: map[rotation.HostName]int{}, aside: map[rotation.HostName]string{}, asked: map[rotation.HostName]bool{},
+	}
+}
+
+func (s *shard) handlers(ctx workflow.Context) error {
+	return workflow.SetQueryHandlerWithOptions(ctx, QueryRecords, func() ([]rotation.Record, error) {
+		records := make([]rotation.Record, len(s.zones))
+		for i, z := range s.zones {
+			records[i] = z.record
+		}
+		return records, nil
+	}, workflow.QueryHandlerOptions{Description: "One record per zone of this shard: outcome, reason, fingerprints, exposure."})
+}
+
+// load reads the page and, after an earlier run, what that left.
+func (s *shard) load() error {
+	page, err := loadPageAct().do(s.work, storedOptions("the plan page"), activities.LoadPageIn{Workflow: PageID(s.in.Plan, s.in.Page), Digest: s.in.Digest})
+	if err != nil {
+		return err
+	}
+	s.page = page
+	for _, z := range page.Zones {
+		zone := &shardZone{plan: z, verb: rotation.Rotate, record: rotation.Record{Zone: z.ID, Outcome: rotation.Pending}}
+		s.zones = append(s.zones, zone)
+		s.byID[z.ID] = zone
+	}
+	if s.in.Again {
+		if err := s.loadPrior(); err != nil {
+			return err
+		}
+	}
+	s.urgent = s.in.Again
+	s.enqueue()
+	if s.in.Emergency != "" || len(s.queue) == 0 {
+		return nil
+	}
+	s.probe, err = probeAct().do(s.work, bulkOptions(s.in.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: s.locations()})
+	return err
+}
+
+func (s *shard) loadPrior() error {
+	in := activities.PriorIn{
+		Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page), Previous: s.in.Previous,
+		Query: QueryRecords, Attr: AttrCampaign, Started: s.in.Began,
+	}
+	for _, z := range s.zones {
+		in.Zones = append(in.Zones, z.plan.ID)
+		in.ZoneIDs = append(in.ZoneIDs, ZoneID(z.plan.ID))
+	}
+	out, err := priorAct().do(s.work, storedOptions("what the earlier run left"), in)
+	if err != nil {
+		return err
+	}
+	for _, r := range out.Records {
+		s.byID[r.Zone].take(r)
+	}
+	for _, id := range out.Lost {
+		s.byID[id].record = rotation.Record{Zone: id, Outcome: rotation.Unknown, Why: "its workflow was terminated"}
+	}
+	return nil
+}
+
+// take keeps a record.
+func (z *shardZone) take(r rotation.Record) {
+	r.Zone = z.plan.ID
+	z.record = r
+	z.acked = 0
+	if r.To != "" {
+		z.acked = len(z.plan.Hosts) - len(r.Missing)
+	}
+}
+
+// enqueue lines up what is not done, by the outcome table of design §2: exposed
+// zones first, and those get the live key without a refresh.
+func (s *shard) enqueue() {
+	s.queue = nil
+	var rest []*shardZone
+	for _, z := range s.zones {
+		if z.flight != nil {
+			continue
+		}
+		switch z.record.Outcome {
+		case rotation.Done, rotation.Skipped:
+		case rotation.Exposed, rotation.Unknown:
+			z.verb = rotation.Repair
+			s.queue = append(s.queue, z)
+		case rotation.Unchanged, rotation.Pending:
+			z.verb = rotation.Rotate
+			if z.record.Outcome == rotation.Unchanged {
+				z.record = rotation.Record{Zone: z.plan.ID, Outcome: rotation.Pending, API: z.record.API}
+			}
+			z.back = 0
+			rest = append(rest, z)
+		}
+	}
+	s.queue = append(s.queue, rest...)
+}
+
+// admit starts zones while there is room, in their order, each as soon as all
+// of its hosts have proved that they can take a key.
+func (s *shard) admit() {
+	for len(s.queue) > 0 && !s.stopped {
+		_ = workflow.Await(s.work, func() bool { return s.stopped || s.room() && s.resolved(s.queue[0]) })
+		if s.stopped {
+			break
+		}
+		z := s.queue[0]
+		s.queue = s.queue[1:]
+		if host, why := s.asideHost(z); host != "" && z.verb == rotation.Rotate {
+			z.record.Outcome = rotation.Pending
+			z.record.Why = fmt.Sprintf("host %s is set aside: %s", host, why)
+			s.dirty = true
+			continue
+		}
+		s.start(z)
+	}
+	if len(s.queue) == 0 && !s.told {
+		s.told, s.urgent = true, true
+	}
+}
+
+// room says whether another zone may be in flight: at most window of them, and
+// at most window more that only wait or deliver to a host that does not answer.
+func (s *shard) room() bool { return s.inFlight-s.loose < s.window && s.loose <= s.window }
+
+// start runs a zone as a child and hears its end.
+func (s *shard) start(z *shardZone) {
+	ctx, cancel := workflow.WithCancel(s.work)
+	f := &flight{since: workflow.Now(s.work), cancel: cancel}
+	z.flight = f
+	s.inFlight++
+	o := childPolicy(ZoneID(z.plan.ID), zoneSummary(z.verb, z.plan.Name, z.plan.ID, s.page.HostsOf(z.plan)))
+	o.TypedSearchAttributes = Searchable(s.in.Campaign, z.plan.ID, "")
+	o.Priority = temporal.Priority{PriorityKey: priorityNormal}
+	if z.verb == rotation.Repair {
+		o.Priority.PriorityKey = priorityExposed
+	}
+	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeZone, s.zoneIn(z))
+	workflow.Go(s.work, func(ctx workflow.Context) {
+		if child.GetChildWorkflowExecution().Get(ctx, nil) == nil {
+			f.started = true
+		}
+		var record rotation.Record
+		err := child.Get(ctx, &record)
+		s.landed(ctx, z, record, err)
+	})
+}
+
+func (s *shard) zoneIn(z *shardZone) ZoneIn {
+	in := ZoneIn{
+		Verb: z.verb, Zone: z.plan.ID, Name: z.plan.Name, Account: s.in.Account,
+		Hosts: s.page.HostsOf(z.plan), Baseline: z.plan.Baseline, Timing: s.in.Timing,
+		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
+	}
+	if z.verb == rotation.Repair {
+		in.Baseline, in.Since = "", z.record.Since
+		in.Drift = known(z.record.From, z.record.To, z.plan.Baseline)
+	}
+	for _, h := range in.Hosts {
+		p, ok := s.proofs[h.Name]
+		if !ok {
+			continue
+		}
+		held := p.Drift[z.plan.ID]
+		if held != "" && !slices.Contains(in.Drift, held) {
+			in.Drift = append(in.Drift, held)
+			if held != rotation.Absent {
+				in.Baseline = "" // somebody changed something: read the live key again
+			}
+		}
+		p.Drift = nil
+		in.Proofs = append(in.Proofs, p)
+	}
+	if s.in.Again || z.back > 0 {
+		in.Baseline = ""
+	}
+	return in
+}
+
+func known(all ...rotation.Fingerprint) []rotation.Fingerprint {
+	var some []rotation.Fingerprint
+	for _, f := range all {
+		if f != "" && f != rotation.Absent && !slices.Contains(some, f) {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// landed takes a child's end, however it ended.
+func (s *shard) landed(ctx workflow.Context, z *shardZone, record rotation.Record, err error) {
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		record, err = s.foreign(ctx, z)
+	}
+	f := z.flight
+	z.flight = nil
+	s.inFlight--
+	if f.loose {
+		s.loose--
+	}
+	s.dirty = true
+	switch {
+	case err == nil:
+		z.take(merged(z.record, record))
+	case !f.started:
+		z.record.Outcome, z.record.Why = rotation.Pending, "its workflow did not start: "+why(err)
+	default:
+		z.record.Outcome = rotation.Unknown
+		z.record.Why = "its workflow ended without a record (terminated?); resume reads the live key back"
+	}
+	s.judge(z)
+}
+
+// merged is a later run's record with what only the earlier one knows.
+func merged(before, after rotation.Record) rotation.Record {
+	after.API = after.API.Plus(before.API)
+	after.From = cmp.Or(after.From, before.From)
+	after.RequestID = cmp.Or(after.RequestID, before.RequestID)
+	if after.Since.IsZero() {
+		after.Since = before.Since
+	}
+	return after
+}
+
+// foreign looks at a zone that runs already.
+func (s *shard) foreign(ctx workflow.Context, z *shardZone) (rotation.Record, error) {
+	out, err := awaitAct().do(ctx, longOptions("a zone that runs already", s.in.Timing), activities.AwaitIn{Workflow: ZoneID(z.plan.ID), Campaign: s.in.Campaign, Attr: AttrCampaign})
+	switch {
+	case err != nil:
+		return rotation.Record{}, err
+	case out.Busy != "":
+		return rotation.Record{Zone: z.plan.ID, Outcome: rotation.Pending, Why: "busy elsewhere: " + out.Busy}, nil
+	case out.Lost:
+		return rotation.Record{Zone: z.plan.ID, Outcome: rotation.Unknown, Why: "its workflow ended without a record"}, nil
+	}
+	return out.Record, nil
+}
+
+// judge decides what a zone's end means for the others.
+func (s *shard) judge(z *shardZone) {
+	r := z.record
+	switch {
+	case r.Halt:
+		s.halt, s.urgent = r.Why, true
+	case r.Outcome == rotation.Exposed || r.Outcome == rotation.Unknown || r.Outcome == rotation.Unchanged:
+		s.urgent = true
+	case r.Outcome == rotation.Pending && !s.stopped && z.back < handedBack:
+		z.back++
+		s.queue = append(s.queue, z)
+		s.forget(z)
+	}
+}
+
+// forget has the zone's hosts proved again before the next try.
+func (s *shard) forget(z *shardZone) {
+	for _, h := range s.page.HostsOf(z.plan) {
+		delete(s.proofs, h.Name)
+	}
+}
+
+// settle waits until nothing is in flight, or more zones are to be admitted.
+func (s *shard) settle() {
+	_ = workflow.Await(s.work, func() bool {
+		return s.inFlight == 0 || s.retry || !s.stopped && len(s.queue) > 0
+	})
+}
+
+// again says whether there is, or may come, more to do.
+func (s *shard) again() bool {
+	if s.stopped {
+		s.urgent = true
+		_ = workflow.Await(s.work, func() bool { return s.retry || s.close })
+		if s.close {
+			return false
+		}
+	}
+	if s.retry {
+		s.retry, s.told = false, false
+		clear(s.fails)
+		clear(s.aside)
+		s.enqueue()
+	}
+	return s.inFlight > 0 || len(s.queue) > 0
+}
+
+// listen follows the campaign and hears the zones.
+func (s *shard) listen(ctx workflow.Context) {
+	control := workflow.GetSignalChannel(ctx, SignalControl)
+	news := workflow.GetSignalChannel(ctx, SignalZoneNews)
+	selector := workflow.NewSelector(ctx)
+	selector.AddReceive(control, func(c workflow.ReceiveChannel, _ bool) {
+		var order Control
+		c.Receive(ctx, &order)
+		s.follow(order)
+	})
+	selector.AddReceive(news, func(c workflow.ReceiveChannel, _ bool) {
+		var n ZoneNews
+		c.Receive(ctx, &n)
+		s.hear(n)
+	})
+	for {
+		selector.Select(ctx)
+	}
+}
+
+func (s *shard) follow(order Control) {
+	if order.Seq < s.seq {
+		return
+	}
+	s.seq, s.window, s.close = order.Seq, order.Window, s.close || order.Close
+	s.quiet = false
+	if order.Retry {
+		s.stopped, s.retry = false, true
+	}
+	if order.Stop || order.Close {
+		s.stop()
+	}
+	s.urgent = true
+}
+
+// stop cancels every refresh that has not started.
+func (s *shard) stop() {
+	s.stopped = true
+	for _, z := range s.zones {
+		if z.flight != nil && !z.flight.kept {
+			z.flight.cancel()
+		}
+	}
+}
+
+func (s *shard) hear(n ZoneNews) {
+	z := s.byID[n.Zone]
+	if z == nil || z.flight == nil {
+		return
+	}
+	switch n.Kind {
+	case NewsKept:
+		z.flight.kept = true
+		s.dirty = true
+	case NewsLoose:
+		if !z.flight.loose {
+			z.flight.loose = true
+			s.loose++
+		}
+	case NewsExposed:
+		z.record.Outcome, z.record.Why = rotation.Exposed, n.Why
+		s.urgent = true
+	}
+}
+
+// watchCancel stops the shard when it is cancelled, by its campaign's end or in
+// the Temporal UI.
+func (s *shard) watchCancel(ctx workflow.Context) {
+	ctx.Done().Receive(ctx, nil)
+	s.close = true
+	s.stop()
+	s.urgent = true
+}
+
+// isQuiet says that a stop has been carried out: whatever is in flight may have
+// refreshed.
+func (s *shard) isQuiet() bool {
+	if !s.stopped {
+		return false
+	}
+	for _, z := range s.zones {
+		if z.flight != nil && !z.flight.kept {
+			return false
+		}
+	}
+	return true
+}
+
+// report tells the campaign: at once what cannot wait, the rest every ten
+// seconds at most.
+func (s *shard) report(ctx workflow.Context) {
+	for !s.ended {
+		_, _ = workflow.AwaitWithTimeout(ctx, newsEvery, func() bool {
+			return s.urgent || s.ended || s.isQuiet() && !s.quiet
+		})
+		if s.ended || !s.urgent && !s.dirty && !s.isQuiet() {
+			continue
+		}
+		s.urgent, s.dirty, s.quiet = false, false, s.isQuiet()
+		news := ShardNews{
+			Page: s.in.Page, Seq: s.seq, Tally: s.tally(), Note: s.note(),
+			Started: s.told, InFlight: s.inFlight - s.loose, Quiet: s.quiet, Kept: s.kept(),
+		}
+		workflow.SignalExternalWorkflow(ctx, CampaignID(s.in.Campaign), "", SignalShardNews, news)
+		workflow.SetCurrentDetails(ctx, shardDetails(s.in, news))
+	}
+}
+
+func (s *shard) kept() int {
+	n := 0
+	for _, z := range s.zones {
+		if z.flight != nil && z.flight.kept {
+			n++
+		}
+	}
+	return n
+}
+
+// watchStarts reports children that do not start: a child that never starts
+// must not hang the shard.
+func (s *shard) watchStarts(ctx workflow.Context) {
+	for !s.ended {
+		_, _ = workflow.AwaitWithTimeout(ctx, startWithin, func() bool { return s.ended })
+		for _, z := range s.zones {
+			if f := z.flight; f != nil && !f.started && workflow.Now(ctx).Sub(f.since) > startWithin {
+				f.cancel()
+			}
+		}
+	}
+}
+
+// refuse ends a shard whose page or probe could not be had: nothing was touched.
+func (s *shard) refuse(err error) ShardOut {
+	s.halt = why(err)
+	for _, z := range s.zones {
+		if z.record.Outcome == rotation.Pending {
+			z.record.Why = s.halt
+		}
+	}
+	return ShardOut{s.tally(), s.note()}
+}
+
+func (s *shard) tally() rotation.Tally {
+	var t rotation.Tally
+	for _, z := range s.zones {
+		one := rotation.NewCounts(1)
+		one.Move(rotation.Pending, z.record.Outcome)
+		t.Zones = t.Zones.Plus(one)
+		t.Hosts = t.Hosts.Plus(rotation.HostCounts{Total: len(z.plan.Hosts), Acknowledged: z.acked})
+		t.API = t.API.Plus(z.record.API)
+		if z.record.Outcome == rotation.Done && z.record.ExposureMs > 0 {
+			t.Exposures.Add(z.record.ExposureMs)
+		}
+	}
+	return t
+}
+
+func (s *shard) note() ShardNote {
+	note := ShardNote{Halt: s.halt}
+	for _, z := range s.zones {
+		needs := z.record.Outcome == rotation.Exposed || z.record.Outcome == rotation.Unknown || z.record.Outcome == rotation.Unchanged
+		if needs && len(note.Attention) < maxAttention {
+			note.Attention = append(note.Attention, Attention{Zone: z.plan.ID, Outcome: z.record.Outcome, Why: z.record.Why})
+		}
+	}
+	for _, h := range s.page.Hosts {
+		if problem := s.aside[h.Name]; problem != "" && len(note.SetAside) < maxAttention {
+			note.SetAside = append(note.SetAside, Attention{Host: h.Name, Why: problem})
+		}
+	}
+	return note
+}
+
+func (s *shard) locations() []rotation.Location {
+	var all []rotation.Location
+	for _, h := range s.page.Hosts {
+		if !slices.Contains(all, h.Location) {
+			all = append(all, h.Location)
+		}
+	}
+	return all
+}
