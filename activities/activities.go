@@ -50,6 +50,12 @@ func beat(ctx context.Context) (stop func()) {
 	return func() { close(done) }
 }
 
+// inTime ends shortly before the activity's own deadline, so that a host that
+// hangs does not cost what the others acknowledged.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, activity.GetInfo(ctx).Deadline.Add(-time.Second))
+}
+
 // pause waits, or says why not.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

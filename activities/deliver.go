@@ -43,6 +43,8 @@ func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error
 		return DeliverOut{Unopened: why, Acks: failAll(in.Hosts, why)}, nil
 	}
 	out := DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts))}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	var group errgroup.Group
 	for i, ref := range in.Hosts {
 		group.Go(func() error {

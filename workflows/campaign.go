@@ -127,6 +127,9 @@ type Answer struct {
 
 const maxLog = 50
 
+// PlanValidFor is how old a plan may be when its campaign starts.
+const PlanValidFor = 7 * 24 * time.Hour
+
 // running is a shard under way.
 type running struct {
 	news    ShardNews
@@ -190,6 +193,9 @@ func (c *campaign) load() error {
 	c.plan = plan
 	if c.in.State != nil {
 		return nil
+	}
+	if age := workflow.Now(c.work).Sub(plan.Made); age > PlanValidFor && !c.in.Again {
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed", c.in.Digest, age.Round(time.Hour), PlanValidFor), "PlanRefused", nil)
 	}
 	c.st.Window, c.st.Describes = plan.Settings.Window, plan.Describes
 	c.st.Budget, err = plan.Settings.Budget(plan.Zones)
@@ -540,6 +546,11 @@ func (c *campaign) end(ctx workflow.Context) (Status, error) {
 	status := c.status()
 	c.log(string(status.State), "", "")
 	_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(status.State)))
+	if status.State == StateDone {
+		for page := range c.plan.Pages {
+			workflow.SignalExternalWorkflow(c.work, PageID(c.in.Plan, page+1), "", SignalPageClose, nil)
+		}
+	}
 	c.tell()
 	return c.status(), nil
 }

@@ -207,6 +207,9 @@ func (z *zone) refresh() {
 }
 
 func (z *zone) refreshed(out activities.RefreshOut) {
+	if out.API.Throttled > 0 {
+		z.trip.Note("EdgeOne throttled the refresh before executing it; it was sent again")
+	}
 	switch out.Sending {
 	case activities.NotSent:
 		z.trip.NotSent(z.now(), out.Why, out.Again)

@@ -212,7 +212,7 @@ func (t *Trip) Cancelled() { t.Stop = true }
 func (t *Trip) Proved(now time.Time, problem string) {
 	switch {
 	case problem != "" && len(t.Given) > 0:
-		t.met(problem)
+		t.Note(problem)
 		t.finishUnsent(EvUnproved, now)
 	case problem != "":
 		t.end(EvUnproved, Pending, problem+"; nothing was sent, the old key is alive")
@@ -236,7 +236,7 @@ func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
 	t.sent(sentAt)
 	t.Given = append(t.Given, Attempt{SentAt: sentAt, DeadAt: latest.Add(t.Timing.SignatureLife.D())})
 	t.Same = 0
-	t.met(why)
+	t.Note(why)
 	t.to(EvAmbiguous, PhaseReadBack)
 }
 
@@ -254,7 +254,7 @@ func (t *Trip) sent(at time.Time) {
 // that every zone would fail alike.
 func (t *Trip) RefusedBy(now time.Time, why string, halt bool) {
 	t.Halt = halt
-	t.met(why)
+	t.Note(why)
 	if len(t.Given) > 0 {
 		t.finishUnsent(EvRefused, now)
 		return
@@ -322,7 +322,7 @@ func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 
 func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	if key != t.Baseline && key != Absent {
-		t.met("the key had changed: adopted by read-back, no second refresh")
+		t.Note("the key had changed: adopted by read-back, no second refresh")
 		t.Adopted++
 		if t.Since.IsZero() {
 			t.Since = now
@@ -365,7 +365,7 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		t.to(EvStale, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
 	default:
-		t.met("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
+		t.Note("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
 		t.Adopted++
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
@@ -423,7 +423,9 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 			t.Last = append(t.Last, a)
 		}
 	}
-	t.Round++
+	if t.Round++; t.Round == 1 && len(t.Last) > 0 {
+		t.Note(fmt.Sprintf("%s did not take the key at first (%s)", t.Last[0].Host, t.Last[0].Problem))
+	}
 	switch {
 	case len(t.Missing()) == 0:
 		t.to(EvAcked, PhaseVerify)
@@ -454,7 +456,8 @@ func (t *Trip) exposedWhy() string {
 	return why
 }
 
-func (t *Trip) met(what string) {
+// Note keeps something that went wrong on the way, for people.
+func (t *Trip) Note(what string) {
 	if what != "" && !slices.Contains(t.Met, what) && len(t.Met) < 4 {
 		t.Met = append(t.Met, what)
 	}

@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// field is a part of a host's definition.
+type field struct{ name, value string }
+
+// definition is everything that decides where and how a key goes to the host,
+// in an order and with names that digests depend on: add, never rename.
+func (h Host) definition() []field {
+	transport, ssh := "file", SSH{File: h.target()}
+	if h.SSH != nil {
+		transport, ssh = "ssh", *h.SSH
+	}
+	return []field{
+		{"name", string(h.Name)},
+		{"location", string(h.Location)},
+		{"transport", transport},
+		{"address", ssh.Address},
+		{"hostKey", ssh.HostKey},
+		{"user", ssh.User},
+		{"path", ssh.Path},
+		{"mode", ssh.Mode},
+		{"reload", ssh.Reload},
+		{"verify", ssh.Verify},
+	}
+}
+
+// Diff names the fields in which two definitions differ, as the fleet file calls
+// them; nil when they are the same.
+func (h Host) Diff(other Host) []string {
+	var names []string
+	theirs := other.definition()
+	for i, ours := range h.definition() {
+		if ours != theirs[i] {
+			names = append(names, ours.name)
+		}
+	}
+	return names
+}
+
+// target is the host's file, whatever the transport.
+func (h Host) target() File {
+	switch {
+	case h.SSH != nil:
+		return h.SSH.File
+	case h.File != nil:
+		return *h.File
+	}
+	return File{}
+}
+
+// fileID is the same for two hosts that are one machine, user and path. A
+// location is a network of its own: equal addresses elsewhere are other
+// machines.
+func (h Host) fileID() string {
+	id := []string{string(h.Location), "", "", h.target().Path}
+	if h.SSH != nil {
+		id[1], id[2] = h.SSH.Address, h.SSH.User
+	}
+	return strings.Join(id, "\x00")
+}
+
+// digest fills in the digests of every host and of the fleet.
+func (f *Fleet) digest() {
+	all := newDigest("keywave/v1 fleet")
+	all.text(string(f.Account.Name), f.Account.Endpoint)
+	all.count(len(f.Hosts))
+	for _, name := range slices.Sorted(maps.Keys(f.Hosts)) {
+		h := f.Hosts[name]
+		h.Digest = h.digest()
+		f.Hosts[name] = h
+		all.text(h.Digest)
+	}
+	all.count(len(f.Zones))
+	for _, z := range slices.SortedFunc(slices.Values(f.Zones), func(a, b Zone) int { return strings.Compare(string(a.ID), string(b.ID)) }) {
+		all.text(string(z.ID), z.Name)
+		all.count(len(z.Hosts))
+		for _, h := range slices.Sorted(slices.Values(z.Hosts)) {
+			all.text(string(h))
+		}
+		all.count(len(z.Labels))
+		for _, key := range slices.Sorted(maps.Keys(z.Labels)) {
+			all.text(key, z.Labels[key])
+		}
+	}
+	f.Digest = all.sum()
+}
+
+func (h Host) digest() string {
+	d := newDigest("keywave/v1 host")
+	for _, part := range h.definition() {
+		d.text(part.name, part.value)
+	}
+	return d.sum()
+}
+
+// digester hashes texts and counts so that no two sequences of them are the same
+// bytes: each text stands behind its length, each list behind its count.
+type digester struct{ h hash.Hash }
+
+func newDigest(kind string) digester {
+	d := digester{sha256.New()}
+	d.text(kind)
+	return d
+}
+
+func (d digester) count(n int) {
+	d.h.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+func (d digester) text(parts ...string) {
+	for _, s := range parts {
+		d.count(len(s))
+		d.h.Write([]byte(s))
+	}
+}
+
+// sum is the first 32 hex digits.
+func (d digester) sum() string { return hex.EncodeToString(d.h.Sum(nil))[:32] }

@@ -1,0 +1,149 @@
+// Package fleet reads the fleet file: the account, the locations, their hosts,
+// the zones and which hosts each zone has. What it accepts is complete and
+// without contradiction, and what it refuses it refuses whole: every mistake
+// at once, each with file, line, column and what to do about it. It dials
+// nothing, and a fleet file holds no key.
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"keywave/internal/rotation"
+)
+
+// Fleet is a fleet file that was read without a mistake.
+type Fleet struct {
+	// Version is the file's format; always 1.
+	Version int
+	Account Account
+	// Locations are in the order of the file; each has at least one host.
+	Locations []rotation.Location
+	Hosts     map[rotation.HostName]Host
+	// Zones are in the order of the file. Each has at least one host, and every
+	// host it names is in Hosts.
+	Zones []Zone
+	// Campaign is how a campaign runs, defaults filled in.
+	Campaign rotation.Settings
+	// Digest names account name, endpoint, hosts and zones, whatever their order
+	// and the file's comments: 32 hex digits.
+	Digest string
+}
+
+// Account is the Tencent account that owns the zones.
+type Account struct {
+	Name rotation.Account
+	// Endpoint is host[:port], spoken to over HTTPS, or http://host:port when,
+	// and only when, that host is this machine.
+	Endpoint string
+	// Credentials says where the API credentials come from: env, profile or
+	// tccli.
+	Credentials string
+	// RequestsPerSecond is the account's limit for each API action, above 0 and
+	// at most 1000.
+	RequestsPerSecond float64
+}
+
+// Host is a machine that must hold keys. Exactly one of SSH and File is set.
+type Host struct {
+	Name     rotation.HostName
+	Location rotation.Location
+	SSH      *SSH
+	File     *File
+	// Digest names everything that decides where and how a key goes: 32 hex
+	// digits over the definition after defaults.
+	Digest string
+}
+
+// Ref names the host in a plan without addressing it.
+func (h Host) Ref() rotation.HostRef {
+	return rotation.HostRef{Name: h.Name, Location: h.Location, Digest: h.Digest}
+}
+
+// SSH is a host that is reached over SSH.
+type SSH struct {
+	// Address is host:port.
+	Address string
+	// HostKey is the pinned host key, "type base64"; empty means that
+	// known_hosts decides.
+	HostKey string
+	User    string
+	File
+}
+
+// File is what a host holds for a zone and what makes its consumer use it. As a
+// transport of its own, it is a file on the machine of the location's worker.
+type File struct {
+	// Path is absolute; each "{zone}" in it stands for the zone's ID.
+	Path string
+	// Mode is four octal digits, such as "0600".
+	Mode string
+	// Reload runs once the file is in place, Verify after Reload; shell
+	// commands, empty for none.
+	Reload string
+	Verify string
+}
+
+// Zone is one zone and the hosts that must hold its key.
+type Zone struct {
+	ID     rotation.ZoneID
+	Name   string
+	Hosts  []rotation.HostName
+	Labels map[string]string
+}
+
+// Canary says that the zone is to go first: it has the label tier: canary.
+func (z Zone) Canary() bool { return z.Labels["tier"] == "canary" }
+
+// Ordered is the zones in the order in which a campaign takes them: canaries
+// first, otherwise as in the file.
+func (f *Fleet) Ordered() []Zone {
+	zones := slices.Clone(f.Zones)
+	slices.SortStableFunc(zones, func(a, b Zone) int {
+		switch {
+		case a.Canary() == b.Canary():
+			return 0
+		case a.Canary():
+			return -1
+		}
+		return 1
+	})
+	return zones
+}
+
+// Targets is Ordered, as a plan wants it.
+func (f *Fleet) Targets() []rotation.Target {
+	zones := f.Ordered()
+	targets := make([]rotation.Target, len(zones))
+	for i, z := range zones {
+		refs := make([]rotation.HostRef, len(z.Hosts))
+		for j, name := range z.Hosts {
+			refs[j] = f.Hosts[name].Ref()
+		}
+		targets[i] = rotation.Target{ID: z.ID, Name: z.Name, Hosts: refs}
+	}
+	return targets
+}
+
+// Read reads the fleet file at path. Its error is of the file system or
+// Mistakes.
+func Read(path string) (*Fleet, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the fleet file: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a fleet file's content; name stands before each mistake. A
+// non-nil error is Mistakes.
+func Parse(name string, data []byte) (*Fleet, error) {
+	r := &reader{file: name}
+	f := r.read(data)
+	if len(r.found) > 0 {
+		return nil, r.found.sorted()
+	}
+	f.digest()
+	return f, nil
+}

@@ -1,0 +1,396 @@
+package fleet_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func good(t testing.TB) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func parse(t testing.TB, data []byte) *fleet.Fleet {
+	t.Helper()
+	f, err := fleet.Parse("fleet.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// Every testdata/bad/*.yaml is refused with exactly the mistakes in the .txt
+// beside it.
+func TestMistakes(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no bad fleet files (%v)", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := fleet.Parse("fleet.yaml", data)
+			var mistakes fleet.Mistakes
+			if f != nil || !errors.As(err, &mistakes) || len(mistakes) == 0 {
+				t.Fatalf("got %v and %v, want no fleet and Mistakes", f, err)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
+			got := err.Error() + "\n"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got:\n%swant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	f, err := fleet.Read("testdata/good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: "profile", RequestsPerSecond: 20}); f.Account != want {
+		t.Errorf("account is %+v, want %+v", f.Account, want)
+	}
+	if want := []rotation.Location{"hk", "eu-west"}; !slices.Equal(f.Locations, want) {
+		t.Errorf("locations are %v, want %v", f.Locations, want)
+	}
+	const reload = "systemctl reload edge-gateway"
+	for _, want := range []fleet.Host{
+		{Name: "gw-hk-1", Location: "hk", SSH: &fleet.SSH{
+			Address: "10.1.0.11:22", User: "edge",
+			HostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICt8r0jh7U6AfqUFCsLMxFjV7KcVcjY00SBVzeMng7uX",
+			File:    fleet.File{Path: "/etc/edgeone/{zone}.key", Mode: "0600", Reload: reload},
+		}},
+		{Name: "gw-hk-2", Location: "hk", SSH: &fleet.SSH{
+			Address: "10.1.0.12:2222", User: "root",
+			File: fleet.File{Path: "/srv/keys/{zone}", Mode: "0400"},
+		}},
+		{Name: "gw-eu-1", Location: "eu-west", SSH: &fleet.SSH{
+			Address: "10.1.0.11:22", User: "edge",
+			File: fleet.File{Path: "/etc/edgeone/{zone}.key", Mode: "0600", Reload: reload},
+		}},
+		{Name: "signer", Location: "eu-west", File: &fleet.File{
+			Path: "/var/lib/signer/{zone}/key", Mode: "0640", Reload: "kill -HUP 1", Verify: "true",
+		}},
+	} {
+		got := f.Hosts[want.Name]
+		want.Digest = got.Digest
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("host is %+v, want %+v", got, want)
+		}
+	}
+	if want := (fleet.Zone{
+		ID: "zone-27q0p0bal192", Name: "shop.example.com",
+		Hosts:  []rotation.HostName{"gw-hk-1", "gw-hk-2", "signer"},
+		Labels: map[string]string{"tier": "canary", "team": "shop"},
+	}); len(f.Zones) != 3 || !reflect.DeepEqual(f.Zones[1], want) {
+		t.Errorf("zones are %+v, the second should be %+v", f.Zones, want)
+	}
+	want := rotation.Settings{
+		Waves: []string{"1", "10", "5%", "25.5%", "100%"}, Bake: span(time.Minute), Window: 20, Approve: []int{2, 3},
+		MaxFailed: "3", MaxExposed: 1,
+		Timing: rotation.Timing{ProofFor: span(time.Minute), Settle: span(10 * time.Second), SignatureLife: span(5 * time.Minute), ExposedAfter: span(30 * time.Second), DeliverFor: span(2 * time.Hour)},
+	}
+	if !reflect.DeepEqual(f.Campaign, want) {
+		t.Errorf("campaign is %+v, want %+v", f.Campaign, want)
+	}
+}
+
+func span(d time.Duration) rotation.Span { return rotation.Span(d) }
+
+func TestReadOfNoFile(t *testing.T) {
+	_, err := fleet.Read(filepath.Join(t.TempDir(), "fleet.yaml"))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "fleet.yaml") {
+		t.Errorf("got %v, want fs.ErrNotExist and the file's name", err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	f := parse(t, []byte(`{version: 1, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`))
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: "env", RequestsPerSecond: 20}); f.Account != want {
+		t.Errorf("account is %+v, want %+v", f.Account, want)
+	}
+	c := f.Campaign
+	if got, want := strings.Join(c.Waves, " "), "1 5% 25% 100%"; got != want || c.Bake != span(30*time.Second) || c.Window != 40 || c.Approve != nil || c.MaxFailed != "1%" || c.MaxExposed != 0 {
+		t.Errorf("campaign is %+v", c)
+	}
+}
+
+// What EdgeOne needs is not asked of a simulator on this machine.
+func TestEndpointsOfThisMachine(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://127.0.0.1:8080":  "http://127.0.0.1:8080",
+		"http://[::1]:8080":      "http://[::1]:8080",
+		"http://localhost:8080/": "http://localhost:8080",
+		"127.0.0.1:8443":         "127.0.0.1:8443",
+		"https://127.0.0.1:443":  "127.0.0.1",
+	} {
+		data := fmt.Sprintf(`{version: 1, account: {endpoint: %q}, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}], campaign: {settle: 200ms, signatureLife: 2s}}`, in)
+		f := parse(t, []byte(data))
+		if f.Account.Endpoint != want || f.Campaign.Timing.Settle != span(200*time.Millisecond) {
+			t.Errorf("%s: endpoint %q, settle %s", in, f.Account.Endpoint, f.Campaign.Timing.Settle)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for in, want := range map[string]string{
+		"gw.example.com":     "gw.example.com:22",
+		"gw.example.com:222": "gw.example.com:222",
+		"2001:db8::1":        "[2001:db8::1]:22",
+		"[2001:db8::1]":      "[2001:db8::1]:22",
+		"[2001:db8::1]:222":  "[2001:db8::1]:222",
+	} {
+		data := fmt.Sprintf(`{version: 1, locations: {hk: {hosts: {gw: {ssh: {address: %q, user: u, path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`, in)
+		if got := parse(t, []byte(data)).Hosts["gw"].SSH.Address; got != want {
+			t.Errorf("%s reads as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestCanariesGoFirst(t *testing.T) {
+	f := parse(t, good(t))
+	var got []string
+	for _, z := range f.Ordered() {
+		got = append(got, string(z.ID))
+	}
+	if want := "zone-27q0p0bal192 zone-2 zone-3"; strings.Join(got, " ") != want {
+		t.Errorf("order is %v, want %s", got, want)
+	}
+	if f.Zones[0].ID != "zone-2" {
+		t.Error("Ordered changed the fleet's own order")
+	}
+	first := f.Targets()[0]
+	if first.ID != "zone-27q0p0bal192" || len(first.Hosts) != 3 || first.Hosts[2] != f.Hosts["signer"].Ref() {
+		t.Errorf("the first target is %+v", first)
+	}
+}
+
+// The digests stand in plans that outlive an upgrade.
+func TestDigestsStayAsTheyAre(t *testing.T) {
+	f := parse(t, good(t))
+	got := "fleet " + f.Digest + "\n"
+	for _, name := range slices.Sorted(maps.Keys(f.Hosts)) {
+		got += string(name) + " " + f.Hosts[name].Digest + "\n"
+	}
+	if *update {
+		if err := os.WriteFile("testdata/good.digests", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/good.digests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+}
+
+func TestDigestsIgnoreFormAndOrder(t *testing.T) {
+	same := `# the same fleet, told differently
+zones:
+  - {id: zone-3, hosts: [gw-eu-1]}
+  - {hosts: [signer, gw-hk-2, gw-hk-1], id: zone-27q0p0bal192, labels: {team: shop, tier: canary}, name: shop.example.com}
+  - {id: "zone-2", name: Zwei, hosts: [gw-eu-1, gw-hk-1]}
+locations:
+  eu-west:
+    hosts:
+      signer: {file: {path: "/var/lib/signer/{zone}/key", reload: "kill -HUP 1", verify: "true", mode: "0640"}}
+      gw-eu-1: {ssh: {address: "10.1.0.11", user: edge, path: "/etc/edgeone/{zone}.key", reload: "systemctl reload edge-gateway"}}
+  hk:
+    hosts:
+      gw-hk-2: {ssh: {address: "10.1.0.12:2222", path: "/srv/keys/{zone}", mode: 400, user: root}}
+      gw-hk-1: {ssh: {address: "10.1.0.11:22", user: edge, path: "/etc/edgeone/{zone}.key", reload: "systemctl reload edge-gateway", hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICt8r0jh7U6AfqUFCsLMxFjV7KcVcjY00SBVzeMng7uX"}}
+campaign: {window: 7}
+account: {requestsPerSecond: 10}
+version: 1
+`
+	a, b := parse(t, good(t)), parse(t, []byte(same))
+	if a.Digest != b.Digest {
+		t.Error("two forms of one fleet have two digests")
+	}
+	for name, host := range a.Hosts {
+		if diff := host.Diff(b.Hosts[name]); diff != nil || host.Digest != b.Hosts[name].Digest {
+			t.Errorf("host %s differs in %v", name, diff)
+		}
+	}
+}
+
+func TestDigestsNoticeEveryChange(t *testing.T) {
+	base := parse(t, good(t))
+	seen := map[string]string{base.Digest: "the original"}
+	for _, tt := range []struct{ old, new, host, field string }{
+		{`"10.1.0.12:2222"`, `"10.1.0.13:2222"`, "gw-hk-2", "address"},
+		{`root@gw-hk-1"`, `", user: other`, "gw-hk-1", "user"},
+		{`user: root`, `user: toor`, "gw-hk-2", "user"},
+		{`/srv/keys/{zone}`, `/srv/key/{zone}`, "gw-hk-2", "path"},
+		{`"0400"`, `"0440"`, "gw-hk-2", "mode"},
+		{`mode: 0640`, `mode: 0600`, "signer", "mode"},
+		{`kill -HUP 1`, `kill -HUP 2`, "signer", "reload"},
+		{`"true"`, `"false"`, "signer", "verify"},
+		{`7uX root`, `7uY root`, "gw-hk-1", "hostKey"},
+		{`  eu-west:`, `  eu-east:`, "signer", "location"},
+		{`[gw-hk-1, gw-eu-1]`, `[gw-hk-1]`, "", ""},
+		{`Zwei`, `Drei`, "", ""},
+		{`team: shop`, `team: hops`, "", ""},
+		{`zone-3`, `zone-4`, "", ""},
+		{`name: default`, `name: other`, "", ""},
+		{`https://teo.intl`, `https://teo`, "", ""},
+	} {
+		if n := bytes.Count(good(t), []byte(tt.old)); n != 1 {
+			t.Fatalf("%q is %d times in the good file, want once", tt.old, n)
+		}
+		f := parse(t, bytes.Replace(good(t), []byte(tt.old), []byte(tt.new), 1))
+		if other, is := seen[f.Digest]; is {
+			t.Errorf("%s → %s: the fleet's digest is that of %s", tt.old, tt.new, other)
+		}
+		seen[f.Digest] = tt.old + " → " + tt.new
+		if tt.host == "" {
+			continue
+		}
+		was, is := base.Hosts[rotation.HostName(tt.host)], f.Hosts[rotation.HostName(tt.host)]
+		if was.Digest == is.Digest || !slices.Equal(was.Diff(is), []string{tt.field}) {
+			t.Errorf("%s → %s: host %s differs in %v, want %s", tt.old, tt.new, tt.host, was.Diff(is), tt.field)
+		}
+	}
+}
+
+// large is a fleet of n zones on n/20 hosts.
+func large(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("version: 1\ndefaults: {ssh: {user: edge, path: \"/etc/edgeone/{zone}.key\"}}\nlocations:\n  hk:\n    hosts:\n")
+	hosts := max(2, n/20)
+	for i := range hosts {
+		fmt.Fprintf(&b, "      gw-%d: {ssh: {address: \"10.%d.%d.%d:22\"}}\n", i, i>>16, i>>8&255, i&255)
+	}
+	b.WriteString("zones:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {id: zone-%d, name: shop-%d.example.com, hosts: [gw-%d, gw-%d], labels: {tier: standard}}\n", i, i, i%hosts, (i+1)%hosts)
+	}
+	return b.Bytes()
+}
+
+func BenchmarkParse100000Zones(b *testing.B) {
+	data := large(100_000)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		parse(b, data)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(good(f))
+	f.Add(large(3))
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fl, err := fleet.Parse("fleet.yaml", data)
+		if err != nil {
+			var mistakes fleet.Mistakes
+			if fl != nil || !errors.As(err, &mistakes) || len(mistakes) == 0 || strings.Count(err.Error(), "\n") > 20 {
+				t.Fatalf("got %v and %q", fl, err)
+			}
+			return
+		}
+		holds(t, fl)
+	})
+}
+
+// holds checks what Fleet promises.
+func holds(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	if f.Version != 1 || len(f.Digest) != 32 || len(f.Locations) == 0 || len(f.Zones) == 0 {
+		t.Errorf("not complete: %+v", f)
+	}
+	if a := f.Account; a.Name == "" || a.Endpoint == "" || !(a.RequestsPerSecond > 0) {
+		t.Errorf("account %+v", a)
+	}
+	if _, err := f.Campaign.Budget(len(f.Zones)); err != nil {
+		t.Error(err)
+	}
+	waves, err := rotation.CutWaves(len(f.Zones), f.Campaign.Waves)
+	if err != nil {
+		t.Error(err)
+	}
+	all := 0
+	for _, n := range waves {
+		all += n
+	}
+	if all != len(f.Zones) {
+		t.Errorf("waves %v of %d zones", waves, len(f.Zones))
+	}
+	serves := map[rotation.HostName]int{}
+	ids := map[rotation.ZoneID]bool{}
+	for _, z := range f.Zones {
+		if ids[z.ID] || z.ID == "" || strings.ContainsAny(string(z.ID), "/\\ \n") || len(z.Hosts) == 0 {
+			t.Errorf("zone %+v", z)
+		}
+		ids[z.ID] = true
+		for i, h := range z.Hosts {
+			if _, is := f.Hosts[h]; !is || slices.Contains(z.Hosts[:i], h) {
+				t.Errorf("zone %s: host %q", z.ID, h)
+			}
+			serves[h]++
+		}
+	}
+	for name, h := range f.Hosts {
+		if h.Name != name || !slices.Contains(f.Locations, h.Location) || len(h.Digest) != 32 || (h.SSH == nil) == (h.File == nil) {
+			t.Errorf("host %+v", h)
+			continue
+		}
+		file := h.File
+		if h.SSH != nil {
+			file = &h.SSH.File
+			if h.SSH.Address == "" || h.SSH.User == "" {
+				t.Errorf("host %+v", h.SSH)
+			}
+		}
+		if !path.IsAbs(file.Path) || len(file.Mode) != 4 || serves[name] > 1 && !strings.Contains(file.Path, "{zone}") {
+			t.Errorf("host %s serves %d zones: %+v", name, serves[name], file)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"keywave/internal/rotation"
+)
+
+// read is the whole file. What it returns is complete only if nothing was found.
+func (r *reader) read(data []byte) *Fleet {
+	root := r.document(data)
+	if root == nil {
+		return nil
+	}
+	top := r.fields(root, "", "version", "account", "defaults", "locations", "zones", "campaign")
+	if !r.version(root, top["version"]) {
+		return nil
+	}
+	f := &Fleet{Version: 1, Account: r.account(top["account"])}
+	places := r.locations(root, top["locations"], r.defaults(top["defaults"]), f)
+	r.zones(root, top["zones"], f)
+	r.overwrites(f, places)
+	f.Campaign = r.campaign(top["campaign"], isLocal(f.Account.Endpoint))
+	return f
+}
+
+// version says whether the rest may be read: another version has other fields.
+func (r *reader) version(root, n *yaml.Node) bool {
+	switch {
+	case root.Kind != yaml.MappingNode:
+		return false
+	case n == nil:
+		r.say(root, "", "version is missing; write version: 1")
+		return true
+	case n.Kind == yaml.ScalarNode && n.Value == "1":
+		return true
+	}
+	r.found = nil
+	r.say(n, "version", "this keywave reads version 1 of the fleet file; write 1, or use the keywave that the file was written for")
+	return false
+}
+
+func (r *reader) account(n *yaml.Node) Account {
+	const what = "account"
+	in := r.fields(n, what, "name", "endpoint", "credentials", "requestsPerSecond")
+	return Account{
+		Name:              value(r, in["name"], what+": name", "default", name[rotation.Account]),
+		Endpoint:          value(r, in["endpoint"], what+": endpoint", "teo.intl.tencentcloudapi.com", endpoint),
+		Credentials:       value(r, in["credentials"], what+": credentials", "env", oneOf("credentials", "env", "profile", "tccli")),
+		RequestsPerSecond: value(r, in["requestsPerSecond"], what+": requestsPerSecond", 20, rate),
+	}
+}
+
+func isLocal(endpoint string) bool {
+	u, err := url.Parse("https://" + strings.TrimPrefix(endpoint, "http://"))
+	return err == nil && isLoopback(u.Hostname())
+}
+
+// inherited is what hosts of one transport take from defaults: values, and where
+// they stand.
+type inherited struct {
+	SSH
+	in map[string]*yaml.Node
+}
+
+// defaults gives what each transport inherits.
+func (r *reader) defaults(n *yaml.Node) map[string]inherited {
+	in := r.fields(n, "defaults", "ssh", "file")
+	own := SSH{File: File{Mode: "0600"}}
+	return map[string]inherited{
+		"ssh":  r.transport(in["ssh"], "defaults: ssh", inherited{SSH: own}, "user", "path", "mode", "reload", "verify"),
+		"file": r.transport(in["file"], "defaults: file", inherited{SSH: own}, "path", "mode", "reload", "verify"),
+	}
+}
+
+// transport is one transport's fields, of which only those in known may be
+// there, on top of what they inherit.
+func (r *reader) transport(n *yaml.Node, what string, from inherited, known ...string) inherited {
+	in := r.fields(n, what, known...)
+	out := inherited{
+		SSH: SSH{
+			Address: value(r, in["address"], what+": address", from.Address, address),
+			HostKey: value(r, in["hostKey"], what+": hostKey", from.HostKey, hostKey),
+			User:    value(r, in["user"], what+": user", from.User, user),
+			File: File{
+				Path:   value(r, in["path"], what+": path", from.Path, keyPath),
+				Mode:   value(r, in["mode"], what+": mode", from.Mode, mode),
+				Reload: value(r, in["reload"], what+": reload", from.Reload, command),
+				Verify: value(r, in["verify"], what+": verify", from.Verify, command),
+			},
+		},
+		in: maps.Clone(from.in),
+	}
+	if out.in == nil {
+		out.in = map[string]*yaml.Node{}
+	}
+	maps.Copy(out.in, in)
+	return out
+}
+
+// place is where a host stands in the file, for mistakes found later.
+type place struct {
+	at, path *yaml.Node
+	what     string
+}
+
+// locations fills in the fleet's locations and hosts.
+func (r *reader) locations(root, n *yaml.Node, from map[string]inherited, f *Fleet) map[rotation.HostName]place {
+	f.Hosts = map[rotation.HostName]Host{}
+	places := map[rotation.HostName]place{}
+	list := r.entries(n, "locations")
+	if n == nil || n.Kind == yaml.MappingNode && len(list) == 0 {
+		r.say(orElse(n, root), "", "no locations; write locations: {default: {hosts: {…}}}")
+	}
+	for _, e := range list {
+		what := fmt.Sprintf("location %q", e.key)
+		location := value(r, e.at, what, "", name[rotation.Location])
+		f.Locations = append(f.Locations, location)
+		in := r.fields(e.value, what, "hosts")
+		hosts := r.entries(in["hosts"], what+": hosts")
+		if len(hosts) == 0 && e.value.Kind == yaml.MappingNode && (in["hosts"] == nil || in["hosts"].Kind == yaml.MappingNode) {
+			r.say(e.at, what, "has no hosts; add one, or remove the location")
+		}
+		for _, h := range hosts {
+			r.host(h, location, from, f, places)
+		}
+	}
+	return places
+}
+
+func orElse(n, other *yaml.Node) *yaml.Node {
+	if n == nil {
+		return other
+	}
+	return n
+}
+
+func (r *reader) host(e entry, location rotation.Location, from map[string]inherited, f *Fleet, places map[rotation.HostName]place) {
+	what := fmt.Sprintf("host %q", e.key)
+	host := Host{Name: value(r, e.at, what, rotation.HostName(e.key), name[rotation.HostName]), Location: location}
+	if first, twice := places[host.Name]; twice {
+		r.say(e.at, what, "is here twice, first in line %d under location %q; remove or rename one", first.at.Line, f.Hosts[host.Name].Location)
+		return
+	}
+	where := place{at: e.at, what: what}
+	transports := r.entries(e.value, what)
+	if len(transports) != 1 && e.value.Kind == yaml.MappingNode {
+		r.say(e.at, what, "has %d transports; write one, ssh: {…} or file: {…}", len(transports))
+	}
+	for _, t := range transports {
+		what := what + ": " + t.key
+		switch t.key {
+		case "ssh":
+			got := r.transport(t.value, what, from["ssh"], "address", "hostKey", "user", "path", "mode", "reload", "verify")
+			r.require(t.value, what, got.in, "address", "user", "path")
+			host.SSH, where.path = &got.SSH, got.in["path"]
+		case "file":
+			got := r.transport(t.value, what, from["file"], "path", "mode", "reload", "verify")
+			r.require(t.value, what, got.in, "path")
+			host.File, where.path = &got.File, got.in["path"]
+		default:
+			r.say(t.at, what, "unknown transport %q; write ssh: {…} or file: {…}", t.key)
+		}
+	}
+	f.Hosts[host.Name], places[host.Name] = host, where
+}
+
+// require says which fields neither the transport at n nor its defaults gave.
+func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fields ...string) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for _, field := range fields {
+		switch {
+		case in[field] != nil:
+		case field == "address":
+			r.say(n, what, "has no address; write address: \"host:port\"")
+		default:
+			r.say(n, what, "has no %s; write it here or under defaults", field)
+		}
+	}
+}
+
+// zones fills in the fleet's zones.
+func (r *reader) zones(root, n *yaml.Node, f *Fleet) {
+	items := r.items(n, "zones")
+	if n == nil || n.Kind == yaml.SequenceNode && len(items) == 0 {
+		r.say(orElse(n, root), "", "no zones; write zones: [{id: zone-…, hosts: […]}]")
+	}
+	known := hostNames(f)
+	lines := make(map[rotation.ZoneID]int, len(items))
+	f.Zones = make([]Zone, 0, len(items))
+	for _, item := range items {
+		zone := r.zone(item, f.Hosts, known)
+		if line, twice := lines[zone.ID]; twice && zone.ID != "" {
+			r.say(item, fmt.Sprintf("zone %q", zone.ID), "is here twice, first in line %d; remove one", line)
+			continue
+		}
+		lines[zone.ID] = item.Line
+		f.Zones = append(f.Zones, zone)
+	}
+}
+
+func hostNames(f *Fleet) []string {
+	names := make([]string, 0, len(f.Hosts))
+	for h := range f.Hosts {
+		names = append(names, string(h))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *reader) zone(n *yaml.Node, hosts map[rotation.HostName]Host, known []string) Zone {
+	in := r.fields(n, "zone", "id", "name", "hosts", "labels")
+	if n.Kind != yaml.MappingNode {
+		return Zone{}
+	}
+	if in["id"] == nil {
+		r.say(n, "zone", "has no id; write id: zone-… as the EdgeOne console shows it")
+	}
+	zone := Zone{ID: value(r, in["id"], "zone: id", "", name[rotation.ZoneID])}
+	what := "zone"
+	if zone.ID != "" {
+		what = fmt.Sprintf("zone %q", zone.ID)
+	}
+	zone.Name = value(r, in["name"], what+": name", "", text(253))
+	zone.Labels = r.labels(in["labels"], what+": labels")
+
+	list := r.items(in["hosts"], what+": hosts")
+	if in["hosts"] == nil || in["hosts"].Kind == yaml.SequenceNode && len(list) == 0 {
+		r.say(orElse(in["hosts"], n), what, "has no hosts; write the hosts that must hold its key, or remove the zone")
+	}
+	zone.Hosts = make([]rotation.HostName, 0, len(list))
+	for _, item := range list {
+		host := value(r, item, what+": hosts", "", name[rotation.HostName])
+		switch _, is := hosts[host]; {
+		case host == "":
+		case !is:
+			r.unknownHost(item, what, string(host), known)
+		case slices.Contains(zone.Hosts, host):
+			r.say(item, what, "host %q is here twice; remove one", host)
+		default:
+			zone.Hosts = append(zone.Hosts, host)
+		}
+	}
+	return zone
+}
+
+func (r *reader) unknownHost(n *yaml.Node, what, host string, known []string) {
+	hint := ""
+	if len(r.found) < shown { // a search through all hosts, worth it only for what is printed
+		hint = meant(host, known)
+	}
+	r.say(n, what, "unknown host %q%s; hosts of the fleet are %s; add it under locations, or remove it here", host, hint, listed(known))
+}
+
+func (r *reader) labels(n *yaml.Node, what string) map[string]string {
+	list := r.entries(n, what)
+	if len(list) == 0 {
+		return nil
+	}
+	labels := make(map[string]string, len(list))
+	for _, e := range list {
+		key := value(r, e.at, what, "", text(128))
+		labels[key] = value(r, e.value, what+": "+key, "", text(256))
+	}
+	return labels
+}
+
+// overwrites finds definitions by which one zone's key would replace another's.
+func (r *reader) overwrites(f *Fleet, places map[rotation.HostName]place) {
+	zones := map[rotation.HostName]int{}
+	for _, z := range f.Zones {
+		for _, h := range z.Hosts {
+			zones[h]++
+		}
+	}
+	said := map[*yaml.Node]bool{}
+	files := map[string]rotation.HostName{}
+	for _, h := range slices.SortedFunc(maps.Values(f.Hosts), func(a, b Host) int { return places[a.Name].at.Line - places[b.Name].at.Line }) {
+		file, where := h.target(), places[h.Name]
+		if file.Path == "" {
+			continue
+		}
+		if zones[h.Name] > 1 && !strings.Contains(file.Path, zoneMark) && !said[where.path] {
+			said[where.path] = true
+			r.say(where.path, where.what, "path %q is one file, but the host serves %d zones, and each would overwrite the other's key; put %s into it", file.Path, zones[h.Name], zoneMark)
+		}
+		id := h.fileID()
+		if other, taken := files[id]; taken {
+			r.say(where.at, where.what, "is the same machine, user and path as host %q in line %d; give it another path, or remove one", other, places[other].at.Line)
+			continue
+		}
+		files[id] = h.Name
+	}
+}

@@ -1,0 +1,23 @@
+// Package sim is a pretend world to rotate in: an EdgeOne that speaks the real
+// wire format, checks real signatures and keeps the real limit, and hosts that
+// are real SSH servers on loopback, all with bad days on demand. What it counts
+// is the truth that tests hold Keywave's own reports against.
+//
+// It is a simulator: the control API shows every key in clear, so it listens on
+// loopback only and must never be near a real key.
+//
+// The control API (JSON; [World.Control]):
+//
+//	GET    /state              State: zones, counters by action, faults that struck
+//	GET    /keys               Keys: every key that ever existed, by zone, in clear
+//	GET    /edges?after=N&max=M&wait=10s
+//	                           journal.Page: what happened, in order; wait holds the answer until there is news
+//	POST   /faults             one Fault or a list; added after those that are set
+//	DELETE /faults             no more faults
+//	POST   /zones              one Zone or a list; added to those that exist
+//	POST   /limit              {"perSecond": 20}; 0 or less lifts the limit
+//	POST   /dataplane/{zone}   {"nonce", "mac"}: 200 if mac is MAC(live key, nonce), 403 if not
+//	GET    /hosts              hosts.State by host name
+//	POST   /hosts/{name}/bad   hosts.Bad: begins a bad day
+//	DELETE /hosts/{name}/bad   ends the host's bad days, or with ?kind=K that one
+package sim

@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Fault is a rule that spoils calls. Only calls that passed the signature and
+// the limit are counted and struck; of the rules that would strike a call, the
+// one set first does.
+type Fault struct {
+	// Action is an API action's name; "*" or empty is any.
+	Action string `json:"action,omitempty"`
+	// Zone is a zone ID; "*" or empty is any.
+	Zone string `json:"zone,omitempty"`
+	// Nth is the first call struck, counted from 1 for each zone since the rule
+	// was set; 0 is every call.
+	Nth int `json:"nth,omitempty"`
+	// Count is, with Nth, how many consecutive calls of each zone are struck
+	// (0 means 1); without Nth, how many calls of all zones together (0 means
+	// all).
+	Count int `json:"count,omitempty"`
+	// Kind is one of FaultKinds, or "error:" and an API error code, which is
+	// answered without executing.
+	Kind string `json:"fault"`
+	// DelayMs is how long the answer is held back after execution; see
+	// delayBefore, lateLanding and staleDescribe for what they do with it.
+	DelayMs int `json:"delayMs,omitempty"`
+}
+
+const errorFault = "error:"
+
+// conduct is what the simulator does with a call that a fault strikes.
+type conduct struct {
+	skip       bool                              // the action is not executed
+	before     bool                              // DelayMs is waited out before execution
+	lands      bool                              // the action is executed DelayMs after the answer
+	stale      bool                              // Describe answers with the previous key
+	noKey      bool                              // the zone looks as if it had no key
+	throttle   bool                              // refused as if above the limit
+	code       string                            // this error is answered, executed or not
+	spoil      func(http.ResponseWriter, []byte) // how the answer is damaged; nil leaves it whole
+	onlyAction string                            // the only action that can be struck
+}
+
+// conducts is the table of faults.
+func conducts() map[string]conduct {
+	return map[string]conduct{
+		// The connection is reset (TCP RST), without and after execution.
+		"resetBefore": {skip: true, spoil: reset},
+		"resetAfter":  {spoil: reset},
+		// The connection is closed in order, without an answer.
+		"closeAfter": {spoil: closeSilently},
+		// Slow: execution waits for DelayMs, or only the answer does. The action
+		// is executed even when the client has gone.
+		"delayBefore": {before: true},
+		"delayAfter":  {},
+		// Half of the body of the promised length; half of it as if it were all.
+		"truncatedBody": {spoil: truncateBody},
+		"truncatedJSON": {spoil: truncateJSON},
+		// A proxy's error page; a 5xx around the true answer.
+		"html502Before": {skip: true, spoil: badGateway},
+		"html502After":  {spoil: badGateway},
+		"error5xxBody":  {spoil: serverErrorWithBody},
+		// InternalError, which says nothing about execution.
+		"internalErrorBefore": {skip: true, code: "InternalError"},
+		"internalErrorAfter":  {code: "InternalError"},
+		// 200 and "{}".
+		"emptyObject": {spoil: emptyObject},
+		// The connection is reset now, the action is executed DelayMs later.
+		"lateLanding": {skip: true, lands: true, spoil: reset},
+		// Describe answers with the key before the present one: for DelayMs
+		// after each change, or, without DelayMs, as Nth and Count say. Calls of
+		// a zone whose key never changed are not struck.
+		"staleDescribe": {stale: true, onlyAction: actionDescribe},
+		"throttle":      {skip: true, throttle: true},
+		// Describe: no key; the others: the refusal of a zone without a key.
+		"noKey": {noKey: true},
+	}
+}
+
+// FaultKinds names every fault but the "error:" ones, sorted.
+func FaultKinds() []string { return slices.Sorted(maps.Keys(conducts())) }
+
+func conductOf(kind string) (conduct, bool) {
+	if code, ok := strings.CutPrefix(kind, errorFault); ok {
+		return conduct{skip: true, code: code}, code != ""
+	}
+	c, ok := conducts()[kind]
+	return c, ok
+}
+
+// Validate says everything that is wrong with the rule.
+func (f Fault) Validate() error {
+	var errs []error
+	if _, ok := conductOf(f.Kind); !ok {
+		errs = append(errs, fmt.Errorf("unknown fault %q: use one of %s, or error:<Code>", f.Kind, strings.Join(FaultKinds(), ", ")))
+	}
+	if !wild(f.Action) && !slices.Contains(Actions(), f.Action) {
+		errs = append(errs, fmt.Errorf("unknown action %q: use one of %s, or *", f.Action, strings.Join(Actions(), ", ")))
+	}
+	if f.Nth < 0 || f.Count < 0 || f.DelayMs < 0 {
+		errs = append(errs, errors.New("nth, count and delayMs cannot be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func (f Fault) delay() time.Duration { return time.Duration(f.DelayMs) * time.Millisecond }
+
+func wild(s string) bool { return s == "" || s == "*" }
+
+// rule is a Fault and what it has seen since it was set.
+type rule struct {
+	Fault
+	conduct conduct
+	seen    map[string]int
+	fired   int
+}
+
+func newRule(f Fault) *rule {
+	c, _ := conductOf(f.Kind)
+	return &rule{Fault: f, conduct: c, seen: map[string]int{}}
+}
+
+// matches says whether the rule is about this call at all.
+func (r *rule) matches(action string, zone string, z *zone, now time.Time) bool {
+	if !wild(r.Action) && r.Action != action || !wild(r.Zone) && r.Zone != zone {
+		return false
+	}
+	if r.conduct.onlyAction != "" && r.conduct.onlyAction != action {
+		return false
+	}
+	if r.conduct.stale {
+		return z != nil && z.changes > 0 && (r.DelayMs == 0 || now.Sub(z.changedAt) < r.delay())
+	}
+	return true
+}
+
+// strikes counts a matching call and says whether the rule wants it.
+func (r *rule) strikes(zone string) bool {
+	r.seen[zone]++
+	if r.Nth == 0 {
+		return r.Count == 0 || r.fired < r.Count
+	}
+	n := r.seen[zone]
+	return n >= r.Nth && n < r.Nth+max(r.Count, 1)
+}
+
+// strike finds the rule that spoils the call; every rule about it counts it.
+func (e *EdgeOne) strike(c *call) (Fault, conduct) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var hit *rule
+	now := e.clock()
+	for _, r := range e.rules {
+		if r.matches(c.action, c.zone, e.zones[c.zone], now) && r.strikes(c.zone) && hit == nil {
+			hit = r
+		}
+	}
+	if hit == nil {
+		return Fault{}, conduct{}
+	}
+	hit.fired++
+	e.fired[hit.Kind]++
+	return hit.Fault, hit.conduct
+}
+
+// takeConnection gets the TCP connection out of the HTTP server's hands.
+func takeConnection(w http.ResponseWriter) net.Conn {
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	conn, _, err := hijacker.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return conn
+}
+
+func reset(w http.ResponseWriter, _ []byte) {
+	conn := takeConnection(w)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+func closeSilently(w http.ResponseWriter, _ []byte) { _ = takeConnection(w).Close() }
+
+func truncateBody(w http.ResponseWriter, body []byte) {
+	conn := takeConnection(w)
+	defer conn.Close()
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)/2])
+}
+
+// truncateJSON ends inside the last field, so that a key stands whole in the
+// damaged text: what a client must not print.
+func truncateJSON(w http.ResponseWriter, body []byte) {
+	writeJSON(w, http.StatusOK, body[:len(body)-3])
+}
+
+func serverErrorWithBody(w http.ResponseWriter, body []byte) {
+	writeJSON(w, http.StatusServiceUnavailable, body)
+}
+
+func emptyObject(w http.ResponseWriter, _ []byte) { writeJSON(w, http.StatusOK, []byte("{}")) }
+
+func badGateway(w http.ResponseWriter, _ []byte) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = w.Write([]byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"))
+}

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// FleetFile is the world's fleet file (YAML, version 1): this account, these
+// hosts with their keys pinned, these zones.
+func (w *World) FleetFile() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The fleet of the simulator in %s.\n", w.cfg.Dir)
+	fmt.Fprintf(&b, `version: 1
+account:
+  name: default
+  endpoint: %s
+  credentials: profile
+  requestsPerSecond: %d
+defaults:
+  ssh: {user: edge, mode: "0600"}
+locations:
+`, w.Endpoint(), w.pace())
+	for _, location := range w.locations() {
+		fmt.Fprintf(&b, "  %s:\n    hosts:\n", location)
+		for _, name := range w.hostsIn(location) {
+			h := w.Hosts.Host(name)
+			fmt.Fprintf(&b, "      %s: {ssh: {address: %s, hostKey: %s, path: %s, reload: %s}}\n",
+				name, quote(h.Addr()), quote(h.HostKey()), quote(h.KeyFile("{zone}")), quote(shellWord(h.ReloadCommand())))
+		}
+	}
+	b.WriteString("zones:\n")
+	for i, z := range w.plan.Zones {
+		labels := ""
+		if i == 0 {
+			labels = ", labels: {tier: canary}"
+		}
+		fmt.Fprintf(&b, "  - {id: %s, name: %s, hosts: [%s]%s}\n", z.ID, z.Name, strings.Join(z.Hosts, ", "), labels)
+	}
+	if w.cfg.Campaign != "" {
+		fmt.Fprintf(&b, "campaign: %s\n", w.cfg.Campaign)
+	}
+	return b.String()
+}
+
+// pace is the limit, or the real one where the simulator has none.
+func (w *World) pace() int {
+	if limit := w.EdgeOne.State().Limit; limit > 0 {
+		return limit
+	}
+	return 20
+}
+
+func (w *World) locations() []string {
+	var names []string
+	for _, h := range w.plan.Hosts {
+		if !slices.Contains(names, h.Location) {
+			names = append(names, h.Location)
+		}
+	}
+	return names
+}
+
+func (w *World) hostsIn(location string) []string {
+	var names []string
+	for _, h := range w.plan.Hosts {
+		if h.Location == location {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// quote is a YAML double-quoted text; JSON's are such texts.
+func quote(s string) string {
+	text, _ := json.Marshal(s)
+	return string(text)
+}
+
+// shellWord quotes s for sh if it has to be.
+func shellWord(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,200 @@
+package sim
+
+import (
+	"crypto/hmac"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// Zone is a zone to be simulated. Empty texts take the usual value: Area
+// "global", Type "full", Status "active", LockStatus "enable".
+type Zone struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Area       string            `json:"area,omitempty"`
+	Type       string            `json:"type,omitempty"`
+	Status     string            `json:"status,omitempty"`
+	LockStatus string            `json:"lockStatus,omitempty"`
+	Paused     bool              `json:"paused,omitempty"`
+	Tags       map[string]string `json:"tags,omitempty"`
+	Gateways   []Gateway         `json:"gateways,omitempty"`
+	// Key is the first key, base64 of 32 to 48 bytes; empty invents one.
+	Key string `json:"key,omitempty"`
+	// Keyless leaves the zone without a key.
+	Keyless bool `json:"keyless,omitempty"`
+}
+
+// zone is a Zone and what became of its key.
+type zone struct {
+	Zone
+	number    int
+	created   time.Time
+	key       string
+	previous  string
+	keys      []string // every key that ever existed, oldest first
+	changes   int      // since this process began
+	changedAt time.Time
+	refreshes int
+}
+
+// AddZones adds zones to those that exist.
+func (e *EdgeOne) AddZones(zones ...Zone) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for _, z := range zones {
+		errs = append(errs, e.addZone(z))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *EdgeOne) addZone(z Zone) error {
+	switch {
+	case z.ID == "":
+		return errors.New("a zone needs an id")
+	case e.zones[z.ID] != nil:
+		return fmt.Errorf("zone %s exists already", z.ID)
+	case z.Key != "" && (z.Keyless || !validKey(z.Key)):
+		return fmt.Errorf("zone %s: the key must be base64 of 32 to 48 bytes, and the zone not keyless", z.ID)
+	case z.Key == "" && !z.Keyless:
+		z.Key = newKey()
+	}
+	z.Area = orElse(z.Area, "global")
+	z.Type = orElse(z.Type, "full")
+	z.Status = orElse(z.Status, "active")
+	z.LockStatus = orElse(z.LockStatus, "enable")
+	entry := entry{Zone: &z, ID: z.ID, At: e.clock()}
+	if err := e.store.append(entry); err != nil {
+		return fmt.Errorf("zone %s was not added: %w", z.ID, err)
+	}
+	e.remember(entry)
+	return nil
+}
+
+// setKey makes key the only one of the zone; the one before is dead at once.
+func (e *EdgeOne) setKey(z *zone, key, by string) *refusal {
+	entry := entry{ID: z.ID, Key: key, By: by, At: e.clock()}
+	if err := e.store.append(entry); err != nil {
+		return refuse("InternalError", "The simulator could not keep its state, and did nothing.")
+	}
+	e.remember(entry)
+	z.changes++
+	z.changedAt = entry.At
+	return nil
+}
+
+// remember applies what happened, now or when the state file is read again.
+func (e *EdgeOne) remember(entry entry) {
+	if entry.Zone != nil {
+		z := &zone{Zone: *entry.Zone, number: len(e.order), created: entry.At}
+		e.zones[entry.ID] = z
+		e.order = append(e.order, z)
+		entry.Key = z.Key
+	}
+	z := e.zones[entry.ID]
+	if z == nil {
+		return
+	}
+	z.previous, z.key = z.key, entry.Key
+	if entry.Key != "" {
+		z.keys = append(z.keys, entry.Key)
+	}
+	if entry.By == actionRefresh {
+		z.refreshes++
+	}
+}
+
+func (z *zone) fingerprint(key string) rotation.Fingerprint {
+	return rotation.FingerprintOf(rotation.ZoneID(z.ID), rotation.NewSecret(key))
+}
+
+// State is what the simulator holds and counted, without any key.
+type State struct {
+	Zones   map[string]ZoneState `json:"zones"`
+	Actions map[string]Counter   `json:"actions"`
+	// Rejected counts answered API errors by code.
+	Rejected map[string]int `json:"rejected"`
+	// Faults counts the faults that struck by kind.
+	Faults map[string]int `json:"faults"`
+	// Limit is the calls per sliding second, action and SecretId; 0 or less is none.
+	Limit int `json:"limit"`
+}
+
+// ZoneState is one zone's truth.
+type ZoneState struct {
+	Name string `json:"name"`
+	// Live is the present key's fingerprint, "absent" without one.
+	Live rotation.Fingerprint `json:"live"`
+	// Refreshes is how many Refresh calls were executed, earlier processes on
+	// the same state file included.
+	Refreshes int `json:"refreshes"`
+	// Ever has the fingerprint of every key that ever existed, oldest first.
+	Ever []rotation.Fingerprint `json:"ever"`
+}
+
+// State is a consistent view of everything but the keys.
+func (e *EdgeOne) State() State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := State{
+		Zones:    make(map[string]ZoneState, len(e.zones)),
+		Actions:  map[string]Counter{},
+		Rejected: maps.Clone(e.rejected),
+		Faults:   maps.Clone(e.fired),
+		Limit:    e.limit,
+	}
+	for id, z := range e.zones {
+		ever := make([]rotation.Fingerprint, 0, len(z.keys))
+		for _, key := range z.keys {
+			ever = append(ever, z.fingerprint(key))
+		}
+		s.Zones[id] = ZoneState{Name: z.Name, Live: z.fingerprint(z.key), Refreshes: z.refreshes, Ever: ever}
+	}
+	for name, c := range e.counters {
+		s.Actions[name] = *c
+	}
+	return s
+}
+
+// ZoneKeys are a zone's keys in clear: base64, as EdgeOne answers them.
+type ZoneKeys struct {
+	// Live is the present key; empty without one.
+	Live string `json:"live"`
+	// Ever has every key that ever existed, oldest first.
+	Ever []string `json:"ever"`
+}
+
+// Keys is every key that ever existed, by zone, in clear: for leak tests and for
+// comparison with what hosts hold.
+func (e *EdgeOne) Keys() map[string]ZoneKeys {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	keys := make(map[string]ZoneKeys, len(e.zones))
+	for id, z := range e.zones {
+		keys[id] = ZoneKeys{Live: z.key, Ever: slices.Clone(z.keys)}
+	}
+	return keys
+}
+
+// MAC is what a zone's client shows to the data plane: hex of HMAC-SHA256 with
+// the key, in its base64 form as a host's file holds it, over the nonce.
+func MAC(key, nonce string) string { return hex.EncodeToString(hmacSHA256([]byte(key), nonce)) }
+
+// LetsIn says whether the zone's data plane accepts the MAC of the nonce: only
+// one made with the live key.
+func (e *EdgeOne) LetsIn(zone, nonce, mac string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	z := e.zones[zone]
+	return z != nil && z.key != "" && hmac.Equal([]byte(MAC(z.key, nonce)), []byte(mac))
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+func sortedValues(m map[string]string) []string { return slices.Sorted(maps.Values(m)) }

@@ -1,0 +1,36 @@
+// Package telemetry is how Keywave's workers speak to machines: structured
+// logs, to standard error, without a key in them.
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Log keys, so that every line calls a thing the same.
+const (
+	Campaign    = "campaign"
+	Zone        = "zone"
+	Host        = "host"
+	Location    = "location"
+	Account     = "account"
+	Fingerprint = "fingerprint"
+)
+
+// NewLogger writes lines of a level (debug, info, warn, error) and form (text,
+// json) to w.
+func NewLogger(w io.Writer, level, form string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch form {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("log form %q: use text or json", form)
+}

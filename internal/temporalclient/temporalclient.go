@@ -1,0 +1,94 @@
+// Package temporalclient connects to Temporal the way the ecosystem does: by
+// the profiles of temporal.toml and TEMPORAL_* (contrib/envconfig). It says
+// what is wrong in an operator's words, and registers the search attributes
+// that Keywave needs.
+package temporalclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+)
+
+const dialTimeout = 10 * time.Second
+
+// Connection is a client and where it leads.
+type Connection struct {
+	client.Client
+	Address   string
+	Namespace string
+}
+
+// Dial connects and makes sure that the namespace exists.
+func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connection, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("the Temporal configuration (temporal.toml or TEMPORAL_*) cannot be read: %w", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	options.Identity = identity
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("no Temporal at %s (%w); start one (bin/devserver, or docker compose up), or set TEMPORAL_ADDRESS", options.HostPort, err)
+	}
+	conn := &Connection{c, options.HostPort, options.Namespace}
+	if _, err := c.WorkflowService().DescribeNamespace(ctx, describeNamespace(options.Namespace)); err != nil {
+		c.Close()
+		var notFound *serviceerror.NamespaceNotFound
+		if errors.As(err, &notFound) {
+			return nil, fmt.Errorf("Temporal at %s has no namespace %q; create it (temporal operator namespace create --retention 720h -n %s) or set TEMPORAL_NAMESPACE", options.HostPort, options.Namespace, options.Namespace)
+		}
+		return nil, fmt.Errorf("Temporal at %s does not show namespace %q: %w", options.HostPort, options.Namespace, err)
+	}
+	return conn, nil
+}
+
+// EnsureSearchAttributes registers the Keyword attributes that are missing.
+func (c *Connection) EnsureSearchAttributes(ctx context.Context, names []string) error {
+	missing, err := c.MissingSearchAttributes(ctx, names)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	add := map[string]enums.IndexedValueType{}
+	for _, name := range missing {
+		add[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: c.Namespace, SearchAttributes: add})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("search attributes %v cannot be registered in namespace %q: %w", missing, c.Namespace, err)
+	}
+	return nil
+}
+
+// MissingSearchAttributes are those not registered as Keyword yet.
+func (c *Connection) MissingSearchAttributes(ctx context.Context, names []string) ([]string, error) {
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: c.Namespace})
+	if err != nil {
+		return nil, fmt.Errorf("search attributes of namespace %q cannot be listed: %w", c.Namespace, err)
+	}
+	var missing []string
+	for _, name := range names {
+		if have.GetCustomAttributes()[name] != enums.INDEXED_VALUE_TYPE_KEYWORD {
+			missing = append(missing, name)
+		}
+	}
+	return missing, nil
+}

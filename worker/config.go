@@ -1,0 +1,121 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/seal"
+)
+
+// The roles.
+const (
+	roleOrchestrator = "orchestrator"
+	roleEdgeOne      = "edgeone"
+	roleLocation     = "location"
+)
+
+// config is what a worker is told.
+type config struct {
+	fleetFile  string
+	roles      []string
+	locations  []string
+	keyring    string
+	identities []string
+	knownHosts []string
+	agent      string
+	logLevel   string
+	logForm    string
+
+	fleet *fleet.Fleet
+	id    string
+}
+
+func command() *cobra.Command {
+	c := &config{}
+	cmd := &cobra.Command{
+		Use:   "worker --fleet fleet.yaml",
+		Short: "Run Keywave's workers: workflows, EdgeOne calls, deliveries",
+		Long: `Run Keywave's workers. By default one process plays every role: it runs the
+workflows, calls EdgeOne for the fleet file's account, and delivers to the hosts
+of all its locations. Temporal is found by temporal.toml and TEMPORAL_*,
+credentials as the fleet file says, SSH identities as ssh(1) would.`,
+		Example: `  worker --fleet fleet.yaml
+  worker --fleet fleet.yaml --roles location --locations hk`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.load(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&c.fleetFile, "fleet", "f", "", "the fleet file (needed by the roles edgeone and location)")
+	f.StringSliceVar(&c.roles, "roles", []string{roleOrchestrator, roleEdgeOne, roleLocation}, "roles to play")
+	f.StringSliceVar(&c.locations, "locations", nil, "locations to serve (default: all of the fleet file)")
+	f.StringVar(&c.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
+	f.StringSliceVar(&c.identities, "ssh-identity", nil, "SSH private key files (default: ~/.ssh/id_*)")
+	f.StringSliceVar(&c.knownHosts, "ssh-known-hosts", nil, "known_hosts files for hosts without a pinned key (default: ~/.ssh/known_hosts)")
+	f.StringVar(&c.agent, "ssh-agent", "", `socket of an ssh-agent (default: SSH_AUTH_SOCK; "none" for none)`)
+	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&c.logForm, "log-format", "text", "text or json")
+	return cmd
+}
+
+// load reads and checks everything before anything is connected.
+func (c *config) load() error {
+	for _, role := range c.roles {
+		if !slices.Contains([]string{roleOrchestrator, roleEdgeOne, roleLocation}, role) {
+			return fmt.Errorf("--roles: no role %q; there are orchestrator, edgeone and location", role)
+		}
+	}
+	if c.keyring == "" {
+		dir, err := seal.DefaultDir()
+		if err != nil {
+			return err
+		}
+		c.keyring = dir
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	c.id = fmt.Sprintf("%s-%d-%s", name, os.Getpid(), strings.ToLower(rand.Text()[:6]))
+	if !c.plays(roleEdgeOne) && !c.plays(roleLocation) {
+		return nil
+	}
+	if c.fleetFile == "" {
+		return fmt.Errorf("--fleet is missing: the roles edgeone and location read endpoint, hosts and commands from the fleet file")
+	}
+	c.fleet, err = fleet.Read(c.fleetFile)
+	if err != nil {
+		return err
+	}
+	for _, l := range c.locations {
+		if !slices.Contains(c.fleet.Locations, rotation.Location(l)) {
+			return fmt.Errorf("--locations: %s has no location %q; it has %v", c.fleetFile, l, c.fleet.Locations)
+		}
+	}
+	return nil
+}
+
+func (c *config) plays(role string) bool { return slices.Contains(c.roles, role) }
+
+// served are the locations whose hosts this worker delivers to.
+func (c *config) served() []rotation.Location {
+	if len(c.locations) == 0 {
+		return c.fleet.Locations
+	}
+	var served []rotation.Location
+	for _, l := range c.locations {
+		served = append(served, rotation.Location(l))
+	}
+	return served
+}

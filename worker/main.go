@@ -1,0 +1,26 @@
+// Command worker runs Keywave's roles: the orchestrator (workflows), edgeone
+// (calls of one account, by at most one active process) and location (proofs
+// and deliveries to one location's hosts). It is the only place that links
+// every adapter. It is ready when it says so, and stops on SIGTERM by handing
+// back or finishing what it holds.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := command().ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "worker: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}

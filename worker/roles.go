@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"keywave/activities"
+	"keywave/internal/deliver/file"
+	"keywave/internal/deliver/ssh"
+	"keywave/internal/edgeone"
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/seal"
+	"keywave/internal/telemetry"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+// How much one process does at once, and how long it may take to stop: longer
+// than the longest thing that must not be cut off, a refresh with its answer.
+const (
+	stopTimeout      = 2 * time.Minute
+	refreshesAtOnce  = 24
+	describesAtOnce  = 24
+	deliveriesAtOnce = 256
+	cachedWorkflows  = 4000
+)
+
+// run plays the roles until ctx ends or one of them cannot go on.
+func run(ctx context.Context, c *config) error {
+	logger, err := telemetry.NewLogger(os.Stderr, c.logLevel, c.logForm)
+	if err != nil {
+		return err
+	}
+	w := &workers{config: c, log: logger, fatal: make(chan error, 1), release: make(chan struct{})}
+	if err := w.wire(); err != nil {
+		return err
+	}
+	w.temporal, err = temporalclient.Dial(ctx, logger, "keywave-worker@"+c.id)
+	if err != nil {
+		return err
+	}
+	defer w.temporal.Close()
+	if err := w.start(ctx); err != nil {
+		w.stop()
+		return err
+	}
+	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace)
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping: finishing or handing back what is under way")
+	case err = <-w.fatal:
+	}
+	w.stop()
+	return err
+}
+
+// workers are the SDK workers of this process.
+type workers struct {
+	*config
+	log      *slog.Logger
+	temporal *temporalclient.Connection
+	fatal    chan error
+	release  chan struct{}
+
+	edgeOne   *activities.EdgeOne
+	lease     *edgeone.Lease
+	pace      *edgeone.Pace
+	locations []*activities.Location
+	running   []sdkworker.Worker
+	holding   sdkworker.Worker
+}
+
+// wire makes the adapters: whatever is missing is said before anything starts.
+func (w *workers) wire() error {
+	if w.plays(roleEdgeOne) {
+		if err := w.wireEdgeOne(); err != nil {
+			return err
+		}
+	}
+	if w.plays(roleLocation) {
+		return w.wireLocations()
+	}
+	return nil
+}
+
+func (w *workers) wireEdgeOne() error {
+	account := w.fleet.Account
+	credentials, err := edgeone.Credentials(account.Credentials)
+	if err != nil {
+		return err
+	}
+	sealer, err := seal.OpenSealer(w.keyring, w.fleet.Locations)
+	if err != nil {
+		return err
+	}
+	w.lease, w.pace = &edgeone.Lease{}, edgeone.NewPace(account.RequestsPerSecond)
+	api, err := edgeone.New(edgeone.Config{Endpoint: account.Endpoint, Credentials: credentials, Pace: w.pace, Gate: w.lease.Valid})
+	if err != nil {
+		return err
+	}
+	w.edgeOne = &activities.EdgeOne{API: api, Sealer: sealer}
+	return nil
+}
+
+func (w *workers) wireLocations() error {
+	opener, err := seal.OpenOpener(w.keyring, w.served())
+	if err != nil {
+		return err
+	}
+	shared, err := ssh.NewShared(ssh.Options{Keys: w.identities, Agent: w.agent, KnownHosts: w.knownHosts})
+	if err != nil {
+		return err
+	}
+	for _, name := range w.served() {
+		l := &activities.Location{
+			Name: name, Opener: opener, Queue: workflows.LocationQueue(name) + "-" + w.id,
+			Hosts: map[rotation.HostName]activities.Machine{},
+		}
+		for _, h := range w.fleet.Hosts {
+			if h.Location != name {
+				continue
+			}
+			host, err := machine(h, shared)
+			if err != nil {
+				return fmt.Errorf("host %s: %w", h.Name, err)
+			}
+			l.Hosts[h.Name] = activities.Machine{Host: host, Digest: h.Digest}
+		}
+		w.locations = append(w.locations, l)
+	}
+	return nil
+}
+
+// machine makes the transport that the fleet file names.
+func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
+	if h.SSH != nil {
+		s := h.SSH
+		return ssh.New(ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Path: s.Path, Mode: s.Mode, Reload: s.Reload, Verify: s.Verify}, shared)
+	}
+	f := h.File
+	return file.New(file.Config{Name: h.Name, Path: f.Path, Mode: f.Mode, Reload: f.Reload, Verify: f.Verify})
+}
+
+func (w *workers) start(ctx context.Context) error {
+	if w.plays(roleOrchestrator) {
+		if err := w.temporal.EnsureSearchAttributes(ctx, workflows.Attributes()); err != nil {
+			return err
+		}
+		sdkworker.SetStickyWorkflowCacheSize(cachedWorkflows)
+		if err := w.startWorker(workflows.Queue, w.options(), func(r sdkworker.Worker) {
+			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client})
+		}); err != nil {
+			return err
+		}
+	}
+	for _, l := range w.locations {
+		for _, queue := range []string{workflows.LocationQueue(l.Name), l.Queue} {
+			o := w.activityOptions(deliveriesAtOnce)
+			if err := w.startWorker(queue, o, func(r sdkworker.Worker) { workflows.RegisterLocation(r, l) }); err != nil {
+				return err
+			}
+		}
+	}
+	if w.plays(roleEdgeOne) {
+		return w.standBy(ctx)
+	}
+	return nil
+}
+
+func (w *workers) options() sdkworker.Options {
+	return sdkworker.Options{
+		WorkerStopTimeout: stopTimeout, DisableRegistrationAliasing: true,
+		OnFatalError: func(err error) {
+			select {
+			case w.fatal <- err:
+			default:
+			}
+		},
+	}
+}
+
+func (w *workers) activityOptions(atOnce int) sdkworker.Options {
+	o := w.options()
+	o.DisableWorkflowWorker = true
+	o.MaxConcurrentActivityExecutionSize = atOnce
+	return o
+}
+
+func (w *workers) startWorker(queue string, o sdkworker.Options, register func(sdkworker.Worker)) error {
+	r := sdkworker.New(w.temporal.Client, queue, o)
+	register(r)
+	if err := r.Start(); err != nil {
+		return err
+	}
+	w.running = append(w.running, r)
+	return nil
+}
+
+// standBy waits in the account's lease queue to become the active process.
+func (w *workers) standBy(ctx context.Context) error {
+	account := w.fleet.Account.Name
+	if err := w.ensureLease(ctx); err != nil {
+		return err
+	}
+	o := w.activityOptions(1)
+	o.WorkerStopTimeout = stopTimeout + 10*time.Second
+	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(account), o)
+	workflows.RegisterLease(w.holding, &activities.Lease{
+		Client: w.temporal.Client, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
+	})
+	if err := w.holding.Start(); err != nil {
+		return err
+	}
+	go w.keepLease(ctx)
+	return nil
+}
+
+// ensureLease starts the account's lease workflow where it does not run.
+func (w *workers) ensureLease(ctx context.Context) error {
+	account := w.fleet.Account.Name
+	_, err := w.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.LeaseID(account), TaskQueue: workflows.Queue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            "chooses the one process that calls EdgeOne for account " + string(account),
+	}, workflows.TypeLease, workflows.LeaseIn{Account: account})
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return nil
+	}
+	return err
+}
+
+const ensureEvery = 30 * time.Second
+
+// keepLease starts the lease workflow again should somebody have ended it.
+func (w *workers) keepLease(ctx context.Context) {
+	tick := time.NewTicker(ensureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := w.ensureLease(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("the lease workflow cannot be started", "error", err.Error())
+			}
+		}
+	}
+}
+
+// activate takes up the account's queues: this process is the active one.
+func (w *workers) activate() (func(), error) {
+	account := w.fleet.Account.Name
+	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), w.activityOptions(refreshesAtOnce))
+	workflows.RegisterRefresh(refresh, w.edgeOne)
+	rest := sdkworker.New(w.temporal.Client, workflows.EdgeOneQueue(account), w.activityOptions(describesAtOnce))
+	workflows.RegisterEdgeOne(rest, w.edgeOne)
+	if err := refresh.Start(); err != nil {
+		return nil, err
+	}
+	if err := rest.Start(); err != nil {
+		refresh.Stop()
+		return nil, err
+	}
+	w.log.Info("active: this process calls EdgeOne", telemetry.Account, account)
+	return func() {
+		stopAll([]sdkworker.Worker{refresh, rest})
+		w.log.Info("not active any more", telemetry.Account, account)
+	}, nil
+}
+
+// stop ends the roles: first those that change something, the workflows last,
+// so that what was finished is also told.
+func (w *workers) stop() {
+	close(w.release)
+	if w.holding != nil {
+		w.holding.Stop()
+	}
+	stopAll(w.running)
+	for _, l := range w.locations {
+		for _, h := range l.Hosts {
+			_ = h.Close()
+		}
+	}
+}
+
+func stopAll(all []sdkworker.Worker) {
+	var group sync.WaitGroup
+	for _, r := range all {
+		group.Go(r.Stop)
+	}
+	group.Wait()
+}
