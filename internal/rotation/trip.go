@@ -424,7 +424,7 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 		}
 	}
 	if t.Round++; t.Round == 1 && len(t.Last) > 0 {
-		t.Note(fmt.Sprintf("%s did not take the key at first (%s)", t.Last[0].Host, t.Last[0].Problem))
+		t.Note(fmt.Sprintf("%s did not take the key at first (%s)", t.Last[0].Host, clip(t.Last[0].Problem, 60)))
 	}
 	switch {
 	case len(t.Missing()) == 0:
@@ -502,7 +502,7 @@ func (t *Trip) Exposure(now time.Time) time.Duration {
 // Record is the trip as it is kept.
 func (t *Trip) Record(now time.Time, requestID string, api API) Record {
 	r := Record{
-		Zone: t.Zone, Outcome: t.Ended, Why: clip(t.Why, 160), From: t.Baseline, To: t.Live,
+		Zone: t.Zone, Outcome: t.Ended, Why: clip(t.Why, 240), From: t.Baseline, To: t.Live,
 		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Missing: t.missingOfLive(),
 	}
 	if t.Since.IsZero() || t.Live == "" {
