@@ -13,10 +13,11 @@ const (
 	KindDenied   Kind = "Denied"      // EdgeOne refuses these credentials; every zone would fail alike
 	KindPage     Kind = "PageDiffers" // a plan or page is missing or is not the one that was approved
 	KindKeyset   Kind = "Keyset"      // no key can be sealed to a location
+	KindLease    Kind = "NotActive"   // this process may not call EdgeOne now; the active one will
 	KindTemporal Kind = "Temporal"    // Temporal did not answer; worth another try
 )
 
-func (k Kind) retry() bool { return k == KindTemporal }
+func (k Kind) retry() bool { return k == KindTemporal || k == KindLease }
 
 // fail turns one of our failures into Temporal's. The text is read by people
 // and stands in the history: it holds no key, and no SDK's error.

@@ -56,9 +56,11 @@ func (e *EdgeOne) Probe(_ context.Context, in ProbeIn) (Probe, error) {
 type ProveIn struct {
 	Location rotation.Location `json:"location"`
 	Hosts    []ProveHost       `json:"hosts"`
+	// Look only reads what hosts hold: no probe, nothing written (an audit).
+	Look bool `json:"look,omitempty"`
 	// Sealed and Fingerprint are this location's part of a Probe.
-	Sealed      []byte               `json:"sealed"`
-	Fingerprint rotation.Fingerprint `json:"fingerprint"`
+	Sealed      []byte               `json:"sealed,omitempty"`
+	Fingerprint rotation.Fingerprint `json:"fingerprint,omitempty"`
 }
 
 // ProveHost is one host and the zones it is asked about.
@@ -87,7 +89,10 @@ const atOnce = 64
 func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	defer beat(ctx)()
 	clock := serverClock(ctx)
-	opens := l.opens(in)
+	var opens error
+	if !in.Look {
+		opens = l.opens(in)
+	}
 	out := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}
 	ctx, cancel := inTime(ctx)
 	defer cancel()
@@ -96,7 +101,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	for i, asked := range in.Hosts {
 		group.Go(func() error {
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
-			drift, err := l.prove(ctx, asked, opens)
+			drift, err := l.prove(ctx, asked, opens, in.Look)
 			if err != nil {
 				proof.Problem = err.Error()
 			}
@@ -121,7 +126,7 @@ func (l *Location) opens(in ProveIn) error {
 	return nil
 }
 
-func (l *Location) prove(ctx context.Context, asked ProveHost, opens error) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look bool) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	if opens != nil {
 		return nil, opens
 	}
@@ -133,7 +138,11 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error) (map
 	for i, z := range asked.Zones {
 		zones[i] = z.ID
 	}
-	held, err := machine.Prove(ctx, zones)
+	ask := machine.Prove
+	if look {
+		ask = machine.Held
+	}
+	held, err := ask(ctx, zones)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ type ReadOut struct {
 	// Problem is why the key could not be read; Final that another try is not
 	// worth it now, Halt that every zone would fail alike.
 	Problem string       `json:"problem,omitempty"`
+	Code    string       `json:"code,omitempty"` // EdgeOne's error code
 	Final   bool         `json:"final,omitempty"`
 	Halt    bool         `json:"halt,omitempty"`
 	API     rotation.API `json:"api"`
@@ -44,6 +45,9 @@ func (e *EdgeOne) Read(ctx context.Context, in ReadIn) (ReadOut, error) {
 		if ctx.Err() != nil {
 			return out, ctx.Err()
 		}
+		if !errors.As(err, new(*rotation.APIError)) {
+			return out, fail(KindLease, err.Error())
+		}
 		if out.Final || try == readTries {
 			return out, nil
 		}
@@ -62,16 +66,14 @@ func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadO
 	var api *rotation.APIError
 	switch {
 	case err == nil:
-		out.Problem = ""
+		out.Problem, out.Code = "", ""
 	case errors.As(err, &api):
-		out.Problem = "the live key could not be read: " + api.Error()
+		out.Problem, out.Code = "the live key could not be read: "+api.Error(), api.Code
 		out.Halt = api.Class == rotation.Denied
 		out.Final = out.Halt || api.Class == rotation.Refused
 		if api.Class == rotation.Throttled {
 			out.API.Throttled++
 		}
-	default:
-		out.Problem = "the live key could not be read: " + err.Error()
 	}
 	return key, err
 }

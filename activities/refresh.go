@@ -47,6 +47,7 @@ type RefreshOut struct {
 	Sealed    map[rotation.Location][]byte `json:"sealed,omitempty"`
 	RequestID string                       `json:"requestId,omitempty"`
 	Why       string                       `json:"why,omitempty"`
+	Code      string                       `json:"code,omitempty"` // EdgeOne's error code
 	// Again says that fresh proofs would help.
 	Again bool `json:"again,omitempty"`
 	// Halt says that every zone would fail alike.
@@ -122,7 +123,7 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	if !errors.As(err, &api) {
 		api = &rotation.APIError{Class: rotation.Ambiguous, Code: "Unclassified"}
 	}
-	r.out.Why = api.Error()
+	r.out.Why, r.out.Code = api.Error(), api.Code
 	r.out.RequestID = api.RequestID
 	switch api.Class {
 	case rotation.Throttled:
@@ -143,7 +144,7 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 }
 
 func (r *refresh) answered(key rotation.Secret) {
-	r.out.Sending, r.out.Why = Answered, ""
+	r.out.Sending, r.out.Why, r.out.Code = Answered, "", ""
 	r.out.Key = rotation.FingerprintOf(r.in.Zone, key)
 	sealed, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, key)
 	if err != nil {
@@ -162,7 +163,7 @@ func (r *refresh) unsent(ctx context.Context, err error) bool {
 	case ctx.Err() != nil:
 		r.notSent("cancelled before it was sent", false)
 	case errors.As(err, &api) && api.Class == rotation.Denied:
-		r.out = RefreshOut{Sending: Refused, Why: api.Error(), Halt: true, API: r.out.API}
+		r.out = RefreshOut{Sending: Refused, Why: api.Error(), Code: api.Code, Halt: true, API: r.out.API}
 	case errors.As(err, &api):
 		r.out.Why = api.Error()
 		return r.expired()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"strings"
@@ -31,7 +33,7 @@ import (
 // than the longest thing that must not be cut off, a refresh with its answer.
 const (
 	stopTimeout      = 2 * time.Minute
-	refreshesAtOnce  = 24
+	refreshesAtOnce  = 12
 	describesAtOnce  = 24
 	deliveriesAtOnce = 256
 	cachedWorkflows  = 4000
@@ -43,6 +45,9 @@ func run(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
+	// The standard logger is no channel of ours: net/http prints surplus bytes
+	// of an answer there, and an answer can hold a key.
+	stdlog.SetOutput(io.Discard)
 	w := &workers{config: c, log: logger, fatal: make(chan error, 1), release: make(chan struct{})}
 	if err := w.wire(); err != nil {
 		return err

@@ -94,6 +94,11 @@ type CampaignState struct {
 	Seq       int     `json:"seq"`
 	Log       []Entry `json:"log,omitempty"`
 	Describes int     `json:"describes"`
+	// Mended says that a resumed run has delivered what was exposed or unknown.
+	Mending bool    `json:"mending,omitempty"`
+	Ran     bool    `json:"ran,omitempty"` // a page of the present wave has run: it is baked
+	Mended  bool    `json:"mended,omitempty"`
+	Decided Decided `json:"decided,omitzero"`
 }
 
 // PageTally is the tally of a page that is not settled, with the run of the
@@ -111,6 +116,9 @@ type Order struct {
 	Reason string `json:"reason,omitempty"`
 	// Wave is for approve: its number, 1-based.
 	Wave int `json:"wave,omitempty"`
+	// Zone and Host are for skip-zone and retire-host.
+	Zone rotation.ZoneID   `json:"zone,omitempty"`
+	Host rotation.HostName `json:"host,omitempty"`
 	// Window, MaxFailed and MaxExposed are for set and resume; nil keeps.
 	Window     *int `json:"window,omitempty"`
 	MaxFailed  *int `json:"maxFailed,omitempty"`
@@ -220,6 +228,9 @@ func (c *campaign) nextWave() bool {
 	if len(c.st.Todo) > 0 {
 		return true // continued in the middle of a wave
 	}
+	if c.in.Again && !c.st.Mended {
+		return c.mend()
+	}
 	if c.st.Wave >= 0 && c.st.Wave < len(c.plan.Waves)-1 {
 		c.bake()
 	}
@@ -237,14 +248,36 @@ func (c *campaign) nextWave() bool {
 	}
 	w := c.plan.Waves[c.st.Wave]
 	for page := w.First; page <= w.Last; page++ {
-		c.st.Todo = append(c.st.Todo, page)
+		if !c.in.Again || c.isOpen(page) {
+			c.st.Todo = append(c.st.Todo, page)
+		}
 	}
 	c.tell()
 	return true
 }
 
+// mend goes over all pages of a resumed campaign, in order to deliver what is
+// exposed before anything else is done.
+func (c *campaign) mend() bool {
+	if c.st.Mending {
+		c.st.Mended, c.st.Mending = true, false
+		return c.nextWave()
+	}
+	c.st.Mending = true
+	for page := range c.plan.Pages {
+		c.st.Todo = append(c.st.Todo, page+1)
+	}
+	return true
+}
+
+func (c *campaign) isOpen(page int) bool {
+	return slices.ContainsFunc(c.st.Open, func(p PageTally) bool { return p.Page == page })
+}
+
 func (c *campaign) bake() {
-	if c.in.Emergency != "" || c.plan.Settings.Bake == 0 || c.cancel {
+	ran := c.st.Ran
+	c.st.Ran = false
+	if !ran || c.in.Emergency != "" || c.plan.Settings.Bake == 0 || c.cancel {
 		return
 	}
 	c.baking = true
@@ -283,6 +316,7 @@ func (c *campaign) runWave(ctx workflow.Context) error {
 		}
 		page := c.st.Todo[0]
 		c.st.Todo = c.st.Todo[1:]
+		c.st.Ran = !c.st.Mending
 		c.start(page)
 	}
 }
@@ -362,7 +396,7 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, ShardIn{
 			Campaign: c.in.Name, Account: c.plan.Account, Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 			Window: r.window, Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
-			Again: r.again, Previous: previous, Began: c.in.Began,
+			Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.st.Mending, Decided: c.st.Decided,
 		})
 		var started workflow.Execution
 		err := child.GetChildWorkflowExecution().Get(ctx, &started)
@@ -451,13 +485,13 @@ func (c *campaign) check(note ShardNote) {
 func (c *campaign) judged() rotation.Counts {
 	var counts rotation.Counts
 	for _, p := range c.st.Open {
-		if !slices.Contains(c.st.Todo, p.Page) {
+		if !slices.Contains(c.st.Todo, p.Page) && !c.st.Mending {
 			counts = counts.Plus(p.Tally.Zones)
 		}
 	}
 	for _, page := range c.pages {
 		if n := c.shards[page].news; n.Seq >= c.st.Seq {
-			counts = counts.Plus(n.Tally.Zones)
+			counts = counts.Plus(n.Tally.Zones).Minus(n.Mending)
 		}
 	}
 	return counts
@@ -515,9 +549,12 @@ func (c *campaign) kept() int {
 // so run again, first.
 func (c *campaign) resume() {
 	c.st.Paused, c.st.Reason = false, ""
+	slices.SortStableFunc(c.st.Open, func(a, b PageTally) int { return b.Tally.Zones.Exposed - a.Tally.Zones.Exposed })
 	var again []int
 	for _, p := range c.st.Open {
-		again = append(again, p.Page)
+		if !slices.Contains(c.st.Todo, p.Page) {
+			again = append(again, p.Page)
+		}
 	}
 	c.st.Todo = append(again, c.st.Todo...)
 	c.order(Control{Retry: true})

@@ -23,6 +23,7 @@ const (
 	TypeShard    = "Shard"
 	TypeZone     = "Zone"
 	TypeLease    = "Lease"
+	TypeAudit    = "Audit"
 )
 
 // PlanID is the workflow ID of a plan.
@@ -39,6 +40,9 @@ func ShardID(campaign string, n int) string { return fmt.Sprintf("campaign/%s/sh
 
 // ZoneID is the workflow ID of a zone, and so its lock (promise 5).
 func ZoneID(zone rotation.ZoneID) string { return "zone/" + string(zone) }
+
+// AuditID is the workflow ID of one page of an audit; n is 1-based.
+func AuditID(name string, n int) string { return fmt.Sprintf("audit/%s/page/%d", name, n) }
 
 // LeaseID is the workflow ID of the lease of an account's active process.
 func LeaseID(account rotation.Account) string { return "edgeone/" + string(account) }
@@ -67,6 +71,7 @@ const (
 	SignalZoneNews    = "zone-news"    // zone → shard: ZoneNews
 	SignalShardNews   = "shard-news"   // shard → campaign: ShardNews
 	SignalControl     = "control"      // campaign → shard: Control
+	SignalZoneOrder   = "zone-order"   // shard → zone: ZoneOrder
 )
 
 // Updates, from people to the campaign.
@@ -76,6 +81,8 @@ const (
 	UpdateApprove = "approve"
 	UpdateCancel  = "cancel"
 	UpdateSet     = "set"
+	UpdateSkip    = "skip-zone"
+	UpdateRetire  = "retire-host"
 )
 
 // Queries.

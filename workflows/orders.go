@@ -20,6 +20,8 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdateResume, "Go on with whatever is not done; maxFailed and maxExposed may be raised with it.", c.onResume, c.checkResume},
 		{UpdateApprove, "Let a wave that waits for a person begin.", c.onApprove, c.checkApprove},
 		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later.", c.onCancel, c.checkOpen},
+		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more.", c.onSkip, c.checkSkip},
+		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one.", c.onRetire, c.checkRetire},
 		{UpdateSet, "Change window, maxFailed or maxExposed of the running campaign.", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {
@@ -87,6 +89,43 @@ func (c *campaign) onSet(_ workflow.Context, o Order) (Answer, error) {
 	return Answer{State: c.status().State, Text: "set"}, nil
 }
 
+func (c *campaign) onSkip(_ workflow.Context, o Order) (Answer, error) {
+	c.st.Decided.Skipped = append(c.st.Decided.Skipped, Skipped{o.Zone, o.By, o.Reason})
+	c.log("skipped zone "+string(o.Zone), o.By, o.Reason)
+	c.tellDecided()
+	return Answer{State: c.status().State, Text: fmt.Sprintf("zone %s is skipped", o.Zone)}, nil
+}
+
+func (c *campaign) onRetire(_ workflow.Context, o Order) (Answer, error) {
+	c.st.Decided.Retired = append(c.st.Decided.Retired, Retired{o.Host, o.Zone, o.By, o.Reason})
+	c.log("retired host "+string(o.Host)+" "+string(o.Zone), o.By, o.Reason)
+	c.tellDecided()
+	return Answer{State: c.status().State, Text: fmt.Sprintf("host %s is retired; zones that waited for it alone go on", o.Host)}, nil
+}
+
+// tellDecided tells the running shards; pages that ended are told when they
+// run again.
+func (c *campaign) tellDecided() {
+	for _, page := range c.pages {
+		c.signal(page, Control{Seq: c.st.Seq, Window: c.shards[page].window, Decided: &c.st.Decided})
+	}
+	c.tell()
+}
+
+func (c *campaign) checkSkip(o Order) error {
+	if o.Zone == "" || o.Reason == "" {
+		return errors.New("name the zone and the reason")
+	}
+	return c.checkOpen(o)
+}
+
+func (c *campaign) checkRetire(o Order) error {
+	if o.Host == "" || o.Reason == "" {
+		return errors.New("name the host and the reason")
+	}
+	return c.checkOpen(o)
+}
+
 func (c *campaign) adjust(o Order) {
 	for _, a := range []struct{ to, from *int }{
 		{&c.st.Window, o.Window}, {&c.st.Budget.MaxFailed, o.MaxFailed}, {&c.st.Budget.MaxExposed, o.MaxExposed},
@@ -133,7 +172,7 @@ func (c *campaign) checkResume(o Order) error {
 		limit = *o.MaxExposed
 	}
 	if exposed > limit {
-		return fmt.Errorf("%d zones are exposed at this moment and maxExposed is %d: bring their hosts back, or accept them with --max-exposed %d --reason \"…\"", exposed, limit, exposed)
+		return fmt.Errorf("zones exposed at this moment: %d, and maxExposed is %d: bring their hosts back, or accept them with --max-exposed %d --reason \"…\"", exposed, limit, exposed)
 	}
 	return nil
 }

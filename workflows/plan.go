@@ -95,7 +95,7 @@ func draft(ctx workflow.Context, in PageIn) error {
 	if err := readBaselines(ctx, &in.Page, &report); err != nil {
 		report.Refused = why(err)
 	} else {
-		surveyHosts(ctx, &in.Page, &report)
+		surveyHosts(ctx, &in.Page, &report, false)
 		report.Digest = in.Page.Digest()
 	}
 	report.Found = len(report.Findings)
@@ -135,7 +135,8 @@ func readBaselines(ctx workflow.Context, page *rotation.Page, report *PagePlanne
 
 // surveyHosts lets every host prove that it can take a key, and compares what
 // hosts hold with the baselines. What it finds is for people; it stops nothing.
-func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned) {
+// With look, hosts are only read.
+func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned, look bool) {
 	asked := map[rotation.Location]*activities.ProveIn{}
 	var locations []rotation.Location
 	zones := make([][]activities.ProveZone, len(page.Hosts))
@@ -146,15 +147,19 @@ func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned)
 	}
 	for i, h := range page.Hosts {
 		if asked[h.Location] == nil {
-			asked[h.Location] = &activities.ProveIn{Location: h.Location}
+			asked[h.Location] = &activities.ProveIn{Location: h.Location, Look: look}
 			locations = append(locations, h.Location)
 		}
 		asked[h.Location].Hosts = append(asked[h.Location].Hosts, activities.ProveHost{Host: h, Zones: zones[i]})
 	}
-	probe, err := probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
-	if err != nil {
-		report.Findings = append(report.Findings, rotation.Finding{Text: why(err)})
-		return
+	var probe activities.Probe
+	if !look {
+		var err error
+		probe, err = probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
+		if err != nil {
+			report.Findings = append(report.Findings, rotation.Finding{Text: why(err)})
+			return
+		}
 	}
 	futures := make([]workflow.Future, len(locations))
 	for i, l := range locations {

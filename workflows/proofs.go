@@ -38,7 +38,7 @@ func (s *shard) due(l rotation.Location) []int {
 	for _, z := range s.ahead() {
 		for _, h := range z.plan.Hosts {
 			ref := s.page.Hosts[h]
-			if ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
+			if z.verb == rotation.Repair || ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
 				continue
 			}
 			if !s.proofs[ref.Name].Fresh(now, s.in.Timing.ProofFor.D()/renewFraction) {
@@ -105,7 +105,7 @@ func (s *shard) resolved(z *shardZone) bool {
 		return true
 	}
 	now := workflow.Now(s.work)
-	for _, h := range s.page.HostsOf(z.plan) {
+	for _, h := range s.hostsOf(z) {
 		if s.aside[h.Name] != "" {
 			return true
 		}
@@ -117,7 +117,7 @@ func (s *shard) resolved(z *shardZone) bool {
 }
 
 func (s *shard) asideHost(z *shardZone) (rotation.HostName, string) {
-	for _, h := range s.page.HostsOf(z.plan) {
+	for _, h := range s.hostsOf(z) {
 		if why := s.aside[h.Name]; why != "" {
 			return h.Name, why
 		}

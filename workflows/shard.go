@@ -32,6 +32,31 @@ type ShardIn struct {
 	Again    bool      `json:"again,omitempty"`
 	Previous string    `json:"previous,omitempty"`
 	Began    time.Time `json:"began"`
+	// Mend only delivers what an earlier run left exposed or unknown.
+	Mend bool `json:"mend,omitempty"`
+	// Decided is what people decided about zones and hosts.
+	Decided Decided `json:"decided,omitzero"`
+}
+
+// Decided is what people decided about single zones and hosts of a campaign.
+type Decided struct {
+	Skipped []Skipped `json:"skipped,omitempty"`
+	Retired []Retired `json:"retired,omitempty"`
+}
+
+// Skipped is a zone that an operator excluded.
+type Skipped struct {
+	Zone   rotation.ZoneID `json:"zone"`
+	By     string          `json:"by,omitempty"`
+	Reason string          `json:"reason"`
+}
+
+// Retired is a host that will never answer; of one zone, or of all.
+type Retired struct {
+	Host   rotation.HostName `json:"host"`
+	Zone   rotation.ZoneID   `json:"zone,omitempty"`
+	By     string            `json:"by,omitempty"`
+	Reason string            `json:"reason"`
 }
 
 // ShardOut is a shard's end.
@@ -71,6 +96,9 @@ type ShardNews struct {
 	// refreshed and go on.
 	Quiet bool `json:"quiet"`
 	Kept  int  `json:"kept"`
+	// Mending are zones that an earlier run left exposed or unknown and that
+	// are being delivered: they do not count against a budget again.
+	Mending rotation.Counts `json:"mending"`
 }
 
 // Control is what a campaign tells its shards.
@@ -82,6 +110,8 @@ type Control struct {
 	Retry bool `json:"retry,omitempty"`
 	// Close has a stopped shard return instead of waiting for Retry.
 	Close bool `json:"close,omitempty"`
+	// Decided replaces what was decided before; nil keeps it.
+	Decided *Decided `json:"decided,omitempty"`
 }
 
 const (
@@ -92,6 +122,7 @@ const (
 	maxAttention  = 5
 	lookAhead     = 2 // windows of zones whose hosts are proved ahead
 	renewFraction = 2 // a proof is renewed after this part of its life
+	breakAfter    = 5 // zones in a row that fail alike stop the campaign
 )
 
 type shardZone struct {
@@ -100,8 +131,10 @@ type shardZone struct {
 	acked  int
 	back   int // times handed back
 	verb   rotation.Verb
+	skip   string // why people excluded it
 	flight *flight
-	proved bool // its hosts' drift is known in this run
+	// mending says that the outcome is an earlier run's and is being mended.
+	mending bool
 }
 
 type flight struct {
@@ -131,6 +164,8 @@ type shard struct {
 	retry    bool
 	close    bool
 	halt     string
+	cause    string // of the latest failures in a row
+	alike    int    // how many there are
 	inFlight int
 	loose    int
 
@@ -149,12 +184,12 @@ func Shard(ctx workflow.Context, in ShardIn) (ShardOut, error) {
 	if err := s.handlers(ctx); err != nil {
 		return ShardOut{}, err
 	}
-	if err := s.load(); err != nil {
-		return s.refuse(err), nil
-	}
 	workflow.Go(ctx, s.watchCancel)
 	workflow.Go(s.work, s.listen)
 	workflow.Go(s.work, s.report)
+	if err := s.load(); err != nil {
+		return s.refuse(err), nil
+	}
 	workflow.Go(s.work, s.watchStarts)
 	workflow.Go(s.work, s.keepProving)
 	for {
@@ -187,6 +222,18 @@ func (s *shard) handlers(ctx workflow.Context) error {
 	}, workflow.QueryHandlerOptions{Description: "One record per zone of this shard: outcome, reason, fingerprints, exposure."})
 }
 
+// refuse ends a shard whose page or probe could not be had: nothing was touched.
+func (s *shard) refuse(err error) ShardOut {
+	s.ended = true
+	s.halt = why(err)
+	for _, z := range s.zones {
+		if z.record.Outcome == rotation.Pending {
+			z.record.Why = s.halt
+		}
+	}
+	return ShardOut{s.tally(), s.note()}
+}
+
 // load reads the page and, after an earlier run, what that left.
 func (s *shard) load() error {
 	page, err := loadPageAct().do(s.work, storedOptions("the plan page"), activities.LoadPageIn{Workflow: PageID(s.in.Plan, s.in.Page), Digest: s.in.Digest})
@@ -205,6 +252,7 @@ func (s *shard) load() error {
 		}
 	}
 	s.urgent = s.in.Again
+	s.skip()
 	s.enqueue()
 	if s.in.Emergency != "" || len(s.queue) == 0 {
 		return nil
@@ -257,9 +305,12 @@ func (s *shard) enqueue() {
 		switch z.record.Outcome {
 		case rotation.Done, rotation.Skipped:
 		case rotation.Exposed, rotation.Unknown:
-			z.verb = rotation.Repair
+			z.verb, z.mending = rotation.Repair, true
 			s.queue = append(s.queue, z)
 		case rotation.Unchanged, rotation.Pending:
+			if s.in.Mend {
+				continue
+			}
 			z.verb = rotation.Rotate
 			if z.record.Outcome == rotation.Unchanged {
 				z.record = rotation.Record{Zone: z.plan.ID, Outcome: rotation.Pending, API: z.record.API}
@@ -298,13 +349,71 @@ func (s *shard) admit() {
 // at most window more that only wait or deliver to a host that does not answer.
 func (s *shard) room() bool { return s.inFlight-s.loose < s.window && s.loose <= s.window }
 
+// hostsOf are a zone's hosts without those that were retired.
+func (s *shard) hostsOf(z *shardZone) []rotation.HostRef {
+	return slices.DeleteFunc(s.page.HostsOf(z.plan), func(h rotation.HostRef) bool {
+		return slices.ContainsFunc(s.in.Decided.Retired, func(r Retired) bool {
+			return r.Host == h.Name && (r.Zone == "" || r.Zone == z.plan.ID)
+		})
+	})
+}
+
+// skip marks the zones that people excluded, and those whose hosts are all
+// retired; one that is under way is told.
+func (s *shard) skip() {
+	for _, skipped := range s.in.Decided.Skipped {
+		if z := s.byID[skipped.Zone]; z != nil {
+			s.skipZone(z, "skipped: "+skipped.Reason)
+		}
+	}
+	for _, z := range s.zones {
+		if len(s.hostsOf(z)) == 0 {
+			s.skipZone(z, "every host is retired")
+		}
+	}
+}
+
+func (s *shard) skipZone(z *shardZone, why string) {
+	if z.record.Outcome == rotation.Done && z.flight == nil {
+		return
+	}
+	z.skip = why
+	if z.flight != nil {
+		s.tellZone(z, ZoneOrder{Skip: true, Reason: why})
+		return
+	}
+	z.record.Outcome, z.record.Why, z.mending = rotation.Skipped, why, false
+	s.queue = slices.DeleteFunc(s.queue, func(q *shardZone) bool { return q == z })
+	s.dirty = true
+}
+
+func (s *shard) tellZone(z *shardZone, o ZoneOrder) {
+	workflow.SignalExternalWorkflow(s.work, ZoneID(z.plan.ID), "", SignalZoneOrder, o)
+}
+
+// decide takes new decisions of people.
+func (s *shard) decide(d Decided) {
+	for _, r := range d.Retired {
+		if slices.Contains(s.in.Decided.Retired, r) {
+			continue
+		}
+		for _, z := range s.zones {
+			if z.flight != nil && (r.Zone == "" || r.Zone == z.plan.ID) {
+				s.tellZone(z, ZoneOrder{Retire: r.Host, Reason: r.Reason})
+			}
+		}
+	}
+	s.in.Decided = d
+	s.skip()
+}
+
 // start runs a zone as a child and hears its end.
 func (s *shard) start(z *shardZone) {
 	ctx, cancel := workflow.WithCancel(s.work)
 	f := &flight{since: workflow.Now(s.work), cancel: cancel}
 	z.flight = f
 	s.inFlight++
-	o := childPolicy(ZoneID(z.plan.ID), zoneSummary(z.verb, z.plan.Name, z.plan.ID, s.page.HostsOf(z.plan)))
+	o := childPolicy(ZoneID(z.plan.ID), zoneSummary(z.verb, z.plan.Name, z.plan.ID, s.hostsOf(z)))
 	o.TypedSearchAttributes = Searchable(s.in.Campaign, z.plan.ID, "")
 	o.Priority = temporal.Priority{PriorityKey: priorityNormal}
 	if z.verb == rotation.Repair {
@@ -324,7 +433,7 @@ func (s *shard) start(z *shardZone) {
 func (s *shard) zoneIn(z *shardZone) ZoneIn {
 	in := ZoneIn{
 		Verb: z.verb, Zone: z.plan.ID, Name: z.plan.Name, Account: s.in.Account,
-		Hosts: s.page.HostsOf(z.plan), Baseline: z.plan.Baseline, Timing: s.in.Timing,
+		Hosts: s.hostsOf(z), Baseline: z.plan.Baseline, Timing: s.in.Timing,
 		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
 	}
 	if z.verb == rotation.Repair {
@@ -368,7 +477,7 @@ func (s *shard) landed(ctx workflow.Context, z *shardZone, record rotation.Recor
 		record, err = s.foreign(ctx, z)
 	}
 	f := z.flight
-	z.flight = nil
+	z.flight, z.mending = nil, false
 	s.inFlight--
 	if f.loose {
 		s.loose--
@@ -382,6 +491,9 @@ func (s *shard) landed(ctx workflow.Context, z *shardZone, record rotation.Recor
 	default:
 		z.record.Outcome = rotation.Unknown
 		z.record.Why = "its workflow ended without a record (terminated?); resume reads the live key back"
+	}
+	if z.skip != "" && z.record.Outcome == rotation.Pending {
+		z.record.Outcome, z.record.Why = rotation.Skipped, z.skip
 	}
 	s.judge(z)
 }
@@ -414,6 +526,7 @@ func (s *shard) foreign(ctx workflow.Context, z *shardZone) (rotation.Record, er
 // judge decides what a zone's end means for the others.
 func (s *shard) judge(z *shardZone) {
 	r := z.record
+	s.breaker(r)
 	switch {
 	case r.Halt:
 		s.halt, s.urgent = r.Why, true
@@ -426,9 +539,27 @@ func (s *shard) judge(z *shardZone) {
 	}
 }
 
+// breaker stops a campaign whose zones fail alike, one after the other: the
+// next one would too.
+func (s *shard) breaker(r rotation.Record) {
+	failed := r.Outcome == rotation.Unchanged || r.Outcome == rotation.Unknown
+	switch {
+	case r.Outcome == rotation.Done:
+		s.alike = 0
+	case failed && r.Cause != "" && r.Cause == s.cause:
+		s.alike++
+	case failed:
+		s.cause, s.alike = r.Cause, 1
+	}
+	if failed && r.Cause != "" && s.alike >= breakAfter {
+		s.halt = fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", s.alike, r.Cause, r.Why)
+		s.urgent = true
+	}
+}
+
 // forget has the zone's hosts proved again before the next try.
 func (s *shard) forget(z *shardZone) {
-	for _, h := range s.page.HostsOf(z.plan) {
+	for _, h := range s.hostsOf(z) {
 		delete(s.proofs, h.Name)
 	}
 }
@@ -451,6 +582,7 @@ func (s *shard) again() bool {
 	}
 	if s.retry {
 		s.retry, s.told = false, false
+		s.halt, s.alike = "", 0
 		clear(s.fails)
 		clear(s.aside)
 		s.enqueue()
@@ -483,6 +615,9 @@ func (s *shard) follow(order Control) {
 		return
 	}
 	s.seq, s.window, s.close = order.Seq, order.Window, s.close || order.Close
+	if order.Decided != nil {
+		s.decide(*order.Decided)
+	}
 	s.quiet = false
 	if order.Retry {
 		s.stopped, s.retry = false, true
@@ -560,10 +695,23 @@ func (s *shard) report(ctx workflow.Context) {
 		news := ShardNews{
 			Page: s.in.Page, Seq: s.seq, Tally: s.tally(), Note: s.note(),
 			Started: s.told, InFlight: s.inFlight - s.loose, Quiet: s.quiet, Kept: s.kept(),
+			Mending: s.mending(),
 		}
 		workflow.SignalExternalWorkflow(ctx, CampaignID(s.in.Campaign), "", SignalShardNews, news)
 		workflow.SetCurrentDetails(ctx, shardDetails(s.in, news))
 	}
+}
+
+func (s *shard) mending() rotation.Counts {
+	var counts rotation.Counts
+	for _, z := range s.zones {
+		if z.mending {
+			one := rotation.NewCounts(1)
+			one.Move(rotation.Pending, z.record.Outcome)
+			counts = counts.Plus(one)
+		}
+	}
+	return counts
 }
 
 func (s *shard) kept() int {
@@ -587,17 +735,6 @@ func (s *shard) watchStarts(ctx workflow.Context) {
 			}
 		}
 	}
-}
-
-// refuse ends a shard whose page or probe could not be had: nothing was touched.
-func (s *shard) refuse(err error) ShardOut {
-	s.halt = why(err)
-	for _, z := range s.zones {
-		if z.record.Outcome == rotation.Pending {
-			z.record.Why = s.halt
-		}
-	}
-	return ShardOut{s.tally(), s.note()}
 }
 
 func (s *shard) tally() rotation.Tally {

@@ -72,6 +72,8 @@ type zone struct {
 
 	requestID     string
 	cancelRefresh func()
+	cancelWait    func()
+	orders        []ZoneOrder
 	said          map[ZoneNewsKind]bool
 	readUntil     time.Time
 }
@@ -85,16 +87,18 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 		return rotation.Record{}, err
 	}
 	workflow.Go(ctx, z.watchCancel)
+	workflow.Go(z.work, z.listen)
 	for z.trip.Phase != rotation.PhaseEnded {
 		z.tell(ctx)
 		z.step()
+		z.obey()
 	}
 	return z.end(ctx)
 }
 
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
-	z := &zone{in: in, work: work, proofs: in.Proofs, said: map[ZoneNewsKind]bool{}, cancelRefresh: func() {}}
+	z := &zone{in: in, work: work, proofs: in.Proofs, said: map[ZoneNewsKind]bool{}, cancelRefresh: func() {}, cancelWait: func() {}}
 	names := make([]rotation.HostName, len(in.Hosts))
 	for i, h := range in.Hosts {
 		names[i] = h.Name
@@ -132,11 +136,51 @@ func (z *zone) watchCancel(ctx workflow.Context) {
 	ctx.Done().Receive(ctx, nil)
 	z.trip.Cancelled()
 	z.cancelRefresh()
-	if err := workflow.Await(z.work, func() bool { return z.trip.MayHaveRefreshed() || z.trip.Phase == rotation.PhaseEnded }); err == nil {
-		if z.trip.Phase != rotation.PhaseEnded {
-			z.say(NewsKept, "")
+	on, _ := workflow.NewDisconnectedContext(ctx)
+	_ = workflow.Await(on, func() bool { return z.trip.MayHaveRefreshed() || z.trip.Phase == rotation.PhaseEnded })
+	if z.trip.Phase != rotation.PhaseEnded {
+		z.say(NewsKept, "")
+	}
+}
+
+// ZoneOrder is what a shard passes on to a zone from people.
+type ZoneOrder struct {
+	// Retire takes a host out; Skip ends the zone's operation.
+	Retire rotation.HostName `json:"retire,omitempty"`
+	Skip   bool              `json:"skip,omitempty"`
+	Reason string            `json:"reason"`
+}
+
+// listen takes orders; the loop acts on them.
+func (z *zone) listen(ctx workflow.Context) {
+	orders := workflow.GetSignalChannel(ctx, SignalZoneOrder)
+	for {
+		var o ZoneOrder
+		orders.Receive(ctx, &o)
+		z.orders = append(z.orders, o)
+		if o.Skip {
+			z.trip.Cancelled()
+			z.cancelRefresh()
+		}
+		z.cancelWait()
+	}
+}
+
+// obey carries out what was ordered since the last step. An order to skip waits
+// until it is known whether a refresh was executed.
+func (z *zone) obey() {
+	var later []ZoneOrder
+	for _, o := range z.orders {
+		switch {
+		case o.Retire != "":
+			z.trip.Retire(o.Retire, o.Reason)
+		case z.trip.MayHaveRefreshed() && z.trip.Live == "":
+			later = append(later, o)
+		default:
+			z.trip.Skip(o.Reason)
 		}
 	}
+	z.orders = later
 }
 
 func (z *zone) prove() {
@@ -214,7 +258,7 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	case activities.NotSent:
 		z.trip.NotSent(z.now(), out.Why, out.Again)
 	case activities.Refused:
-		z.trip.RefusedBy(z.now(), out.Why, out.Halt)
+		z.trip.RefusedBy(z.now(), out.Why, out.Code, out.Halt)
 	case activities.Answered:
 		z.requestID, z.sealed = out.RequestID, out.Sealed
 		z.trip.Refreshed(out.SentAt, out.Key)
@@ -264,7 +308,7 @@ func (z *zone) reread(out activities.ReadOut) {
 	}
 	patience := z.trip.MayHaveRefreshed() && z.now().Before(z.readUntil)
 	if out.Final || !patience {
-		z.trip.Unreadable(out.Problem, out.Halt)
+		z.trip.Unreadable(out.Problem, out.Code, out.Halt)
 		return
 	}
 	z.sleep(z.now().Add(rereadAfter))
@@ -273,12 +317,18 @@ func (z *zone) reread(out activities.ReadOut) {
 // deliver makes one round over the hosts that have not acknowledged yet, all
 // locations at once.
 func (z *zone) deliver() {
-	z.sleep(z.trip.Wake)
+	if !z.sleep(z.trip.Wake) {
+		return
+	}
 	if z.sealed == nil && !z.reseal() {
 		z.trip.Doubt()
 		return
 	}
 	missing := z.trip.Missing()
+	if len(missing) == 0 { // the last one missing was retired
+		z.trip.Delivered(z.now(), nil)
+		return
+	}
 	type flight struct {
 		location rotation.Location
 		hosts    []rotation.HostRef
@@ -348,20 +398,27 @@ func (z *zone) wait() {
 	if z.trip.Phase == rotation.PhaseHold {
 		z.say(NewsLoose, "waits until no request given up can still be executed")
 	}
-	z.sleep(z.trip.Wake)
-	z.trip.Waited()
+	if z.sleep(z.trip.Wake) {
+		z.trip.Waited()
+	}
 }
 
-// sleep waits until then, and says on the way what becomes of the exposure.
-func (z *zone) sleep(until time.Time) {
+// sleep waits until then, and says on the way what becomes of the exposure. An
+// order ends it early; it says whether it was waited out.
+func (z *zone) sleep(until time.Time) bool {
+	ctx, cancel := workflow.WithCancel(z.work)
+	z.cancelWait = cancel
 	for z.now().Before(until) {
 		next := until
 		if mark, ok := z.nextMark(); ok && mark.Before(next) {
 			next = mark
 		}
-		_ = workflow.Sleep(z.work, next.Sub(z.now()))
+		if workflow.Sleep(ctx, next.Sub(z.now())) != nil {
+			return false
+		}
 		z.sayMarks()
 	}
+	return true
 }
 
 // await waits for a delivery. The first round is left alone, for the good path

@@ -82,6 +82,15 @@ func (c Counts) Plus(d Counts) Counts {
 	return c
 }
 
+// Minus takes a set of zones away that is part of this one.
+func (c Counts) Minus(d Counts) Counts {
+	c.Total -= d.Total
+	for _, o := range Outcomes() {
+		*c.slot(o) -= d.Of(o)
+	}
+	return c
+}
+
 // Failed is what the budget maxFailed counts.
 func (c Counts) Failed() int { return c.Unchanged + c.Exposed + c.Unknown }
 
@@ -143,6 +152,8 @@ type Record struct {
 	EndedAt time.Time  `json:"endedAt,omitzero"`
 	// Halt says that every zone would fail alike, so that a campaign must stop.
 	Halt bool `json:"halt,omitempty"`
+	// Cause is the kind of the failure: several in a row stop a campaign.
+	Cause string `json:"cause,omitempty"`
 }
 
 // Exposures is a histogram of exposures in milliseconds, three significant
@@ -254,10 +265,10 @@ type Budget struct {
 // Breach says why the budget is exhausted, or "" while it is not.
 func (b Budget) Breach(c Counts) string {
 	if c.Exposed > b.MaxExposed {
-		return fmt.Sprintf("%d zones exposed, budget maxExposed is %d", c.Exposed, b.MaxExposed)
+		return fmt.Sprintf("exposed zones: %d, and the budget maxExposed is %d", c.Exposed, b.MaxExposed)
 	}
 	if c.Failed() > b.MaxFailed {
-		return fmt.Sprintf("%d zones failed (unchanged, exposed or unknown), budget maxFailed is %d", c.Failed(), b.MaxFailed)
+		return fmt.Sprintf("failed zones (unchanged, exposed or unknown): %d, and the budget maxFailed is %d", c.Failed(), b.MaxFailed)
 	}
 	return ""
 }

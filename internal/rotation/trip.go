@@ -37,7 +37,7 @@ const (
 	EvUnsent     Event = "unsent"     // nothing was sent
 	EvChanged    Event = "changed"    // the live key is one that we have not seen yet
 	EvSame       Event = "same"       // the live key is the one that was expected
-	EvStale      Event = "stale"      // the answer is a key already replaced
+	EvStale      Event = "stale"      // the answer is, or may be, a key already replaced
 	EvWaited     Event = "waited"     // the wait is over
 	EvMissing    Event = "missing"    // some host has not acknowledged yet
 	EvAcked      Event = "acked"      // every host acknowledged the live key
@@ -119,17 +119,23 @@ type Trip struct {
 
 	// Since is when the old key may have died; zero while it is known to live.
 	Since time.Time `json:"since,omitzero"`
-	Acks  []Ack     `json:"acks,omitempty"` // of Live
-	Last  []Ack     `json:"last,omitempty"` // the latest failures
-	Same  int       `json:"same,omitempty"` // reads in a row that showed the baseline
-	Stale int       `json:"stale,omitempty"`
-	Round int       `json:"round,omitempty"` // delivery rounds of Live
-	Until time.Time `json:"until,omitzero"`  // delivery gives up here
-	Stop  bool      `json:"stop,omitempty"`  // no further refresh: cancelled or refused
-	Halt  bool      `json:"halt,omitempty"`
-	Met   []string  `json:"met,omitempty"` // what went wrong on the way, for people
-	Why   string    `json:"why,omitempty"`
-	Ended Outcome   `json:"ended,omitempty"`
+	// Alive is when a read-back last showed the baseline.
+	Alive time.Time `json:"alive,omitzero"`
+	// SureFrom is when a read can no longer show a key from before Live; zero
+	// until the first verification of Live.
+	SureFrom time.Time `json:"sureFrom,omitzero"`
+	Acks     []Ack     `json:"acks,omitempty"` // of Live
+	Last     []Ack     `json:"last,omitempty"` // the latest failures
+	Same     int       `json:"same,omitempty"` // reads in a row that showed the baseline
+	Stale    int       `json:"stale,omitempty"`
+	Round    int       `json:"round,omitempty"` // delivery rounds of Live
+	Until    time.Time `json:"until,omitzero"`  // delivery gives up here
+	Stop     bool      `json:"stop,omitempty"`  // no further refresh: cancelled or refused
+	Halt     bool      `json:"halt,omitempty"`
+	Met      []string  `json:"met,omitempty"` // what went wrong on the way, for people
+	Why      string    `json:"why,omitempty"`
+	Cause    string    `json:"cause,omitempty"` // the kind of failure, for the circuit breaker
+	Ended    Outcome   `json:"ended,omitempty"`
 }
 
 // Attempt is a refresh given up without an answer.
@@ -250,10 +256,34 @@ func (t *Trip) sent(at time.Time) {
 	}
 }
 
+// Retire takes a host out of the trip: an operator says that it will never
+// answer. A zone that has no host left is skipped.
+func (t *Trip) Retire(host HostName, why string) {
+	if !slices.Contains(t.Hosts, host) || t.Phase == PhaseEnded {
+		return
+	}
+	t.Hosts = slices.DeleteFunc(slices.Clone(t.Hosts), func(h HostName) bool { return h == host })
+	t.Note("host " + string(host) + " retired: " + why)
+	if len(t.Hosts) == 0 {
+		t.Skip("every host is retired")
+	}
+}
+
+// Skip ends the trip because an operator says so, with a reason.
+func (t *Trip) Skip(why string) {
+	if t.Phase == PhaseEnded {
+		return
+	}
+	if missing := t.missingOfLive(); len(missing) > 0 {
+		why = fmt.Sprintf("%s; skipped while %d hosts do not hold the live key", why, len(missing))
+	}
+	t.Phase, t.Wake, t.Ended, t.Why = PhaseEnded, time.Time{}, Skipped, why
+}
+
 // RefusedBy is an answer that says: not executed, and never will be. halt says
 // that every zone would fail alike.
-func (t *Trip) RefusedBy(now time.Time, why string, halt bool) {
-	t.Halt = halt
+func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
+	t.Halt, t.Cause = halt, cause
 	t.Note(why)
 	if len(t.Given) > 0 {
 		t.finishUnsent(EvRefused, now)
@@ -283,11 +313,13 @@ func (t *Trip) finishUnsent(on Event, now time.Time) {
 	t.Wake = t.lastDead(now)
 }
 
+// lastDead is when a read will show whatever the attempts given up have done:
+// the last signature is dead, and a read that lags has caught up.
 func (t *Trip) lastDead(now time.Time) time.Time {
 	wake := now
 	for _, a := range t.Given {
-		if a.DeadAt.After(wake) {
-			wake = a.DeadAt
+		if seen := a.DeadAt.Add(t.Timing.Settle.D()); seen.After(wake) {
+			wake = seen
 		}
 	}
 	return wake
@@ -325,14 +357,15 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 		t.Note("the key had changed: adopted by read-back, no second refresh")
 		t.Adopted++
 		if t.Since.IsZero() {
-			t.Since = now
+			t.Since = t.Alive // it died at any time after that
 		}
+		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
 		t.to(EvChanged, PhaseDeliver)
 		return
 	}
 	t.Same++
-	t.Since = time.Time{} // the old key was alive when this was answered
+	t.Since, t.Alive = time.Time{}, now // the old key was alive when this was answered
 	dead := t.lastDead(now)
 	switch {
 	case (t.Stop || t.Sent >= maxRefreshes) && !dead.After(now):
@@ -349,6 +382,9 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 }
 
 func (t *Trip) verify(now time.Time, key Fingerprint) {
+	if t.SureFrom.IsZero() {
+		t.SureFrom = now.Add(t.Timing.Settle.D())
+	}
 	switch {
 	case key == t.Live && len(t.Missing()) > 0:
 		t.to(EvSame, PhaseDeliver)
@@ -364,6 +400,9 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		}
 		t.to(EvStale, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
+	case now.Before(t.SureFrom): // a late request's key that a later refresh has already replaced looks like this, too
+		t.to(EvStale, PhaseSettle)
+		t.Wake = t.SureFrom
 	default:
 		t.Note("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
 		t.Adopted++
@@ -379,16 +418,18 @@ func (t *Trip) setLive(key Fingerprint) {
 			t.Replaced = append(t.Replaced, old)
 		}
 	}
-	t.Live, t.Acks, t.Last, t.Round = key, nil, nil, 0
+	t.Live, t.Acks, t.Last, t.Round, t.SureFrom = key, nil, nil, 0, time.Time{}
 }
 
 // Unreadable says that EdgeOne would not tell which key is live, and that no
 // further try is worth it now.
-func (t *Trip) Unreadable(why string, halt bool) {
-	t.Halt = halt
+func (t *Trip) Unreadable(why, cause string, halt bool) {
+	t.Halt, t.Cause = halt, cause
 	switch {
 	case t.Phase == PhaseBaseline && t.Verb == Rotate:
 		t.end(EvUnreadable, Unchanged, why+"; nothing was sent, the old key is alive")
+	case t.Phase == PhaseVerify && len(t.Missing()) > 0:
+		t.end(EvUnreadable, Unknown, fmt.Sprintf("%s; %d of %d hosts do not hold %s, and whether EdgeOne still holds it cannot be read", why, len(t.Missing()), len(t.Hosts), t.Live))
 	case t.Phase == PhaseVerify:
 		t.end(EvUnreadable, Unknown, why+"; every host acknowledged "+string(t.Live)+", but whether EdgeOne still holds it cannot be read")
 	default:
@@ -503,7 +544,7 @@ func (t *Trip) Exposure(now time.Time) time.Duration {
 func (t *Trip) Record(now time.Time, requestID string, api API) Record {
 	r := Record{
 		Zone: t.Zone, Outcome: t.Ended, Why: clip(t.Why, 240), From: t.Baseline, To: t.Live,
-		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Missing: t.missingOfLive(),
+		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Cause: t.Cause, Missing: t.missingOfLive(),
 	}
 	if t.Since.IsZero() || t.Live == "" {
 		return r

@@ -1,0 +1,195 @@
+package edgeone
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// bare takes every source of credentials away, and gives an empty home.
+func bare(t *testing.T) (home string) {
+	t.Helper()
+	for _, name := range []string{
+		"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SESSION_TOKEN",
+		"TENCENTCLOUD_CREDENTIALS_FILE", "TCCLI_PROFILE",
+	} {
+		t.Setenv(name, "")
+	}
+	home = t.TempDir()
+	t.Setenv("HOME", home)
+	return home
+}
+
+func put(t *testing.T, text string, path ...string) {
+	t.Helper()
+	name := filepath.Join(path...)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	const ini = "# mine\n[other]\nsecret_id = x\nsecret_key = y\n[default]\r\nsecret_id = AKIDtest\r\nsecret_key=" + testKey + "\n"
+	const cli = `{"type":"secret","secretId":"AKIDtest","secretKey":"` + testKey + `","token":"` + testToken + `"}`
+	for _, c := range []struct {
+		name, kind string
+		set        func(t *testing.T, home string)
+		token      string
+	}{
+		{"env", "env", env(""), ""},
+		{"env is the default", "", env(""), ""},
+		{"env with token", "env", env("TENCENTCLOUD_TOKEN"), testToken},
+		{"env with session token", "env", env("TENCENTCLOUD_SESSION_TOKEN"), testToken},
+		{"profile at home", "profile", func(t *testing.T, home string) { put(t, ini, home, ".tencentcloud", "credentials") }, ""},
+		{"profile elsewhere", "profile", func(t *testing.T, home string) {
+			put(t, ini, home, "here")
+			t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", filepath.Join(home, "here"))
+		}, ""},
+		{"tccli", "tccli", func(t *testing.T, home string) { put(t, cli, home, ".tccli", "default.credential") }, testToken},
+		{"tccli profile", "tccli", func(t *testing.T, home string) {
+			put(t, cli, home, ".tccli", "prod.credential")
+			t.Setenv("TCCLI_PROFILE", "prod")
+		}, testToken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.set(t, bare(t))
+			provider, err := Credentials(c.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := provider.Credential()
+			if err != nil || got.id != testID || got.key.Expose() != testKey || got.token.Expose() != c.token {
+				t.Errorf("wrong credential, err %v", err)
+			}
+		})
+	}
+}
+
+func env(token string) func(*testing.T, string) {
+	return func(t *testing.T, _ string) {
+		t.Setenv("TENCENTCLOUD_SECRET_ID", testID)
+		t.Setenv("TENCENTCLOUD_SECRET_KEY", testKey)
+		if token != "" {
+			t.Setenv(token, testToken)
+		}
+	}
+}
+
+// TestMissingCredentials: each error names what is missing and the remedy, and
+// counts as Denied.
+func TestMissingCredentials(t *testing.T) {
+	for _, c := range []struct {
+		name, kind string
+		set        func(t *testing.T, home string)
+		says       []string
+	}{
+		{"env", "env", nil, []string{"TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY not set", "export"}},
+		{"half of env", "env", func(t *testing.T, _ string) { t.Setenv("TENCENTCLOUD_SECRET_ID", testID) }, []string{"TENCENTCLOUD_SECRET_KEY not set"}},
+		{"pasted line break", "env", func(t *testing.T, _ string) {
+			t.Setenv("TENCENTCLOUD_SECRET_ID", testID)
+			t.Setenv("TENCENTCLOUD_SECRET_KEY", testKey+"\n")
+		}, []string{"line break", "copy the values again"}},
+		{"profile", "profile", nil, []string{".tencentcloud/credentials does not exist"}},
+		{"profile without default", "profile", func(t *testing.T, home string) {
+			put(t, "[x]\nsecret_id=a\nsecret_key="+testKey, home, ".tencentcloud", "credentials")
+		}, []string{"[default]"}},
+		{"tccli", "tccli", nil, []string{".tccli/default.credential does not exist"}},
+		{"tccli not JSON", "tccli", func(t *testing.T, home string) { put(t, testKey, home, ".tccli", "default.credential") }, []string{"tccli configure"}},
+		{"tccli path", "tccli", func(t *testing.T, _ string) { t.Setenv("TCCLI_PROFILE", "../x") }, []string{"not a path"}},
+		{"directory", "tccli", func(t *testing.T, home string) { put(t, "", home, ".tccli", "default.credential", "x") }, []string{"cannot be read"}},
+		{"cvm-role", "cvm-role", nil, []string{"not supported yet"}},
+		{"tke-oidc", "tke-oidc", nil, []string{"not supported yet"}},
+		{"assume-role", "assume-role", nil, []string{"not supported yet"}},
+		{"nonsense", "nonsense", nil, []string{"not known", "env, profile or tccli"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			home := bare(t)
+			if c.set != nil {
+				c.set(t, home)
+			}
+			_, err := Credentials(c.kind)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			betrays(t, err)
+			for _, s := range c.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q does not say %q", err, s)
+				}
+			}
+			if api, ok := errors.AsType[*rotation.APIError](err); !ok || api.Class != rotation.Denied {
+				t.Errorf("class of %v", err)
+			}
+		})
+	}
+}
+
+func TestCredentialFileIsReadAgain(t *testing.T) {
+	home := bare(t)
+	path := filepath.Join(home, ".tencentcloud", "credentials")
+	write := func(id string, age time.Duration) {
+		put(t, "[default]\nsecret_id="+id+"\nsecret_key=k\n", path)
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one", time.Hour)
+	provider, err := Credentials("profile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(id string) {
+		t.Helper()
+		if c, err := provider.Credential(); err != nil || c.id != id {
+			t.Errorf("got %q, %v; want %q", c.id, err, id)
+		}
+	}
+	want("one")
+	write("two", time.Minute)
+	want("two")
+	put(t, "", path) // someone is writing it
+	want("two")
+	os.Remove(path)
+	want("two")
+	write("six", time.Second)
+	want("six")
+}
+
+func TestCredentialDoesNotPrint(t *testing.T) {
+	c := testCredential()
+	holder := struct{ C Credential }{c}
+	shown := fmt.Sprintf("%v %+v %#v %s %q %x %v %+v %#v", c, c, c, c, c, c, holder, &holder, holder)
+	b, _ := json.Marshal(holder)
+	shown += string(b) + c.String()
+	for _, secret := range []string{testKey, testToken, testID} {
+		if strings.Contains(shown, secret) {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+}
+
+// Credentials that vanish while running stop the call before anything is sent.
+func TestNoCredentialNoCall(t *testing.T) {
+	s := serve(t, respond(200, keyAnswer))
+	c := connect(t, s.endpoint(), func(c *Config) { c.Credentials = gone{} })
+	_, _, err := c.Refresh(t.Context(), zone, nil)
+	wantAPI(t, err, rotation.Denied, "ClientError.CredentialError")
+	if len(s.executed()) != 0 {
+		t.Error("sent")
+	}
+}
+
+type gone struct{}
+
+func (gone) Credential() (Credential, error) { return Credential{}, complain("gone") }

@@ -1,0 +1,75 @@
+package edgeone
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Lease is one process's right to call an account's API: exactly one process
+// has it. Whoever grants it (a heartbeat that was answered) extends it, and
+// every call asks it just before its bytes leave. The zero Lease is not held.
+//
+// It is measured on this process's monotonic clock, which on Linux goes on
+// while the process is stopped (SIGSTOP, a debugger, a frozen cgroup): who
+// wakes up late finds the lease gone. It does not go on while the whole machine
+// is suspended or a virtual machine is paused, so the wall clock is asked too,
+// and the one that says "over" is believed.
+type Lease struct {
+	mu      sync.Mutex
+	until   time.Time
+	dropped time.Time
+}
+
+// Extend makes the lease last for life after sentAt, which is when the request
+// that was granted was sent, by time.Now of this process; not when the answer
+// came. It never shortens the lease, and a grant asked for before the last Drop
+// is too late.
+func (l *Lease) Extend(sentAt time.Time, life time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until := sentAt.Add(life)
+	if sentAt.After(l.dropped) && until.After(l.until) {
+		l.until = until
+	}
+}
+
+// Drop ends the lease at once.
+func (l *Lease) Drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until, l.dropped = time.Time{}, time.Now()
+}
+
+// Valid is nil while the lease is held, and a *NotHeldError from then on. It
+// fits Config.Gate.
+func (l *Lease) Valid() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until.IsZero() {
+		return &NotHeldError{}
+	}
+	now := time.Now()
+	late := max(now.Sub(l.until), now.Round(0).Sub(l.until.Round(0)))
+	if late < 0 {
+		return nil
+	}
+	return &NotHeldError{Late: max(late, 1)}
+}
+
+// NotHeldError says that this process must not call the account's API now.
+type NotHeldError struct {
+	// Late is how long ago the lease ran out; 0 when it was never held or was
+	// given back.
+	Late time.Duration
+}
+
+// Error says what is still true, and that waiting is enough.
+func (e *NotHeldError) Error() string {
+	when := "it was never granted, or was given back"
+	if e.Late > 0 {
+		when = fmt.Sprintf("it ran out %v ago", e.Late.Round(time.Millisecond))
+	}
+	return "this process does not hold the account's lease (" + when +
+		"): another edgeone process may be calling EdgeOne; nothing was sent, whoever holds the lease makes this call"
+}

@@ -1,0 +1,281 @@
+package edgeone
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// share of the account's limit that is used: the rest is for the limit's
+	// own measuring, which is not on our clock.
+	share = 0.97
+	// jitter is added to every window, for what the network does to the
+	// distance between two requests.
+	jitter = 15 * time.Millisecond
+	// slowdown is what a throttled answer leaves of the pace; recovery is how
+	// much of the full pace comes back each second; floor is where it ends.
+	slowdown = 0.8
+	recovery = 0.02
+	floor    = 1.0
+)
+
+// Pace keeps one account's calls below its limit, for each API action on its
+// own. A call passes it twice. First it waits, in the order of arrival, for a
+// turn: turns come evenly, at 97 % of the limit. It is then signed, and perhaps
+// a connection is dialled. When its bytes are ready to leave, it is written:
+// one request of an action at a time, and never so that a sliding second would
+// see more than the limit, however late the call woke up in between.
+type Pace struct {
+	mu      sync.Mutex
+	limit   float64 // per second; +Inf when lifted
+	hold    time.Time
+	changed chan struct{} // closed, and replaced, when limit or hold changes
+	lanes   map[string]*lane
+}
+
+// lane is one API action's.
+type lane struct {
+	head   chan struct{} // held by the caller whose turn is next
+	pen    chan struct{} // held by the caller that is writing
+	bucket *rate.Limiter
+	writes []time.Time // of the last window, oldest first
+	cut    time.Time   // when the pace was last lowered
+	base   float64     // and to what
+	count  Count
+}
+
+// Count is what became of an action's calls.
+type Count struct {
+	Sent      int // requests written, each perhaps in vain
+	Throttled int // answers that said: too many
+}
+
+// NewPace is the pace of an account that may make perSecond calls of each
+// action in a second; 0 or +Inf is an account without a limit.
+func NewPace(perSecond float64) *Pace {
+	p := &Pace{changed: make(chan struct{}), lanes: map[string]*lane{}}
+	p.SetLimit(perSecond)
+	return p
+}
+
+// SetLimit changes the account's limit, also for calls that are waiting; 0 or
+// +Inf lifts it. A negative limit, or none at all (NaN), is the caller's
+// mistake and panics.
+func (p *Pace) SetLimit(perSecond float64) {
+	if perSecond == 0 {
+		perSecond = math.Inf(1)
+	}
+	if !(perSecond > 0) {
+		panic("edgeone: a limit must not be negative")
+	}
+	p.change(func() { p.limit = perSecond })
+}
+
+// Hold lets nothing through before until. A process that takes an account over
+// waits out the second that its predecessor may have used up.
+func (p *Pace) Hold(until time.Time) {
+	p.change(func() { p.hold = until })
+}
+
+func (p *Pace) change(apply func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	apply()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Counters is what became of the calls until now, by action.
+func (p *Pace) Counters() map[string]Count {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := make(map[string]Count, len(p.lanes))
+	for action, l := range p.lanes {
+		counts[action] = l.count
+	}
+	return counts
+}
+
+// wait blocks until it is the caller's turn, first come first served; its only
+// error is the context's, and then the turn is the next caller's.
+func (p *Pace) wait(ctx context.Context, action string) error {
+	l := p.lane(action)
+	if err := acquire(ctx, l.head); err != nil {
+		return err
+	}
+	defer func() { <-l.head }()
+	for {
+		turn, after, changed := p.reserve(l, time.Now())
+		if turn != nil && after == 0 {
+			return nil
+		}
+		came, err := sleep(ctx, after, changed)
+		if came && turn != nil {
+			return nil
+		}
+		if turn != nil {
+			turn.Cancel()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// reserve books the next turn and says how far off it is; no turn means that
+// the pace is on hold for that long.
+func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if held := p.hold.Sub(now); held > 0 {
+		return nil, held, p.changed
+	}
+	l.bucket.SetLimitAt(now, asLimit(p.speed(l, now)))
+	turn = l.bucket.ReserveN(now, 1)
+	return turn, turn.DelayFrom(now), p.changed
+}
+
+// write runs do when the request may be written. do reports whether anything
+// was; callers of one action come one at a time. The error is do's or the
+// context's.
+func (p *Pace) write(ctx context.Context, action string, do func() (written bool, err error)) error {
+	l := p.lane(action)
+	if err := acquire(ctx, l.pen); err != nil {
+		return err
+	}
+	defer func() { <-l.pen }()
+	for {
+		after, changed := p.room(l, time.Now())
+		if after <= 0 {
+			break
+		}
+		if _, err := sleep(ctx, after, changed); err != nil {
+			return err
+		}
+	}
+	written, err := do()
+	if written {
+		p.wrote(l, time.Now())
+	}
+	return err
+}
+
+// room says how long it is until one more write fits into the sliding window.
+func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, window := p.window()
+	l.forget(now.Add(-window))
+	next := p.hold
+	if n <= len(l.writes) {
+		if full := l.writes[len(l.writes)-n].Add(window); full.After(next) {
+			next = full
+		}
+	}
+	return next.Sub(now), p.changed
+}
+
+// window is how many writes there may be in how long a time. Limits below one
+// a second are kept over a longer one.
+func (p *Pace) window() (n int, d time.Duration) {
+	if math.IsInf(p.limit, 1) || p.limit > math.MaxInt32 {
+		return math.MaxInt32, time.Second + jitter
+	}
+	if p.limit < 1 {
+		return 1, time.Duration(float64(time.Second)/p.limit) + jitter
+	}
+	return int(p.limit), time.Second + jitter
+}
+
+func (l *lane) forget(before time.Time) {
+	old := 0
+	for old < len(l.writes) && !l.writes[old].After(before) {
+		old++
+	}
+	l.writes = l.writes[old:]
+}
+
+func (p *Pace) wrote(l *lane, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.count.Sent++
+	l.writes = append(l.writes, at)
+}
+
+// throttled lowers the pace of an action at once; it then creeps back. Answers
+// to requests signed before the last lowering are old news and only counted.
+func (p *Pace) throttled(action string, signed time.Time) {
+	l, now := p.lane(action), time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.count.Throttled++
+	if math.IsInf(p.limit, 1) || signed.Before(l.cut) {
+		return
+	}
+	l.base = max(slowdown*p.speed(l, now), min(floor, share*p.limit))
+	l.cut = now
+	l.bucket.SetLimitAt(now, asLimit(l.base))
+}
+
+// speed is the lane's pace at now, in calls a second.
+func (p *Pace) speed(l *lane, now time.Time) float64 {
+	full := share * p.limit
+	if l.cut.IsZero() || math.IsInf(full, 1) {
+		return full
+	}
+	return min(full, l.base+recovery*full*now.Sub(l.cut).Seconds())
+}
+
+func asLimit(perSecond float64) rate.Limit {
+	if math.IsInf(perSecond, 1) {
+		return rate.Inf
+	}
+	return rate.Limit(perSecond)
+}
+
+func (p *Pace) lane(action string) *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lanes[action]
+	if l == nil {
+		l = &lane{
+			head:   make(chan struct{}, 1),
+			pen:    make(chan struct{}, 1),
+			bucket: rate.NewLimiter(asLimit(share*p.limit), 1),
+		}
+		p.lanes[action] = l
+	}
+	return l
+}
+
+// acquire takes a lock that is a channel of one place; waiters get it in the
+// order in which they came.
+func acquire(ctx context.Context, lock chan<- struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sleep waits for d, or until something changed; came says that d is over.
+func sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) (came bool, err error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-changed:
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}

@@ -1,0 +1,349 @@
+package edgeone
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const action = ActionRefresh
+
+// pass is one call: it waits, is late, and writes.
+func pass(t *testing.T, p *Pace, late time.Duration) (at time.Time) {
+	t.Helper()
+	if err := p.wait(t.Context(), action); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(late)
+	err := p.write(t.Context(), action, func() (bool, error) { at = time.Now(); return true, nil })
+	if err != nil {
+		t.Error(err)
+	}
+	return at
+}
+
+// TestNeverAboveTheLimit has calls that wake up late, by nothing, a little or
+// seconds, and looks at every sliding window.
+func TestNeverAboveTheLimit(t *testing.T) {
+	for _, limit := range []float64{0.5, 1, 2, 2.5, 20, 100} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, random := NewPace(limit), rand.New(rand.NewPCG(1, 2))
+				const calls = 400
+				var mu sync.Mutex
+				var times []time.Time
+				var all sync.WaitGroup
+				start := time.Now()
+				for range calls {
+					late := time.Duration(0)
+					if random.IntN(3) == 0 {
+						late = time.Duration(random.Int64N(int64(3 * time.Second)))
+					}
+					all.Go(func() {
+						at := pass(t, p, late)
+						mu.Lock()
+						defer mu.Unlock()
+						times = append(times, at)
+					})
+				}
+				all.Wait()
+				n, window := int(max(1, limit)), time.Duration(float64(time.Second)/min(1, limit))
+				if most := busiest(times, window+jitter-1); most > n {
+					t.Errorf("%d in %v, limit %v/s", most, window, limit)
+				}
+				ideal := time.Duration(calls / min(share*limit, max(1, math.Floor(limit))) * float64(time.Second))
+				if took := time.Since(start); took > ideal+ideal/20+4*time.Second {
+					t.Errorf("took %v, could be %v", took, ideal)
+				}
+			})
+		})
+	}
+}
+
+// All calls have their turn and then sleep until the same moment.
+func TestALateCrowdDoesNotSqueeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(20), time.Now()
+		var mu sync.Mutex
+		var times []time.Time
+		var all sync.WaitGroup
+		for range 60 {
+			all.Go(func() {
+				if err := p.wait(t.Context(), action); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Until(start.Add(10 * time.Second)))
+				_ = p.write(t.Context(), action, func() (bool, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					times = append(times, time.Now())
+					return true, nil
+				})
+			})
+		}
+		all.Wait()
+		if most := busiest(times, time.Second); most != 20 {
+			t.Errorf("%d in one second", most)
+		}
+		if took := time.Since(start); took > 13*time.Second {
+			t.Errorf("the crowd took %v", took)
+		}
+	})
+}
+
+func TestSlowWritersWriteOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(0)
+		writing := 0
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				_ = p.write(t.Context(), action, func() (bool, error) {
+					if writing++; writing != 1 {
+						t.Errorf("%d at once", writing)
+					}
+					time.Sleep(time.Second)
+					writing--
+					return true, nil
+				})
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestThePaceIsEvenAndFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(20)
+		var mu sync.Mutex
+		var order []int
+		var times []time.Time
+		var all sync.WaitGroup
+		for i := range 100 {
+			all.Go(func() {
+				_ = p.wait(t.Context(), action)
+				mu.Lock()
+				defer mu.Unlock()
+				order, times = append(order, i), append(times, time.Now())
+			})
+			synctest.Wait() // i stands in line before i+1 comes
+		}
+		all.Wait()
+		if !slices.IsSorted(order) {
+			t.Errorf("served in the order %v", order)
+		}
+		for i := 1; i < len(times); i++ {
+			gap, want := times[i].Sub(times[i-1]), 51546*time.Microsecond // 1/19.4 s
+			if (gap - want).Abs() > time.Millisecond {
+				t.Fatalf("turn %d came after %v, want %v", i, gap, want)
+			}
+		}
+	})
+}
+
+func TestActionsHaveAPaceEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(1), time.Now()
+		for _, a := range []string{ActionRefresh, ActionDescribe, ActionZones} {
+			if err := p.wait(t.Context(), a); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %v for each other", took)
+		}
+	})
+}
+
+func TestThoseWhoLeaveTheLineLeaveNoGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(20)
+		ctx, cancel := context.WithCancel(t.Context())
+		pass(t, p, 0)
+		var line sync.WaitGroup
+		for range 1000 {
+			line.Go(func() {
+				if err := p.wait(ctx, action); err != context.Canceled {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		cancel()
+		line.Wait()
+		pass(t, p, 0)
+		if took := time.Since(start); took > 52*time.Millisecond {
+			t.Errorf("the next waited %v", took)
+		}
+	})
+}
+
+func TestWaitingForTheWindowCanBeCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(1)
+		pass(t, p, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		err := p.write(ctx, action, func() (bool, error) { t.Error("written"); return true, nil })
+		if err != context.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+		pass(t, p, 0) // the pen was put back
+	})
+}
+
+func TestWhatWasNotWrittenDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(1), time.Now()
+		for range 5 {
+			_ = p.write(t.Context(), action, func() (bool, error) { return false, nil })
+		}
+		if time.Since(start) != 0 || p.Counters()[action].Sent != 0 {
+			t.Errorf("%v, %+v", time.Since(start), p.Counters())
+		}
+	})
+}
+
+func TestSetLimitReachesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(0.001), time.Now()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { pass(t, p, 0) })
+		}
+		synctest.Wait()
+		p.SetLimit(20)
+		time.Sleep(time.Second)
+		if sent := p.Counters()[action].Sent; sent < 19 || sent > 21 {
+			t.Errorf("%d in the first second at 20/s", sent)
+		}
+		p.SetLimit(0)
+		all.Wait()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("lifted, but took %v", took)
+		}
+		p.SetLimit(20) // the 50 of this moment are remembered
+		pass(t, p, 0)
+		if took := time.Since(start); took < 2*time.Second+jitter {
+			t.Errorf("the next went after %v", took)
+		}
+	})
+}
+
+func TestLiftedMeansNoWaiting(t *testing.T) {
+	for _, limit := range []float64{0, math.Inf(1)} {
+		synctest.Test(t, func(t *testing.T) {
+			p, start := NewPace(limit), time.Now()
+			for range 5000 {
+				pass(t, p, 0)
+			}
+			p.throttled(action, time.Now())
+			pass(t, p, 0)
+			if took := time.Since(start); took != 0 {
+				t.Errorf("waited %v", took)
+			}
+		})
+	}
+}
+
+func TestWrongLimitsPanic(t *testing.T) {
+	for _, limit := range []float64{-1, math.NaN(), math.Inf(-1)} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%v was accepted", limit)
+				}
+			}()
+			NewPace(limit)
+		}()
+	}
+}
+
+func TestHoldLetsNothingThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(20), time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { pass(t, p, 500*time.Millisecond) }) // has its turn already
+		synctest.Wait()
+		p.Hold(start.Add(2 * time.Second))
+		var first time.Time
+		all.Go(func() { first = pass(t, p, 0) })
+		all.Go(func() {
+			_ = p.write(t.Context(), action, func() (bool, error) {
+				if held := time.Since(start); held < 2*time.Second {
+					t.Errorf("written after %v", held)
+				}
+				return true, nil
+			})
+		})
+		all.Wait()
+		if held := first.Sub(start); held != 2*time.Second {
+			t.Errorf("first call after %v", held)
+		}
+	})
+}
+
+func TestThrottledLowersThePaceAndItRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(20)
+		rate := func() float64 { l := p.lane(action); return p.speed(l, time.Now()) }
+		near := func(got, want float64) bool { return math.Abs(got-want) < 1e-9 }
+		pass(t, p, 0)
+		old := time.Now()
+		time.Sleep(time.Millisecond)
+		p.throttled(action, time.Now())
+		if !near(rate(), 0.8*19.4) {
+			t.Errorf("lowered to %v", rate())
+		}
+		p.throttled(action, old) // of a request sent at the old pace
+		if !near(rate(), 0.8*19.4) {
+			t.Errorf("an old answer lowered it to %v", rate())
+		}
+		time.Sleep(5 * time.Second)
+		if !near(rate(), 0.9*19.4) {
+			t.Errorf("after 5 s: %v", rate())
+		}
+		time.Sleep(time.Minute)
+		if !near(rate(), 19.4) {
+			t.Errorf("after a minute: %v", rate())
+		}
+		for range 100 {
+			p.throttled(action, time.Now())
+			time.Sleep(time.Millisecond)
+		}
+		if rate() < 1 || rate() > 1.1 {
+			t.Errorf("at the floor: %v", rate())
+		}
+		start, before := time.Now(), p.Counters()[action]
+		for time.Since(start) < 10*time.Second {
+			pass(t, p, 0)
+		}
+		// 1/s, growing by 0.388/s each second: 29 in ten seconds.
+		if sent := p.Counters()[action].Sent - before.Sent; sent < 26 || sent > 32 {
+			t.Errorf("%d in the ten seconds after", sent)
+		}
+		if before.Throttled != 102 {
+			t.Errorf("%d throttled answers counted", before.Throttled)
+		}
+	})
+}
+
+func TestThrottledBelowOnePerSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(0.5)
+		for range 10 {
+			p.throttled(action, time.Now())
+			time.Sleep(time.Millisecond)
+		}
+		if speed := p.speed(p.lane(action), time.Now()); speed > share*0.5 || speed < share*0.5-1e-9 {
+			t.Errorf("%v", speed)
+		}
+	})
+}

@@ -1,0 +1,791 @@
+package rotation
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The model: a pretend EdgeOne and pretend hosts drive a Trip by its phase
+// until it has ended, and know at every moment what is really true. A story is
+// told by dice; zero is always the good roll, so that dice that have run out
+// let any story end.
+
+type dice interface {
+	// roll gives a number from 0 to n-1.
+	roll(n int) int
+}
+
+type seeded struct{ *rand.Rand }
+
+func (s seeded) roll(n int) int { return s.IntN(n) }
+
+type scripted struct{ bytes []byte }
+
+func (s *scripted) roll(n int) int {
+	if len(s.bytes) == 0 {
+		return 0
+	}
+	b := s.bytes[0]
+	s.bytes = s.bytes[1:]
+	return int(b) * n / 256
+}
+
+// climate is what may go wrong in a story, in percent where it is a chance.
+type climate struct {
+	verb      Verb
+	ambiguous int
+	refused   int
+	unsent    int
+	unproved  int
+	unread    int
+	badHost   int
+	cancel    int
+	surprise  int
+	console   int
+	orders    int
+	lag       time.Duration // a read may show what was live that long ago
+	timing    Timing
+	remarshal bool
+}
+
+// request is a refresh on its way to EdgeOne. It lands, if ever, while its
+// signature lives.
+type request struct {
+	signed   time.Time
+	dead     time.Time
+	lands    time.Time // zero: lost
+	executed bool
+}
+
+type keyLife struct {
+	from time.Time
+	key  Fingerprint
+}
+
+type world struct {
+	dice
+	climate
+	now      time.Time
+	keys     []keyLife // oldest first; the last one is live
+	requests []*request
+	held     map[HostName]Fingerprint
+	downTill map[HostName]time.Time
+	made     int
+	byPeople int // keys made in the console
+}
+
+func (w *world) live() Fingerprint { return w.keys[len(w.keys)-1].key }
+
+func (w *world) newKey() Fingerprint {
+	w.made++
+	return Fingerprint(fmt.Sprintf("%016x", 0xc0de0000+w.made))
+}
+
+func (w *world) execute(at time.Time) Fingerprint {
+	key := w.newKey()
+	w.keys = append(w.keys, keyLife{at, key})
+	return key
+}
+
+// pass lets time go by; requests land on the way, in their order.
+func (w *world) pass(d time.Duration) {
+	till := w.now.Add(d)
+	for {
+		var next *request
+		for _, r := range w.requests {
+			if !r.executed && !r.lands.IsZero() && !r.lands.After(till) && (next == nil || r.lands.Before(next.lands)) {
+				next = r
+			}
+		}
+		if next == nil {
+			break
+		}
+		next.executed = true
+		w.execute(next.lands)
+	}
+	w.now = till
+}
+
+func (w *world) passUntil(t time.Time) {
+	if t.After(w.now) {
+		w.pass(t.Sub(w.now))
+	}
+}
+
+// bad says whether something that goes wrong in percent of all cases does.
+func (w *world) bad(percent int) bool { return w.roll(100) >= 100-percent }
+
+func (w *world) about(d time.Duration) time.Duration {
+	return d/2 + time.Duration(w.roll(256))*d/256
+}
+
+// read is what EdgeOne answers: the live key, or one that was live within lag.
+func (w *world) read() Fingerprint {
+	shown := len(w.keys) - 1
+	for shown > 0 && w.keys[shown].from.After(w.now.Add(-w.lag)) && w.roll(3) > 0 {
+		shown--
+	}
+	return w.keys[shown].key
+}
+
+// stillLanding are the requests that could be executed from now on, as far as
+// anybody but the model can know.
+func (w *world) stillLanding() int {
+	n := 0
+	for _, r := range w.requests {
+		if !r.executed && w.now.Before(r.dead) {
+			n++
+		}
+	}
+	return n
+}
+
+// took is one step of a trip along its table.
+type took struct {
+	from Phase
+	on   Event
+	to   Phase
+}
+
+type story struct {
+	*world
+	t        *Trip
+	first    Fingerprint // live when the story began
+	path     []took
+	aloud    bool
+	said     []string
+	reads    []keyLife // read-backs since the last attempt
+	exposure time.Duration
+	unread   bool // the driver gave up reading
+	wrong    string
+}
+
+const modelHosts = 3
+
+func newStory(d dice, c climate) *story {
+	w := &world{dice: d, climate: c, now: noon, held: map[HostName]Fingerprint{}, downTill: map[HostName]time.Time{}}
+	w.execute(w.now.Add(-24 * time.Hour))
+	s := &story{world: w}
+	hosts := make([]HostName, 1+w.roll(modelHosts))
+	for i := range hosts {
+		hosts[i] = HostName(fmt.Sprintf("h%d", i+1))
+		w.held[hosts[i]] = w.live()
+	}
+	baseline := w.live()
+	if c.verb == Repair {
+		w.execute(w.now.Add(-time.Hour))
+		baseline = ""
+		for _, h := range hosts {
+			w.held[h] = []Fingerprint{w.keys[0].key, w.live(), Absent, w.newKey()}[w.roll(4)]
+		}
+	}
+	s.first = w.live()
+	if w.roll(4) == 3 {
+		baseline = ""
+	}
+	s.t = NewTrip(c.verb, "zone-model", hosts, c.timing, baseline, w.roll(3) == 0)
+	return s
+}
+
+func (s *story) say(format string, args ...any) {
+	if s.aloud {
+		s.said = append(s.said, fmt.Sprintf("%9s %-9s ", s.now.Sub(noon).Round(time.Millisecond), s.t.Phase)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *story) fault(format string, args ...any) {
+	if s.wrong == "" {
+		s.wrong = fmt.Sprintf(format, args...)
+	}
+}
+
+const tooLong = 3000
+
+// tell runs the story to its end and says what was wrong in it, or "".
+func (s *story) tell() string {
+	for steps := 0; s.t.Phase != PhaseEnded && s.wrong == ""; steps++ {
+		if steps == tooLong {
+			s.fault("not ended after %d steps, in phase %s", steps, s.t.Phase)
+			break
+		}
+		s.disturb()
+		before := *s.t
+		on := s.step()
+		if on != "" {
+			s.checkTable(took{before.Phase, on, s.t.Phase})
+			s.path = append(s.path, took{before.Phase, on, s.t.Phase})
+		}
+		s.checkStep(&before)
+	}
+	if s.wrong == "" {
+		s.checkEnd()
+	}
+	s.say("ended %s: %s", s.t.Ended, s.t.Why)
+	return s.wrong
+}
+
+// disturb is what happens between two steps.
+func (s *story) disturb() {
+	if s.bad(s.cancel) {
+		s.say("an operator cancels")
+		s.t.Cancelled()
+	}
+	if s.byPeople < 5 && s.bad(s.console) {
+		key := s.execute(s.now)
+		s.byPeople++
+		s.say("somebody makes %s in the console", key)
+	}
+	if s.bad(s.orders) {
+		s.order()
+	}
+	if s.remarshal {
+		body, err := json.Marshal(s.t)
+		if err != nil {
+			s.fault("a trip cannot be marshalled: %v", err)
+			return
+		}
+		s.t = new(Trip)
+		if err := json.Unmarshal(body, s.t); err != nil {
+			s.fault("a trip cannot be read again: %v", err)
+		}
+	}
+}
+
+// order is an operator's. As a zone's workflow does, it leaves a zone alone
+// while nobody knows whether its key changed.
+func (s *story) order() {
+	host := s.t.Hosts[s.roll(len(s.t.Hosts))]
+	inDoubt := s.t.MayHaveRefreshed() && s.t.Live == ""
+	switch skip := s.roll(3) == 2; {
+	case inDoubt && (skip || len(s.t.Hosts) == 1):
+	case skip:
+		s.say("an operator skips the zone")
+		s.t.Skip("gone")
+	default:
+		s.say("an operator retires %s", host)
+		s.t.Retire(host, "scrapped")
+	}
+}
+
+func (s *story) step() Event {
+	switch s.t.Phase {
+	case PhaseBaseline, PhaseReadBack, PhaseVerify:
+		return s.readStep()
+	case PhaseProve:
+		return s.prove()
+	case PhaseRefresh:
+		return s.refresh()
+	case PhaseSettle, PhaseHold:
+		return s.wait()
+	case PhaseDeliver:
+		return s.deliver()
+	}
+	if s.t.Phase != PhaseEnded { // an order may have ended it
+		s.fault("phase %q has no step", s.t.Phase)
+	}
+	return ""
+}
+
+func (s *story) prove() Event {
+	s.pass(s.about(2 * time.Second))
+	switch {
+	case s.t.Stop:
+		s.t.Proved(s.now, "cancelled before its refresh")
+		return EvUnproved
+	case s.bad(s.unproved):
+		s.say("h1 cannot take a key")
+		s.t.Proved(s.now, "h1: disk full")
+		return EvUnproved
+	}
+	for _, h := range s.t.Hosts {
+		if held := s.held[h]; held != s.t.Baseline {
+			s.t.SawDrift(held)
+		}
+	}
+	s.t.Proved(s.now, "")
+	return EvProved
+}
+
+func (s *story) refresh() Event {
+	if s.t.Stop {
+		s.t.NotSent(s.now, "cancelled before its refresh", false)
+		return EvUnsent
+	}
+	scheduled := s.now
+	s.pass(s.about(200 * time.Millisecond))
+	switch {
+	case s.bad(s.unsent):
+		again := s.roll(2) == 0
+		s.say("the refresh is not sent, again %t", again)
+		s.t.NotSent(s.now, "no worker", again)
+		return EvUnsent
+	case s.bad(s.refused):
+		halt := s.roll(4) == 3
+		s.say("the refresh is refused")
+		s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", halt)
+		return EvRefused
+	}
+	s.checkMaySend()
+	signed := s.now
+	if s.bad(s.ambiguous) {
+		s.send(signed)
+		s.pass(s.about(5 * time.Second))
+		if s.roll(4) == 3 {
+			s.t.GivenUp(scheduled, s.now, "the worker was lost during the refresh")
+		} else {
+			s.t.GivenUp(signed, signed, "no answer")
+		}
+		return EvAmbiguous
+	}
+	s.pass(s.about(100 * time.Millisecond))
+	key := s.execute(s.now)
+	s.pass(s.about(100 * time.Millisecond))
+	s.say("refreshed: EdgeOne answers %s", key)
+	s.t.Refreshed(signed, key)
+	return EvRefreshed
+}
+
+// send is a request whose answer will be lost: executed at once, later, just
+// before its signature dies, or never.
+func (s *story) send(signed time.Time) {
+	life := s.timing.SignatureLife.D()
+	r := &request{signed: signed, dead: signed.Add(life)}
+	switch s.roll(5) {
+	case 0:
+		r.lands = signed.Add(10 * time.Millisecond)
+	case 1:
+		r.lands = signed.Add(time.Duration(s.roll(256)) * 30 * time.Second / 256)
+	case 2:
+		r.lands = signed.Add(time.Duration(s.roll(256)) * life / 256)
+	case 3:
+		r.lands = r.dead.Add(-time.Millisecond)
+	}
+	if r.lands.Before(r.dead) && !r.lands.IsZero() {
+		s.say("a refresh goes unanswered; it will be executed at %s", r.lands.Sub(noon).Round(time.Millisecond))
+	} else {
+		s.say("a refresh goes unanswered; it is lost")
+		r.lands = time.Time{}
+	}
+	s.requests = append(s.requests, r)
+}
+
+// checkMaySend is promise 4.
+func (s *story) checkMaySend() {
+	if s.t.Verb == Repair {
+		s.fault("a repair asks for a refresh")
+	}
+	if s.t.Live != "" {
+		s.fault("a refresh although the live key %s is known", s.t.Live)
+	}
+	if len(s.requests) == 0 {
+		return
+	}
+	n := len(s.reads)
+	if n < 2 || s.reads[n-1].key != s.t.Baseline || s.reads[n-2].key != s.t.Baseline ||
+		s.reads[n-1].from.Sub(s.reads[n-2].from) < s.timing.Settle.D() {
+		s.fault("a second refresh on a guess: reads since the last attempt %v", s.reads)
+	}
+	s.reads = nil
+}
+
+func (s *story) readStep() Event {
+	phase, live := s.t.Phase, s.t.Live
+	s.pass(s.about(100 * time.Millisecond))
+	if s.bad(s.climate.unread) {
+		if patience := s.t.MayHaveRefreshed() && s.roll(8) < 7; patience {
+			s.say("EdgeOne cannot be read; again in 10 s")
+			s.pass(10 * time.Second)
+			return ""
+		}
+		s.say("EdgeOne cannot be read, given up")
+		s.unread = true
+		s.t.Unreadable("EdgeOne: InternalError (ambiguous)", "InternalError", false)
+		return EvUnreadable
+	}
+	key := s.read()
+	s.say("reads %s (live is %s)", key, s.live())
+	if phase == PhaseReadBack {
+		s.reads = append(s.reads, keyLife{s.now, key})
+	}
+	s.t.Read(s.now, key)
+	switch {
+	case phase == PhaseBaseline:
+		return EvRead
+	case s.t.Live != live:
+		return EvChanged
+	case phase == PhaseReadBack:
+		return EvSame
+	case s.t.Phase == PhaseSettle:
+		return EvStale
+	case s.t.Phase == PhaseEnded && s.t.Ended != Done:
+		return EvGaveUp
+	}
+	return EvSame
+}
+
+func (s *story) wait() Event {
+	if s.t.Wake.IsZero() {
+		s.fault("nobody knows how long to wait in %s", s.t.Phase)
+	}
+	if s.t.Phase == PhaseHold {
+		for _, r := range s.requests {
+			if !r.executed && s.t.Wake.Before(r.dead) {
+				s.fault("the hold ends before a request signed at %s can no longer land", r.signed.Sub(noon))
+			}
+		}
+	}
+	s.passUntil(s.t.Wake)
+	s.t.Waited()
+	return EvWaited
+}
+
+func (s *story) deliver() Event {
+	s.passUntil(s.t.Wake)
+	if s.bad(s.surprise) && s.read() != s.t.Live {
+		s.say("the key was to be sealed anew, and the live one is another")
+		s.t.Doubt()
+		return EvSurprised
+	}
+	if slices.Contains(s.t.Replaced, s.t.Live) {
+		s.fault("%s is delivered although it was replaced", s.t.Live)
+	}
+	s.pass(s.about(300 * time.Millisecond))
+	var acks []Ack
+	for _, h := range s.t.Missing() {
+		acks = append(acks, s.put(h))
+	}
+	for _, a := range acks {
+		s.say("brings %s to %s, which holds %s now %s", s.t.Live, a.Host, s.held[a.Host], a.Problem)
+	}
+	s.t.Delivered(s.now, acks)
+	switch {
+	case s.t.Phase == PhaseVerify && len(s.t.Missing()) == 0:
+		return EvAcked
+	case s.t.Phase == PhaseVerify:
+		return EvSurprised
+	case s.t.Phase == PhaseEnded:
+		return EvGaveUp
+	}
+	return EvMissing
+}
+
+func (s *story) put(h HostName) Ack {
+	a := Ack{Host: h, At: s.now}
+	switch {
+	case s.now.Before(s.downTill[h]):
+		a.Problem = "connect: no route"
+		return a
+	case s.bad(s.badHost):
+		s.downTill[h] = s.now.Add(s.downTime())
+		a.Problem = "connect: no route"
+		if s.roll(2) == 1 { // the file was written, but the answer or the reload was not
+			s.swap(h, &a)
+			a.Problem = "reload: exit status 1"
+		}
+		return a
+	case s.bad(s.surprise):
+		s.held[h] = s.newKey()
+	}
+	s.swap(h, &a)
+	return a
+}
+
+func (s *story) downTime() time.Duration {
+	return []time.Duration{0, time.Second, time.Minute, 2 * s.timing.DeliverFor.D()}[s.roll(4)]
+}
+
+// swap is a host's compare-and-swap.
+func (s *story) swap(h HostName, a *Ack) {
+	held := s.held[h]
+	if held != s.t.Live && !slices.Contains(s.t.Expect(), held) {
+		a.Held, a.Refused, a.Problem = held, true, "holds another key"
+		return
+	}
+	s.held[h] = s.t.Live
+	a.Held = s.t.Live
+}
+
+func (s *story) checkTable(step took) {
+	for _, row := range Table() {
+		if row.From == step.from && row.On == step.on && slices.Contains(row.To, step.to) {
+			return
+		}
+	}
+	s.fault("the table has no way from %s on %q to %s", step.from, step.on, step.to)
+}
+
+// checkStep holds after every step.
+func (s *story) checkStep(before *Trip) {
+	if before.Live != "" && s.t.Live == "" {
+		s.fault("the live key was forgotten")
+	}
+	if s.t.Live != "" && slices.Contains(s.t.Expect(), s.t.Live) {
+		s.fault("the live key is expected as an old one")
+	}
+	for _, old := range before.Replaced {
+		if !slices.Contains(s.t.Replaced, old) {
+			s.fault("%s is no longer known as replaced", old)
+		}
+	}
+	if s.t.Sent < before.Sent || len(s.t.Given) < len(before.Given) {
+		s.fault("an attempt was forgotten")
+	}
+	s.checkExposure()
+}
+
+// checkExposure: once the key has changed, an exposure never shrinks, but to
+// the moment of the last acknowledgement.
+func (s *story) checkExposure() {
+	if s.t.Live == "" {
+		s.exposure = 0
+		return
+	}
+	e := s.t.Exposure(s.now)
+	if e < s.exposure && s.t.LastAck().IsZero() {
+		s.fault("the exposure shrank from %s to %s", s.exposure, e)
+	}
+	s.exposure = e
+}
+
+// checkEnd compares the outcome with what is true.
+func (s *story) checkEnd() {
+	switch s.t.Ended {
+	case Done:
+		s.checkDone()
+	case Unchanged:
+		if s.live() != s.first && s.byPeople == 0 {
+			s.fault("unchanged, but EdgeOne holds %s and held %s", s.live(), s.first)
+		}
+		if n := s.stillLanding(); n > 0 {
+			s.fault("unchanged, but %d requests may still be executed", n)
+		}
+	case Pending:
+		if len(s.requests) > 0 || s.live() != s.first && s.byPeople == 0 {
+			s.fault("pending, although a refresh was sent")
+		}
+	case Exposed:
+		if s.t.Live == "" || len(s.t.Missing()) == 0 {
+			s.fault("exposed, but live is %q and %d hosts miss it", s.t.Live, len(s.t.Missing()))
+		}
+	case Unknown:
+		if !s.unread && s.byPeople == 0 {
+			s.fault("unknown, although EdgeOne could be read: %s", s.t.Why)
+		}
+	case Skipped:
+		if len(s.requests) > 0 && s.t.Live == "" {
+			s.fault("skipped while nobody knows whether the key changed")
+		}
+	default:
+		s.fault("ended as %q", s.t.Ended)
+	}
+	if len(s.t.Missing()) > 0 && strings.Contains(s.t.Why, "every host acknowledged") {
+		s.fault("%d hosts have not acknowledged, but: %s", len(s.t.Missing()), s.t.Why)
+	}
+	if s.t.Why == "" && s.t.Ended != Done {
+		s.fault("%s without a reason", s.t.Ended)
+	}
+	s.checkSince()
+}
+
+func (s *story) checkDone() {
+	if s.byPeople > 0 {
+		return // a person may have made yet another key since the last read
+	}
+	if n := s.stillLanding(); n > 0 {
+		s.fault("done, but %d requests may still be executed", n)
+	}
+	s.pass(s.timing.SignatureLife.D() + time.Hour)
+	if s.t.Live != s.live() {
+		s.fault("done with %s, but EdgeOne holds %s", s.t.Live, s.live())
+	}
+	for _, h := range s.t.Hosts {
+		if s.held[h] != s.live() {
+			s.fault("done, but %s holds %s and EdgeOne %s", h, s.held[h], s.live())
+		}
+	}
+	if s.t.Verb == Rotate && s.live() == s.first {
+		s.fault("done, but the key is the old one")
+	}
+}
+
+// checkSince: an exposure does not begin after the old key's death, but for
+// what a lagging read may have hidden.
+func (s *story) checkSince() {
+	if s.t.Verb != Rotate || s.t.Live == "" || s.byPeople > 0 || s.t.Sent > 1 {
+		return
+	}
+	died := s.keys[1].from
+	if s.t.Since.IsZero() || s.t.Since.After(died.Add(s.lag)) {
+		s.fault("the exposure is counted from %s, but the old key died at %s", s.t.Since.Sub(noon), died.Sub(noon))
+	}
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func modelTiming(d dice) Timing {
+	return Timing{
+		ProofFor:      Span(time.Minute),
+		Settle:        Span(10 * time.Second),
+		SignatureLife: Span([]time.Duration{300 * time.Second, 30 * time.Second, time.Second}[d.roll(3)]),
+		ExposedAfter:  Span(30 * time.Second),
+		DeliverFor:    Span([]time.Duration{time.Hour, 20 * time.Second}[d.roll(2)]),
+	}
+}
+
+// weather draws a climate: calm and stormy ones.
+func weather(d dice, verb Verb, console bool) climate {
+	rate := func(of ...int) int { return of[d.roll(len(of))] }
+	c := climate{
+		verb: verb, timing: modelTiming(d),
+		ambiguous: rate(10, 50, 90), refused: rate(0, 5, 30), unsent: rate(0, 5, 40), unproved: rate(0, 3, 20),
+		orders: rate(0, 0, 0, 2), unread: rate(0, 10, 50), badHost: rate(0, 20, 70), cancel: rate(0, 2, 20), surprise: rate(0, 5, 30),
+	}
+	c.lag = time.Duration(rate(0, 1, 5, 10)) * time.Second
+	if console {
+		c.console = rate(2, 10, 30)
+	}
+	return c
+}
+
+func randomStory(verb Verb, console bool, seed uint64) *story {
+	d := seeded{rand.New(rand.NewPCG(seed, 1))}
+	return newStory(d, weather(d, verb, console))
+}
+
+// explain tells a story once more, aloud.
+func explain(s *story) string {
+	s.aloud = true
+	wrong := s.tell()
+	return wrong + "\n" + strings.Join(s.said, "\n")
+}
+
+type chapter struct {
+	name    string
+	verb    Verb
+	console bool
+	stories int
+}
+
+func chapters() []chapter {
+	return []chapter{
+		{"rotate", Rotate, false, 20000},
+		{"rotate while people change keys", Rotate, true, 4000},
+		{"repair", Repair, false, 4000},
+		{"repair while people change keys", Repair, true, 2000},
+	}
+}
+
+func TestTripAgainstTheModel(t *testing.T) {
+	for _, c := range chapters() {
+		t.Run(c.name, func(t *testing.T) {
+			for seed := range uint64(c.stories) {
+				if wrong := randomStory(c.verb, c.console, seed).tell(); wrong != "" {
+					t.Fatalf("story %d: %s", seed, explain(randomStory(c.verb, c.console, seed)))
+				}
+			}
+		})
+	}
+}
+
+// A trip that was written down and read again at every step goes the same way.
+func TestTripSurvivesJSONAtAnyPoint(t *testing.T) {
+	for _, c := range chapters() {
+		for seed := range uint64(c.stories / 20) {
+			straight, broken := randomStory(c.verb, c.console, seed), randomStory(c.verb, c.console, seed)
+			broken.remarshal = true
+			straight.tell()
+			if wrong := broken.tell(); wrong != "" {
+				t.Fatalf("%s, story %d: %s", c.name, seed, wrong)
+			}
+			if !slices.Equal(straight.path, broken.path) {
+				t.Fatalf("%s, story %d: %v became %v", c.name, seed, straight.path, broken.path)
+			}
+			a, _ := json.Marshal(straight.t)
+			b, _ := json.Marshal(broken.t)
+			if string(a) != string(b) {
+				t.Fatalf("%s, story %d:\n%s\nbecame\n%s", c.name, seed, a, b)
+			}
+		}
+	}
+}
+
+// Rows of the table that no story takes. They are an agreement: a row that is
+// taken after all, or a new one that is not, is news.
+func neverTaken() []took {
+	return []took{}
+}
+
+func TestEveryRowOfTheTableIsTaken(t *testing.T) {
+	taken := map[took]int{}
+	ended := map[Outcome]int{}
+	for _, c := range chapters() {
+		for seed := range uint64(c.stories) {
+			s := randomStory(c.verb, c.console, seed)
+			s.tell()
+			ended[s.t.Ended]++
+			for _, step := range s.path {
+				taken[step]++
+			}
+		}
+	}
+	for _, row := range Table() {
+		for _, to := range row.To {
+			step := took{row.From, row.On, to}
+			t.Logf("%7d %s on %q to %s", taken[step], step.from, step.on, step.to)
+			if never := slices.Contains(neverTaken(), step); never != (taken[step] == 0) {
+				t.Errorf("from %s on %q to %s: taken %d times", step.from, step.on, step.to, taken[step])
+			}
+		}
+	}
+	for _, o := range Outcomes() {
+		t.Logf("%7d %s", ended[o], o)
+		if ended[o] == 0 {
+			t.Errorf("no story ended %s", o)
+		}
+	}
+}
+
+func TestEveryPhaseHasAWayToTheEnd(t *testing.T) {
+	ends := map[Phase]bool{PhaseEnded: true}
+	for range Table() {
+		for _, row := range Table() {
+			ends[row.From] = ends[row.From] || slices.ContainsFunc(row.To, func(p Phase) bool { return ends[p] })
+		}
+	}
+	for _, row := range Table() {
+		for _, p := range append([]Phase{row.From}, row.To...) {
+			if !ends[p] {
+				t.Errorf("%s is a dead end", p)
+			}
+		}
+	}
+	if slices.ContainsFunc(Table(), func(row Transition) bool { return row.From == PhaseEnded }) {
+		t.Error("ended is not the end")
+	}
+}
+
+func FuzzTrip(f *testing.F) {
+	for seed := range uint64(64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		bytes := make([]byte, 40+r.IntN(200))
+		for i := range bytes {
+			bytes[i] = byte(r.UintN(256))
+		}
+		f.Add(bytes)
+	}
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		tell := func() *story {
+			d := &scripted{slices.Clone(bytes)}
+			verb := []Verb{Rotate, Rotate, Rotate, Repair}[d.roll(4)]
+			return newStory(d, weather(d, verb, d.roll(4) == 3))
+		}
+		if wrong := tell().tell(); wrong != "" {
+			t.Fatal(explain(tell()))
+		}
+	})
+}

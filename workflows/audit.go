@@ -1,0 +1,45 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/internal/rotation"
+)
+
+// AuditIn asks for a comparison of one page's live keys with what hosts hold.
+type AuditIn struct {
+	Page rotation.Page `json:"page"`
+}
+
+// AuditOut is what was found; nothing was changed.
+type AuditOut struct {
+	Zones     int                `json:"zones"`
+	Pairs     int                `json:"pairs"`
+	Describes int                `json:"describes"`
+	Found     int                `json:"found"`
+	Findings  []rotation.Finding `json:"findings,omitempty"`
+}
+
+// Plus adds two pages.
+func (a AuditOut) Plus(b AuditOut) AuditOut {
+	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Describes + b.Describes, a.Found + b.Found, append(a.Findings, b.Findings...)}
+}
+
+// maxAuditFindings keeps a result far below Temporal's 2 MB.
+const maxAuditFindings = 2000
+
+// Audit reads the live key of every zone of a page, asks every host what it
+// holds, and names each difference. It writes nowhere.
+func Audit(ctx workflow.Context, in AuditIn) (AuditOut, error) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Compares the live keys of %d zones with what %d hosts hold. Changes nothing.", len(in.Page.Zones), len(in.Page.Hosts)))
+	report := PagePlanned{}
+	if err := readBaselines(ctx, &in.Page, &report); err != nil {
+		return AuditOut{}, err
+	}
+	surveyHosts(ctx, &in.Page, &report, true)
+	out := AuditOut{Zones: len(in.Page.Zones), Pairs: in.Page.Pairs(), Describes: report.Describes, Found: len(report.Findings), Findings: report.Findings}
+	out.Findings = out.Findings[:min(len(out.Findings), maxAuditFindings)]
+	return out, nil
+}
