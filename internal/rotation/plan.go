@@ -70,7 +70,8 @@ func ParseShare(s string, total int) (int, error) {
 		if err != nil || p < 0 || p > 100 || math.IsNaN(p) {
 			return 0, fmt.Errorf("%q is not a percentage between 0%% and 100%%", s)
 		}
-		return max(1, int(math.Ceil(p*float64(total)/100))), nil
+		const dust = 1e-9 // 1.1 % of 100,000 is 1100.0000000000002 in floating point
+		return max(1, int(math.Ceil(p*float64(total)/100-dust))), nil
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {

@@ -9,22 +9,21 @@ import (
 // Secret is a key in clear. It refuses to be printed, logged or marshalled;
 // Expose is the only door, and can be grepped.
 type Secret struct {
-	// A pointer to a pointer-shaped box: even a print of an unexported field,
-	// for which fmt calls no methods, shows an address and not the key.
-	box *secretBox
+	// A pointer to a string, and to nothing richer: where Secret is an
+	// unexported field, fmt calls no methods, and for a verb that does not fit
+	// (%s, %q) it follows a pointer to a struct. This one it shows as an address.
+	value *string
 }
 
-type secretBox struct{ value string }
-
 // NewSecret takes a key into custody.
-func NewSecret(value string) Secret { return Secret{&secretBox{value}} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
 // Expose is the key in clear; the zero Secret is "".
 func (s Secret) Expose() string {
-	if s.box == nil {
+	if s.value == nil {
 		return ""
 	}
-	return s.box.value
+	return *s.value
 }
 
 // IsZero says that there is no key.

@@ -480,10 +480,14 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	}
 }
 
-// backOff grows from 200 ms to 30 s.
+// backOff is nothing after the first round, because most failures are a
+// connection that broke while it was idle; then it grows from 1 s, which is as
+// fine as Temporal's timers are, to 30 s.
 func backOff(round int) time.Duration {
-	d := 200 * time.Millisecond << min(round-1, 8)
-	return min(d, 30*time.Second)
+	if round <= 1 {
+		return 0
+	}
+	return min(time.Second<<min(round-2, 5), 30*time.Second)
 }
 
 // Doubt leaves delivery to read again which key is live.

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What the simulator knows: the truth.
+type (
+	hostState struct {
+		Dir string `json:"dir"`
+	}
+	zoneKeys struct {
+		Ever []string `json:"ever"`
+		Live string   `json:"live"`
+	}
+	edge struct {
+		Seq    uint64 `json:"seq"`
+		Edge   string `json:"edge"`
+		Action string `json:"action"`
+		Zone   string `json:"zone"`
+		Code   string `json:"code"`
+		Host   string `json:"host"`
+		ID     string `json:"requestId"`
+	}
+	actionState struct {
+		MaxPerSecond int `json:"maxPerSecond"`
+	}
+)
+
+func (s *set) hosts(ctx context.Context) (map[string]hostState, error) {
+	var hosts map[string]hostState
+	return hosts, s.control(ctx, http.MethodGet, "/hosts", nil, &hosts)
+}
+
+// check says everything that is wrong, seen from outside: the simulator, the
+// hosts' files and the disk, and Keywave's own reports against those.
+func (s *set) check(ctx context.Context, st status, ended error) []string {
+	var wrong []string
+	if ended != nil {
+		wrong = append(wrong, fmt.Sprintf("%v (state %s, zones %v)", ended, st.State, st.Zones))
+	}
+	for _, look := range []func(context.Context) ([]string, error){s.everyZoneOnce, s.everyHostHoldsTheLiveKey, s.noRefreshOnAGuess, s.neverAboveTheLimit, s.noKeyAnywhere} {
+		found, err := look(ctx)
+		if err != nil {
+			found = append(found, "could not be checked: "+err.Error())
+		}
+		wrong = append(wrong, found...)
+	}
+	return wrong
+}
+
+// everyZoneOnce: each zone has exactly one outcome, and the counts add up.
+func (s *set) everyZoneOnce(ctx context.Context) ([]string, error) {
+	out, err := s.cli(ctx, "campaign", "report", campaign, "--format", "json")
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		Zones []struct {
+			ID      string `json:"id"`
+			Outcome string `json:"outcome"`
+		} `json:"zones"`
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		return nil, err
+	}
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	seen := map[string]bool{}
+	for _, z := range report.Zones {
+		if seen[z.ID] {
+			wrong = append(wrong, z.ID+" is in the report twice")
+		}
+		seen[z.ID] = true
+		if z.Outcome != "done" {
+			wrong = append(wrong, fmt.Sprintf("%s ended %s in a healed world", z.ID, z.Outcome))
+		}
+	}
+	if len(seen) != len(keys) {
+		wrong = append(wrong, fmt.Sprintf("the report has %d zones of %d", len(seen), len(keys)))
+	}
+	return wrong, nil
+}
+
+func (s *set) keys(ctx context.Context) (map[string]zoneKeys, error) {
+	var keys map[string]zoneKeys
+	return keys, s.control(ctx, http.MethodGet, "/keys", nil, &keys)
+}
+
+// everyHostHoldsTheLiveKey: the file's bytes are the live key and a newline,
+// and the data plane lets in whoever signs with what the file holds.
+func (s *set) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := s.pairs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	for _, p := range pairs {
+		content, err := os.ReadFile(p.file)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("%s on %s: %v", p.zone, p.host, err))
+		case string(content) != keys[p.zone].Live+"\n":
+			wrong = append(wrong, fmt.Sprintf("%s on %s: the file does not hold the live key", p.zone, p.host))
+		default:
+			mac := hmac.New(sha256.New, bytes.TrimSuffix(content, []byte("\n")))
+			mac.Write([]byte("nonce"))
+			in := map[string]string{"nonce": "nonce", "mac": hex.EncodeToString(mac.Sum(nil))}
+			if err := s.control(ctx, http.MethodPost, "/dataplane/"+p.zone, in, nil); err != nil {
+				wrong = append(wrong, fmt.Sprintf("%s on %s: the data plane does not let it in: %v", p.zone, p.host, err))
+			}
+		}
+		if info, err := os.Stat(p.file); err == nil && info.Mode().Perm() != 0o600 {
+			wrong = append(wrong, fmt.Sprintf("%s on %s: mode %o", p.zone, p.host, info.Mode().Perm()))
+		}
+	}
+	return wrong, nil
+}
+
+// pair is a zone's key file on one host.
+type pair struct{ zone, host, file string }
+
+// pairs reads the simulator's own memory of which host has which zone.
+func (s *set) pairs(ctx context.Context) ([]pair, error) {
+	hosts, err := s.hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var world struct {
+		Zones []struct {
+			ID    string   `json:"id"`
+			Hosts []string `json:"hosts"`
+		} `json:"zones"`
+	}
+	body, err := os.ReadFile(filepath.Join(s.dir, "world", "world.json"))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, &world); err != nil {
+		return nil, err
+	}
+	var pairs []pair
+	for _, z := range world.Zones {
+		for _, h := range z.Hosts {
+			found, err := filepath.Glob(filepath.Join(hosts[h].Dir, "*", z.ID+".key"))
+			if err != nil {
+				return nil, err
+			}
+			if len(found) != 1 {
+				return nil, fmt.Errorf("%s on %s: %d files", z.ID, h, len(found))
+			}
+			pairs = append(pairs, pair{z.ID, h, found[0]})
+		}
+	}
+	return pairs, nil
+}
+
+// noRefreshOnAGuess: between a refresh that was executed, now or later, and the
+// next one of the same zone, the live key was read twice at least.
+func (s *set) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
+	edges, err := s.edges(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	executed := map[string]bool{}
+	for _, e := range edges {
+		if e.Edge == "executed" {
+			executed[e.ID] = true
+		}
+	}
+	var wrong []string
+	type open struct {
+		id    string
+		reads int
+	}
+	last := map[string]*open{}
+	for _, e := range edges {
+		switch {
+		case e.Edge == "answered" && e.Action == "DescribeMultiPathGatewaySecretKey" && e.Code == "" && last[e.Zone] != nil:
+			last[e.Zone].reads++
+		case e.Edge == "arrived" && e.Action == refreshAction:
+			if o := last[e.Zone]; o != nil && executed[o.id] && o.reads < 2 {
+				wrong = append(wrong, fmt.Sprintf("%s: refreshed again (%s) after an executed refresh (%s) with %d reads between", e.Zone, e.ID, o.id, o.reads))
+			}
+			if last[e.Zone] == nil || executed[e.ID] {
+				last[e.Zone] = &open{id: e.ID}
+			}
+		}
+	}
+	return wrong, nil
+}
+
+func (s *set) edges(ctx context.Context, after uint64) ([]edge, error) {
+	var all []edge
+	for {
+		var page struct {
+			Edges []edge `json:"edges"`
+			Lost  uint64 `json:"lost"`
+		}
+		if err := s.control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1000", after), nil, &page); err != nil {
+			return nil, err
+		}
+		if page.Lost > 0 {
+			return nil, fmt.Errorf("the simulator's journal lost %d edges", page.Lost)
+		}
+		if len(page.Edges) == 0 {
+			return all, nil
+		}
+		all = append(all, page.Edges...)
+		after = page.Edges[len(page.Edges)-1].Seq
+	}
+}
+
+// neverAboveTheLimit: in no sliding second were there more than 20 calls of an
+// action, rejected ones included.
+func (s *set) neverAboveTheLimit(ctx context.Context) ([]string, error) {
+	var state struct {
+		Actions map[string]actionState `json:"actions"`
+	}
+	if err := s.control(ctx, http.MethodGet, "/state", nil, &state); err != nil {
+		return nil, err
+	}
+	var wrong []string
+	for action, a := range state.Actions {
+		if a.MaxPerSecond > 20 {
+			wrong = append(wrong, fmt.Sprintf("%s was called %d times in one second", action, a.MaxPerSecond))
+		}
+	}
+	return wrong, nil
+}
+
+// noKeyAnywhere looks for every key that ever existed, in every form, in the
+// database, the logs, whatever the CLI said, and every other file there is but
+// the hosts' and the simulator's own.
+func (s *set) noKeyAnywhere(ctx context.Context) ([]string, error) {
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	forms := map[string]string{}
+	for zone, z := range keys {
+		for _, key := range append(slices.Clone(z.Ever), z.Live) {
+			for _, form := range formsOf(key) {
+				forms[form] = zone
+			}
+		}
+	}
+	var wrong []string
+	look := func(where string, content []byte) {
+		for form, zone := range forms {
+			if bytes.Contains(content, []byte(form)) {
+				wrong = append(wrong, fmt.Sprintf("a key of %s is in %s", zone, where))
+			}
+		}
+	}
+	look("what the CLI said", []byte(strings.Join(s.said, "\n")))
+	err = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == "world" {
+			return fs.SkipDir
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err == nil {
+			look(path, content)
+		}
+		return err
+	})
+	return wrong, err
+}
+
+// formsOf are the ways in which a key could be written down.
+func formsOf(key string) []string {
+	forms := []string{key, base64.StdEncoding.EncodeToString([]byte(key)), hex.EncodeToString([]byte(key))}
+	if raw, err := base64.StdEncoding.DecodeString(key); err == nil {
+		forms = append(forms, string(raw), hex.EncodeToString(raw))
+	}
+	return forms
+}

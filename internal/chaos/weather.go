@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// weather makes bad days.
+type weather struct {
+	*set
+	rng                   *rand.Rand
+	kills, faults, orders int
+	hostNames             []string
+}
+
+const refreshAction = "RefreshMultiPathGatewaySecretKey"
+
+// apiFaults are all kinds of the simulator, and answers of EdgeOne's own.
+var apiFaults = []string{
+	"resetBefore", "resetAfter", "closeAfter", "delayBefore", "delayAfter", "truncatedBody", "truncatedJSON",
+	"html502Before", "html502After", "error5xxBody", "internalErrorBefore", "internalErrorAfter", "emptyObject",
+	"lateLanding", "throttle", "error:OperationDenied.ConfigLocked", "error:ServiceUnavailable", "error:RequestLimitExceeded.UinLimitExceeded",
+}
+
+var hostFaults = []string{
+	"down", "authRefused", "otherHostKey", "hang", "diskFull", "readOnlyDir", "reloadFails",
+	"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck",
+}
+
+// counted are the bad days of commands, which strike a number of times; the
+// others last.
+var counted = []string{"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck", "diskFull", "hang"}
+
+// blow makes bad days for a while, one after the other.
+func (w *weather) blow(ctx context.Context, while time.Duration) {
+	hosts, err := w.hosts(ctx)
+	if err != nil {
+		return
+	}
+	for name := range hosts {
+		w.hostNames = append(w.hostNames, name)
+	}
+	slices.Sort(w.hostNames)
+	end := time.Now().Add(while)
+	for time.Now().Before(end) && ctx.Err() == nil {
+		if pause(ctx, time.Duration(w.rng.IntN(1500))*time.Millisecond) != nil {
+			return
+		}
+		w.something(ctx)
+	}
+}
+
+func (w *weather) something(ctx context.Context) {
+	switch n := w.rng.IntN(100); {
+	case n < 35:
+		w.apiFault(ctx)
+	case n < 60:
+		w.hostFault(ctx)
+	case n < 72:
+		w.killWorker(ctx, w.rng.IntN(workers))
+	case n < 76:
+		w.killWorker(ctx, 0)
+		w.killWorker(ctx, 1)
+	case n < 82:
+		w.killTemporal(ctx)
+	case n < 90:
+		w.freeze(ctx)
+	default:
+		w.operator(ctx)
+	}
+}
+
+func (w *weather) apiFault(ctx context.Context) {
+	kind := apiFaults[w.rng.IntN(len(apiFaults))]
+	action := refreshAction
+	if w.rng.IntN(4) == 0 && kind != "lateLanding" {
+		action = "DescribeMultiPathGatewaySecretKey"
+	}
+	f := map[string]any{"action": action, "count": 1 + w.rng.IntN(3), "fault": kind, "delayMs": 200 + w.rng.IntN(3000)}
+	if w.control(ctx, http.MethodPost, "/faults", f, nil) == nil {
+		w.faults++
+	}
+}
+
+func (w *weather) hostFault(ctx context.Context) {
+	kind := hostFaults[w.rng.IntN(len(hostFaults))]
+	bad := map[string]any{"kind": kind}
+	if slices.Contains(counted, kind) {
+		bad["count"] = 1 + w.rng.IntN(4)
+		bad["delayMs"] = w.rng.IntN(2000)
+	} else {
+		bad["seconds"] = 1 + w.rng.Float64()*7
+	}
+	host := w.hostNames[w.rng.IntN(len(w.hostNames))]
+	if w.control(ctx, http.MethodPost, "/hosts/"+host+"/bad", bad, nil) == nil {
+		w.faults++
+	}
+}
+
+func (w *weather) killWorker(ctx context.Context, i int) {
+	w.workers[i].Kill()
+	w.kills++
+	_ = pause(ctx, time.Duration(w.rng.IntN(2000))*time.Millisecond)
+	_ = w.startWorker(i)
+}
+
+func (w *weather) killTemporal(ctx context.Context) {
+	w.temporal.Kill()
+	w.kills++
+	_ = pause(ctx, time.Duration(w.rng.IntN(3000))*time.Millisecond)
+	if err := w.startTemporal(ctx); err != nil {
+		fmt.Println("the server did not start again:", err)
+	}
+}
+
+// freeze stops a worker as a paused virtual machine would, and wakes it.
+func (w *weather) freeze(ctx context.Context) {
+	victim := w.workers[w.rng.IntN(workers)]
+	_ = victim.Signal(syscall.SIGSTOP)
+	_ = pause(ctx, time.Duration(w.rng.Int64N(int64(maxFreeze))))
+	_ = victim.Signal(syscall.SIGCONT)
+	w.faults++
+}
+
+// operator does what people do. An order may be refused; that is part of it.
+func (w *weather) operator(ctx context.Context) {
+	orders := [][]string{
+		{"campaign", "pause", campaign, "--reason", "chaos"},
+		{"campaign", "resume", campaign, "--reason", "chaos"},
+		{"campaign", "resume", campaign, "--reason", "chaos"},
+		{"campaign", "cancel", campaign, "--reason", "chaos"},
+		{"campaign", "set", campaign, "--window", fmt.Sprint(1 + w.rng.IntN(30))},
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, _ = w.cli(ctx, orders[w.rng.IntN(len(orders))]...)
+	w.orders++
+}

@@ -1,0 +1,124 @@
+package deliver_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"keywave/internal/deliver"
+	"keywave/internal/rotation"
+)
+
+func TestSettings(t *testing.T) {
+	good := deliver.Settings{Path: "/etc/edgeone/{zone}.key", Mode: "0640"}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	if file, err := good.File("zone-1"); err != nil || file != "/etc/edgeone/zone-1.key" {
+		t.Errorf("got %s, %v", file, err)
+	}
+	if mode := (deliver.Settings{}).FileMode(); mode != 0o600 {
+		t.Errorf("the default mode is %v", mode)
+	}
+	for _, bad := range []deliver.Settings{
+		{},
+		{Path: "keys/{zone}"},
+		{Path: "/keys/"},
+		{Path: "/keys/../{zone}"},
+		{Path: "/keys/{zone}/{host}"},
+		{Path: "/keys/{zone}\n"},
+		{Path: "/keys/{zone} "},
+		{Path: "/" + strings.Repeat("x", 250)},
+		{Path: "/k", Mode: "rw"},
+		{Path: "/k", Mode: "4755"},
+		{Path: "/k", Mode: "0200"},
+		{Path: "/k", Reload: "a\x00b"},
+	} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
+	}
+	for _, zone := range []rotation.ZoneID{"", ".", "..", "a/b", "a b", "a\nb", "ä"} {
+		if _, err := good.File(zone); err == nil {
+			t.Errorf("zone %q was accepted", zone)
+		}
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	for command, want := range map[string]string{
+		"":                                  "[]",
+		"systemctl reload edge-gateway":     "[{systemctl false}]",
+		"A=1 B='x' /opt/bin/reload":         "[{/opt/bin/reload false}]",
+		"sudo systemctl reload x":           "[{sudo false} {systemctl true}]",
+		"sudo -n -u edge K=v nginx -s x":    "[{sudo false} {nginx true}]",
+		"/usr/bin/sudo --non-interactive x": "[{/usr/bin/sudo false} {x true}]",
+		"sudo -n":                           "[{sudo false}]",
+		`"$RELOAD" now`:                     "[]",
+		"(cd /x; ./y)":                      "[]",
+		"cd /x && ./y":                      "[{cd false}]",
+	} {
+		if got := fmt.Sprint(deliver.Programs(command)); got != want {
+			t.Errorf("Programs(%q) = %s, want %s", command, got, want)
+		}
+	}
+}
+
+func TestScrub(t *testing.T) {
+	key := rotation.NewSecret("b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY=")
+	short := rotation.NewSecret("hunter2")
+	for text, want := range map[string]string{
+		"gateway is sick":                              "gateway is sick",
+		"key=" + key.Expose() + "; bad":                "[…]; bad",
+		"bad hunter2!":                                 "bad […]!",
+		"bad " + hex.EncodeToString([]byte("hunter2")): "bad […]",
+		"bad " + base64.RawStdEncoding.EncodeToString([]byte("hunter2")): "bad […]",
+		"\x1b[31mred\x1b[0m\x07\u202e\xff ok":                            "red ok",
+		"a\tb\nc":                                                        "a b c",
+		"0123456789abcdef012 stays":                                      "0123456789abcdef012 stays",
+		"0123456789abcdef0123 goes":                                      "[…] goes",
+	} {
+		if got := deliver.Scrub(text, key, short); got != want {
+			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+		}
+	}
+	if got := deliver.Scrub(strings.Repeat("wörd ", 100)); len(got) > 200 || !strings.HasSuffix(got, "…") {
+		t.Errorf("a long text became %d bytes: %q", len(got), got)
+	}
+}
+
+func TestLastLine(t *testing.T) {
+	var l deliver.LastLine
+	for _, text := range []string{"one\ntw", "o\r\n", "\n  \n"} {
+		_, _ = l.Write([]byte(text))
+	}
+	if l.String() != "two" {
+		t.Errorf("got %q", l.String())
+	}
+	_, _ = l.Write([]byte("three"))
+	if l.String() != "three" {
+		t.Errorf("got %q", l.String())
+	}
+	var cut deliver.LastLine
+	_, _ = cut.Write([]byte(strings.Repeat("word ", 818) + "half-a-key-that-is-cut"))
+	if got := cut.String(); !strings.HasSuffix(got, "word ") {
+		t.Errorf("a cut line ends with %q", got[len(got)-12:])
+	}
+}
+
+// The recipe in the scripts and the one in package rotation must agree.
+func TestFingerprintOfShell(t *testing.T) {
+	const recipe = `{ printf 'keywave/v1\000%s\000' "$1"; printf %s "$2"; } | sha256sum | cut -c1-16`
+	for text, want := range map[string]rotation.Fingerprint{
+		"":      deliver.EmptyFile("zone-1"),
+		"a key": rotation.FingerprintOf("zone-1", rotation.NewSecret("a key")),
+	} {
+		out, err := exec.Command("sh", "-c", recipe, "test", "zone-1", text).Output()
+		if err != nil || strings.TrimSpace(string(out)) != string(want) {
+			t.Errorf("%q: sh says %s, we say %s (%v)", text, out, want, err)
+		}
+	}
+}

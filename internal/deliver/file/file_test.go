@@ -1,0 +1,22 @@
+package file_test
+
+import (
+	"testing"
+
+	"keywave/internal/deliver/delivertest"
+	"keywave/internal/deliver/file"
+	"keywave/internal/rotation"
+)
+
+func TestContract(t *testing.T) {
+	delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
+		host, err := file.New(file.Config{
+			Name: "here", Path: cfg.Path, Mode: cfg.Mode, Reload: cfg.Reload, Verify: cfg.Verify, CommandTimeout: cfg.CommandTimeout,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = host.Close() })
+		return host
+	})
+}

@@ -1,0 +1,102 @@
+package deliver
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"keywave/internal/rotation"
+)
+
+const (
+	scrubbed = "[…]"
+	maxSaid  = 200
+)
+
+var (
+	// keyLike is what a key, a hash of one or an encoded one looks like.
+	keyLike = regexp.MustCompile(`[A-Za-z0-9+/=_-]{20,}`)
+	escape  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+)
+
+// Scrub makes what a host printed fit to be shown: at most 200 bytes, without
+// control characters, the given keys in any of their forms, and anything that
+// looks like a key.
+func Scrub(text string, keys ...rotation.Secret) string {
+	text = escape.ReplaceAllString(text, "")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		return -1
+	}, text)
+	text = keyLike.ReplaceAllString(text, scrubbed)
+	for _, key := range keys {
+		for _, form := range forms(key.Expose()) {
+			text = strings.ReplaceAll(text, form, scrubbed)
+		}
+	}
+	text = strings.TrimSpace(text)
+	if len(text) > maxSaid {
+		text = strings.ToValidUTF8(text[:maxSaid-len("…")], "") + "…"
+	}
+	return text
+}
+
+// forms are the spellings of a key that a program may print, longest first.
+func forms(key string) []string {
+	if key == "" {
+		return nil
+	}
+	raw := []byte(key)
+	lower := hex.EncodeToString(raw)
+	all := []string{lower, strings.ToUpper(lower)}
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		all = append(all, strings.TrimRight(encoding.EncodeToString(raw), "="))
+	}
+	return append(all, key, strings.TrimRight(key, "="))
+}
+
+// LastLine keeps the last line that is not blank of what is written to it, cut
+// to its first 4 KiB. Its zero value is ready.
+type LastLine struct{ line, last []byte }
+
+const maxLine = 4 << 10
+
+// Write never fails.
+func (l *LastLine) Write(p []byte) (int, error) {
+	for _, b := range p {
+		switch {
+		case b == '\n' || b == '\r':
+			l.end()
+		case len(l.line) < maxLine:
+			l.line = append(l.line, b)
+		}
+	}
+	return len(p), nil
+}
+
+func (l *LastLine) end() {
+	if strings.TrimSpace(string(l.line)) != "" {
+		l.last = append(l.last[:0], l.line...)
+	}
+	l.line = l.line[:0]
+}
+
+// String is the last line so far, as it was printed: for Scrub, not for people.
+func (l *LastLine) String() string {
+	line := l.last
+	if strings.TrimSpace(string(l.line)) != "" {
+		line = l.line
+	}
+	if len(line) < maxLine {
+		return string(line)
+	}
+	// What was cut may be the first half of a key, too short to look like one.
+	return strings.TrimRightFunc(string(line), func(r rune) bool { return !unicode.IsSpace(r) })
+}

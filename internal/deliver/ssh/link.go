@@ -1,0 +1,309 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"keywave/internal/deliver"
+	"keywave/internal/rotation"
+)
+
+// link is one connection to a host, and what is needed to know when to drop it.
+type link struct {
+	conn ssh.Conn
+	dead chan struct{}
+
+	mu      sync.Mutex
+	busy    int
+	retired bool
+	used    time.Time
+}
+
+func (l *link) alive() bool {
+	select {
+	case <-l.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// errRetired says that another call has found the link wanting.
+var errRetired = errors.New("the connection takes no new sessions")
+
+// take counts a session in; it fails on a link that takes no more.
+func (l *link) take() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.retired:
+		return errRetired
+	case !l.alive():
+		return net.ErrClosed
+	}
+	l.busy++
+	return nil
+}
+
+func (l *link) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+	l.used = time.Now()
+	l.closeIfDone()
+}
+
+// retire lets the sessions that run end, and then closes.
+func (l *link) retire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retired = true
+	l.closeIfDone()
+}
+
+func (l *link) closeIfDone() {
+	if l.retired && l.busy == 0 {
+		go func() { _ = l.conn.Close() }()
+	}
+}
+
+func (l *link) idle(limit time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy == 0 && time.Since(l.used) >= limit
+}
+
+// keep asks every interval whether the peer lives, and closes the link when two
+// intervals pass without an answer or nobody has used it for the idle time.
+func (l *link) keep(interval, idle time.Duration) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.dead:
+			return
+		case <-tick.C:
+		}
+		if l.idle(idle) {
+			l.retire()
+			continue
+		}
+		if !l.answers(2 * interval) {
+			_ = l.conn.Close()
+			return
+		}
+	}
+}
+
+func (l *link) answers(within time.Duration) bool {
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := l.conn.SendRequest("keepalive@openssh.com", true, nil)
+		answered <- err
+	}()
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case err := <-answered:
+		return err == nil
+	case <-late.C:
+		return false
+	}
+}
+
+// open opens a channel; it gives up waiting when ctx ends, and then lets go of
+// whatever is opened later.
+func (l *link) open(ctx context.Context) (*session, error) {
+	if err := l.take(); err != nil {
+		return nil, err
+	}
+	type opened struct {
+		*session
+		err error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		channel, requests, err := l.conn.OpenChannel("session", nil)
+		result <- opened{&session{Channel: channel, requests: requests, link: l}, err}
+	}()
+	select {
+	case r := <-result:
+		if r.err != nil {
+			l.release()
+			return nil, r.err
+		}
+		return r.session, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-result; r.err == nil {
+				go ssh.DiscardRequests(r.requests)
+				_ = r.Close()
+			}
+			l.release()
+		}()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// connect gives the warm link, or makes one; callers that come at once share
+// one dial, which goes on when a caller gives up. fresh says that it was made
+// during this call.
+func (h *Host) connect(ctx context.Context) (l *link, fresh bool, err error) {
+	if l := h.warm(); l != nil {
+		return l, false, nil
+	}
+	dialled := h.flight.DoChan("", func() (any, error) {
+		if l := h.warm(); l != nil {
+			return l, nil
+		}
+		l, err := h.dial()
+		if err != nil {
+			return nil, err
+		}
+		h.mu.Lock()
+		h.link = l
+		h.mu.Unlock()
+		return l, nil
+	})
+	select {
+	case r := <-dialled:
+		if r.Err != nil {
+			return nil, true, r.Err
+		}
+		return r.Val.(*link), true, nil
+	case <-ctx.Done():
+		return nil, true, deliver.Stopped(ctx, rotation.StepConnect, h.says("given up while connecting; nothing was sent"))
+	}
+}
+
+func (h *Host) warm() *link {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.link == nil || !h.link.alive() {
+		return nil
+	}
+	h.link.mu.Lock()
+	defer h.link.mu.Unlock()
+	if h.link.retired {
+		return nil
+	}
+	return h.link
+}
+
+func (h *Host) dial() (*link, error) {
+	id, err := h.identify()
+	if err != nil {
+		return nil, err
+	}
+	options := h.shared.options
+	dialer := net.Dialer{Timeout: options.DialTimeout}
+	tcp, err := dialer.Dial("tcp", h.address)
+	if err != nil {
+		return nil, h.failed(rotation.StepConnect, "cannot be reached: "+dialReason(err, options.DialTimeout))
+	}
+	_ = tcp.SetDeadline(time.Now().Add(options.CommandTimeout))
+	conn, err := h.login(tcp, id, &dialer)
+	if err != nil {
+		_ = tcp.Close()
+		return nil, err
+	}
+	_ = tcp.SetDeadline(time.Time{})
+	l := &link{conn: conn, dead: make(chan struct{}), used: time.Now()}
+	go func() {
+		_ = conn.Wait()
+		close(l.dead)
+	}()
+	go l.keep(options.KeepAlive, options.IdleTimeout)
+	return l, nil
+}
+
+// login tells a failure by how far the handshake came, not by what its error
+// says: the identity is checked before the first of our keys is offered.
+func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer) (ssh.Conn, error) {
+	signers, notes, done := h.shared.identities(dialer)
+	defer done()
+	var identified bool
+	var refused error
+	config := &ssh.ClientConfig{
+		User:              h.user,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		HostKeyAlgorithms: id.algorithms,
+		HostKeyCallback: func(address string, remote net.Addr, key ssh.PublicKey) error {
+			refused = id.check(address, remote, key)
+			identified = refused == nil
+			return refused
+		},
+	}
+	conn, channels, requests, err := ssh.NewClientConn(tcp, h.address, config)
+	if err == nil {
+		go rejectChannels(channels)
+		go ssh.DiscardRequests(requests)
+		return conn, nil
+	}
+	var negotiation *ssh.AlgorithmNegotiationError
+	switch {
+	case refused != nil:
+		return nil, refused
+	case broken(err):
+		return nil, h.failed(rotation.StepConnect, "took the connection but broke it off or stalled before we were logged in; see its sshd log, and MaxStartups")
+	case errors.As(err, &negotiation) && slices.Equal(negotiation.SupportedAlgorithms, id.algorithms):
+		return nil, id.wrong(fmt.Sprintf("the host has no host key of the type that is pinned or known (%s), only %s; %s",
+			strings.Join(id.algorithms, " or "), strings.Join(negotiation.RequestedAlgorithms, ", "), id.remedy()))
+	case identified:
+		return nil, h.failed(rotation.StepAuth, h.notLetIn(signers, notes))
+	}
+	return nil, h.failed(rotation.StepConnect, "does not complete the SSH handshake: "+deliver.Scrub(err.Error()))
+}
+
+func (h *Host) notLetIn(signers []ssh.Signer, notes []string) string {
+	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); add one of them to the user's authorized_keys", h.user, fingerprints(signers))
+	if len(signers) == 0 {
+		why = "we have no key to log in with; name a key file, or load one into an ssh-agent and set SSH_AUTH_SOCK"
+	}
+	if len(notes) > 0 {
+		why += " (" + strings.Join(notes, "; ") + ")"
+	}
+	return why
+}
+
+func rejectChannels(channels <-chan ssh.NewChannel) {
+	for c := range channels {
+		_ = c.Reject(ssh.Prohibited, "not served")
+	}
+}
+
+// broken says that the wire failed, not the peers' agreement.
+func broken(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// dialReason leaves out the addresses, which the operator already reads.
+func dialReason(err error, limit time.Duration) string {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Sprintf("no answer within %s; check the address and the firewall", limit)
+	}
+	var unresolved *net.DNSError
+	if errors.As(err, &unresolved) {
+		return fmt.Sprintf("the name %s does not resolve", unresolved.Name)
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err.Error() + "; check the address and that sshd runs"
+	}
+	return err.Error()
+}

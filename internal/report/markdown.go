@@ -1,0 +1,299 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"keywave/internal/rotation"
+)
+
+// maxRows is how long a Markdown table gets; the JSON has them all.
+const maxRows = 1000
+
+// WriteMarkdown writes the report for people (GitHub's Markdown): a summary,
+// the waves, what is not done with its next command, what was met on the way,
+// who did what, and a table of the zones, of which it shows the first 1,000.
+// Texts from outside cannot leave their cell.
+func (r Report) WriteMarkdown(w io.Writer) error {
+	d := document{bufio.NewWriter(w)}
+	d.summary(r)
+	d.waves(r)
+	d.notDone(r)
+	d.metOnTheWay(r)
+	d.people(r)
+	d.findings(r)
+	d.allZones(r)
+	return d.Flush()
+}
+
+// document keeps the first error of its writer until Flush.
+type document struct{ *bufio.Writer }
+
+func (d document) say(format string, args ...any) { _, _ = fmt.Fprintf(d, format, args...) }
+
+func (d document) row(cells ...string) { d.say("| %s |\n", strings.Join(cells, " | ")) }
+
+// table writes a heading row and n rows at most maxRows long. A title that ends
+// in ">" is of a column of numbers.
+func (d document) table(n int, row func(i int) []string, titles ...string) {
+	rule := "|"
+	for i, t := range titles {
+		if name, numbers := strings.CutSuffix(t, ">"); numbers {
+			titles[i] = name
+			rule += "--:|"
+			continue
+		}
+		rule += "---|"
+	}
+	d.row(titles...)
+	d.say("%s\n", rule)
+	for i := range min(n, maxRows) {
+		d.row(row(i)...)
+	}
+	if n > maxRows {
+		d.say("\nThe first %d of %d; the JSON report has them all.\n", maxRows, n)
+	}
+}
+
+func (d document) summary(r Report) {
+	d.say("# Campaign %s: %s\n\n", cell(r.Campaign), cell(string(r.State)))
+	d.say("%s. %d of %d hosts acknowledged the live key.", words(r.Counts), r.Hosts.Acknowledged, r.Hosts.Total)
+	if e := r.ExposureMs; e.Max > 0 {
+		d.say(" Exposure p50 %d ms, p90 %d ms, p99 %d ms, max %d ms.", e.P50, e.P90, e.P99, e.Max)
+	}
+	facts := [][2]string{
+		{"plan", fmt.Sprintf("%s, digest %s, account %s, made %s", cell(r.Plan.Name), code(r.Plan.Digest), cell(string(r.Plan.Account)), clock(r.Plan.Made))},
+		{"ran", r.ran()},
+		{"calls", fmt.Sprintf("%d refresh, %d describe, %d throttled", r.API.Refresh, r.API.Describe, r.API.Throttled)},
+		{"settings", settings(r.Settings)},
+	}
+	for _, f := range [][2]string{
+		{"**emergency**", cell(r.Emergency)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"JSON's digest", code(r.Digest)},
+	} {
+		if f[1] != "" {
+			facts = append(facts, f)
+		}
+	}
+	d.say("\n\n")
+	d.table(len(facts), func(i int) []string { return facts[i][:] }, "", "")
+}
+
+func (r Report) ran() string {
+	if r.EndedAt == nil {
+		return clock(r.StartedAt) + ", not ended"
+	}
+	return fmt.Sprintf("%s to %s: %s", clock(r.StartedAt), clock(*r.EndedAt), r.EndedAt.Sub(r.StartedAt).Round(time.Second))
+}
+
+func settings(s rotation.Settings) string {
+	text := fmt.Sprintf("waves %s; bake %s; window %d; maxFailed %s; maxExposed %d",
+		cell(strings.Join(s.Waves, ", ")), s.Bake, s.Window, cell(s.MaxFailed), s.MaxExposed)
+	if len(s.Approve) > 0 {
+		text += "; waves that need approval: " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Approve), " ", ", "), "[]")
+	}
+	return text
+}
+
+func (d document) waves(r Report) {
+	d.say("\n## Waves\n\nExposure in milliseconds, over the zones that are done.\n\n")
+	rows := append(append([]Wave{}, r.Waves...), Wave{0, r.Counts, r.Hosts, r.ExposureMs})
+	d.table(len(rows), func(i int) []string {
+		w := rows[i]
+		name := fmt.Sprint(w.Number)
+		if w.Number == 0 {
+			name = "**all**"
+		}
+		row := []string{name, fmt.Sprint(w.Counts.Total)}
+		for _, o := range rotation.Outcomes() {
+			row = append(row, fmt.Sprint(w.Counts.Of(o)))
+		}
+		row = append(row, fmt.Sprintf("%d/%d", w.Hosts.Acknowledged, w.Hosts.Total))
+		for _, ms := range []int64{w.ExposureMs.P50, w.ExposureMs.P90, w.ExposureMs.P99, w.ExposureMs.Max} {
+			row = append(row, millis(ms))
+		}
+		return row
+	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "hosts>", "p50>", "p90>", "p99>", "max>")
+}
+
+// meaning is what is true of a zone that is not done, and what resume does
+// with it (design §2), most urgent first.
+type meaning struct {
+	outcome    rotation.Outcome
+	holds, act string
+}
+
+func meanings() []meaning {
+	return []meaning{
+		{rotation.Exposed, "The key changed, and some host does not hold it: an outage.", "delivers the live key and never refreshes"},
+		{rotation.Unknown, "Nobody can tell yet whether the key changed.", "reads the live key back, then rotates or delivers"},
+		{rotation.Unchanged, "It failed before any refresh took effect; the zone is as the campaign found it.", "rotates"},
+		{rotation.Pending, "Not started, or handed back before its refresh.", "rotates"},
+		{rotation.Skipped, "Excluded by an operator.", ""},
+	}
+}
+
+func (d document) notDone(r Report) {
+	d.say("\n## Not done\n")
+	if r.Counts.Done == r.Counts.Total {
+		d.say("\nNothing: every zone is done.\n")
+	}
+	for _, m := range meanings() {
+		zones := r.pick(func(z Zone) bool { return z.Outcome == m.outcome })
+		if len(zones) == 0 {
+			continue
+		}
+		d.say("\n### %s: %s\n\n%s", m.outcome, plural(len(zones), "zone"), m.holds)
+		if m.act != "" {
+			d.say(" Next: %s %s.", code("keywave campaign resume "+r.Campaign), m.act)
+		}
+		d.say("\n\n")
+		d.table(len(zones), func(i int) []string {
+			z := zones[i]
+			return []string{cell(string(z.ID)), cell(z.Name), fmt.Sprint(z.Wave), cell(z.Why), cell(hosts(z.Missing))}
+		}, "zone", "name", "wave>", "why", "hosts missing")
+	}
+	if len(r.SetAside) > 0 {
+		d.say("\n### Hosts set aside: %d\n\nThey failed their proof twice, and no zone of theirs was refreshed after that.\n\n", len(r.SetAside))
+		d.table(len(r.SetAside), func(i int) []string {
+			return []string{cell(string(r.SetAside[i].Host)), cell(r.SetAside[i].Why)}
+		}, "host", "why")
+	}
+}
+
+func (d document) metOnTheWay(r Report) {
+	zones := r.pick(func(z Zone) bool { return z.Outcome == rotation.Done && z.Why != "" })
+	if len(zones) == 0 {
+		return
+	}
+	d.say("\n## Met on the way\n\n%s done nevertheless.\n\n", plural(len(zones), "zone"))
+	d.table(len(zones), func(i int) []string {
+		z := zones[i]
+		return []string{cell(string(z.ID)), cell(z.Name), cell(z.Why), millis(z.ExposureMs)}
+	}, "zone", "name", "what was met", "exposure ms>")
+}
+
+func (d document) people(r Report) {
+	if len(r.Log) == 0 {
+		return
+	}
+	d.say("\n## Who did what\n\n")
+	d.table(len(r.Log), func(i int) []string {
+		e := r.Log[i]
+		return []string{clock(e.At), cell(e.What), cell(e.By), cell(e.Reason)}
+	}, "at", "what", "by", "reason")
+}
+
+func (d document) findings(r Report) {
+	if r.Plan.Found == 0 {
+		return
+	}
+	d.say("\n## Met while planning: %s\n\n", plural(r.Plan.Found, "finding"))
+	d.table(len(r.Plan.Findings), func(i int) []string {
+		f := r.Plan.Findings[i]
+		return []string{cell(string(f.Zone)), cell(string(f.Host)), cell(f.Text)}
+	}, "zone", "host", "what")
+	if n := len(r.Plan.Findings); n < r.Plan.Found {
+		d.say("\nThe plan kept the first %d.\n", n)
+	}
+}
+
+func (d document) allZones(r Report) {
+	d.say("\n## All zones\n\n")
+	d.table(len(r.Zones), func(i int) []string {
+		z := r.Zones[i]
+		return []string{
+			cell(string(z.ID)), cell(z.Name), fmt.Sprint(z.Wave), string(z.Outcome), millis(z.ExposureMs),
+			fmt.Sprintf("%d/%d", z.acknowledged(), len(z.Hosts)), code(string(z.From)), code(string(z.To)), cell(z.RequestID),
+		}
+	}, "zone", "name", "wave>", "outcome", "exposure ms>", "hosts>", "from", "to", "request")
+}
+
+func (r Report) pick(which func(Zone) bool) []Zone {
+	var some []Zone
+	for _, z := range r.Zones {
+		if which(z) {
+			some = append(some, z)
+		}
+	}
+	return some
+}
+
+// hosts names the first three.
+func hosts(names []rotation.HostName) string {
+	var some []string
+	for i, n := range names {
+		if i == 3 {
+			return fmt.Sprintf("%s and %d more", strings.Join(some, ", "), len(names)-i)
+		}
+		some = append(some, string(n))
+	}
+	return strings.Join(some, ", ")
+}
+
+func millis(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return fmt.Sprint(ms)
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// cell is text that stays in its table cell, on its line, and means nothing to
+// a Markdown or HTML reader: breaks and control characters become single
+// blanks, invisible characters go, and what has a meaning is escaped.
+func cell(s string) string {
+	var b strings.Builder
+	for _, r := range flat(s) {
+		switch r {
+		case '<':
+			b.WriteString("&lt;")
+		case '>':
+			b.WriteString("&gt;")
+		case '&':
+			b.WriteString("&amp;")
+		case '\\', '|', '`', '*', '_', '[', ']', '~', '$':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// flat is text in one line, blanks single, without what cannot be seen.
+func flat(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r) || unicode.IsSpace(r):
+			return ' '
+		case unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// code is a code span, or escaped text where a span cannot hold it.
+func code(s string) string {
+	if s = flat(s); s == "" || strings.ContainsAny(s, "`|\\") {
+		return cell(s)
+	}
+	return "`" + s + "`"
+}
+
+// command sets the command at the end of a next step as code.
+func command(next string) string {
+	at := strings.Index(next, "keywave ")
+	if at < 0 {
+		return cell(next)
+	}
+	return strings.TrimSpace(cell(next[:at]) + " " + code(next[at:]))
+}

@@ -1,0 +1,321 @@
+// Package report is what is handed to the auditor when a campaign is over: what
+// was planned, who did what, and of every zone its one outcome, its
+// fingerprints, its exposure and who holds its key. A report exists only if it
+// adds up: each zone of the plan once, in exactly one outcome, the sums equal
+// to the campaign's own (promise 9). It holds fingerprints and never a key.
+package report
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// Format is the version of the JSON's shape.
+const Format = "keywave/report/v1"
+
+// Report is a campaign's report. Times are UTC in RFC 3339, exposures whole
+// milliseconds, fingerprints as in design §2.
+type Report struct {
+	Format   string          `json:"format"` // Format
+	Campaign string          `json:"campaign"`
+	Plan     Plan            `json:"plan"`
+	State    workflows.State `json:"state"`
+	// StartedAt is the start of the campaign's last run; EndedAt is null while
+	// it runs.
+	StartedAt time.Time  `json:"startedAt"`
+	EndedAt   *time.Time `json:"endedAt"`
+	// Reason is why the campaign is in its state, Next the operator's next step.
+	Reason string `json:"reason,omitempty"`
+	Next   string `json:"next,omitempty"`
+	// Emergency is why proofs, bake times and approvals were waived; empty when
+	// they were not.
+	Emergency string `json:"emergency,omitempty"`
+	// Log is what people and budgets did, in order.
+	Log      []workflows.Entry `json:"log"`
+	Settings rotation.Settings `json:"settings"`
+	// Counts are zones by outcome, Hosts (zone, host) pairs, ExposureMs nearest
+	// ranks over the zones that are done; all three are summed from Zones.
+	Counts     rotation.Counts          `json:"counts"`
+	Hosts      rotation.HostCounts      `json:"hosts"`
+	ExposureMs rotation.ExposureSummary `json:"exposureMs"`
+	// API counts all calls by action, those for the plan's baselines included.
+	API   rotation.API `json:"api"`
+	Waves []Wave       `json:"waves"`
+	// SetAside are hosts that failed their proof twice, as the campaign last
+	// named them: the first few.
+	SetAside []SetAside `json:"setAside,omitempty"`
+	// Zones are all zones of the plan, in its order.
+	Zones []Zone `json:"zones"`
+	// Digest is the SHA-256, in hex, of everything else: see Verify.
+	Digest string `json:"digest"`
+}
+
+// Plan is what was approved.
+type Plan struct {
+	Name    string           `json:"name"`
+	Digest  string           `json:"digest"`
+	Account rotation.Account `json:"account"`
+	Made    time.Time        `json:"made"`
+	// Findings are the first of the Found problems met while planning.
+	Findings []rotation.Finding `json:"findings,omitempty"`
+	Found    int                `json:"found"`
+}
+
+// Wave sums up the zones of one wave.
+type Wave struct {
+	Number     int                      `json:"number"` // 1-based
+	Counts     rotation.Counts          `json:"counts"`
+	Hosts      rotation.HostCounts      `json:"hosts"`
+	ExposureMs rotation.ExposureSummary `json:"exposureMs"`
+}
+
+// SetAside is a host that could not take keys.
+type SetAside struct {
+	Host rotation.HostName `json:"host"`
+	Why  string            `json:"why"`
+}
+
+// Zone is one zone's rotation.
+type Zone struct {
+	ID      rotation.ZoneID  `json:"id"`
+	Name    string           `json:"name,omitempty"`
+	Wave    int              `json:"wave"` // 1-based
+	Page    int              `json:"page"` // of the plan, 1-based: the shard's number
+	Outcome rotation.Outcome `json:"outcome"`
+	// Why says why the outcome is not done, or what was met on the way there.
+	Why string `json:"why,omitempty"`
+	// From and To are the live key before and after; empty when not known.
+	From rotation.Fingerprint `json:"from,omitempty"`
+	To   rotation.Fingerprint `json:"to,omitempty"`
+	// RequestID is EdgeOne's ID of the refresh that was answered.
+	RequestID string `json:"requestId,omitempty"`
+	// Since is when the old key may have died, EndedAt when the rotation ended.
+	Since   time.Time `json:"since,omitzero"`
+	EndedAt time.Time `json:"endedAt,omitzero"`
+	// ExposureMs runs from Since to the last acknowledgement.
+	ExposureMs int64 `json:"exposureMs,omitempty"`
+	// Hosts are the zone's hosts in the plan, Missing those of them that did
+	// not acknowledge To.
+	Hosts   []Host              `json:"hosts"`
+	Missing []rotation.HostName `json:"missing,omitempty"`
+	API     rotation.API        `json:"api"`
+}
+
+// Host is one host of a zone. Ms is when it acknowledged To, after Since; null
+// when it did not, or when no time was kept.
+type Host struct {
+	Host     rotation.HostName `json:"host"`
+	Location rotation.Location `json:"location"`
+	Ms       *int64            `json:"ms"`
+}
+
+// Build makes the report of a campaign from the plan that it ran, all of the
+// plan's pages in order, its status and the records of its shards, in any
+// order. A zone without a record has not started and is pending. It is an error
+// if anything does not add up: another plan's pages, a zone recorded twice or
+// not planned, a zone done without proof, sums that are not the campaign's. The
+// status of a campaign that is still running may be older than its records, and
+// then does not add up either.
+func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, records []rotation.Record) (Report, error) {
+	if err := samePlan(plan, pages, status); err != nil {
+		return Report{}, refused(status, err)
+	}
+	r := Report{
+		Format: Format, Campaign: status.Campaign, State: status.State,
+		Plan: Plan{
+			Name: plan.Name, Digest: plan.Digest, Account: plan.Account, Made: plan.Made.UTC(),
+			Findings: plan.Findings, Found: plan.Found,
+		},
+		StartedAt: status.StartedAt.UTC(), EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next,
+		Emergency: status.Emergency, Log: slices.Concat([]workflows.Entry{}, status.Log), Settings: plan.Settings, API: status.API,
+	}
+	for _, a := range status.SetAside {
+		r.SetAside = append(r.SetAside, SetAside{a.Host, a.Why})
+	}
+	var err error
+	if r.Zones, err = zones(pages, records); err != nil {
+		return Report{}, refused(status, err)
+	}
+	r.sum(len(plan.Waves))
+	if err := r.addsUp(plan, status); err != nil {
+		return Report{}, refused(status, err)
+	}
+	r.Digest, err = r.digest()
+	return r, err
+}
+
+func refused(s workflows.Status, err error) error {
+	what := "its zones and hosts are as they are, nothing was changed"
+	if s.EndedAt == nil {
+		what = "it is still " + string(s.State) + ", so ask again when it has ended"
+	}
+	return fmt.Errorf("no report of campaign %s: %w; %s", s.Campaign, err, what)
+}
+
+// samePlan says whether the pages are those that were approved (promise 8).
+func samePlan(plan rotation.Plan, pages []rotation.Page, status workflows.Status) error {
+	switch {
+	case plan.DigestOf() != plan.Digest:
+		return fmt.Errorf("plan %s is called %s but its digest is %s", plan.Name, plan.Digest, plan.DigestOf())
+	case status.PlanDigest != plan.Digest:
+		return fmt.Errorf("it ran plan %s, not %s", status.PlanDigest, plan.Digest)
+	case len(pages) != len(plan.Pages):
+		return fmt.Errorf("plan %s has %d pages, %d were found", plan.Name, len(plan.Pages), len(pages))
+	}
+	for i, page := range pages {
+		if page.Digest() != plan.Pages[i] {
+			return fmt.Errorf("page %d of plan %s has digest %s, %s was approved", i+1, plan.Name, page.Digest(), plan.Pages[i])
+		}
+	}
+	return nil
+}
+
+func zones(pages []rotation.Page, records []rotation.Record) ([]Zone, error) {
+	byID := make(map[rotation.ZoneID]rotation.Record, len(records))
+	for _, rec := range records {
+		if _, twice := byID[rec.Zone]; twice {
+			return nil, fmt.Errorf("zone %s has more than one record", rec.Zone)
+		}
+		byID[rec.Zone] = rec
+	}
+	all := []Zone{}
+	for _, page := range pages {
+		for _, planned := range page.Zones {
+			rec, ok := byID[planned.ID]
+			if !ok {
+				rec = rotation.Record{Zone: planned.ID, Outcome: rotation.Pending}
+			}
+			delete(byID, planned.ID)
+			z, err := newZone(page, planned, rec)
+			if err != nil {
+				return nil, fmt.Errorf("zone %s: %w", planned.ID, err)
+			}
+			all = append(all, z)
+		}
+	}
+	for id := range byID {
+		return nil, fmt.Errorf("zone %s has a record, and the plan does not have it", id)
+	}
+	return all, nil
+}
+
+func newZone(page rotation.Page, planned rotation.PageZone, rec rotation.Record) (Zone, error) {
+	z := Zone{
+		ID: planned.ID, Name: planned.Name, Wave: page.Wave, Page: page.Number, Outcome: rec.Outcome, Why: rec.Why,
+		From: rec.From, To: rec.To, RequestID: rec.RequestID, Since: rec.Since.UTC(), EndedAt: rec.EndedAt.UTC(),
+		ExposureMs: rec.ExposureMs, Missing: rec.Missing, API: rec.API, Hosts: []Host{},
+	}
+	for _, ref := range page.HostsOf(planned) {
+		z.Hosts = append(z.Hosts, Host{Host: ref.Name, Location: ref.Location})
+	}
+	for _, ack := range rec.Acks {
+		h := z.host(ack.Host)
+		if h == nil {
+			return z, fmt.Errorf("host %s acknowledged its key, and the plan does not give it to that host", ack.Host)
+		}
+		h.Ms = &ack.Ms
+	}
+	return z, z.check()
+}
+
+func (z *Zone) host(name rotation.HostName) *Host {
+	for i := range z.Hosts {
+		if z.Hosts[i].Host == name {
+			return &z.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// check finds what cannot be true of a zone. It never shows what stands where a
+// fingerprint should.
+func (z *Zone) check() error {
+	if !slices.Contains(rotation.Outcomes(), z.Outcome) {
+		return fmt.Errorf("%q is no outcome", z.Outcome)
+	}
+	for _, f := range []rotation.Fingerprint{z.From, z.To} {
+		if _, ok := rotation.ParseFingerprint(string(f)); f != "" && !ok {
+			return errors.New("its record holds something that is no fingerprint")
+		}
+	}
+	for _, name := range z.Missing {
+		if z.host(name) == nil {
+			return fmt.Errorf("host %s is missing, and the plan does not have it", name)
+		}
+	}
+	if z.Outcome == rotation.Done && (z.To == "" || z.To == rotation.Absent || len(z.Missing) > 0) {
+		return fmt.Errorf("it is recorded as done, with %d of %d hosts missing and the live key %q", len(z.Missing), len(z.Hosts), z.To)
+	}
+	return nil
+}
+
+// acknowledged is how many hosts hold To.
+func (z *Zone) acknowledged() int {
+	if z.To == "" {
+		return 0
+	}
+	return len(z.Hosts) - len(z.Missing)
+}
+
+// sum adds the zones up, by wave and in all.
+func (r *Report) sum(waves int) {
+	all := rotation.Tally{}
+	tallies := make([]rotation.Tally, waves)
+	for i := range r.Zones {
+		z := &r.Zones[i]
+		for _, t := range []*rotation.Tally{&all, &tallies[z.Wave-1]} {
+			t.Zones.Total++
+			t.Zones.Pending++
+			t.Zones.Move(rotation.Pending, z.Outcome)
+			t.Hosts = t.Hosts.Plus(rotation.HostCounts{Total: len(z.Hosts), Acknowledged: z.acknowledged()})
+			if z.Outcome == rotation.Done && z.ExposureMs > 0 {
+				t.Exposures.Add(z.ExposureMs)
+			}
+		}
+	}
+	r.Counts, r.Hosts, r.ExposureMs = all.Zones, all.Hosts, all.Exposures.Summary()
+	r.Waves = []Wave{}
+	for i, t := range tallies {
+		r.Waves = append(r.Waves, Wave{i + 1, t.Zones, t.Hosts, t.Exposures.Summary()})
+	}
+}
+
+// addsUp is promise 9.
+func (r *Report) addsUp(plan rotation.Plan, status workflows.Status) error {
+	switch {
+	case !status.Zones.Balanced():
+		return fmt.Errorf("its counts do not add up to their total: %s", words(status.Zones))
+	case r.Counts.Total != plan.Zones || r.Hosts.Total != plan.Pairs:
+		return fmt.Errorf("its plan promises %d zones with %d deliveries, the pages hold %d with %d", plan.Zones, plan.Pairs, r.Counts.Total, r.Hosts.Total)
+	case r.Counts != status.Zones:
+		return fmt.Errorf("it counts %s; its records add up to %s", words(status.Zones), words(r.Counts))
+	case r.Hosts != status.Hosts:
+		return fmt.Errorf("it counts %d of %d hosts acknowledged; its records add up to %d of %d", status.Hosts.Acknowledged, status.Hosts.Total, r.Hosts.Acknowledged, r.Hosts.Total)
+	}
+	return nil
+}
+
+// words is "60 zones: 58 done, 2 skipped".
+func words(c rotation.Counts) string {
+	text := plural(c.Total, "zone")
+	sep := ": "
+	for _, o := range rotation.Outcomes() {
+		if n := c.Of(o); n != 0 {
+			text += fmt.Sprintf("%s%d %s", sep, n, o)
+			sep = ", "
+		}
+	}
+	return text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,405 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/internal/progress"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+func (a *app) campaign() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "campaign",
+		Short:   "Start, watch and steer campaigns",
+		Example: "  keywave campaign start -f fleet.yaml --watch\n  keywave campaign status NAME",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.campaignStart(), a.campaignStatus(), a.campaignWatch(), a.campaignList(), a.campaignReport(),
+		a.campaignResume(), a.campaignApprove(), a.campaignSet(), a.campaignSkip(),
+		a.campaignOrder("pause", workflows.UpdatePause, "Start no further refresh; answers when that is certain"),
+		a.campaignOrder("cancel", workflows.UpdateCancel, "Pause and close; zones that may have refreshed are still delivered"),
+	)
+	return cmd
+}
+
+type startOptions struct {
+	fleetFile string
+	digest    string
+	name      string
+	reason    string
+	emergency bool
+	watch     bool
+}
+
+func (a *app) campaignStart() *cobra.Command {
+	o := &startOptions{}
+	cmd := &cobra.Command{
+		Use:   "start (-f fleet.yaml | --plan DIGEST)",
+		Short: "Run a plan: all of a fleet's zones, in waves",
+		Example: `  keywave campaign start -f fleet.yaml --watch
+  keywave campaign start --plan 3f0c…  --name spring-rotation`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (o.fleetFile == "") == (o.digest == "") {
+				return errors.New("give either -f fleet.yaml (plan and run) or --plan DIGEST (run an approved plan)")
+			}
+			if o.emergency && o.reason == "" {
+				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
+			}
+			return a.startCampaign(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.fleetFile, "fleet", "f", "", "plan this fleet file and run the plan")
+	f.StringVar(&o.digest, "plan", "", "run the plan with this digest")
+	f.StringVar(&o.name, "name", "", "the campaign's name (default: from the time)")
+	f.StringVar(&o.reason, "reason", "", "why, for the record")
+	f.BoolVar(&o.emergency, "emergency", false, "waive proofs, bake times and approvals; recorded")
+	f.BoolVar(&o.watch, "watch", false, "watch until it ends or needs a person")
+	return cmd
+}
+
+func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
+	name := planName(o.name)
+	var plan rotation.Plan
+	var conn *temporalclient.Connection
+	if o.fleetFile != "" {
+		f, err := readFleet(o.fleetFile)
+		if err != nil {
+			return err
+		}
+		if conn, err = a.connect(ctx); err != nil {
+			return err
+		}
+		defer conn.Close()
+		if plan, err = a.makePlan(ctx, conn, f, name); err != nil {
+			return err
+		}
+		a.say("Plan %s: %d zones on %d hosts in %d waves, %d findings.", plan.Digest, plan.Zones, plan.Hosts, len(plan.Waves), plan.Found)
+		for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
+			a.say("  %s", finding(f))
+		}
+	} else {
+		var err error
+		if conn, err = a.connect(ctx); err != nil {
+			return err
+		}
+		defer conn.Close()
+		if plan, err = findPlan(ctx, conn, o.digest); err != nil {
+			return err
+		}
+	}
+	in := workflows.CampaignIn{Name: name, Plan: plan.Name, Digest: plan.Digest, By: operator(), Reason: o.reason}
+	if o.emergency {
+		in.Emergency = o.reason
+	}
+	if err := launch(ctx, conn, in, plan, false); err != nil {
+		return err
+	}
+	a.say("Campaign %s runs. Look at it: keywave campaign watch %s", name, name)
+	if o.watch {
+		return a.watchCampaign(ctx, conn, name)
+	}
+	return nil
+}
+
+// launch starts a run of a campaign; again says that it goes on with one that
+// was closed.
+func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.CampaignIn, plan rotation.Plan, again bool) error {
+	reuse := enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	if again {
+		reuse = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	_, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.CampaignID(in.Name), TaskQueue: workflows.Queue, WorkflowIDReusePolicy: reuse,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes:                    workflows.Searchable(in.Name, "", in.Digest),
+		StaticSummary:                            fmt.Sprintf("rotate %d zones on %d hosts in %d waves", plan.Zones, plan.Hosts, len(plan.Waves)),
+		StaticDetails:                            fmt.Sprintf("Plan `%s`, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
+	}, workflows.TypeCampaign, in)
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", in.Name, in.Name, in.Name))
+	}
+	if err != nil {
+		return refused(fmt.Errorf("the campaign cannot be started: %w", err))
+	}
+	return nil
+}
+
+func findPlan(ctx context.Context, conn *temporalclient.Connection, digest string) (rotation.Plan, error) {
+	var plan rotation.Plan
+	found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: fmt.Sprintf("WorkflowType = '%s' AND %s = '%s'", workflows.TypePlan, workflows.AttrPlan, safeQuery(digest)),
+	})
+	if err != nil {
+		return plan, refused(fmt.Errorf("plans cannot be searched: %w", err))
+	}
+	if len(found.GetExecutions()) == 0 {
+		return plan, refused(fmt.Errorf("no plan has digest %q; make one: keywave plan -f fleet.yaml", digest))
+	}
+	newest := found.GetExecutions()[0].GetExecution()
+	err = conn.GetWorkflow(ctx, newest.GetWorkflowId(), newest.GetRunId()).Get(ctx, &plan)
+	return plan, err
+}
+
+// safeQuery keeps what a person typed inside its quotes.
+func safeQuery(s string) string {
+	var b []rune
+	for _, r := range s {
+		if r != '\'' && r != '\\' {
+			b = append(b, r)
+		}
+	}
+	return string(b)
+}
+
+func (a *app) campaignStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status NAME", Short: "Counts, exposure, calls, what needs a person and the next command",
+		Example: "  keywave campaign status spring-rotation --output json",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			status, err := statusOf(cmd.Context(), conn, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(status, func(w io.Writer) {
+				_, width, color := terminal(w)
+				fmt.Fprint(w, progress.View(status, width(), color, time.Now()))
+			})
+		},
+	}
+}
+
+// exactly wants the named arguments, and says so in one line.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return fmt.Errorf("%s takes %v; see keywave help", cmd.CommandPath(), names)
+		}
+		return nil
+	}
+}
+
+var errNoCampaign = errors.New("no such campaign")
+
+// statusOf asks a campaign how it is: its result when it is closed, a query
+// otherwise.
+func statusOf(ctx context.Context, conn *temporalclient.Connection, name string) (workflows.Status, error) {
+	var status workflows.Status
+	id := workflows.CampaignID(name)
+	described, err := conn.DescribeWorkflowExecution(ctx, id, "")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return status, fmt.Errorf("%w: %s; those there are: keywave campaign list", errNoCampaign, name)
+	}
+	if err != nil {
+		return status, fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
+	}
+	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	switch described.GetWorkflowExecutionInfo().GetStatus() {
+	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+		err := conn.GetWorkflow(ctx, id, run).Get(ctx, &status)
+		return status, err
+	case enums.WORKFLOW_EXECUTION_STATUS_FAILED:
+		err := conn.GetWorkflow(ctx, id, run).Get(ctx, nil)
+		var app *temporal.ApplicationError
+		if errors.As(err, &app) {
+			return status, refused(fmt.Errorf("campaign %s was refused: %s", name, app.Message()))
+		}
+		return status, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := conn.QueryWorkflow(ctx, id, run, workflows.QueryStatus)
+	if err != nil {
+		return status, fmt.Errorf("campaign %s is there, but no worker answers for it (%w); start one: bin/worker --fleet fleet.yaml", name, err)
+	}
+	if err := answer.Get(&status); err != nil {
+		return status, err
+	}
+	if s := described.GetWorkflowExecutionInfo().GetStatus(); s != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		ended := described.GetWorkflowExecutionInfo().GetCloseTime().AsTime()
+		status.State, status.EndedAt = workflows.StateEnded, &ended
+		status.Reason = "its workflow was ended in Temporal (" + s.String() + "); zones that may have refreshed go on by themselves"
+		status.Next = "keywave campaign resume " + name
+	}
+	return status, nil
+}
+
+const queryTimeout = 10 * time.Second
+
+func (a *app) campaignWatch() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch NAME", Short: "Watch until it ends or needs a person",
+		Example: "  keywave campaign watch spring-rotation",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			return a.watchCampaign(cmd.Context(), conn, args[0])
+		},
+	}
+}
+
+const watchEvery = 500 * time.Millisecond
+
+// watchCampaign draws the campaign until it has ended (nil when all is done),
+// pauses itself or waits for an approval.
+func (a *app) watchCampaign(ctx context.Context, conn *temporalclient.Connection, name string) error {
+	status, err := a.follow(ctx, conn, name)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		if err := a.print(status, nil); err != nil {
+			return err
+		}
+	}
+	switch status.State {
+	case workflows.StateDone:
+		return nil
+	case workflows.StateWaiting:
+		return notDone(fmt.Errorf("campaign %s waits for an approval; next: %s", name, status.Next))
+	}
+	return notDone(fmt.Errorf("campaign %s is %s with %d of %d zones done; next: %s", name, status.State, status.Zones.Done+status.Zones.Skipped, status.Zones.Total, status.Next))
+}
+
+// follow draws until the campaign needs nobody any more, or somebody.
+func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name string) (workflows.Status, error) {
+	w := a.out
+	if a.output == "json" {
+		w = a.err
+	}
+	tty, width, color := terminal(w)
+	painter := progress.NewPainter(w, tty, width, color)
+	defer painter.Close()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	failing := time.Time{}
+	for {
+		status, err := statusOf(ctx, conn, name)
+		var coded *codedError
+		switch {
+		case err == nil:
+			failing = time.Time{}
+			painter.Show(status)
+			if settled(status) {
+				return status, nil
+			}
+		case errors.As(err, &coded) || errors.Is(err, errNoCampaign) || ctx.Err() != nil:
+			return status, err
+		case failing.IsZero():
+			failing = time.Now()
+		case time.Since(failing) > watchPatience:
+			return status, err
+		}
+		select {
+		case <-ctx.Done():
+			return status, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// watchPatience is how long watch stays while nobody answers.
+const watchPatience = 10 * time.Minute
+
+// settled says that watching on would show nothing new without a person.
+func settled(s workflows.Status) bool {
+	switch s.State {
+	case workflows.StateDone, workflows.StateEnded, workflows.StateCancelled, workflows.StateWaiting:
+		return true
+	case workflows.StatePaused:
+		return s.InFlight == 0
+	case workflows.StateRunning, workflows.StateBaking:
+	}
+	return false
+}
+
+// campaignRow is one line of campaign list.
+type campaignRow struct {
+	Campaign  string     `json:"campaign"`
+	State     string     `json:"state"`
+	StartedAt time.Time  `json:"startedAt"`
+	EndedAt   *time.Time `json:"endedAt"`
+}
+
+func (a *app) campaignList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "The campaigns that Temporal still knows, newest first",
+		Example: "  keywave campaign list", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			rows, err := listCampaigns(cmd.Context(), conn)
+			if err != nil {
+				return err
+			}
+			return a.print(rows, func(w io.Writer) {
+				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED")
+				for _, r := range rows {
+					ended := "-"
+					if r.EndedAt != nil {
+						ended = r.EndedAt.Local().Format(time.DateTime)
+					}
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended)
+				}
+				_ = t.Flush()
+			})
+		},
+	}
+}
+
+func listCampaigns(ctx context.Context, conn *temporalclient.Connection) ([]campaignRow, error) {
+	rows := []campaignRow{}
+	var page []byte
+	for {
+		found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf("WorkflowType = '%s'", workflows.TypeCampaign), NextPageToken: page,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("campaigns cannot be listed: %w", err)
+		}
+		for _, e := range found.GetExecutions() {
+			row := campaignRow{Campaign: e.GetExecution().GetWorkflowId()[len(workflows.CampaignID("")):], State: "running", StartedAt: e.GetStartTime().AsTime()}
+			if e.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				ended := e.GetCloseTime().AsTime()
+				row.EndedAt, row.State = &ended, "ended in Temporal"
+			}
+			if p := e.GetSearchAttributes().GetIndexedFields()[workflows.AttrOutcome]; p != nil {
+				_ = converter.GetDefaultDataConverter().FromPayload(p, &row.State)
+			}
+			rows = append(rows, row)
+		}
+		if page = found.GetNextPageToken(); len(page) == 0 {
+			return rows, nil
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+// order sends an update to an open campaign and waits for its answer.
+func order(ctx context.Context, conn *temporalclient.Connection, name, update string, o workflows.Order) (workflows.Answer, error) {
+	var answer workflows.Answer
+	o.By = operator()
+	handle, err := conn.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflows.CampaignID(name), UpdateName: update, Args: []any{o},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, &answer)
+	}
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return answer, refused(errors.New(app.Message()))
+	}
+	if err != nil {
+		return answer, fmt.Errorf("campaign %s did not answer (%w); is it open, and is a worker running? keywave campaign status %s", name, err, name)
+	}
+	return answer, nil
+}
+
+// campaignOrder is a command that sends one update with a reason.
+func (a *app) campaignOrder(use, update, short string) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: use + " NAME", Short: short, Args: exactly("NAME"),
+		Example: fmt.Sprintf("  keywave campaign %s spring-rotation --reason \"maintenance\"", use),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.give(cmd.Context(), args[0], update, workflows.Order{Reason: reason})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+func (a *app) give(ctx context.Context, name, update string, o workflows.Order) error {
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	answer, err := order(ctx, conn, name, update, o)
+	if err != nil {
+		return err
+	}
+	return a.print(answer, func(w io.Writer) { fmt.Fprintf(w, "Campaign %s: %s.\n", name, answer.Text) })
+}
+
+func (a *app) campaignApprove() *cobra.Command {
+	var o workflows.Order
+	cmd := &cobra.Command{
+		Use: "approve NAME --wave N", Short: "Let a wave that waits for a person begin", Args: exactly("NAME"),
+		Example: "  keywave campaign approve spring-rotation --wave 2 --reason \"canary looks good\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Wave < 1 {
+				return errors.New("which wave? give --wave N")
+			}
+			return a.give(cmd.Context(), args[0], workflows.UpdateApprove, o)
+		},
+	}
+	cmd.Flags().IntVar(&o.Wave, "wave", 0, "the wave's number")
+	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+// budgetFlags are the numbers that set and resume can change.
+func budgetFlags(cmd *cobra.Command, o *workflows.Order) func() {
+	var window, failed, exposed int
+	f := cmd.Flags()
+	f.IntVar(&failed, "max-failed", 0, "new budget for zones unchanged, exposed or unknown")
+	f.IntVar(&exposed, "max-exposed", 0, "new budget for exposed zones")
+	f.IntVar(&window, "window", 0, "zones in flight")
+	f.StringVar(&o.Reason, "reason", "", "why, for the record")
+	return func() {
+		for name, set := range map[string]func(){
+			"window":      func() { o.Window = &window },
+			"max-failed":  func() { o.MaxFailed = &failed },
+			"max-exposed": func() { o.MaxExposed = &exposed },
+		} {
+			if f.Changed(name) {
+				set()
+			}
+		}
+	}
+}
+
+func (a *app) campaignSet() *cobra.Command {
+	var o workflows.Order
+	cmd := &cobra.Command{
+		Use: "set NAME", Short: "Change window or budgets of an open campaign", Args: exactly("NAME"),
+		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"",
+	}
+	read := budgetFlags(cmd, &o)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		read()
+		return a.give(cmd.Context(), args[0], workflows.UpdateSet, o)
+	}
+	return cmd
+}
+
+func (a *app) campaignSkip() *cobra.Command {
+	var o workflows.Order
+	cmd := &cobra.Command{
+		Use: "skip-zone NAME ZONE --reason R", Short: "Exclude one zone of an open campaign", Args: exactly("NAME", "ZONE"),
+		Long: `Exclude one zone of an open campaign. A zone that has not refreshed is left as it
+is. One that is exposed is not delivered any more: its clients stay locked out
+until keywave zone repair.`,
+		Example: "  keywave campaign skip-zone spring-rotation zone-27q0p0bal192 --reason \"is being moved\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Reason == "" {
+				return errors.New("why? give --reason")
+			}
+			o.Zone = rotation.ZoneID(args[1])
+			return a.give(cmd.Context(), args[0], workflows.UpdateSkip, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+func (a *app) campaignResume() *cobra.Command {
+	var o workflows.Order
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "resume NAME", Short: "Go on with whatever is not done, open or closed", Args: exactly("NAME"),
+		Long: `Go on with whatever is not done. An open, paused campaign is told so; one that
+was closed (ended, cancelled, terminated) gets a new run of the same plan. Zones
+that are done or skipped are left alone; exposed ones get the live key delivered
+and are never refreshed; unknown ones are read back first; the others rotate.`,
+		Example: "  keywave campaign resume spring-rotation --watch",
+	}
+	read := budgetFlags(cmd, &o)
+	cmd.Flags().BoolVar(&watch, "watch", false, "watch until it ends or needs a person")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		read()
+		return a.resume(cmd.Context(), args[0], o, watch)
+	}
+	return cmd
+}
+
+func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch bool) error {
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	described, err := conn.DescribeWorkflowExecution(ctx, workflows.CampaignID(name), "")
+	if err != nil {
+		return refused(fmt.Errorf("no campaign %s in Temporal; those there are: keywave campaign list", name))
+	}
+	if described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if _, err := order(ctx, conn, name, workflows.UpdateResume, o); err != nil {
+			return err
+		}
+	} else if done, err := a.reopen(ctx, conn, name, o); done || err != nil {
+		return err
+	}
+	a.say("Campaign %s goes on.", name)
+	if watch {
+		return a.watchCampaign(ctx, conn, name)
+	}
+	return nil
+}
+
+// reopen starts a new run of a closed campaign, unless nothing is left to do.
+func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name string, o workflows.Order) (bool, error) {
+	status, err := statusOf(ctx, conn, name)
+	if err != nil {
+		return false, err
+	}
+	if status.Zones.Settled() {
+		a.say("Campaign %s: all %d zones are done or skipped, nothing is left to do.", name, status.Zones.Total)
+		return true, nil
+	}
+	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	if err != nil {
+		return false, err
+	}
+	in := workflows.CampaignIn{
+		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
+		Again: true, Began: status.StartedAt,
+	}
+	if err := launch(ctx, conn, in, plan, true); err != nil {
+		return false, err
+	}
+	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil {
+		return false, nil
+	}
+	_, err = order(ctx, conn, name, workflows.UpdateSet, o)
+	return false, err
+}

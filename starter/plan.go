@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+type planOptions struct {
+	fleetFile string
+	name      string
+	out       string
+}
+
+func (a *app) plan() *cobra.Command {
+	o := &planOptions{}
+	cmd := &cobra.Command{
+		Use:   "plan -f fleet.yaml",
+		Short: "Say what a campaign would do: zones, hosts, waves, time, problems; changes nothing",
+		Long: `Read the fleet file, read the live key's fingerprint of every zone, let every
+host prove that it can take a key, and freeze the result as a plan with a digest.
+Nothing is changed. A plan is valid for 7 days.`,
+		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml -o plan.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := readFleet(o.fleetFile)
+			if err != nil {
+				return err
+			}
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			plan, err := a.makePlan(cmd.Context(), conn, f, planName(o.name))
+			if err != nil {
+				return err
+			}
+			if o.out != "" {
+				if err := writePlan(o.out, plan); err != nil {
+					return err
+				}
+			}
+			return a.print(plan, func(w io.Writer) { showPlan(w, plan) })
+		},
+	}
+	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
+	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "write the plan as JSON to this file")
+	return cmd
+}
+
+func readFleet(path string) (*fleet.Fleet, error) {
+	if path == "" {
+		return nil, errors.New("which fleet? give -f fleet.yaml")
+	}
+	f, err := fleet.Read(path)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return f, nil
+}
+
+func planName(given string) string {
+	if given != "" {
+		return given
+	}
+	return time.Now().UTC().Format("20060102-150405")
+}
+
+func writePlan(path string, plan rotation.Plan) error {
+	body, err := json.MarshalIndent(plan, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(body, '\n'), 0o644)
+}
+
+// planWithin is how long planning may take: each zone costs one call.
+func planWithin(f *fleet.Fleet) time.Duration {
+	return 2*time.Minute + time.Duration(float64(len(f.Zones))/f.Account.RequestsPerSecond*2)*time.Second
+}
+
+// makePlan starts the plan and its draft pages, and waits for the plan.
+func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (rotation.Plan, error) {
+	targets := f.Targets()
+	pages, waves, err := rotation.Cut(f.Account.Name, targets, f.Campaign.Waves)
+	if err != nil {
+		return rotation.Plan{}, refused(err)
+	}
+	plan := rotation.Plan{Name: name, Account: f.Account.Name, Settings: f.Campaign, Zones: len(targets), Hosts: len(f.Hosts), Waves: waves}
+	for _, p := range pages {
+		plan.Pairs += p.Pairs()
+	}
+	within := planWithin(f)
+	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.PlanID(name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		StaticSummary:         fmt.Sprintf("plan of %d zones on %d hosts", plan.Zones, plan.Hosts),
+	}, workflows.TypePlan, workflows.PlanIn{Plan: plan, Pages: len(pages), Within: rotation.Span(within)})
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return plan, refused(fmt.Errorf("there is a plan or campaign named %s already; give another --name", name))
+	}
+	if err != nil {
+		return plan, refused(fmt.Errorf("the plan cannot be started: %w", err))
+	}
+	for _, page := range pages {
+		_, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.PageID(name, page.Number), TaskQueue: workflows.Queue,
+			StaticSummary: fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, name, len(page.Zones), page.Wave),
+		}, workflows.TypePage, workflows.PageIn{Plan: name, Page: page, Keep: rotation.Span(workflows.PlanValidFor)})
+		if err != nil {
+			return plan, refused(fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err))
+		}
+	}
+	if err := waitForWorker(ctx, conn, run, &plan); err != nil {
+		return plan, err
+	}
+	return plan, nil
+}
+
+// waitForWorker waits for the result of a workflow that changes nothing, and
+// says early when nobody works on it.
+func waitForWorker(ctx context.Context, conn *temporalclient.Connection, run client.WorkflowRun, result any) error {
+	done := make(chan error, 1)
+	go func() { done <- run.Get(ctx, result) }()
+	timer := time.NewTimer(noWorkerAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-done:
+			return planFailure(err)
+		case <-timer.C:
+			if ok, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW); err == nil && !ok {
+				_ = conn.TerminateWorkflow(ctx, run.GetID(), run.GetRunID(), "no worker")
+				return refused(fmt.Errorf("no worker polls the task queue %q at %s; start one: bin/worker --fleet fleet.yaml", workflows.Queue, conn.Address))
+			}
+		}
+	}
+}
+
+const noWorkerAfter = 5 * time.Second
+
+func planFailure(err error) error {
+	if err == nil {
+		return nil
+	}
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return refused(errors.New(app.Message()))
+	}
+	return err
+}
+
+func showPlan(w io.Writer, p rotation.Plan) {
+	if p.Found > 0 {
+		fmt.Fprintf(w, "Problems first (%d):\n", p.Found)
+		for _, f := range p.Findings {
+			fmt.Fprintf(w, "  %s\n", finding(f))
+		}
+		if more := p.Found - len(p.Findings); more > 0 {
+			fmt.Fprintf(w, "  … and %d more\n", more)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "Plan %s\n", p.Name)
+	fmt.Fprintf(w, "  digest    %s\n", p.Digest)
+	fmt.Fprintf(w, "  account   %s\n", p.Account)
+	fmt.Fprintf(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
+	for i, wave := range p.Waves {
+		note := ""
+		if i == 0 {
+			note = "  (canary)"
+		}
+		for _, n := range p.Settings.Approve {
+			if n == i+1 {
+				note += "  waits for approval"
+			}
+		}
+		fmt.Fprintf(w, "  wave %-4d %d zones%s\n", i+1, wave.Zones, note)
+	}
+	budget, err := p.Settings.Budget(p.Zones)
+	if err == nil {
+		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window)
+	}
+	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
+}
+
+func finding(f rotation.Finding) string {
+	where := ""
+	if f.Zone != "" {
+		where = string(f.Zone) + " "
+	}
+	if f.Host != "" {
+		where += "host " + string(f.Host) + " "
+	}
+	if where == "" {
+		return f.Text
+	}
+	return where[:len(where)-1] + ": " + f.Text
+}

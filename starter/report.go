@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"keywave/internal/report"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+func (a *app) campaignReport() *cobra.Command {
+	var format, out string
+	cmd := &cobra.Command{
+		Use: "report NAME", Short: "What was planned, what happened, every zone's outcome and exposure", Args: exactly("NAME"),
+		Example: "  keywave campaign report spring-rotation --format md -o report.md",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, ok := reportWriters()[format]
+			if !ok {
+				return fmt.Errorf("--format %q: use json or md", format)
+			}
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			r, err := gatherReport(cmd.Context(), conn, args[0])
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				return write(r, a.out)
+			}
+			return writeFile(out, func(w io.Writer) error { return write(r, w) })
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "md", "json or md")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write to this file")
+	return cmd
+}
+
+func reportWriters() map[string]func(report.Report, io.Writer) error {
+	return map[string]func(report.Report, io.Writer) error{
+		"json": func(r report.Report, w io.Writer) error { return r.WriteJSON(w) },
+		"md":   func(r report.Report, w io.Writer) error { return r.WriteMarkdown(w) },
+	}
+}
+
+// gatherReport asks the plan, its pages and the shards.
+func gatherReport(ctx context.Context, conn *temporalclient.Connection, name string) (report.Report, error) {
+	status, err := statusOf(ctx, conn, name)
+	if err != nil {
+		return report.Report{}, err
+	}
+	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	if err != nil {
+		return report.Report{}, err
+	}
+	var pages []rotation.Page
+	var records []rotation.Record
+	for n := range plan.Pages {
+		page, err := pageOf(ctx, conn, plan.Name, n+1)
+		if err != nil {
+			return report.Report{}, err
+		}
+		pages = append(pages, page)
+		records = append(records, recordsOf(ctx, conn, name, page)...)
+	}
+	return report.Build(plan, pages, status, records)
+}
+
+func pageOf(ctx context.Context, conn *temporalclient.Connection, plan string, n int) (rotation.Page, error) {
+	var page rotation.Page
+	answer, err := conn.QueryWorkflow(ctx, workflows.PageID(plan, n), "", workflows.QueryPage)
+	if err != nil {
+		return page, fmt.Errorf("page %d of plan %s cannot be read (%w); is a worker running?", n, plan, err)
+	}
+	return page, answer.Get(&page)
+}
+
+// recordsOf are the records of a page's shard; a shard that never ran has none,
+// and its zones are pending.
+func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page rotation.Page) []rotation.Record {
+	var records []rotation.Record
+	answer, err := conn.QueryWorkflow(ctx, workflows.ShardID(name, page.Number), "", workflows.QueryRecords)
+	if err == nil && answer.Get(&records) == nil && len(records) == len(page.Zones) {
+		return records
+	}
+	records = nil
+	for _, z := range page.Zones {
+		records = append(records, rotation.Record{Zone: z.ID, Outcome: rotation.Pending})
+	}
+	return records
+}
+
+// writeFile writes beside the target and renames, so that no half report is
+// ever found.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

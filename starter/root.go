@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"keywave/internal/temporalclient"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitError   = 1 // usage or internal error
+	exitNotDone = 2 // ended with zones not done
+	exitRefused = 3 // refused before any change
+)
+
+// exitError carries the exit code of a failure.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
+func refused(err error) error { return &codedError{exitRefused, err} }
+func notDone(err error) error { return &codedError{exitNotDone, err} }
+
+// app is what all commands share.
+type app struct {
+	out    io.Writer
+	err    io.Writer
+	output string // text or json
+}
+
+// run is the whole program: arguments in, exit code out.
+func run(ctx context.Context, args []string, out, err io.Writer) int {
+	a := &app{out: out, err: err}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(err)
+	failure := root.ExecuteContext(ctx)
+	if failure == nil {
+		return exitOK
+	}
+	if !errors.Is(failure, context.Canceled) {
+		fmt.Fprintln(err, "keywave: "+failure.Error())
+	}
+	var coded *codedError
+	if errors.As(failure, &coded) {
+		return coded.code
+	}
+	return exitError
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "keywave",
+		Short: "Rotate the access keys of a fleet of EdgeOne zones",
+		Long: `Keywave rotates the access keys of a fleet of Tencent EdgeOne zones, in
+campaigns, on Temporal. Temporal is found by temporal.toml profiles and
+TEMPORAL_*.
+
+Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
+3 refused before any change.`,
+		Example:       "  keywave demo\n  keywave plan -f fleet.yaml\n  keywave campaign start -f fleet.yaml --watch",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.output != "text" && a.output != "json" {
+				return fmt.Errorf("--output %q: use text or json", a.output)
+			}
+			return nil
+		},
+	}
+	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
+	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.zone(), a.host(), a.audit(), a.keyring(), a.doctor())
+	return root
+}
+
+// connect dials Temporal. The SDK's own log lines stay out of the CLI's speech.
+func (a *app) connect(ctx context.Context) (*temporalclient.Connection, error) {
+	c, err := temporalclient.Dial(ctx, slog.New(slog.DiscardHandler), "keywave@"+operator())
+	if err != nil {
+		return nil, refused(err)
+	}
+	return c, nil
+}
+
+// operator is who is asking, as this machine knows it.
+func operator() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}
+
+// print writes v as one line of JSON, or what text writes.
+func (a *app) print(v any, text func(io.Writer)) error {
+	if a.output == "json" {
+		return json.NewEncoder(a.out).Encode(v)
+	}
+	text(a.out)
+	return nil
+}
+
+// say writes a line for people; in JSON mode it goes to standard error, so that
+// standard output stays JSON.
+func (a *app) say(format string, args ...any) {
+	w := a.out
+	if a.output == "json" {
+		w = a.err
+	}
+	fmt.Fprintf(w, format+"\n", args...)
+}
+
+// terminal says whether live views can be drawn on w, and how wide.
+func terminal(w io.Writer) (tty bool, width func() int, color bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, func() int { return 100 }, false
+	}
+	width = func() int {
+		n, _, err := term.GetSize(int(f.Fd()))
+		if err != nil || n < 40 {
+			return 80
+		}
+		return n
+	}
+	return true, width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

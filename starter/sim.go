@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"keywave/internal/sim"
+)
+
+func (a *app) sim() *cobra.Command {
+	cfg := sim.WorldConfig{}
+	cmd := &cobra.Command{
+		Use:   "sim",
+		Short: "Run a pretend EdgeOne and pretend hosts on loopback",
+		Long: `Run a pretend EdgeOne, which speaks Tencent's wire format with real signatures
+and limits, and pretend hosts, which are SSH servers with a directory each. The
+fleet file, the credentials and the SSH key that go with them are written to
+--dir; the same --dir takes a world up again. Bad days are set over the control
+address: POST /faults, POST /hosts/NAME/bad.`,
+		Example: "  keywave sim --dir sim --zones 60 --hosts 12",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			world, err := sim.NewWorld(cfg)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = world.Close() }()
+			if err := a.print(simReady(world), func(w io.Writer) { showSim(w, world) }); err != nil {
+				return err
+			}
+			<-cmd.Context().Done()
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Dir, "dir", "sim", "where keys, hosts and files are kept")
+	f.IntVar(&cfg.Zones, "zones", 0, "number of zones (default 60, or those of --dir)")
+	f.IntVar(&cfg.Hosts, "hosts", 0, "number of hosts (default 12, or those of --dir)")
+	f.StringSliceVar(&cfg.Locations, "locations", nil, "locations (default hk,eu-west)")
+	f.IntVar(&cfg.Limit, "limit", 20, "calls per second and API action; below 0 lifts it")
+	f.IntVar(&cfg.APIPort, "port", 0, "port of the API (default: that of --dir, or a free one)")
+	f.IntVar(&cfg.ControlPort, "control-port", 0, "port of the control address")
+	f.IntVar(&cfg.DelayMs, "delay-ms", 0, "network round trip to every host")
+	f.BoolVar(&cfg.EmptyHosts, "empty-hosts", false, "hosts begin without the zones' keys")
+	f.StringVar(&cfg.Campaign, "campaign", "", `campaign section of the fleet file, for example "{bake: 1s}"`)
+	return cmd
+}
+
+// simPlaces is where the parts of a world are.
+type simPlaces struct {
+	Endpoint    string `json:"endpoint"`
+	Control     string `json:"control"`
+	Fleet       string `json:"fleet"`
+	Credentials string `json:"credentials"`
+	Identity    string `json:"identity"`
+}
+
+func simReady(w *sim.World) simPlaces {
+	return simPlaces{w.Endpoint(), w.ControlURL(), w.FleetPath(), w.CredentialsPath(), w.ClientKeyPath()}
+}
+
+func showSim(out io.Writer, world *sim.World) {
+	p := simReady(world)
+	fmt.Fprintf(out, "ready EdgeOne=%s control=%s\n", p.Endpoint, p.Control)
+	fmt.Fprintf(out, "  fleet file   %s\n  credentials  export TENCENTCLOUD_CREDENTIALS_FILE=%s\n  SSH key      worker --ssh-identity %s\n", p.Fleet, p.Credentials, p.Identity)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+func (a *app) zone() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "zone", Short: "Rotate, repair or show one zone",
+		Example: "  keywave zone rotate zone-27q0p0bal192 -f fleet.yaml\n  keywave zone show zone-27q0p0bal192",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		a.zoneVerb(rotation.Rotate, "A new key for one zone, on all of its hosts"),
+		a.zoneVerb(rotation.Repair, "Deliver the live key to all hosts of one zone; never a refresh"),
+		a.zoneAudit(),
+		a.zoneShow(),
+	)
+	return cmd
+}
+
+type zoneOptions struct {
+	fleetFile string
+	reason    string
+	emergency bool
+}
+
+func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
+	o := &zoneOptions{}
+	cmd := &cobra.Command{
+		Use: string(verb) + " ZONE -f fleet.yaml", Short: short, Args: exactly("ZONE"),
+		Example: fmt.Sprintf("  keywave zone %s zone-27q0p0bal192 -f fleet.yaml --reason \"ticket 4711\"", verb),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.emergency && o.reason == "" {
+				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
+			}
+			return a.runZone(cmd.Context(), verb, rotation.ZoneID(args[0]), o)
+		},
+	}
+	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the record")
+	if verb == rotation.Rotate {
+		cmd.Flags().BoolVar(&o.emergency, "emergency", false, "waive the hosts' proofs; recorded")
+	}
+	return cmd
+}
+
+func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) error {
+	f, err := readFleet(o.fleetFile)
+	if err != nil {
+		return err
+	}
+	in, err := zoneIn(f, verb, id, o)
+	if err != nil {
+		return refused(err)
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.ZoneID(id), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes: workflows.Searchable("", id, ""),
+		StaticSummary:         fmt.Sprintf("%s %s by %s", verb, id, in.By),
+	}, workflows.TypeZone, in)
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return refused(fmt.Errorf("zone %s is busy: one operation per zone at a time; what it does: keywave zone show %s", id, id))
+	}
+	if err != nil {
+		return refused(fmt.Errorf("zone %s cannot be started: %w", id, err))
+	}
+	a.say("Zone %s: %s runs; leaving this command does not stop it.", id, verb)
+	var record rotation.Record
+	if err := run.Get(ctx, &record); err != nil {
+		return fmt.Errorf("zone %s: its workflow ended without a record (%w); look: keywave zone show %s", id, err, id)
+	}
+	if err := a.print(record, func(w io.Writer) { showRecord(w, record) }); err != nil {
+		return err
+	}
+	switch record.Outcome {
+	case rotation.Done:
+		return nil
+	case rotation.Pending:
+		return refused(fmt.Errorf("zone %s is pending: %s", id, record.Why))
+	}
+	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", id, record.Outcome, id, o.fleetFile))
+}
+
+func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) (workflows.ZoneIn, error) {
+	for _, z := range f.Zones {
+		if z.ID != id {
+			continue
+		}
+		in := workflows.ZoneIn{
+			Verb: verb, Zone: id, Name: z.Name, Account: f.Account.Name, Timing: f.Campaign.Timing,
+			By: operator(), Reason: o.reason,
+		}
+		if o.emergency {
+			in.Emergency = o.reason
+		}
+		for _, h := range z.Hosts {
+			in.Hosts = append(in.Hosts, f.Hosts[h].Ref())
+		}
+		return in, nil
+	}
+	return workflows.ZoneIn{}, fmt.Errorf("zone %s is not in %s; add it there with its hosts", id, o.fleetFile)
+}
+
+func showRecord(w io.Writer, r rotation.Record) {
+	fmt.Fprintf(w, "zone      %s\noutcome   %s\n", r.Zone, r.Outcome)
+	if r.Why != "" {
+		fmt.Fprintf(w, "why       %s\n", r.Why)
+	}
+	if r.From != "" || r.To != "" {
+		fmt.Fprintf(w, "key       %s → %s\n", orDash(string(r.From)), orDash(string(r.To)))
+	}
+	if r.RequestID != "" {
+		fmt.Fprintf(w, "request   %s\n", r.RequestID)
+	}
+	if r.ExposureMs > 0 {
+		fmt.Fprintf(w, "exposure  %s\n", time.Duration(r.ExposureMs)*time.Millisecond)
+	}
+	for _, h := range r.Acks {
+		fmt.Fprintf(w, "host      %s acknowledged after %d ms\n", h.Host, h.Ms)
+	}
+	for _, h := range r.Missing {
+		fmt.Fprintf(w, "host      %s does not hold the live key\n", h)
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// zoneView is what zone show prints.
+type zoneView struct {
+	Zone     rotation.ZoneID  `json:"zone"`
+	Campaign string           `json:"campaign,omitempty"`
+	Running  bool             `json:"running"`
+	Status   string           `json:"status"`
+	Started  time.Time        `json:"startedAt"`
+	Trip     *rotation.Trip   `json:"trip,omitempty"`
+	Record   *rotation.Record `json:"record,omitempty"`
+}
+
+func (a *app) zoneShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ZONE", Short: "Where a zone's latest operation stands, or how it ended", Args: exactly("ZONE"),
+		Example: "  keywave zone show zone-27q0p0bal192",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			view, err := lookAtZone(cmd.Context(), conn, rotation.ZoneID(args[0]))
+			if err != nil {
+				return err
+			}
+			return a.print(view, func(w io.Writer) { showZone(w, view) })
+		},
+	}
+}
+
+func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (zoneView, error) {
+	view := zoneView{Zone: id}
+	described, err := conn.DescribeWorkflowExecution(ctx, workflows.ZoneID(id), "")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return view, refused(fmt.Errorf("zone %s has no operation in Temporal", id))
+	}
+	if err != nil {
+		return view, fmt.Errorf("zone %s cannot be looked at: %w", id, err)
+	}
+	info := described.GetWorkflowExecutionInfo()
+	view.Status, view.Started = info.GetStatus().String(), info.GetStartTime().AsTime()
+	view.Running = info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if p := info.GetSearchAttributes().GetIndexedFields()[workflows.AttrCampaign]; p != nil {
+		_ = converter.GetDefaultDataConverter().FromPayload(p, &view.Campaign)
+	}
+	run := info.GetExecution().GetRunId()
+	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+		view.Record = &rotation.Record{}
+		return view, conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := conn.QueryWorkflow(ctx, workflows.ZoneID(id), run, workflows.QueryTrip)
+	if err != nil {
+		return view, fmt.Errorf("zone %s is %s, but no worker answers for it (%w); start one: bin/worker --fleet fleet.yaml", id, view.Status, err)
+	}
+	view.Trip = &rotation.Trip{}
+	return view, answer.Get(view.Trip)
+}
+
+func showZone(w io.Writer, v zoneView) {
+	if v.Campaign != "" {
+		fmt.Fprintf(w, "campaign  %s\n", v.Campaign)
+	}
+	if v.Record != nil {
+		showRecord(w, *v.Record)
+		return
+	}
+	t := v.Trip
+	fmt.Fprintf(w, "zone      %s\nstatus    %s since %s\nphase     %s\n", v.Zone, v.Status, v.Started.Local().Format(time.DateTime), t.Phase)
+	fmt.Fprintf(w, "key       %s → %s\nhosts     %d of %d acknowledged\n", orDash(string(t.Baseline)), orDash(string(t.Live)), len(t.Acks), len(t.Hosts))
+	for _, met := range t.Met {
+		fmt.Fprintf(w, "met       %s\n", met)
+	}
+	for _, last := range t.Last {
+		fmt.Fprintf(w, "host      %s: %s\n", last.Host, last.Problem)
+	}
+}

@@ -1,0 +1,465 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// task is one activity as Temporal's server and a worker run it.
+type task struct {
+	world     *world
+	name      string
+	workflow  string
+	options   workflow.ActivityOptions
+	in        any
+	cancelled bool // its cancel was requested
+	attempt   int
+}
+
+// run takes the task through its queue, its attempts and its timeouts, on the
+// environment's clock. The environment's own way with activities would not do:
+// it ends a running activity at once when it is cancelled, even one that is to
+// be waited for, and it knows no time in a queue. Yet that difference, between
+// a refresh that never started and one that may have, is what is tested here.
+func (t *task) run(ctx workflow.Context) (any, error) {
+	for t.attempt = 1; ; t.attempt++ {
+		if err := t.wait(ctx); err != nil {
+			return nil, err
+		}
+		t.world.runs[t.name]++
+		out, err := t.attend(ctx)
+		var app *temporal.ApplicationError
+		final := errors.As(err, &app) && app.NonRetryable()
+		most := t.options.RetryPolicy.MaximumAttempts
+		if err == nil || final || most > 0 && t.attempt >= int(most) {
+			return out, err
+		}
+		if t.attempt > 1000 {
+			return nil, fmt.Errorf("%s was tried 1000 times: %w", t.name, err)
+		}
+		if !t.sleep(ctx, t.options.RetryPolicy.InitialInterval) {
+			return nil, temporal.NewCanceledError()
+		}
+	}
+}
+
+// wait is the time in the queue.
+func (t *task) wait(ctx workflow.Context) error {
+	wait, limit := t.world.queued(t), t.options.ScheduleToStartTimeout
+	if limit == 0 {
+		limit = forever
+	}
+	if d := min(wait, limit); d > 0 {
+		t.sleep(ctx, d)
+	}
+	switch {
+	case t.cancelled:
+		return temporal.NewCanceledError()
+	case wait > limit:
+		return temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+	}
+	return nil
+}
+
+// sleep is ended by a cancel.
+func (t *task) sleep(ctx workflow.Context, d time.Duration) bool {
+	_, _ = workflow.AwaitWithTimeout(ctx, d, func() bool { return t.cancelled })
+	return !t.cancelled
+}
+
+// lost is what becomes of a task whose worker dies.
+func (t *task) lost(ctx workflow.Context) (any, error) {
+	_ = workflow.Sleep(ctx, t.options.HeartbeatTimeout)
+	return nil, temporal.NewTimeoutError(enums.TIMEOUT_TYPE_HEARTBEAT, nil)
+}
+
+// attend is the worker.
+func (t *task) attend(ctx workflow.Context) (any, error) {
+	w := t.world
+	switch t.name {
+	case workflows.ActRefresh:
+		return w.onRefresh(ctx, t, input[activities.RefreshIn](t))
+	case workflows.ActRead:
+		return w.onRead(ctx, t, input[activities.ReadIn](t))
+	case workflows.ActBaselines:
+		return w.onBaselines(ctx, input[activities.BaselinesIn](t))
+	case workflows.ActProbe:
+		return w.onProbe(input[activities.ProbeIn](t))
+	case workflows.ActProve:
+		return w.onProve(ctx, t, input[activities.ProveIn](t))
+	case workflows.ActDeliver:
+		return w.onDeliver(ctx, t, input[activities.DeliverIn](t))
+	case workflows.ActLoadPlan:
+		return w.onLoadPlan(input[activities.LoadPlanIn](t))
+	case workflows.ActLoadPage:
+		return w.onLoadPage(input[activities.LoadPageIn](t))
+	case workflows.ActPrior:
+		return w.prior, nil
+	case workflows.ActAwait:
+		return w.onAwait(ctx, t, input[activities.AwaitIn](t))
+	case workflows.ActLastRun:
+		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
+	}
+	return nil, temporal.NewNonRetryableApplicationError("no worker knows "+t.name, "", nil)
+}
+
+func (t *task) zone() rotation.ZoneID {
+	field := reflect.ValueOf(t.in).FieldByName("Zone")
+	if !field.IsValid() {
+		return ""
+	}
+	return rotation.ZoneID(field.String())
+}
+
+// input is what the worker decodes: whatever does not survive the history is
+// missing here too.
+func input[I any](t *task) I {
+	var in I
+	decode(t.world, encode(t.world, t.in), &in)
+	return in
+}
+
+func encode(w *world, v any) *commonpb.Payloads {
+	body, err := converter.GetDefaultDataConverter().ToPayloads(v)
+	if err != nil {
+		w.Errorf("%T cannot be encoded: %v", v, err)
+	}
+	return body
+}
+
+func decode(w *world, body *commonpb.Payloads, into any) {
+	if err := converter.GetDefaultDataConverter().FromPayloads(body, into); err != nil {
+		w.Errorf("%T cannot be decoded: %v", into, err)
+	}
+}
+
+// refreshing is what becomes of one refresh once it may be signed.
+type refreshing func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error)
+
+// onRefresh behaves as activities.EdgeOne.Refresh: a cancel is honoured until
+// the request is signed, and the age of the proofs is looked at just before.
+func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn) (any, error) {
+	if !t.sleep(ctx, w.took.refresh/2) {
+		return activities.RefreshOut{Sending: activities.NotSent, Why: "cancelled before it was sent"}, nil
+	}
+	now := workflow.Now(ctx)
+	if !in.ProvedAt.IsZero() && now.Sub(in.ProvedAt) > in.ProofFor.D() {
+		return activities.RefreshOut{Sending: activities.NotSent, Why: "a host's proof expired", Again: true}, nil
+	}
+	z := w.zone(in.Zone, now)
+	become := refreshed
+	if len(z.refresh) > 0 {
+		become, z.refresh = z.refresh[0], z.refresh[1:]
+	}
+	return become(ctx, t, z, in)
+}
+
+// sign is the moment at which a request leaves: promise 2 and promise 4 are
+// looked at here.
+func (w *world) sign(ctx workflow.Context, z *edgeZone, in activities.RefreshIn) time.Time {
+	now := workflow.Now(ctx)
+	z.sent++
+	w.log(now, "sent", z.id, "")
+	if in.ProvedAt.IsZero() != w.emergency {
+		w.Errorf("%s is refreshed with proofs of %v, and emergency is %t", z.id, in.ProvedAt, w.emergency)
+	}
+	for _, h := range z.hosts {
+		if age := now.Sub(w.machines[h.Name].provedAt); !w.emergency && age > in.ProofFor.D() {
+			w.Errorf("%s is refreshed, and %s proved itself %s ago\n%s", z.id, h.Name, age, w.story())
+		}
+	}
+	return now
+}
+
+// refreshed is the good answer.
+func refreshed(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+	w := t.world
+	at := w.sign(ctx, z, in)
+	key := z.execute()
+	_ = workflow.Sleep(ctx, w.took.refresh/2)
+	return activities.RefreshOut{
+		Sending: activities.Answered, SentAt: at.UTC(), Key: z.print(key), Sealed: seal(in.Locations, z.id, key),
+		RequestID: fmt.Sprintf("request %d of %s", z.sent, z.id), API: rotation.API{Refresh: 1},
+	}, nil
+}
+
+// unanswered is a request without an answer. It lands after some time; never,
+// if that is negative.
+func unanswered(lands time.Duration) refreshing {
+	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+		at := t.world.sign(ctx, z, in)
+		z.lands(at, lands)
+		_ = workflow.Sleep(ctx, 10*time.Second)
+		return activities.RefreshOut{
+			Sending: activities.MaySent, SentAt: at.UTC(), Why: "EdgeOne: ClientError.NetworkError (ambiguous)",
+			Code: "ClientError.NetworkError", API: rotation.API{Refresh: 1},
+		}, nil
+	}
+}
+
+// workerLost is a worker that dies with the request on its way.
+func workerLost(lands time.Duration) refreshing {
+	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+		z.lands(t.world.sign(ctx, z, in), lands)
+		return t.lost(ctx)
+	}
+}
+
+func (z *edgeZone) lands(at time.Time, after time.Duration) {
+	if after >= 0 {
+		z.landings = append(z.landings, at.Add(after))
+	}
+}
+
+// refused is an answer that says: not executed.
+func refused(code string, halt bool) refreshing {
+	return func(_ workflow.Context, _ *task, _ *edgeZone, _ activities.RefreshIn) (any, error) {
+		return activities.RefreshOut{Sending: activities.Refused, Why: "EdgeOne: " + code + " (refused)", Code: code, Halt: halt, API: rotation.API{Refresh: 1}}, nil
+	}
+}
+
+// notSent is a refresh that came back before it was signed.
+func notSent(again bool) refreshing {
+	return func(workflow.Context, *task, *edgeZone, activities.RefreshIn) (any, error) {
+		return activities.RefreshOut{Sending: activities.NotSent, Why: "a host's proof expired", Again: again}, nil
+	}
+}
+
+// slow is a refresh that takes that long between its signature and its end.
+func slow(d time.Duration) refreshing {
+	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+		out, err := refreshed(ctx, t, z, in)
+		_ = workflow.Sleep(ctx, d)
+		return out, err
+	}
+}
+
+// reading is what becomes of one read.
+type reading func(ctx workflow.Context, t *task, z *edgeZone, in activities.ReadIn) (any, error)
+
+func (w *world) onRead(ctx workflow.Context, t *task, in activities.ReadIn) (any, error) {
+	if !t.sleep(ctx, w.took.read) {
+		return nil, temporal.NewCanceledError()
+	}
+	z := w.zone(in.Zone, workflow.Now(ctx))
+	become := readLive
+	if len(z.read) > 0 {
+		become, z.read = z.read[0], z.read[1:]
+	}
+	return become(ctx, t, z, in)
+}
+
+func readLive(_ workflow.Context, _ *task, z *edgeZone, in activities.ReadIn) (any, error) {
+	return z.shown(z.live(), in), nil
+}
+
+// readStale shows a key of the past: 1 is the one before the live key.
+func readStale(back int) reading {
+	return func(_ workflow.Context, _ *task, z *edgeZone, in activities.ReadIn) (any, error) {
+		return z.shown(z.keys[max(0, len(z.keys)-1-back)], in), nil
+	}
+}
+
+// unread is a read that fails.
+func unread(final, halt bool) reading {
+	return func(workflow.Context, *task, *edgeZone, activities.ReadIn) (any, error) {
+		return activities.ReadOut{Problem: "the live key could not be read", Code: "UnauthorizedOperation", Final: final, Halt: halt, API: rotation.API{Describe: 1}}, nil
+	}
+}
+
+func (z *edgeZone) shown(key string, in activities.ReadIn) activities.ReadOut {
+	out := activities.ReadOut{Key: z.print(key), API: rotation.API{Describe: 1}}
+	for _, known := range in.Known {
+		if known == out.Key {
+			return out
+		}
+	}
+	out.Sealed = seal(in.Locations, z.id, key)
+	return out
+}
+
+// seal and opened stand for a seal: what matters here is who is given what.
+func seal(locations []rotation.Location, zone rotation.ZoneID, key string) map[rotation.Location][]byte {
+	sealed := map[rotation.Location][]byte{}
+	for _, l := range locations {
+		sealed[l] = []byte(fmt.Sprintf("%s|%s|%s", l, zone, key))
+	}
+	return sealed
+}
+
+func opened(l rotation.Location, zone rotation.ZoneID, sealed []byte) (string, bool) {
+	return strings.CutPrefix(string(sealed), fmt.Sprintf("%s|%s|", l, zone))
+}
+
+func (w *world) onBaselines(ctx workflow.Context, in activities.BaselinesIn) (any, error) {
+	var out activities.BaselinesOut
+	for _, id := range in.Zones {
+		_ = workflow.Sleep(ctx, w.took.read)
+		z := w.zone(id, workflow.Now(ctx))
+		become := readLive
+		if len(z.read) > 0 {
+			become, z.read = z.read[0], z.read[1:]
+		}
+		answer, err := become(ctx, nil, z, activities.ReadIn{Zone: id})
+		if err != nil {
+			return nil, err
+		}
+		read := answer.(activities.ReadOut)
+		if read.Halt {
+			return nil, temporal.NewNonRetryableApplicationError(read.Problem, string(activities.KindDenied), nil)
+		}
+		out.Baselines = append(out.Baselines, activities.Baseline{Key: read.Key, Problem: read.Problem})
+		out.API = out.API.Plus(read.API)
+	}
+	return out, nil
+}
+
+func (w *world) onProbe(in activities.ProbeIn) (any, error) {
+	if w.noProbe != "" {
+		return nil, temporal.NewNonRetryableApplicationError(w.noProbe, string(activities.KindKeyset), nil)
+	}
+	return activities.Probe{Sealed: seal(in.Locations, "probe", "probe"), Fingerprint: "00000000000000aa"}, nil
+}
+
+func (w *world) onProve(ctx workflow.Context, t *task, in activities.ProveIn) (any, error) {
+	if !t.sleep(ctx, w.took.prove) {
+		return nil, temporal.NewCanceledError()
+	}
+	if _, ok := opened(in.Location, "probe", in.Sealed); !ok && !in.Look {
+		w.Errorf("the hosts of %s are asked for proofs without a probe for them: %q", in.Location, in.Sealed)
+	}
+	var out activities.ProveOut
+	now := workflow.Now(ctx)
+	for _, asked := range in.Hosts {
+		m := w.machines[asked.Host.Name]
+		proof := rotation.Proof{Host: asked.Host.Name, At: now.UTC(), Queue: ownQueue(in.Location)}
+		switch {
+		case asked.Host != m.ref:
+			proof.Problem = "the definition of host " + string(m.ref.Name) + " is not the one in the plan"
+		case now.Before(m.downTill):
+			proof.Problem = "connect: no route"
+		case len(m.unproved) > 0:
+			proof.Problem, m.unproved = m.unproved[0], m.unproved[1:]
+		default:
+			m.provedAt = now
+			proof.Drift = m.drift(w, asked.Zones)
+		}
+		out.Proofs = append(out.Proofs, proof)
+	}
+	return out, nil
+}
+
+func (m *machine) drift(w *world, zones []activities.ProveZone) map[rotation.ZoneID]rotation.Fingerprint {
+	drift := map[rotation.ZoneID]rotation.Fingerprint{}
+	for _, z := range zones {
+		if held := w.zones[z.ID].print(m.files[z.ID]); held != z.Baseline {
+			drift[z.ID] = held
+		}
+	}
+	return drift
+}
+
+// putting is what becomes of one delivery to a host; false leaves it to the
+// host's usual way.
+type putting func(ctx workflow.Context, m *machine, zone rotation.ZoneID, key string) (rotation.Ack, bool)
+
+func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn) (any, error) {
+	key, ok := opened(in.Location, in.Zone, in.Sealed)
+	z := w.zones[in.Zone]
+	out := activities.DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts))}
+	if !ok || z.print(key) != in.Key {
+		out.Unopened = "the sealed key cannot be opened"
+	}
+	_ = workflow.Sleep(ctx, w.took.put)
+	for i, ref := range in.Hosts {
+		if out.Unopened != "" {
+			out.Acks[i] = rotation.Ack{Host: ref.Name, Problem: out.Unopened}
+			continue
+		}
+		out.Acks[i] = w.machines[ref.Name].take(ctx, w, in, key)
+		w.log(workflow.Now(ctx), "put", in.Zone, fmt.Sprintf("%s on %s: %s", in.Key, ref.Name, out.Acks[i].Problem))
+	}
+	return out, nil
+}
+
+// take is rotation.Host's Put.
+func (m *machine) take(ctx workflow.Context, w *world, in activities.DeliverIn, key string) rotation.Ack {
+	ack := rotation.Ack{Host: m.ref.Name, At: workflow.Now(ctx).UTC()}
+	m.puts++
+	if len(m.put) > 0 {
+		become := m.put[0]
+		m.put = m.put[1:]
+		if ack, settled := become(ctx, m, in.Zone, key); settled {
+			return ack
+		}
+	}
+	z := w.zones[in.Zone]
+	held := z.print(m.files[in.Zone])
+	expected := held == in.Key
+	for _, e := range in.Expect {
+		expected = expected || held == e
+	}
+	switch {
+	case workflow.Now(ctx).Before(m.downTill):
+		ack.Problem = "connect: no route"
+	case !expected:
+		ack.Held, ack.Refused, ack.Problem = held, true, (&rotation.HeldError{Held: held}).Error()
+	default:
+		m.files[in.Zone] = key
+		ack.Held = in.Key
+	}
+	return ack
+}
+
+func (w *world) onLoadPlan(in activities.LoadPlanIn) (any, error) {
+	plan, has := w.plans[in.Workflow]
+	if !has || plan.Digest != in.Digest || plan.DigestOf() != in.Digest {
+		return nil, temporal.NewNonRetryableApplicationError(in.Workflow+" has another digest than was approved; nothing was changed", string(activities.KindPage), nil)
+	}
+	return plan, nil
+}
+
+func (w *world) onLoadPage(in activities.LoadPageIn) (any, error) {
+	page, has := w.pages[in.Workflow]
+	if !has || page.Digest() != in.Digest {
+		return nil, temporal.NewNonRetryableApplicationError(in.Workflow+" has another digest than the plan names; nothing was changed", string(activities.KindPage), nil)
+	}
+	return page, nil
+}
+
+// awaitAnswer is what becomes of a workflow that runs already, after some time.
+type awaitAnswer struct {
+	after time.Duration
+	out   activities.AwaitOut
+	again bool // it still runs afterwards
+}
+
+// busy says that a workflow runs already, and not in this environment.
+func (w *world) busy(id string) bool {
+	_, busy := w.await[id]
+	return busy
+}
+
+func (w *world) onAwait(ctx workflow.Context, t *task, in activities.AwaitIn) (any, error) {
+	answer := w.await[in.Workflow]
+	if !t.sleep(ctx, answer.after) {
+		return nil, temporal.NewCanceledError()
+	}
+	if !answer.again {
+		delete(w.await, in.Workflow)
+	}
+	return answer.out, nil
+}

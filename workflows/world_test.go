@@ -1,0 +1,476 @@
+package workflows_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/temporal"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// The world that the workflows act on in these tests: EdgeOne's keys, hosts'
+// files, and what goes wrong, by script. The workflows are the real ones, on
+// the SDK's test environment, whose clock jumps over every wait. The world
+// keeps a log of what really happened and judges every record by it.
+//
+// Only a real server can show: continue-as-new being followed, the limits of
+// histories and pending children, updates that race each other or arrive with
+// the first workflow task, parent close policies after a terminate, and
+// replays.
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const account rotation.Account = "acme"
+
+func usualTiming() rotation.Timing {
+	return rotation.Timing{
+		ProofFor: rotation.Span(time.Minute), Settle: rotation.Span(10 * time.Second), SignatureLife: rotation.Span(300 * time.Second),
+		ExposedAfter: rotation.Span(30 * time.Second), DeliverFor: rotation.Span(time.Hour),
+	}
+}
+
+type world struct {
+	testing.TB
+	env      *testsuite.TestWorkflowEnvironment
+	zones    map[rotation.ZoneID]*edgeZone
+	order    []rotation.ZoneID
+	machines map[rotation.HostName]*machine
+	running  map[string]int // workflows by ID
+	events   []event
+	said     []said
+	attrs    []attribute
+	records  map[rotation.ZoneID]rotation.Record // the latest of each zone's workflow
+	runs     map[string]int                      // activity runs by name
+
+	plans   map[string]rotation.Plan
+	pages   map[string]rotation.Page
+	prior   activities.PriorOut
+	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
+	lastRun map[string]string
+	never   map[string]bool // workflow IDs that never start
+
+	// queued is how long a task waits for a worker; forever when there is none.
+	queued func(t *task) time.Duration
+	// took is how long each call of a refresh, read, proof or delivery takes.
+	took struct{ refresh, read, prove, put time.Duration }
+	// emergency says that proofs are waived.
+	emergency bool
+	// noProbe is why no probe can be sealed.
+	noProbe string
+}
+
+const forever = time.Duration(1) << 60
+
+// edgeZone is a zone at EdgeOne.
+type edgeZone struct {
+	id       rotation.ZoneID
+	hosts    []rotation.HostRef
+	keys     []string // oldest first; the last is live
+	landings []time.Time
+	executed int // refreshes, in all environments
+	before   int // executed when the present environment began
+	sent     int
+	refresh  []refreshing // what becomes of the next refreshes
+	read     []reading    // and of the next reads
+}
+
+// machine is a host.
+type machine struct {
+	ref      rotation.HostRef
+	files    map[rotation.ZoneID]string
+	downTill time.Time
+	unproved []string // problems of the next proofs
+	provedAt time.Time
+	put      []putting // what becomes of the next deliveries
+	puts     int
+}
+
+type event struct {
+	at   time.Time
+	what string
+	zone rotation.ZoneID
+	note string
+}
+
+// said is a signal from workflow to workflow.
+type said struct {
+	from, to, name string
+	at             time.Time
+	arg            any
+}
+
+type attribute struct {
+	workflow string
+	at       time.Time
+	value    string
+}
+
+// newWorld has zones zone-01… on hosts h1…, perZone hosts each, over the
+// locations hk and eu in turn; every host holds the live key.
+func newWorld(t testing.TB, zones, hosts, perZone int) *world {
+	w := &world{
+		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
+		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]rotation.Plan{},
+		pages: map[string]rotation.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{},
+		queued: func(*task) time.Duration { return 0 },
+	}
+	w.took.refresh, w.took.read, w.took.prove, w.took.put = 200*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond, 150*time.Millisecond
+	var names []rotation.HostName
+	for i := range hosts {
+		name := rotation.HostName(fmt.Sprintf("h%d", i+1))
+		names = append(names, name)
+		w.machines[name] = &machine{
+			ref:   rotation.HostRef{Name: name, Location: []rotation.Location{"hk", "eu"}[i%2], Digest: "d" + string(name)},
+			files: map[rotation.ZoneID]string{},
+		}
+	}
+	for i := range zones {
+		id := rotation.ZoneID(fmt.Sprintf("zone-%02d", i+1))
+		z := &edgeZone{id: id}
+		z.newKey()
+		for j := range perZone {
+			m := w.machines[names[(i+j)%hosts]]
+			m.files[id] = z.live()
+			z.hosts = append(z.hosts, m.ref)
+		}
+		w.zones[id] = z
+		w.order = append(w.order, id)
+	}
+	w.fresh()
+	return w
+}
+
+// fresh gives the world a new environment: one runs one workflow.
+func (w *world) fresh() {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	start := noon
+	if w.env != nil {
+		start = w.env.Now()
+	}
+	w.env = suite.NewTestWorkflowEnvironment()
+	w.env.SetStartTime(start)
+	w.env.SetTestTimeout(30 * time.Second)
+	w.env.SetWorkerOptions(sdkworker.Options{
+		Interceptors: []interceptor.WorkerInterceptor{&server{world: w}}, DeadlockDetectionTimeout: time.Minute,
+	})
+	workflows.RegisterWorkflows(w.env)
+	clear(w.running)
+	for _, z := range w.zones {
+		z.before = z.executed
+	}
+}
+
+func (z *edgeZone) newKey() string {
+	key := fmt.Sprintf("key %d of %s", len(z.keys)+1, z.id)
+	z.keys = append(z.keys, key)
+	return key
+}
+
+func (z *edgeZone) live() string { return z.keys[len(z.keys)-1] }
+
+func (z *edgeZone) print(key string) rotation.Fingerprint {
+	return rotation.FingerprintOf(z.id, rotation.NewSecret(key))
+}
+
+func (z *edgeZone) fingerprint() rotation.Fingerprint { return z.print(z.live()) }
+
+// baseline is the fingerprint that the zone began with.
+func (z *edgeZone) baseline() rotation.Fingerprint { return z.print(z.keys[0]) }
+
+// zone gives the state of a zone at now: requests on their way land first.
+func (w *world) zone(id rotation.ZoneID, now time.Time) *edgeZone {
+	z := w.zones[id]
+	slices.SortFunc(z.landings, time.Time.Compare)
+	for len(z.landings) > 0 && !z.landings[0].After(now) {
+		z.execute()
+		z.landings = z.landings[1:]
+	}
+	return z
+}
+
+func (z *edgeZone) execute() string {
+	z.executed++
+	return z.newKey()
+}
+
+func (w *world) log(at time.Time, what string, zone rotation.ZoneID, note string) {
+	w.events = append(w.events, event{at, what, zone, note})
+}
+
+// happened are the events of a kind, in order.
+func (w *world) happened(what string) []event {
+	var some []event
+	for _, e := range w.events {
+		if e.what == what {
+			some = append(some, e)
+		}
+	}
+	return some
+}
+
+// story is the log for a failure's text.
+func (w *world) story() string {
+	var b strings.Builder
+	for _, e := range w.events {
+		fmt.Fprintf(&b, "%12s %-18s %s %s\n", e.at.Sub(noon), e.what, e.zone, e.note)
+	}
+	return b.String()
+}
+
+// after has something done when that much time has passed.
+func (w *world) after(d time.Duration, do func()) { w.env.RegisterDelayedCallback(do, d) }
+
+// down has a host not answer until then, from now.
+func (m *machine) down(from time.Time, d time.Duration) { m.downTill = from.Add(d) }
+
+func (w *world) zoneIn(id rotation.ZoneID) workflows.ZoneIn {
+	z := w.zones[id]
+	in := workflows.ZoneIn{Verb: rotation.Rotate, Zone: id, Account: account, Hosts: z.hosts, Baseline: z.fingerprint(), Timing: usualTiming()}
+	for _, h := range z.hosts {
+		w.machines[h.Name].provedAt = w.env.Now()
+		in.Proofs = append(in.Proofs, rotation.Proof{Host: h.Name, At: w.env.Now().UTC(), Queue: ownQueue(h.Location)})
+	}
+	return in
+}
+
+func ownQueue(l rotation.Location) string { return "own-" + string(l) }
+
+// rotate runs one zone's workflow to its end.
+func (w *world) rotate(in workflows.ZoneIn) rotation.Record {
+	w.Helper()
+	var record rotation.Record
+	w.execute(workflows.ZoneID(in.Zone), workflows.TypeZone, in, &record)
+	w.judge(record)
+	return record
+}
+
+// execute runs a workflow to its end and decodes its result.
+func (w *world) execute(id, kind string, in, result any) {
+	w.Helper()
+	if err := w.try(id, kind, in, result); err != nil {
+		w.Fatalf("%s ended with an error: %v\n%s", id, err, w.story())
+	}
+}
+
+func (w *world) try(id, kind string, in, result any) error {
+	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue})
+	w.env.ExecuteWorkflow(kind, in)
+	if !w.env.IsWorkflowCompleted() {
+		w.Fatalf("%s did not end\n%s", id, w.story())
+	}
+	if err := w.env.GetWorkflowError(); err != nil {
+		return err
+	}
+	return w.env.GetWorkflowResult(result)
+}
+
+// judge holds a record against what is true.
+func (w *world) judge(r rotation.Record) {
+	w.Helper()
+	z := w.zone(r.Zone, r.EndedAt)
+	bad := func(format string, args ...any) {
+		w.Helper()
+		w.Errorf("%s is %s (%s), but %s\n%s", r.Zone, r.Outcome, r.Why, fmt.Sprintf(format, args...), w.story())
+	}
+	landing := len(z.landings)
+	var lacking []rotation.HostName
+	for _, h := range z.hosts {
+		if w.machines[h.Name].files[r.Zone] != z.live() {
+			lacking = append(lacking, h.Name)
+		}
+	}
+	switch r.Outcome {
+	case rotation.Done:
+		if len(lacking) > 0 && !strings.Contains(r.Why, "retired") {
+			bad("%v do not hold the live key", lacking)
+		}
+		if landing > 0 {
+			bad("%d requests can still be executed", landing)
+		}
+		if r.To != z.fingerprint() {
+			bad("it says that %s is live, and %s is", r.To, z.fingerprint())
+		}
+	case rotation.Unchanged, rotation.Pending:
+		if changed := z.executed - z.before; changed > 0 || landing > 0 {
+			bad("its key changed %d times and %d requests can still be executed", changed, landing)
+		}
+	case rotation.Exposed:
+		if len(lacking) == 0 {
+			bad("every host holds the live key")
+		}
+	case rotation.Unknown, rotation.Skipped:
+	default:
+		bad("that is no outcome")
+	}
+}
+
+// judgeAll holds the latest record of every zone against what is true.
+func (w *world) judgeAll() {
+	w.Helper()
+	for _, id := range w.order {
+		if r, has := w.records[id]; has {
+			w.judge(r)
+		}
+	}
+}
+
+// newsOf are the kinds of news that a zone told, in order.
+func (w *world) newsOf(zone rotation.ZoneID) []workflows.ZoneNewsKind {
+	var kinds []workflows.ZoneNewsKind
+	for _, s := range w.said {
+		if n, ok := s.arg.(workflows.ZoneNews); ok && n.Zone == zone {
+			kinds = append(kinds, n.Kind)
+		}
+	}
+	return kinds
+}
+
+// server stands where Temporal's server stands between workflows and workers:
+// see task.run for why the activities are run here.
+type server struct {
+	interceptor.WorkerInterceptorBase
+	world *world
+}
+
+func (s *server) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	in := &inbound{world: s.world}
+	in.Next = next
+	return in
+}
+
+type inbound struct {
+	interceptor.WorkflowInboundInterceptorBase
+	world *world
+}
+
+func (i *inbound) Init(next interceptor.WorkflowOutboundInterceptor) error {
+	out := &outbound{world: i.world}
+	out.Next = next
+	return i.Next.Init(out)
+}
+
+func (i *inbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	w, info := i.world, workflow.GetInfo(ctx)
+	id := info.WorkflowExecution.ID
+	zone, _ := strings.CutPrefix(id, "zone/")
+	what := strings.ToLower(info.WorkflowType.Name)
+	w.running[id]++
+	w.log(workflow.Now(ctx), what+"-start", rotation.ZoneID(zone), "")
+	defer func() { w.running[id]-- }()
+	out, err := i.Next.ExecuteWorkflow(ctx, in)
+	note := ""
+	if r, ok := out.(rotation.Record); ok {
+		w.records[r.Zone] = r
+		note = string(r.Outcome) + ": " + r.Why
+	}
+	if err != nil {
+		note = err.Error()
+	}
+	w.log(workflow.Now(ctx), what+"-end", rotation.ZoneID(zone), note)
+	return out, err
+}
+
+func (i *inbound) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
+	if in.SignalName == workflows.SignalControl {
+		var order workflows.Control
+		decode(i.world, in.Arg, &order)
+		if order.Stop || order.Close {
+			i.world.log(workflow.Now(ctx), "stop", "", workflow.GetInfo(ctx).WorkflowExecution.ID)
+		}
+	}
+	return i.Next.HandleSignal(ctx, in)
+}
+
+type outbound struct {
+	interceptor.WorkflowOutboundInterceptorBase
+	world *world
+}
+
+func (o *outbound) UpsertTypedSearchAttributes(ctx workflow.Context, updates ...temporal.SearchAttributeUpdate) error {
+	err := o.Next.UpsertTypedSearchAttributes(ctx, updates...)
+	outcome, _ := workflow.GetTypedSearchAttributes(ctx).GetKeyword(temporal.NewSearchAttributeKeyKeyword(workflows.AttrOutcome))
+	o.world.attrs = append(o.world.attrs, attribute{workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.Now(ctx), outcome})
+	return err
+}
+
+func (o *outbound) SignalExternalWorkflow(ctx workflow.Context, id, run, name string, arg any) workflow.Future {
+	w := o.world
+	from := workflow.GetInfo(ctx).WorkflowExecution.ID
+	w.said = append(w.said, said{from, id, name, workflow.Now(ctx), arg})
+	if n, ok := arg.(workflows.ShardNews); ok && n.Quiet {
+		w.log(workflow.Now(ctx), "quiet", "", fmt.Sprintf("%s, %d kept", from, n.Kept))
+	}
+	if n, ok := arg.(workflows.ZoneNews); ok {
+		w.log(workflow.Now(ctx), string(n.Kind), n.Zone, n.Why)
+	}
+	if w.running[id] > 0 {
+		return o.Next.SignalExternalWorkflow(ctx, id, run, name, arg)
+	}
+	future, settle := workflow.NewFuture(ctx)
+	settle.SetError(serviceerror.NewNotFound("no workflow " + id))
+	return future
+}
+
+func (o *outbound) ExecuteChildWorkflow(ctx workflow.Context, kind string, args ...any) workflow.ChildWorkflowFuture {
+	w, id := o.world, workflow.GetChildWorkflowOptions(ctx).WorkflowID
+	switch {
+	case w.never[id]:
+		return unstarted(ctx, nil)
+	case w.busy(id):
+		return unstarted(ctx, serviceerror.NewWorkflowExecutionAlreadyStarted("running", "", ""))
+	}
+	return o.Next.ExecuteChildWorkflow(ctx, kind, args...)
+}
+
+// child is a child workflow that did not start.
+type child struct{ workflow.Future }
+
+func unstarted(ctx workflow.Context, err error) workflow.ChildWorkflowFuture {
+	future, settle := workflow.NewFuture(ctx)
+	if err != nil {
+		settle.SetError(err)
+	}
+	return child{future}
+}
+
+func (c child) GetChildWorkflowExecution() workflow.Future { return c.Future }
+
+func (c child) SignalChildWorkflow(workflow.Context, string, any) workflow.Future { return c.Future }
+
+func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	w := o.world
+	t := &task{world: w, name: name, workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, options: workflow.GetActivityOptions(ctx), in: args[0]}
+	future, settle := workflow.NewFuture(ctx)
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	w.log(workflow.Now(ctx), name, t.zone(), "")
+	workflow.Go(apart, func(own workflow.Context) {
+		if ctx.Done() != nil {
+			ctx.Done().Receive(own, nil)
+			t.cancelled = true
+		}
+	})
+	workflow.Go(apart, func(own workflow.Context) {
+		out, err := t.run(own)
+		if err != nil {
+			settle.SetError(err)
+			return
+		}
+		settle.SetValue(encode(w, out))
+	})
+	return future
+}
