@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -233,12 +234,28 @@ func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
 		return AwaitOut{Busy: campaign}, nil
 	}
 	var out AwaitOut
+	ctx, cancel := untilStopped(ctx)
+	defer cancel()
 	err = t.Client.GetWorkflow(ctx, in.Workflow, info.GetExecution().GetRunId()).Get(ctx, &out.Record)
 	if err != nil && ctx.Err() != nil {
-		return out, ctx.Err()
+		return out, fail(KindTemporal, "this worker stops; another one waits on")
 	}
 	out.Lost = err != nil
 	return out, nil
+}
+
+// untilStopped ends with the worker, for waits that another worker can take up.
+func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	stop := activity.GetWorkerStopChannel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // LastRunIn names a workflow.

@@ -34,6 +34,7 @@ type (
 		Code   string `json:"code"`
 		Host   string `json:"host"`
 		ID     string `json:"requestId"`
+		MonoUs int64  `json:"monoUs"`
 	}
 	actionState struct {
 		MaxPerSecond int `json:"maxPerSecond"`
@@ -231,8 +232,8 @@ func (s *set) edges(ctx context.Context, after uint64) ([]edge, error) {
 	}
 }
 
-// neverAboveTheLimit: in no sliding second were there more than 20 calls of an
-// action, rejected ones included.
+// neverAboveTheLimit: no sliding second saw more calls of an action than the
+// account's limit, rejected ones included.
 func (s *set) neverAboveTheLimit(ctx context.Context) ([]string, error) {
 	var state struct {
 		Actions map[string]actionState `json:"actions"`
@@ -242,11 +243,38 @@ func (s *set) neverAboveTheLimit(ctx context.Context) ([]string, error) {
 	}
 	var wrong []string
 	for action, a := range state.Actions {
-		if a.MaxPerSecond > 20 {
-			wrong = append(wrong, fmt.Sprintf("%s was called %d times in one second", action, a.MaxPerSecond))
+		if a.MaxPerSecond <= limit {
+			continue
 		}
+		edges, err := s.edges(ctx, 0)
+		if err != nil {
+			return nil, err
+		}
+		wrong = append(wrong, fmt.Sprintf("%s was called %d times in one second: %s", action, a.MaxPerSecond, worst(edges, action)))
 	}
 	return wrong, nil
+}
+
+// worst shows the arrivals around the fullest second, in milliseconds from the
+// one before it.
+func worst(edges []edge, action string) string {
+	var at []int64
+	for _, e := range edges {
+		if e.Edge == "arrived" && e.Action == action {
+			at = append(at, e.MonoUs/1000)
+		}
+	}
+	for i := 1; i+limit < len(at); i++ {
+		if at[i+limit]-at[i] <= 1000 {
+			around := at[max(0, i-3):min(len(at), i+limit+3)]
+			shifted := make([]int64, len(around))
+			for j, ms := range around {
+				shifted[j] = ms - at[i]
+			}
+			return fmt.Sprint(shifted)
+		}
+	}
+	return "not found among the edges"
 }
 
 // noKeyAnywhere looks for every key that ever existed, in every form, in the

@@ -81,9 +81,10 @@ func workDir(given string) (dir string, remove bool, err error) {
 
 // The campaign's settings: spans are short, so that what takes five minutes in
 // earnest takes seconds here; budgets are wide, so that bad days do not end it.
-const settings = `{waves: [2, 30%, 100%], bake: 100ms, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
+const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
 
 const (
+	limit     = 6                // calls a second: slow enough for a storm to meet a campaign
 	storm     = 30 * time.Second // how long bad days go on
 	healing   = 4 * time.Minute  // how long a healed campaign may take to end
 	maxFreeze = 8 * time.Second
@@ -99,8 +100,14 @@ func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total,
 	}
 	rng := rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665))
 	w := &weather{set: s, rng: rng}
+	if err := w.look(ctx); err != nil {
+		return total{}, err
+	}
 	if err := s.startCampaign(ctx); err != nil {
 		return total{}, err
+	}
+	for range zones / 4 {
+		w.apiFault(ctx)
 	}
 	w.blow(ctx, storm)
 	if err := s.heal(ctx); err != nil {

@@ -47,7 +47,7 @@ func raise(ctx context.Context, bin, dir string, zones, hosts int) (*set, error)
 	}
 	var err error
 	s.sim, err = stage.Start("sim", s.programs.Keywave, s.log("sim"), stage.Environment(), "sim", "--output", "json",
-		"--dir", filepath.Join(dir, "world"), "--zones", fmt.Sprint(zones), "--hosts", fmt.Sprint(hosts), "--campaign", settings)
+		"--dir", filepath.Join(dir, "world"), "--zones", fmt.Sprint(zones), "--hosts", fmt.Sprint(hosts), "--limit", fmt.Sprint(limit), "--campaign", settings)
 	if err != nil {
 		return s, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -36,19 +37,18 @@ var hostFaults = []string{
 // others last.
 var counted = []string{"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck", "diskFull", "hang"}
 
+// look learns the hosts' names.
+func (w *weather) look(ctx context.Context) error {
+	hosts, err := w.hosts(ctx)
+	w.hostNames = slices.Sorted(maps.Keys(hosts))
+	return err
+}
+
 // blow makes bad days for a while, one after the other.
 func (w *weather) blow(ctx context.Context, while time.Duration) {
-	hosts, err := w.hosts(ctx)
-	if err != nil {
-		return
-	}
-	for name := range hosts {
-		w.hostNames = append(w.hostNames, name)
-	}
-	slices.Sort(w.hostNames)
 	end := time.Now().Add(while)
 	for time.Now().Before(end) && ctx.Err() == nil {
-		if pause(ctx, time.Duration(w.rng.IntN(1500))*time.Millisecond) != nil {
+		if pause(ctx, time.Duration(w.rng.IntN(700))*time.Millisecond) != nil {
 			return
 		}
 		w.something(ctx)

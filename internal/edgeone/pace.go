@@ -3,6 +3,7 @@ package edgeone
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,9 +14,11 @@ const (
 	// share of the account's limit that is used: the rest is for the limit's
 	// own measuring, which is not on our clock.
 	share = 0.97
-	// jitter is added to every window, for what the network does to the
-	// distance between two requests.
-	jitter = 15 * time.Millisecond
+	// jitter is added to every window, for the grain of clocks.
+	jitter = 2 * time.Millisecond
+	// underway is how long a request whose answer does not come may at most
+	// travel before EdgeOne counts it.
+	underway = 2 * time.Second
 	// slowdown is what a throttled answer leaves of the pace; recovery is how
 	// much of the full pace comes back each second; floor is where it ends.
 	slowdown = 0.8
@@ -27,13 +30,16 @@ const (
 // own. A call passes it twice. First it waits, in the order of arrival, for a
 // turn: turns come evenly, at 97 % of the limit. It is then signed, and perhaps
 // a connection is dialled. When its bytes are ready to leave, it is written:
-// one request of an action at a time, and never so that a sliding second would
-// see more than the limit, however late the call woke up in between.
+// one request of an action at a time, and never so that a sliding second could
+// see more than the limit, however late the call woke up in between, and
+// however long requests travel: EdgeOne counts a request at some time between
+// its writing and its answer, so the second counts from the answer.
 type Pace struct {
 	mu      sync.Mutex
 	limit   float64 // per second; +Inf when lifted
 	hold    time.Time
 	changed chan struct{} // closed, and replaced, when limit or hold changes
+	heard   chan struct{} // closed, and replaced, when a request is answered
 	lanes   map[string]*lane
 }
 
@@ -42,10 +48,25 @@ type lane struct {
 	head   chan struct{} // held by the caller whose turn is next
 	pen    chan struct{} // held by the caller that is writing
 	bucket *rate.Limiter
-	writes []time.Time // of the last window, oldest first
-	cut    time.Time   // when the pace was last lowered
-	base   float64     // and to what
+	writes []*mark   // those that may still count
+	cut    time.Time // when the pace was last lowered
+	base   float64   // and to what
 	count  Count
+}
+
+// mark is one written request.
+type mark struct {
+	written time.Time
+	counted time.Time // the latest time at which EdgeOne counted it; zero while it is out
+}
+
+// release is when the request does not count any more.
+func (m *mark) release(window time.Duration) time.Time {
+	latest := m.written.Add(underway)
+	if !m.counted.IsZero() && m.counted.Before(latest) {
+		latest = m.counted
+	}
+	return latest.Add(window)
 }
 
 // Count is what became of an action's calls.
@@ -57,7 +78,7 @@ type Count struct {
 // NewPace is the pace of an account that may make perSecond calls of each
 // action in a second; 0 or +Inf is an account without a limit.
 func NewPace(perSecond float64) *Pace {
-	p := &Pace{changed: make(chan struct{}), lanes: map[string]*lane{}}
+	p := &Pace{changed: make(chan struct{}), heard: make(chan struct{}), lanes: map[string]*lane{}}
 	p.SetLimit(perSecond)
 	return p
 }
@@ -87,6 +108,8 @@ func (p *Pace) change(apply func()) {
 	apply()
 	close(p.changed)
 	p.changed = make(chan struct{})
+	close(p.heard)
+	p.heard = make(chan struct{})
 }
 
 // Counters is what became of the calls until now, by action.
@@ -140,28 +163,29 @@ func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after ti
 }
 
 // write runs do when the request may be written. do reports whether anything
-// was; callers of one action come one at a time. The error is do's or the
+// was; callers of one action come one at a time. It returns what answered
+// wants to be told with: nil when nothing was written. The error is do's or the
 // context's.
-func (p *Pace) write(ctx context.Context, action string, do func() (written bool, err error)) error {
+func (p *Pace) write(ctx context.Context, action string, do func() (written bool, err error)) (*mark, error) {
 	l := p.lane(action)
 	if err := acquire(ctx, l.pen); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { <-l.pen }()
 	for {
-		after, changed := p.room(l, time.Now())
+		after, heard := p.room(l, time.Now())
 		if after <= 0 {
 			break
 		}
-		if _, err := sleep(ctx, after, changed); err != nil {
-			return err
+		if _, err := sleep(ctx, after, heard); err != nil {
+			return nil, err
 		}
 	}
 	written, err := do()
-	if written {
-		p.wrote(l, time.Now())
+	if !written {
+		return nil, err
 	}
-	return err
+	return p.wrote(l, time.Now()), err
 }
 
 // room says how long it is until one more write fits into the sliding window.
@@ -169,14 +193,19 @@ func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, window := p.window()
-	l.forget(now.Add(-window))
+	l.writes = slices.DeleteFunc(l.writes, func(m *mark) bool { return !m.release(window).After(now) })
 	next := p.hold
 	if n <= len(l.writes) {
-		if full := l.writes[len(l.writes)-n].Add(window); full.After(next) {
+		releases := make([]time.Time, len(l.writes))
+		for i, m := range l.writes {
+			releases[i] = m.release(window)
+		}
+		slices.SortFunc(releases, time.Time.Compare)
+		if full := releases[len(releases)-n]; full.After(next) {
 			next = full
 		}
 	}
-	return next.Sub(now), p.changed
+	return next.Sub(now), p.heard
 }
 
 // window is how many writes there may be in how long a time. Limits below one
@@ -191,19 +220,25 @@ func (p *Pace) window() (n int, d time.Duration) {
 	return int(p.limit), time.Second + jitter
 }
 
-func (l *lane) forget(before time.Time) {
-	old := 0
-	for old < len(l.writes) && !l.writes[old].After(before) {
-		old++
-	}
-	l.writes = l.writes[old:]
-}
-
-func (p *Pace) wrote(l *lane, at time.Time) {
+func (p *Pace) wrote(l *lane, at time.Time) *mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.count.Sent++
-	l.writes = append(l.writes, at)
+	m := &mark{written: at}
+	l.writes = append(l.writes, m)
+	return m
+}
+
+// answered ends a request's time under way: it was answered, or given up.
+func (p *Pace) answered(m *mark) {
+	if m == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.counted = time.Now()
+	close(p.heard)
+	p.heard = make(chan struct{})
 }
 
 // throttled lowers the pace of an action at once; it then creeps back. Answers

@@ -21,7 +21,8 @@ func pass(t *testing.T, p *Pace, late time.Duration) (at time.Time) {
 		t.Error(err)
 	}
 	time.Sleep(late)
-	err := p.write(t.Context(), action, func() (bool, error) { at = time.Now(); return true, nil })
+	m, err := p.write(t.Context(), action, func() (bool, error) { at = time.Now(); return true, nil })
+	p.answered(m)
 	if err != nil {
 		t.Error(err)
 	}
@@ -79,12 +80,13 @@ func TestALateCrowdDoesNotSqueeze(t *testing.T) {
 					t.Error(err)
 				}
 				time.Sleep(time.Until(start.Add(10 * time.Second)))
-				_ = p.write(t.Context(), action, func() (bool, error) {
+				m, _ := p.write(t.Context(), action, func() (bool, error) {
 					mu.Lock()
 					defer mu.Unlock()
 					times = append(times, time.Now())
 					return true, nil
 				})
+				p.answered(m)
 			})
 		}
 		all.Wait()
@@ -104,7 +106,7 @@ func TestSlowWritersWriteOneByOne(t *testing.T) {
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
-				_ = p.write(t.Context(), action, func() (bool, error) {
+				m, _ := p.write(t.Context(), action, func() (bool, error) {
 					if writing++; writing != 1 {
 						t.Errorf("%d at once", writing)
 					}
@@ -112,6 +114,7 @@ func TestSlowWritersWriteOneByOne(t *testing.T) {
 					writing--
 					return true, nil
 				})
+				p.answered(m)
 			})
 		}
 		all.Wait()
@@ -191,7 +194,7 @@ func TestWaitingForTheWindowCanBeCancelled(t *testing.T) {
 		pass(t, p, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		err := p.write(ctx, action, func() (bool, error) { t.Error("written"); return true, nil })
+		_, err := p.write(ctx, action, func() (bool, error) { t.Error("written"); return true, nil })
 		if err != context.DeadlineExceeded {
 			t.Errorf("got %v", err)
 		}
@@ -203,7 +206,8 @@ func TestWhatWasNotWrittenDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, start := NewPace(1), time.Now()
 		for range 5 {
-			_ = p.write(t.Context(), action, func() (bool, error) { return false, nil })
+			m, _ := p.write(t.Context(), action, func() (bool, error) { return false, nil })
+			p.answered(m)
 		}
 		if time.Since(start) != 0 || p.Counters()[action].Sent != 0 {
 			t.Errorf("%v, %+v", time.Since(start), p.Counters())
@@ -276,12 +280,13 @@ func TestHoldLetsNothingThrough(t *testing.T) {
 		var first time.Time
 		all.Go(func() { first = pass(t, p, 0) })
 		all.Go(func() {
-			_ = p.write(t.Context(), action, func() (bool, error) {
+			m, _ := p.write(t.Context(), action, func() (bool, error) {
 				if held := time.Since(start); held < 2*time.Second {
 					t.Errorf("written after %v", held)
 				}
 				return true, nil
 			})
+			p.answered(m)
 		})
 		all.Wait()
 		if held := first.Sub(start); held != 2*time.Second {
@@ -344,6 +349,43 @@ func TestThrottledBelowOnePerSecond(t *testing.T) {
 		}
 		if speed := p.speed(p.lane(action), time.Now()); speed > share*0.5 || speed < share*0.5-1e-9 {
 			t.Errorf("%v", speed)
+		}
+	})
+}
+
+// EdgeOne counts a request at any time between its writing and its answer; no
+// second of its own clock may see more than the limit, however answers dawdle.
+func TestTheSecondCountsFromTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, start := NewPace(20), time.Now()
+		rng := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		var counted []time.Time
+		var all sync.WaitGroup
+		const calls = 300
+		for range calls {
+			travel := time.Duration(rng.Int64N(int64(300 * time.Millisecond)))
+			back := time.Duration(rng.Int64N(int64(100 * time.Millisecond)))
+			all.Go(func() {
+				if err := p.wait(t.Context(), action); err != nil {
+					t.Error(err)
+				}
+				m, _ := p.write(t.Context(), action, func() (bool, error) { return true, nil })
+				time.Sleep(travel)
+				mu.Lock()
+				counted = append(counted, time.Now())
+				mu.Unlock()
+				time.Sleep(back)
+				p.answered(m)
+			})
+		}
+		all.Wait()
+		slices.SortFunc(counted, time.Time.Compare)
+		if most := busiest(counted, time.Second); most > 20 {
+			t.Errorf("EdgeOne counted %d in one second", most)
+		}
+		if rate := calls / time.Since(start).Seconds(); rate < 15 {
+			t.Errorf("%.1f calls a second, with answers after 200 ms", rate)
 		}
 	})
 }

@@ -74,6 +74,7 @@ type exchange struct {
 	written bool      // some of it may be on the wire
 	sealed  bool      // judged: nothing may be written any more
 	stopped error     // what the gate said when it was too late to sign
+	mark    *mark     // of the request, once it is written
 }
 
 type exchangeKey struct{}
@@ -126,11 +127,21 @@ func (x *exchange) unwrite() {
 	x.written = false
 }
 
+func (x *exchange) keep(m *mark) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mark = m
+	if x.sealed { // the answer was faster
+		x.pace.answered(m)
+	}
+}
+
 // seal ends the exchange: what was not written by now never will be.
 func (x *exchange) seal() (written bool, signed time.Time, stopped error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sealed = true
+	x.pace.answered(x.mark)
 	return x.written, x.signed, x.stopped
 }
 
@@ -208,7 +219,7 @@ func (w *wire) Write(b []byte) (int, error) {
 		return w.Conn.Write(b)
 	}
 	n := 0
-	err := x.pace.write(x.ctx, x.action, func() (bool, error) {
+	mark, err := x.pace.write(x.ctx, x.action, func() (bool, error) {
 		if err := x.begin(); err != nil {
 			return false, err
 		}
@@ -219,5 +230,6 @@ func (w *wire) Write(b []byte) (int, error) {
 		}
 		return true, err
 	})
+	x.keep(mark)
 	return n, err
 }
