@@ -295,7 +295,8 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 	}
 	tty, width, color := terminal(w)
 	painter := progress.NewPainter(w, tty, width, color)
-	defer painter.Close()
+	painter.Rows = rows(w)
+	defer func() { _ = painter.Close() }()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	failing := time.Time{}
@@ -305,7 +306,9 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 		switch {
 		case err == nil:
 			failing = time.Time{}
-			painter.Show(status)
+			if err := painter.Show(status); err != nil {
+				return status, err
+			}
 			if settled(status) {
 				return status, nil
 			}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
 
 	"keywave/internal/report"
 	"keywave/internal/rotation"
@@ -70,7 +72,11 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 			return report.Report{}, err
 		}
 		pages = append(pages, page)
-		records = append(records, recordsOf(ctx, conn, name, page)...)
+		of, err := recordsOf(ctx, conn, name, page)
+		if err != nil {
+			return report.Report{}, err
+		}
+		records = append(records, of...)
 	}
 	return report.Build(plan, pages, status, records)
 }
@@ -84,19 +90,18 @@ func pageOf(ctx context.Context, conn *temporalclient.Connection, plan string, n
 	return page, answer.Get(&page)
 }
 
-// recordsOf are the records of a page's shard; a shard that never ran has none,
-// and its zones are pending.
-func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page rotation.Page) []rotation.Record {
+// recordsOf are the records of a page's shard; one that never ran has none, and
+// its zones are pending.
+func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page rotation.Page) ([]rotation.Record, error) {
 	var records []rotation.Record
 	answer, err := conn.QueryWorkflow(ctx, workflows.ShardID(name, page.Number), "", workflows.QueryRecords)
-	if err == nil && answer.Get(&records) == nil && len(records) == len(page.Zones) {
-		return records
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return nil, nil
 	}
-	records = nil
-	for _, z := range page.Zones {
-		records = append(records, rotation.Record{Zone: z.ID, Outcome: rotation.Pending})
+	if err != nil {
+		return nil, fmt.Errorf("shard %d of campaign %s cannot be asked (%w); is a worker running?", page.Number, name, err)
 	}
-	return records
+	return records, answer.Get(&records)
 }
 
 // writeFile writes beside the target and renames, so that no half report is

@@ -145,3 +145,18 @@ func terminal(w io.Writer) (tty bool, width func() int, color bool) {
 	}
 	return true, width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
+
+// rows is the height of the terminal w is, or nil.
+func rows(w io.Writer) func() int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	return func() int {
+		_, n, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 24
+		}
+		return n
+	}
+}

@@ -1,6 +1,6 @@
-// Package layers keeps the directions in which packages may import each other
-// (docs/architecture). It reads the sources themselves, every file whatever its
-// build tags, so that the test cache notices every change.
+// Package layers keeps the directions in which packages may import each other.
+// It reads the sources themselves, every file whatever its build tags, so that
+// the test cache notices every change.
 package layers
 
 import (

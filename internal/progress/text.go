@@ -187,21 +187,20 @@ func paragraph(width int, label string, texts []string, s style, most int) []lin
 func wrap(text string, room int) []string {
 	room = max(2, room) // a wide rune needs two
 	var lines []string
-	l := ""
+	l, used := "", 0
 	for _, w := range strings.Fields(text) {
-		if l != "" && cells(l)+1+cells(w) <= room {
-			l += " " + w
+		head := prefix(w, room)
+		if l != "" && head == w && used+1+cells(w) <= room {
+			l, used = l+" "+w, used+1+cells(w)
 			continue
 		}
 		if l != "" {
 			lines = append(lines, l)
 		}
-		for cells(w) > room {
-			head := prefix(w, room)
-			lines = append(lines, head)
-			w = w[len(head):]
+		for ; head != w; head = prefix(w, room) {
+			lines, w = append(lines, head), w[len(head):]
 		}
-		l = w
+		l, used = w, cells(w)
 	}
 	if l != "" {
 		lines = append(lines, l)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -104,7 +105,7 @@ func (c *canon) value() ([]byte, error) {
 		return quoted(s), err
 	}
 	start := c.at
-	for c.at < len(c.in) && bytes.IndexByte([]byte(" \t\r\n,]}"), c.in[c.at]) < 0 {
+	for c.at < len(c.in) && strings.IndexByte(" \t\r\n,]}", c.in[c.at]) < 0 {
 		c.at++
 	}
 	return c.in[start:c.at], nil
@@ -126,7 +127,7 @@ func (c *canon) members() ([]member, error) {
 		members = append(members, member{key, value})
 	}
 	c.at++
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	for i := 1; i < len(members); i++ {
 		if members[i].key == members[i-1].key {
 			return nil, fmt.Errorf("report has the member %q twice in one object: it was changed after it was made", members[i].key)

@@ -62,7 +62,7 @@ func (d document) table(n int, row func(i int) []string, titles ...string) {
 
 func (d document) summary(r Report) {
 	d.say("# Campaign %s: %s\n\n", cell(r.Campaign), cell(string(r.State)))
-	d.say("%s. %d of %d hosts acknowledged the live key.", words(r.Counts), r.Hosts.Acknowledged, r.Hosts.Total)
+	d.say("%s. %d of %d (zone, host) pairs acknowledged the live key.", words(r.Counts), r.Hosts.Acknowledged, r.Hosts.Total)
 	if e := r.ExposureMs; e.Max > 0 {
 		d.say(" Exposure p50 %d ms, p90 %d ms, p99 %d ms, max %d ms.", e.P50, e.P90, e.P99, e.Max)
 	}
@@ -73,7 +73,7 @@ func (d document) summary(r Report) {
 		{"settings", settings(r.Settings)},
 	}
 	for _, f := range [][2]string{
-		{"**emergency**", cell(r.Emergency)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"JSON's digest", code(r.Digest)},
+		{"**emergency**", cell(r.Emergency)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
 	} {
 		if f[1] != "" {
 			facts = append(facts, f)
@@ -117,7 +117,7 @@ func (d document) waves(r Report) {
 			row = append(row, millis(ms))
 		}
 		return row
-	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "hosts>", "p50>", "p90>", "p99>", "max>")
+	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "acknowledged>", "p50>", "p90>", "p99>", "max>")
 }
 
 // meaning is what is true of a zone that is not done, and what resume does
@@ -158,7 +158,7 @@ func (d document) notDone(r Report) {
 		}, "zone", "name", "wave>", "why", "hosts missing")
 	}
 	if len(r.SetAside) > 0 {
-		d.say("\n### Hosts set aside: %d\n\nThey failed their proof twice, and no zone of theirs was refreshed after that.\n\n", len(r.SetAside))
+		d.say("\n### Hosts set aside: %d\n\nThey failed their proof twice: their zones stay pending until they can take a key.\n\n", len(r.SetAside))
 		d.table(len(r.SetAside), func(i int) []string {
 			return []string{cell(string(r.SetAside[i].Host)), cell(r.SetAside[i].Why)}
 		}, "host", "why")
@@ -210,7 +210,7 @@ func (d document) allZones(r Report) {
 			cell(string(z.ID)), cell(z.Name), fmt.Sprint(z.Wave), string(z.Outcome), millis(z.ExposureMs),
 			fmt.Sprintf("%d/%d", z.acknowledged(), len(z.Hosts)), code(string(z.From)), code(string(z.To)), cell(z.RequestID),
 		}
-	}, "zone", "name", "wave>", "outcome", "exposure ms>", "hosts>", "from", "to", "request")
+	}, "zone", "name", "wave>", "outcome", "exposure ms>", "acknowledged>", "from", "to", "request")
 }
 
 func (r Report) pick(which func(Zone) bool) []Zone {
@@ -283,7 +283,7 @@ func flat(s string) string {
 
 // code is a code span, or escaped text where a span cannot hold it.
 func code(s string) string {
-	if s = flat(s); s == "" || strings.ContainsAny(s, "`|\\") {
+	if s = flat(s); s == "" || strings.ContainsAny(s, "`|\\<>&") {
 		return cell(s)
 	}
 	return "`" + s + "`"

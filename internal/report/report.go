@@ -150,7 +150,7 @@ func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, r
 }
 
 func refused(s workflows.Status, err error) error {
-	what := "its zones and hosts are as they are, nothing was changed"
+	what := "nothing was changed; if shards were terminated, keywave campaign resume " + s.Campaign + " looks every zone up again"
 	if s.EndedAt == nil {
 		what = "it is still " + string(s.State) + ", so ask again when it has ended"
 	}
@@ -168,6 +168,9 @@ func samePlan(plan rotation.Plan, pages []rotation.Page, status workflows.Status
 		return fmt.Errorf("plan %s has %d pages, %d were found", plan.Name, len(plan.Pages), len(pages))
 	}
 	for i, page := range pages {
+		if page.Number != i+1 || page.Wave < 1 || page.Wave > len(plan.Waves) {
+			return fmt.Errorf("page %d of wave %d stands where page %d of plan %s belongs", page.Number, page.Wave, i+1, plan.Name)
+		}
 		if page.Digest() != plan.Pages[i] {
 			return fmt.Errorf("page %d of plan %s has digest %s, %s was approved", i+1, plan.Name, page.Digest(), plan.Pages[i])
 		}

@@ -1,0 +1,81 @@
+# What this house does, by name. `make` alone lists it.
+
+TOOL := go tool -modfile=internal/tools/go.mod
+
+# make demo ZONES=300 KEEP=1 OUTPUT=json
+ZONES  ?= 60
+KEEP   ?=
+OUTPUT ?= text
+
+# More for every go test, such as -count=1 or -race.
+TESTFLAGS ?=
+FUZZTIME  ?= 20s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/devserver programs ## build bin/keywave, bin/worker and bin/devserver
+
+.PHONY: programs
+programs:
+	@go build -trimpath -o bin/keywave ./starter
+	@go build -trimpath -o bin/worker ./worker
+
+# A Temporal server is a lot to compile: only when it changed.
+bin/devserver: $(filter-out %_test.go,$(wildcard devserver/*.go)) devserver/go.mod devserver/go.sum
+	@echo "building bin/devserver, Temporal in one binary: the first time takes some minutes" >&2
+	@cd devserver && go build -trimpath -ldflags='-s -w' -o ../bin/devserver .
+	@touch $@
+
+.PHONY: demo
+demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json)
+	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --output $(OUTPUT)
+
+.PHONY: test
+test: build prepare check ## everything that can be tested on this machine
+	go test -timeout 15m $(TESTFLAGS) ./...
+	cd internal/tools && go test -count=1 ./...
+	cd devserver && go test -timeout 10m $(TESTFLAGS) ./...
+
+.PHONY: prepare
+prepare:
+	@internal/tools/prepare.sh
+
+.PHONY: check
+check: ## format, vet, staticcheck, workflowcheck, import directions
+	@unformatted=$$($(TOOL) gofumpt -l .) && if [ -n "$$unformatted" ]; then \
+		echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) workflowcheck -test=false -config internal/tools/workflowcheck.yaml ./workflows
+	go test ./internal/layers
+
+.PHONY: fmt
+fmt: ## format every Go file
+	$(TOOL) gofumpt -w .
+
+.PHONY: e2e
+e2e: build ## the real programs, end to end
+	go test -timeout 15m -count=1 $(TESTFLAGS) ./internal/e2e/...
+
+# packages lists the packages whose tests hold $(1), a basic regular expression.
+packages  = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=devserver --exclude-dir=tools '$(1)' .)))
+is-golden = flag\.Bool("update"
+is-fuzz   = ^func Fuzz
+
+.PHONY: golden
+golden: ## write the golden files anew
+	go test $(call packages,$(is-golden)) -update
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for 20 s (FUZZTIME=20s)
+	@set -e; for dir in $(call packages,$(is-fuzz)); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir*_test.go); do \
+			echo "$$dir $$target"; go test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+		done; done
+
+.PHONY: histories
+histories: build ## record histories of every workflow, for the replay test
+	bin/keywave demo --histories workflows/testdata/histories

@@ -1,0 +1,149 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"keywave/internal/rotation"
+)
+
+// splitRow splits a table row as GitHub Flavored Markdown does (§4.10): at
+// every pipe that no backslash escapes.
+func splitRow(row string) []string {
+	var cells []string
+	var b strings.Builder
+	escaped := false
+	for _, r := range strings.TrimSuffix(strings.TrimPrefix(row, "|"), "|") {
+		if r == '|' && !escaped {
+			cells = append(cells, strings.TrimSpace(b.String()))
+			b.Reset()
+			continue
+		}
+		escaped = r == '\\' && !escaped
+		b.WriteRune(r)
+	}
+	return append(cells, strings.TrimSpace(b.String()))
+}
+
+// shown is what a reader sees of escaped text (CommonMark §2.4, §2.5), and
+// false when something in it would be markup.
+func shown(s string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(s[i])
+		case strings.HasPrefix(s[i:], "&lt;"):
+			i += 3
+			b.WriteByte('<')
+		case strings.HasPrefix(s[i:], "&gt;"):
+			i += 3
+			b.WriteByte('>')
+		case strings.HasPrefix(s[i:], "&amp;"):
+			i += 4
+			b.WriteByte('&')
+		case strings.IndexByte("\\|`*_[]<>&~$", s[i]) >= 0:
+			return b.String(), false
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String(), true
+}
+
+func FuzzCell(f *testing.F) {
+	f.Add(nasty)
+	f.Add("\\")
+	f.Add("\\|\\\\|")
+	f.Add("&amp;&lt;\r\n\u2028\u0085\xff\u202e")
+	f.Add("<!-- | --> <td>")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := cell(s)
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
+			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Cf, r)
+		}) {
+			t.Fatalf("cell(%q) = %q breaks its line", s, got)
+		}
+		if text, inert := shown(got); !inert || text != flat(s) {
+			t.Fatalf("cell(%q) = %q is read as %q, inert %v", s, got, text, inert)
+		}
+		row := "| " + strings.Join([]string{"left", got, code(s), command(s), "right"}, " | ") + " |"
+		cells := splitRow(row)
+		if len(cells) != 5 || cells[0] != "left" || cells[1] != got || cells[4] != "right" {
+			t.Fatalf("%q leaves its cell: %q", s, cells)
+		}
+		// Some readers take every pipe behind a backslash for an escaped one.
+		if n := strings.Count(strings.ReplaceAll(row, "\\|", ""), "|"); n != 6 {
+			t.Fatalf("%q leaves its cell: %s", s, row)
+		}
+	})
+}
+
+// Every table of a report is rectangular, whatever zones are called.
+func FuzzMarkdown(f *testing.F) {
+	f.Add(nasty, "\n\n# <b>|", "|\\")
+	f.Fuzz(func(t *testing.T, name, why, campaignName string) {
+		c := newCampaign(t, 3, func(int) string { return name })
+		c.set(1, func(rec *rotation.Record) {
+			*rec = rotation.Record{Zone: rec.Zone, Outcome: rotation.Unchanged, Why: why}
+		})
+		c.records[2].Why = why
+		c.status.Campaign, c.status.Emergency, c.status.Reason, c.status.Next = campaignName, why, name, why
+		c.status.Log[0].By, c.status.Log[0].Reason = name, why
+		var b bytes.Buffer
+		if err := c.build(t).WriteMarkdown(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := rectangular(b.String()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func rectangular(md string) error {
+	width := 0
+	for _, l := range strings.Split(md, "\n") {
+		switch {
+		case !strings.HasPrefix(l, "|"):
+			width = 0
+		case width == 0:
+			width = len(splitRow(l))
+		case len(splitRow(l)) != width:
+			return fmt.Errorf("%d columns, want %d: %s", len(splitRow(l)), width, l)
+		}
+	}
+	return nil
+}
+
+func TestMarkdownSaysFirstWhatIsWrong(t *testing.T) {
+	var b bytes.Buffer
+	if err := badDay(t).build(t).WriteMarkdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	at := -1
+	for _, heading := range []string{
+		"# Campaign spring-rotation: cancelled", "## Waves", "## Not done", "### exposed: 2 zones", "### unknown: 1 zone",
+		"### unchanged: 1 zone", "### pending: 3 zones", "### skipped: 1 zone", "### Hosts set aside: 1", "## Met on the way",
+		"## Who did what", "## Met while planning: 4 findings", "## All zones",
+	} {
+		next := strings.Index(b.String(), "\n"+heading+"\n")
+		if strings.HasPrefix(b.String(), heading+"\n") {
+			next = 0
+		}
+		if next <= at {
+			t.Errorf("%q is missing or too early", heading)
+		}
+		at = next
+	}
+	if err := rectangular(b.String()); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(b.String(), "<script>") || strings.Contains(b.String(), "\x1b") {
+		t.Error("text from outside is markup")
+	}
+}
