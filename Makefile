@@ -38,6 +38,19 @@ test: build prepare check ## everything that can be tested on this machine
 	go test -timeout 15m $(TESTFLAGS) ./...
 	cd internal/tools && go test -count=1 ./...
 	cd devserver && go test -timeout 10m $(TESTFLAGS) ./...
+	$(MAKE) chaos-quick
+
+# make chaos SEEDS=20 ZONES=40, make chaos SEEDS=0 MATRIX=1
+SEEDS  ?= 2
+MATRIX ?=
+
+.PHONY: chaos
+chaos: build ## campaigns under bad days of every kind (SEEDS=20 ZONES=40; MATRIX=1 for the crash matrix)
+	go run ./internal/chaos -seeds $(SEEDS) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
+
+.PHONY: chaos-quick
+chaos-quick: build
+	go run ./internal/chaos -seeds 2 -zones 24 -matrix 3
 
 .PHONY: prepare
 prepare:

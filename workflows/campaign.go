@@ -158,7 +158,6 @@ type campaign struct {
 	cancel  bool
 	endedAt time.Time
 	work    workflow.Context
-	busy    int // update handlers under way
 }
 
 // Campaign runs a plan in waves. It holds counts and never lists of zones.

@@ -53,9 +53,9 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 		c.Close()
 		var notFound *serviceerror.NamespaceNotFound
 		if errors.As(err, &notFound) {
-			return nil, fmt.Errorf("Temporal at %s has no namespace %q; create it (temporal operator namespace create --retention 720h -n %s) or set TEMPORAL_NAMESPACE", options.HostPort, options.Namespace, options.Namespace)
+			return nil, fmt.Errorf("the Temporal at %s has no namespace %q; create it (temporal operator namespace create --retention 720h -n %s) or set TEMPORAL_NAMESPACE", options.HostPort, options.Namespace, options.Namespace)
 		}
-		return nil, fmt.Errorf("Temporal at %s does not show namespace %q: %w", options.HostPort, options.Namespace, err)
+		return nil, fmt.Errorf("the Temporal at %s does not show namespace %q: %w", options.HostPort, options.Namespace, err)
 	}
 	return conn, nil
 }
