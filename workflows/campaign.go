@@ -108,6 +108,8 @@ type PageTally struct {
 	Tally rotation.Tally `json:"tally"`
 	Note  ShardNote      `json:"note"`
 	Run   string         `json:"run,omitempty"`
+	// Prior says that the failures in it are those of an earlier run.
+	Prior bool `json:"prior,omitempty"`
 }
 
 // Order is what a person says to a campaign.
@@ -341,7 +343,7 @@ func (c *campaign) canStart() bool {
 func (c *campaign) windowLeft() int {
 	left := c.st.Window
 	for _, page := range c.pages {
-		left -= c.shards[page].news.InFlight
+		left -= c.shards[page].news.Slots
 	}
 	return left
 }
@@ -349,6 +351,9 @@ func (c *campaign) windowLeft() int {
 // continued hands over to a new run once nothing is under way.
 func (c *campaign) continued(ctx workflow.Context) error {
 	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && workflow.AllHandlersFinished(ctx) })
+	if c.cancel {
+		return nil
+	}
 	next := c.in
 	next.State = c.st
 	return workflow.NewContinueAsNewError(ctx, TypeCampaign, next)
@@ -358,7 +363,7 @@ func (c *campaign) continued(ctx workflow.Context) error {
 func (c *campaign) start(page int) {
 	before, again := c.reopen(page)
 	r := &running{window: c.windowLeft(), again: again || c.in.Again}
-	r.news = ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, InFlight: r.window}
+	r.news = ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Slots: r.window}
 	c.shards[page] = r
 	c.pages = append(c.pages, page)
 	workflow.Go(c.work, func(ctx workflow.Context) {
@@ -427,7 +432,7 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 	if err == nil && out.Tally.Zones.Settled() && out.Tally.Zones.Total > 0 {
 		c.st.Closed = c.st.Closed.Plus(out.Tally)
 	} else {
-		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run})
+		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run, Prior: c.st.Mending})
 	}
 	if err != nil && !c.st.Paused && !c.cancel {
 		c.pause(fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
@@ -460,7 +465,7 @@ func (c *campaign) widen() {
 	}
 	page := c.pages[len(c.pages)-1]
 	r := c.shards[page]
-	if room := c.windowLeft() + r.news.InFlight; r.started && room > r.window {
+	if room := c.windowLeft() + r.news.Slots; r.started && room > r.window {
 		c.signal(page, Control{Seq: c.st.Seq, Window: room})
 	}
 }
@@ -484,7 +489,7 @@ func (c *campaign) check(note ShardNote) {
 func (c *campaign) judged() rotation.Counts {
 	var counts rotation.Counts
 	for _, p := range c.st.Open {
-		if !slices.Contains(c.st.Todo, p.Page) && !c.st.Mending {
+		if !slices.Contains(c.st.Todo, p.Page) && !p.Prior {
 			counts = counts.Plus(p.Tally.Zones)
 		}
 	}
@@ -649,9 +654,7 @@ func (c *campaign) status() Status {
 	}
 	for _, page := range c.pages {
 		n := c.shards[page].news
-		if n.Seq == c.st.Seq || n.Tally.Zones.Total > 0 {
-			s.InFlight += n.InFlight
-		}
+		s.InFlight += n.InFlight
 		s.Attention, s.SetAside = append(s.Attention, n.Note.Attention...), append(s.SetAside, n.Note.SetAside...)
 	}
 	s.Attention = s.Attention[:min(len(s.Attention), 2*maxAttention)]

@@ -38,7 +38,7 @@ func (s *shard) due(l rotation.Location) []int {
 	for _, z := range s.ahead() {
 		for _, h := range z.plan.Hosts {
 			ref := s.page.Hosts[h]
-			if z.verb == rotation.Repair || ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
+			if z.mending || ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
 				continue
 			}
 			if !s.proofs[ref.Name].Fresh(now, s.in.Timing.ProofFor.D()/renewFraction) {
@@ -101,7 +101,7 @@ func (s *shard) proved(p rotation.Proof) {
 // that will still be fresh at its refresh, or is set aside. A zone whose key may
 // have changed does not wait for proofs.
 func (s *shard) resolved(z *shardZone) bool {
-	if s.in.Emergency != "" || z.verb == rotation.Repair {
+	if s.in.Emergency != "" || z.mending {
 		return true
 	}
 	now := workflow.Now(s.work)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,7 +108,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 	case workflows.ActLoadPage:
 		return w.onLoadPage(input[activities.LoadPageIn](t))
 	case workflows.ActPrior:
-		return w.prior, nil
+		return w.onPrior(input[activities.PriorIn](t))
 	case workflows.ActAwait:
 		return w.onAwait(ctx, t, input[activities.AwaitIn](t))
 	case workflows.ActLastRun:
@@ -177,7 +178,7 @@ func (w *world) sign(ctx workflow.Context, z *edgeZone, in activities.RefreshIn)
 		w.Errorf("%s is refreshed with proofs of %v, and emergency is %t", z.id, in.ProvedAt, w.emergency)
 	}
 	for _, h := range z.hosts {
-		if age := now.Sub(w.machines[h.Name].provedAt); !w.emergency && age > in.ProofFor.D() {
+		if age := now.Sub(w.machines[h.Name].provedAt); !w.emergency && !w.retired[h.Name] && age > in.ProofFor.D() {
 			w.Errorf("%s is refreshed, and %s proved itself %s ago\n%s", z.id, h.Name, age, w.story())
 		}
 	}
@@ -349,7 +350,7 @@ func (w *world) onProve(ctx workflow.Context, t *task, in activities.ProveIn) (a
 		switch {
 		case asked.Host != m.ref:
 			proof.Problem = "the definition of host " + string(m.ref.Name) + " is not the one in the plan"
-		case now.Before(m.downTill):
+		case m.isDown(now):
 			proof.Problem = "connect: no route"
 		case len(m.unproved) > 0:
 			proof.Problem, m.unproved = m.unproved[0], m.unproved[1:]
@@ -380,6 +381,10 @@ func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn
 	key, ok := opened(in.Location, in.Zone, in.Sealed)
 	z := w.zones[in.Zone]
 	out := activities.DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts))}
+	if w.unopened[in.Location] > 0 {
+		w.unopened[in.Location]--
+		ok = false
+	}
 	if !ok || z.print(key) != in.Key {
 		out.Unopened = "the sealed key cannot be opened"
 	}
@@ -413,7 +418,7 @@ func (m *machine) take(ctx workflow.Context, w *world, in activities.DeliverIn, 
 		expected = expected || held == e
 	}
 	switch {
-	case workflow.Now(ctx).Before(m.downTill):
+	case m.isDown(workflow.Now(ctx)):
 		ack.Problem = "connect: no route"
 	case !expected:
 		ack.Held, ack.Refused, ack.Problem = held, true, (&rotation.HeldError{Held: held}).Error()
@@ -438,6 +443,26 @@ func (w *world) onLoadPage(in activities.LoadPageIn) (any, error) {
 		return nil, temporal.NewNonRetryableApplicationError(in.Workflow+" has another digest than the plan names; nothing was changed", string(activities.KindPage), nil)
 	}
 	return page, nil
+}
+
+// onPrior gives what an earlier run left of the zones that are asked for.
+func (w *world) onPrior(in activities.PriorIn) (any, error) {
+	var out activities.PriorOut
+	for _, id := range in.Zones {
+		if r, ended := w.records[id]; ended {
+			out.Records = append(out.Records, r)
+			continue
+		}
+		for _, r := range w.prior.Records {
+			if r.Zone == id {
+				out.Records = append(out.Records, r)
+			}
+		}
+		if slices.Contains(w.prior.Lost, id) {
+			out.Lost = append(out.Lost, id)
+		}
+	}
+	return out, nil
 }
 
 // awaitAnswer is what becomes of a workflow that runs already, after some time.

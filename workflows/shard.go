@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -89,9 +90,11 @@ type ShardNews struct {
 	Seq   int            `json:"seq"` // of the last Control it followed
 	Tally rotation.Tally `json:"tally"`
 	Note  ShardNote      `json:"note"`
-	// Started says that the last zone has started; InFlight zones hold slots.
+	// Started says that the last zone has started; InFlight zones are under way
+	// in the window, of which the shard takes up Slots.
 	Started  bool `json:"started"`
 	InFlight int  `json:"inFlight"`
+	Slots    int  `json:"slots"`
 	// Quiet says that no refresh can start any more; Kept zones may have
 	// refreshed and go on.
 	Quiet bool `json:"quiet"`
@@ -133,8 +136,9 @@ type shardZone struct {
 	verb   rotation.Verb
 	skip   string // why people excluded it
 	flight *flight
-	// mending says that the outcome is an earlier run's and is being mended.
-	mending bool
+	// mending says that the outcome is an earlier run's and is being mended,
+	// prior that it is an earlier run's.
+	mending, prior bool
 }
 
 type flight struct {
@@ -142,8 +146,12 @@ type flight struct {
 	started bool
 	loose   bool
 	kept    bool
+	lost    bool        // did not start in time
+	orders  []ZoneOrder // for when it has started
 	cancel  func()
 }
+
+var errNotStarted = errors.New("Temporal did not start it within " + startWithin.String())
 
 type shard struct {
 	in    ShardIn
@@ -222,6 +230,10 @@ func (s *shard) handlers(ctx workflow.Context) error {
 	}, workflow.QueryHandlerOptions{Description: "One record per zone of this shard: outcome, reason, fingerprints, exposure."})
 }
 
+func (s *shard) unstarted() bool {
+	return slices.ContainsFunc(s.zones, func(z *shardZone) bool { return z.flight != nil && !z.flight.started })
+}
+
 // refuse ends a shard whose page or probe could not be had: nothing was touched.
 func (s *shard) refuse(err error) ShardOut {
 	s.ended = true
@@ -276,9 +288,11 @@ func (s *shard) loadPrior() error {
 	}
 	for _, r := range out.Records {
 		s.byID[r.Zone].take(r)
+		s.byID[r.Zone].prior = true
 	}
 	for _, id := range out.Lost {
 		s.byID[id].record = rotation.Record{Zone: id, Outcome: rotation.Unknown, Why: "its workflow was terminated"}
+		s.byID[id].prior = true
 	}
 	return nil
 }
@@ -306,12 +320,16 @@ func (s *shard) enqueue() {
 		case rotation.Done, rotation.Skipped:
 		case rotation.Exposed, rotation.Unknown:
 			z.verb, z.mending = rotation.Repair, true
+			if z.record.Outcome == rotation.Unknown && z.baseline() != "" {
+				z.verb = rotation.Rotate
+			}
 			s.queue = append(s.queue, z)
 		case rotation.Unchanged, rotation.Pending:
 			if s.in.Mend {
 				continue
 			}
 			z.verb = rotation.Rotate
+			z.prior = false
 			if z.record.Outcome == rotation.Unchanged {
 				z.record = rotation.Record{Zone: z.plan.ID, Outcome: rotation.Pending, API: z.record.API}
 			}
@@ -326,13 +344,15 @@ func (s *shard) enqueue() {
 // of its hosts have proved that they can take a key.
 func (s *shard) admit() {
 	for len(s.queue) > 0 && !s.stopped {
-		_ = workflow.Await(s.work, func() bool { return s.stopped || s.room() && s.resolved(s.queue[0]) })
-		if s.stopped {
+		_ = workflow.Await(s.work, func() bool {
+			return s.stopped || len(s.queue) == 0 || s.room() && s.resolved(s.queue[0])
+		})
+		if s.stopped || len(s.queue) == 0 {
 			break
 		}
 		z := s.queue[0]
 		s.queue = s.queue[1:]
-		if host, why := s.asideHost(z); host != "" && z.verb == rotation.Rotate {
+		if host, why := s.asideHost(z); host != "" && !z.mending {
 			z.record.Outcome = rotation.Pending
 			z.record.Why = fmt.Sprintf("host %s is set aside: %s", host, why)
 			s.dirty = true
@@ -388,6 +408,10 @@ func (s *shard) skipZone(z *shardZone, why string) {
 }
 
 func (s *shard) tellZone(z *shardZone, o ZoneOrder) {
+	if !z.flight.started {
+		z.flight.orders = append(z.flight.orders, o)
+		return
+	}
 	workflow.SignalExternalWorkflow(s.work, ZoneID(z.plan.ID), "", SignalZoneOrder, o)
 }
 
@@ -416,13 +440,20 @@ func (s *shard) start(z *shardZone) {
 	o := childPolicy(ZoneID(z.plan.ID), zoneSummary(z.verb, z.plan.Name, z.plan.ID, s.hostsOf(z)))
 	o.TypedSearchAttributes = Searchable(s.in.Campaign, z.plan.ID, "")
 	o.Priority = temporal.Priority{PriorityKey: priorityNormal}
-	if z.verb == rotation.Repair {
+	if z.mending {
 		o.Priority.PriorityKey = priorityExposed
 	}
 	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeZone, s.zoneIn(z))
 	workflow.Go(s.work, func(ctx workflow.Context) {
-		if child.GetChildWorkflowExecution().Get(ctx, nil) == nil {
-			f.started = true
+		begun := child.GetChildWorkflowExecution()
+		_ = workflow.Await(ctx, func() bool { return begun.IsReady() || f.lost })
+		if f.lost {
+			s.landed(ctx, z, rotation.Record{}, errNotStarted)
+			return
+		}
+		f.started = begun.Get(ctx, nil) == nil
+		for _, o := range f.orders {
+			s.tellZone(z, o)
 		}
 		var record rotation.Record
 		err := child.Get(ctx, &record)
@@ -436,9 +467,16 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 		Hosts: s.hostsOf(z), Baseline: z.plan.Baseline, Timing: s.in.Timing,
 		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
 	}
-	if z.verb == rotation.Repair {
+	if z.mending {
 		in.Baseline, in.Since = "", z.record.Since
 		in.Drift = known(z.record.From, z.record.To, z.plan.Baseline)
+		if z.verb == rotation.Rotate {
+			in.Baseline, in.Doubt = z.baseline(), z.record.EndedAt
+			if in.Doubt.IsZero() {
+				in.Doubt = workflow.Now(s.work)
+			}
+			return in
+		}
 	}
 	for _, h := range in.Hosts {
 		p, ok := s.proofs[h.Name]
@@ -461,6 +499,9 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 	return in
 }
 
+// baseline is the key from before the earlier run's refresh.
+func (z *shardZone) baseline() rotation.Fingerprint { return cmp.Or(z.record.From, z.plan.Baseline) }
+
 func known(all ...rotation.Fingerprint) []rotation.Fingerprint {
 	var some []rotation.Fingerprint
 	for _, f := range all {
@@ -476,14 +517,20 @@ func (s *shard) landed(ctx workflow.Context, z *shardZone, record rotation.Recor
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		record, err = s.foreign(ctx, z)
 	}
-	f := z.flight
-	z.flight, z.mending = nil, false
+	f, mended := z.flight, z.mending
+	z.flight, z.mending, z.prior = nil, false, false
 	s.inFlight--
 	if f.loose {
 		s.loose--
 	}
 	s.dirty = true
+	if s.told && s.inFlight-s.loose == s.window/2 {
+		s.urgent = true // the next shard can have half of the window
+	}
 	switch {
+	case err == nil && mended && record.Outcome == rotation.Pending, err != nil && mended && !f.started:
+		// Nothing was done, so what was true of an exposed zone still is.
+		z.record.Why = "could not be mended now: " + cmp.Or(record.Why, errorText(err))
 	case err == nil:
 		z.take(merged(z.record, record))
 	case !f.started:
@@ -492,10 +539,17 @@ func (s *shard) landed(ctx workflow.Context, z *shardZone, record rotation.Recor
 		z.record.Outcome = rotation.Unknown
 		z.record.Why = "its workflow ended without a record (terminated?); resume reads the live key back"
 	}
-	if z.skip != "" && z.record.Outcome == rotation.Pending {
+	if z.skip != "" && (z.record.Outcome == rotation.Pending || z.record.Outcome == rotation.Unchanged) {
 		z.record.Outcome, z.record.Why = rotation.Skipped, z.skip
 	}
 	s.judge(z)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return why(err)
 }
 
 // merged is a later run's record with what only the earlier one knows.
@@ -682,30 +736,44 @@ func (s *shard) isQuiet() bool {
 }
 
 // report tells the campaign: at once what cannot wait, the rest every ten
-// seconds at most.
+// seconds at most, and nothing while nothing changes.
 func (s *shard) report(ctx workflow.Context) {
-	for !s.ended {
-		_, _ = workflow.AwaitWithTimeout(ctx, newsEvery, func() bool {
-			return s.urgent || s.ended || s.isQuiet() && !s.quiet
-		})
-		if s.ended || !s.urgent && !s.dirty && !s.isQuiet() {
-			continue
+	last := workflow.Now(ctx)
+	// A retry is told of once its zones are lined up: until then the tally is of
+	// before the order.
+	atOnce := func() bool { return s.ended || !s.retry && (s.urgent || s.isQuiet() != s.quiet) }
+	for {
+		_ = workflow.Await(ctx, func() bool { return !s.retry && s.dirty || atOnce() })
+		if rest := last.Add(newsEvery).Sub(workflow.Now(ctx)); rest > 0 {
+			_, _ = workflow.AwaitWithTimeout(ctx, rest, atOnce)
 		}
+		if s.ended {
+			return
+		}
+		last = workflow.Now(ctx)
 		s.urgent, s.dirty, s.quiet = false, false, s.isQuiet()
+		if s.told {
+			// The next shard may have the slots that are free: they are not
+			// taken again for zones that come back.
+			s.window = min(s.window, max(1, s.inFlight-s.loose))
+		}
 		news := ShardNews{
 			Page: s.in.Page, Seq: s.seq, Tally: s.tally(), Note: s.note(),
-			Started: s.told, InFlight: s.inFlight - s.loose, Quiet: s.quiet, Kept: s.kept(),
-			Mending: s.mending(),
+			Started: s.told, InFlight: s.inFlight - s.loose, Slots: s.slots(), Quiet: s.quiet, Kept: s.kept(), Mending: s.mending(),
 		}
 		workflow.SignalExternalWorkflow(ctx, CampaignID(s.in.Campaign), "", SignalShardNews, news)
 		workflow.SetCurrentDetails(ctx, shardDetails(s.in, news))
 	}
 }
 
+// slots are the places of the window that this shard takes up; while it runs it
+// keeps one for zones that come back.
+func (s *shard) slots() int { return max(1, s.inFlight-s.loose) }
+
 func (s *shard) mending() rotation.Counts {
 	var counts rotation.Counts
 	for _, z := range s.zones {
-		if z.mending {
+		if z.mending || z.prior && z.record.Outcome != rotation.Done {
 			one := rotation.NewCounts(1)
 			one.Move(rotation.Pending, z.record.Outcome)
 			counts = counts.Plus(one)
@@ -728,10 +796,12 @@ func (s *shard) kept() int {
 // must not hang the shard.
 func (s *shard) watchStarts(ctx workflow.Context) {
 	for !s.ended {
+		_ = workflow.Await(ctx, func() bool { return s.ended || s.unstarted() })
 		_, _ = workflow.AwaitWithTimeout(ctx, startWithin, func() bool { return s.ended })
 		for _, z := range s.zones {
-			if f := z.flight; f != nil && !f.started && workflow.Now(ctx).Sub(f.since) > startWithin {
-				f.cancel()
+			if f := z.flight; f != nil && !f.started && workflow.Now(ctx).Sub(f.since) >= startWithin {
+				f.lost = true
+				f.cancel() // should it start after all
 			}
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -61,17 +61,25 @@ type world struct {
 	prior   activities.PriorOut
 	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string
-	never   map[string]bool // workflow IDs that never start
+	never   map[string]bool          // workflow IDs that never start
+	starts  map[string]time.Duration // how long a workflow ID takes to start
+	killed  map[string]time.Duration // when a workflow is terminated, after its start
+	retired map[rotation.HostName]bool
 
 	// queued is how long a task waits for a worker; forever when there is none.
 	queued func(t *task) time.Duration
 	// took is how long each call of a refresh, read, proof or delivery takes.
 	took struct{ refresh, read, prove, put time.Duration }
+	// unopened is how many sealed keys a location cannot open.
+	unopened map[rotation.Location]int
 	// emergency says that proofs are waived.
 	emergency bool
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }
+
+// endless is longer than anything here may take.
+const endless = 30 * time.Hour
 
 const forever = time.Duration(1) << 60
 
@@ -92,6 +100,7 @@ type edgeZone struct {
 type machine struct {
 	ref      rotation.HostRef
 	files    map[rotation.ZoneID]string
+	downFrom time.Time
 	downTill time.Time
 	unproved []string // problems of the next proofs
 	provedAt time.Time
@@ -125,7 +134,7 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	w := &world{
 		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
 		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]rotation.Plan{},
-		pages: map[string]rotation.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{},
+		pages: map[string]rotation.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, unopened: map[rotation.Location]int{},
 		queued: func(*task) time.Duration { return 0 },
 	}
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = 200*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond, 150*time.Millisecond
@@ -235,8 +244,12 @@ func (w *world) story() string {
 // after has something done when that much time has passed.
 func (w *world) after(d time.Duration, do func()) { w.env.RegisterDelayedCallback(do, d) }
 
-// down has a host not answer until then, from now.
-func (m *machine) down(from time.Time, d time.Duration) { m.downTill = from.Add(d) }
+// down has a host not answer for that long.
+func (m *machine) down(from time.Time, d time.Duration) { m.downFrom, m.downTill = from, from.Add(d) }
+
+func (m *machine) isDown(now time.Time) bool {
+	return !now.Before(m.downFrom) && now.Before(m.downTill)
+}
 
 func (w *world) zoneIn(id rotation.ZoneID) workflows.ZoneIn {
 	z := w.zones[id]
@@ -269,6 +282,11 @@ func (w *world) execute(id, kind string, in, result any) {
 
 func (w *world) try(id, kind string, in, result any) error {
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue})
+	w.after(endless, func() {
+		if w.running[id] > 0 {
+			w.Fatalf("%s still runs after %s\n%s", id, endless, w.story())
+		}
+	})
 	w.env.ExecuteWorkflow(kind, in)
 	if !w.env.IsWorkflowCompleted() {
 		w.Fatalf("%s did not end\n%s", id, w.story())
@@ -290,13 +308,13 @@ func (w *world) judge(r rotation.Record) {
 	landing := len(z.landings)
 	var lacking []rotation.HostName
 	for _, h := range z.hosts {
-		if w.machines[h.Name].files[r.Zone] != z.live() {
+		if w.machines[h.Name].files[r.Zone] != z.live() && !w.retired[h.Name] {
 			lacking = append(lacking, h.Name)
 		}
 	}
 	switch r.Outcome {
 	case rotation.Done:
-		if len(lacking) > 0 && !strings.Contains(r.Why, "retired") {
+		if len(lacking) > 0 {
 			bad("%v do not hold the live key", lacking)
 		}
 		if landing > 0 {
@@ -372,7 +390,7 @@ func (i *inbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteW
 	w.running[id]++
 	w.log(workflow.Now(ctx), what+"-start", rotation.ZoneID(zone), "")
 	defer func() { w.running[id]-- }()
-	out, err := i.Next.ExecuteWorkflow(ctx, in)
+	out, err := i.runUntilKilled(ctx, id, in)
 	note := ""
 	if r, ok := out.(rotation.Record); ok {
 		w.records[r.Zone] = r
@@ -385,10 +403,34 @@ func (i *inbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteW
 	return out, err
 }
 
+// runUntilKilled ends a workflow early if it is to be: its children are left to
+// their parent close policy, as after a terminate.
+func (i *inbound) runUntilKilled(ctx workflow.Context, id string, in *interceptor.ExecuteWorkflowInput) (out any, err error) {
+	after, kill := i.world.killed[id]
+	if !kill {
+		return i.Next.ExecuteWorkflow(ctx, in)
+	}
+	delete(i.world.killed, id)
+	ended := false
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		out, err = i.Next.ExecuteWorkflow(ctx, in)
+		ended = true
+	})
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	_, _ = workflow.AwaitWithTimeout(apart, after, func() bool { return ended })
+	if !ended {
+		return nil, temporal.NewNonRetryableApplicationError("terminated", "Terminated", nil)
+	}
+	return out, err
+}
+
 func (i *inbound) HandleSignal(ctx workflow.Context, in *interceptor.HandleSignalInput) error {
 	if in.SignalName == workflows.SignalControl {
 		var order workflows.Control
 		decode(i.world, in.Arg, &order)
+		if order.Retry {
+			i.world.log(workflow.Now(ctx), "retry", "", workflow.GetInfo(ctx).WorkflowExecution.ID)
+		}
 		if order.Stop || order.Close {
 			i.world.log(workflow.Now(ctx), "stop", "", workflow.GetInfo(ctx).WorkflowExecution.ID)
 		}
@@ -428,27 +470,46 @@ func (o *outbound) SignalExternalWorkflow(ctx workflow.Context, id, run, name st
 
 func (o *outbound) ExecuteChildWorkflow(ctx workflow.Context, kind string, args ...any) workflow.ChildWorkflowFuture {
 	w, id := o.world, workflow.GetChildWorkflowOptions(ctx).WorkflowID
+	zone, _ := strings.CutPrefix(id, "zone/")
+	w.log(workflow.Now(ctx), strings.ToLower(kind)+"-asked", rotation.ZoneID(zone), "")
 	switch {
 	case w.never[id]:
 		return unstarted(ctx, nil)
 	case w.busy(id):
 		return unstarted(ctx, serviceerror.NewWorkflowExecutionAlreadyStarted("running", "", ""))
 	}
-	return o.Next.ExecuteChildWorkflow(ctx, kind, args...)
+	if w.starts[id] == 0 {
+		return o.Next.ExecuteChildWorkflow(ctx, kind, args...)
+	}
+	started, settleStart := workflow.NewFuture(ctx)
+	ended, settleEnd := workflow.NewFuture(ctx)
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	workflow.Go(apart, func(own workflow.Context) {
+		_ = workflow.Sleep(own, w.starts[id])
+		future := o.Next.ExecuteChildWorkflow(ctx, kind, args...)
+		var execution workflow.Execution
+		err := future.GetChildWorkflowExecution().Get(own, &execution)
+		settleStart.Set(execution, err)
+		settleEnd.Chain(future)
+	})
+	return child{ended, started}
 }
 
-// child is a child workflow that did not start.
-type child struct{ workflow.Future }
+// child is a child workflow that does not start, or not at once.
+type child struct {
+	workflow.Future
+	started workflow.Future
+}
 
 func unstarted(ctx workflow.Context, err error) workflow.ChildWorkflowFuture {
 	future, settle := workflow.NewFuture(ctx)
 	if err != nil {
 		settle.SetError(err)
 	}
-	return child{future}
+	return child{future, future}
 }
 
-func (c child) GetChildWorkflowExecution() workflow.Future { return c.Future }
+func (c child) GetChildWorkflowExecution() workflow.Future { return c.started }
 
 func (c child) SignalChildWorkflow(workflow.Context, string, any) workflow.Future { return c.Future }
 

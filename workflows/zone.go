@@ -29,6 +29,9 @@ type ZoneIn struct {
 	Timing rotation.Timing  `json:"timing"`
 	// Since is when an exposure that an earlier run left began.
 	Since time.Time `json:"since,omitzero"`
+	// Doubt is when, at the latest, a refresh was signed of which an earlier run
+	// did not learn whether it was executed; Baseline is the key before it.
+	Doubt time.Time `json:"doubt,omitzero"`
 	// Emergency waives the proofs, and says why.
 	Emergency string `json:"emergency,omitempty"`
 	// Campaign and Shard are empty for an operation by a person, By and Reason
@@ -105,6 +108,9 @@ func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	}
 	z.trip = rotation.NewTrip(in.Verb, in.Zone, names, in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
 	z.trip.Since = in.Since
+	if !in.Doubt.IsZero() {
+		z.trip.Resume(in.Doubt)
+	}
 	for _, held := range in.Drift {
 		z.trip.SawDrift(held)
 	}
@@ -166,21 +172,26 @@ func (z *zone) listen(ctx workflow.Context) {
 	}
 }
 
-// obey carries out what was ordered since the last step. An order to skip waits
-// until it is known whether a refresh was executed.
+// obey carries out what was ordered since the last step. Skipping waits until no
+// request that was given up can still be executed.
 func (z *zone) obey() {
+	skip := ""
 	var later []ZoneOrder
 	for _, o := range z.orders {
-		switch {
-		case o.Retire != "":
+		if o.Retire != "" {
 			z.trip.Retire(o.Retire, o.Reason)
-		case z.trip.MayHaveRefreshed() && z.trip.Live == "":
-			later = append(later, o)
-		default:
-			z.trip.Skip(o.Reason)
+			continue
 		}
+		skip = o.Reason
+		later = append(later, o)
 	}
 	z.orders = later
+	if len(z.trip.Hosts) == 0 {
+		skip = "every host is retired"
+	}
+	if skip != "" && !z.trip.MayLand(z.now()) {
+		z.trip.Skip(skip)
+	}
 }
 
 func (z *zone) prove() {
@@ -295,10 +306,10 @@ func (z *zone) read() {
 		return
 	}
 	z.readUntil = time.Time{}
-	if out.Sealed != nil {
+	z.trip.Read(z.now(), out.Key)
+	if out.Sealed != nil && out.Key == z.trip.Live {
 		z.sealed = out.Sealed
 	}
-	z.trip.Read(z.now(), out.Key)
 }
 
 // reread waits and leaves the phase as it is, until it is not worth it any more.
@@ -517,7 +528,7 @@ func (z *zone) locations() []rotation.Location {
 func (z *zone) hostsIn(l rotation.Location, only []rotation.HostName) []rotation.HostRef {
 	var hosts []rotation.HostRef
 	for _, h := range z.in.Hosts {
-		if h.Location == l && (only == nil || slices.Contains(only, h.Name)) {
+		if h.Location == l && slices.Contains(z.trip.Hosts, h.Name) && (only == nil || slices.Contains(only, h.Name)) {
 			hosts = append(hosts, h)
 		}
 	}

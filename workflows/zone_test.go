@@ -1,15 +1,657 @@
 package workflows_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
 	"keywave/internal/rotation"
+	"keywave/workflows"
 )
 
-func TestZoneGoodPath(t *testing.T) {
+const theZone rotation.ZoneID = "zone-01"
+
+// zoneStory is one zone's rotation with something going wrong, and how it must
+// end.
+type zoneStory struct {
+	name string
+	set  func(w *world, z *edgeZone, in *workflows.ZoneIn)
+	want rotation.Outcome
+	// executed and sent count refreshes at EdgeOne.
+	executed, sent int
+	why            string // part of the record's reason
+	check          func(t *testing.T, w *world, r rotation.Record)
+}
+
+func zoneStories() []zoneStory {
+	return []zoneStory{
+		{
+			name: "all goes well: one refresh, one read", want: rotation.Done, executed: 1, sent: 1,
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if r.API != (rotation.API{Refresh: 1, Describe: 1}) {
+					t.Errorf("calls: %+v", r.API)
+				}
+				if r.From != w.zones[theZone].baseline() || r.RequestID != "request 1 of zone-01" || len(r.Acks) != 2 || r.Why != "" {
+					t.Errorf("record: %+v", r)
+				}
+				if want := (w.took.refresh/2 + w.took.put).Milliseconds(); r.ExposureMs != want {
+					t.Errorf("exposure %d ms, from the signature to the last acknowledgement are %d ms", r.ExposureMs, want)
+				}
+				if w.runs[workflows.ActDeliver] != 2 || w.runs[workflows.ActProve] != 0 {
+					t.Errorf("activities: %v", w.runs)
+				}
+				if got := w.attrs; len(got) != 1 || got[0].value != "done" {
+					t.Errorf("search attributes: %+v", got)
+				}
+			},
+		},
+		{
+			name: "without proofs it asks for them", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, _ *edgeZone, in *workflows.ZoneIn) { in.Proofs = nil },
+			check: func(t *testing.T, w *world, _ rotation.Record) {
+				if w.runs[workflows.ActProve] != 2 || w.runs[workflows.ActProbe] != 1 {
+					t.Errorf("activities: %v", w.runs)
+				}
+			},
+		},
+		{
+			name: "without a baseline it is read first", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, _ *edgeZone, in *workflows.ZoneIn) { in.Baseline = "" },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if r.API.Describe != 2 || r.From != w.zones[theZone].baseline() {
+					t.Errorf("record: %+v", r)
+				}
+			},
+		},
+		{
+			name: "a baseline that cannot be read", want: rotation.Unchanged, why: "nothing was sent",
+			set: func(_ *world, z *edgeZone, in *workflows.ZoneIn) {
+				in.Baseline = ""
+				z.read = []reading{unread(false, false)}
+			},
+		},
+		{
+			name: "an emergency waives the proofs", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				in.Proofs, in.Emergency, w.emergency = nil, "leaked", true
+			},
+			check: func(t *testing.T, w *world, _ rotation.Record) {
+				if w.runs[workflows.ActProve]+w.runs[workflows.ActProbe] != 0 {
+					t.Errorf("activities: %v", w.runs)
+				}
+			},
+		},
+		{
+			name: "a host that cannot take a key", want: rotation.Pending, why: "h2: disk full; nothing was sent",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				in.Proofs = nil
+				w.machines["h2"].unproved = []string{"disk full"}
+			},
+		},
+		{
+			name: "a host whose definition is not the plan's", want: rotation.Pending, why: "is not the one in the plan",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				in.Proofs = nil
+				w.machines["h2"].ref.Digest = "another"
+			},
+		},
+		{
+			name: "a location without workers gives no proofs", want: rotation.Pending, why: "location eu: timed out",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				in.Proofs = nil
+				w.queued = noWorkers(workflows.LocationQueue("eu"), forever)
+			},
+		},
+		{
+			name: "no probe can be sealed", want: rotation.Pending, why: "no keyset for eu",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				in.Proofs, w.noProbe = nil, "no keyset for eu"
+			},
+		},
+
+		// What follows is the table of what may become of a refresh.
+		{
+			name: "lost answer, executed: adopted, no second refresh", want: rotation.Done, executed: 1, sent: 1, why: "adopted by read-back",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{unanswered(0)} },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if took := r.EndedAt.Sub(noon); took > 15*time.Second {
+					t.Errorf("it stayed locked for %s, though the changed key proves that the one attempt was executed", took)
+				}
+			},
+		},
+		{
+			name: "lost request: read twice, settled between, then refreshed; locked until the first is dead", want: rotation.Done, executed: 1, sent: 2,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{unanswered(-1)} },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if r.EndedAt.Before(noon.Add(300 * time.Second)) {
+					t.Errorf("it ended after %s, and the first request could be executed for 300 s", r.EndedAt.Sub(noon))
+				}
+				sent := w.happened("sent")
+				if gap := sent[1].at.Sub(sent[0].at); gap < 20*time.Second {
+					t.Errorf("the second refresh came %s after the first: 10 s timeout and 10 s settle make 20 s", gap)
+				}
+				if !slices.Contains(w.newsOf(theZone), workflows.NewsLoose) {
+					t.Errorf("it kept its slot in the window while it only waited: %v", w.newsOf(theZone))
+				}
+			},
+		},
+		{
+			name: "lost answer, executed between the two reads", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(12 * time.Second)}
+			},
+		},
+		{
+			name: "late landing after the second refresh: found by the last verify, delivered", want: rotation.Done, executed: 2, sent: 2, why: "yet another key",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(299 * time.Second)}
+			},
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if r.API.Describe < 4 {
+					t.Errorf("calls: %+v", r.API)
+				}
+			},
+		},
+		{
+			name: "late landing during the second delivery", want: rotation.Done, executed: 2, sent: 2,
+			set: func(w *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(21 * time.Second)}
+				w.took.put = 3 * time.Second
+			},
+		},
+		{
+			name: "the worker is lost, the request executed", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{workerLost(0)} },
+		},
+		{
+			name: "the worker is lost, the request never executed", want: rotation.Done, executed: 1, sent: 2,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{workerLost(-1)} },
+		},
+		{
+			name: "a frozen worker wakes and its request lands", want: rotation.Done, executed: 2, sent: 2,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{workerLost(200 * time.Second)}
+			},
+		},
+		{
+			name: "no request is ever answered or executed", want: rotation.Unchanged, executed: 0, sent: 3, why: "the old key is alive",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(-1), unanswered(-1), unanswered(-1)}
+			},
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				last := w.happened("sent")[2].at
+				if r.EndedAt.Before(last.Add(300 * time.Second)) {
+					t.Errorf("it ended %s after the last request, which could be executed for 300 s", r.EndedAt.Sub(last))
+				}
+			},
+		},
+		{
+			name: "all three requests are given up, and the last lands late", want: rotation.Done, executed: 1, sent: 3,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(-1), unanswered(-1), unanswered(250 * time.Second)}
+			},
+		},
+		{
+			name: "lost request, then refused: waits until the first is dead", want: rotation.Unchanged, executed: 0, sent: 1, why: "OperationDenied",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(-1), refused("OperationDenied", false)}
+			},
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if r.EndedAt.Before(noon.Add(300 * time.Second)) {
+					t.Errorf("it ended after %s", r.EndedAt.Sub(noon))
+				}
+			},
+		},
+		{
+			name: "lost request, then refused, and the first lands late", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(100 * time.Second), refused("OperationDenied", false)}
+			},
+		},
+		{
+			name: "lost request, then proofs run out: proved again", want: rotation.Done, executed: 1, sent: 2,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(-1), notSent(true)}
+			},
+		},
+		{
+			name: "refused", want: rotation.Unchanged, executed: 0, sent: 0, why: "OperationDenied",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{refused("OperationDenied", false)}
+			},
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if r.Cause != "OperationDenied" || r.Halt {
+					t.Errorf("record: %+v", r)
+				}
+			},
+		},
+		{
+			name: "denied: every zone would fail alike", want: rotation.Unchanged, executed: 0, sent: 0, why: "not executed",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{refused("AuthFailure.SignatureFailure", true)}
+			},
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if !r.Halt {
+					t.Errorf("record: %+v", r)
+				}
+			},
+		},
+		{
+			name: "handed back unsent", want: rotation.Pending, why: "nothing was sent",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{notSent(true)} },
+		},
+		{
+			name: "no process takes refreshes", want: rotation.Pending, why: "no worker took the refresh of account acme",
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
+				w.queued = noWorkers(workflows.RefreshQueue(account), forever)
+			},
+		},
+		{
+			name: "a refresh that waits longer than the proofs are good is not sent", want: rotation.Pending, why: "proof expired",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				for i := range in.Proofs {
+					in.Proofs[i].At = in.Proofs[i].At.Add(-30 * time.Second)
+				}
+				w.queued = noWorkers(workflows.RefreshQueue(account), 40*time.Second)
+			},
+		},
+
+		// Reads.
+		{
+			name: "read-back is denied: unknown", want: rotation.Unknown, executed: 1, sent: 1, why: "cannot be read",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh, z.read = []refreshing{unanswered(0)}, []reading{unread(true, true)}
+			},
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if !r.Halt || r.Since.IsZero() {
+					t.Errorf("record: %+v", r)
+				}
+			},
+		},
+		{
+			name: "read-back fails for a while", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(0)}
+				z.read = []reading{unread(false, false), unread(false, false), unread(false, false)}
+			},
+		},
+		{
+			name: "read-back fails for ever", want: rotation.Unknown, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, in *workflows.ZoneIn) {
+				in.Timing.DeliverFor = rotation.Span(5 * time.Minute)
+				z.refresh = []refreshing{unanswered(0)}
+				z.read = slices.Repeat([]reading{unread(false, false)}, 100)
+			},
+		},
+		{
+			name: "read-back is stale once", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh, z.read = []refreshing{unanswered(0)}, []reading{readStale(1)}
+			},
+		},
+		{
+			name: "verify is stale: settles, reads again, delivers nothing", want: rotation.Done, executed: 1, sent: 1,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.read = []reading{readStale(1), readStale(1)} },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if w.runs[workflows.ActDeliver] != 2 || r.API.Describe != 3 {
+					t.Errorf("activities: %v, calls: %+v", w.runs, r.API)
+				}
+				if w.machines["h1"].puts != 1 {
+					t.Errorf("h1 was given a key %d times", w.machines["h1"].puts)
+				}
+			},
+		},
+		{
+			name: "verify is stale for ever", want: rotation.Unknown, executed: 1, sent: 1, why: "already replaced",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.read = slices.Repeat([]reading{readStale(1)}, 100)
+			},
+		},
+		{
+			name: "verify cannot be read", want: rotation.Unknown, executed: 1, sent: 1, why: "every host acknowledged",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.read = []reading{unread(true, false)} },
+		},
+		{
+			name: "somebody makes a key in the console before the verify", want: rotation.Done, executed: 2, sent: 1, why: "yet another key",
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.read = []reading{func(ctx workflow.Context, task *task, z *edgeZone, in activities.ReadIn) (any, error) {
+					z.execute()
+					return readLive(ctx, task, z, in)
+				}}
+			},
+		},
+
+		// Hosts.
+		{
+			name: "a host is away for 5 s", want: rotation.Done, executed: 1, sent: 1, why: "h2 did not take the key at first",
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, 5*time.Second) },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if news := w.newsOf(theZone); len(news) != 0 {
+					t.Errorf("news: %v", news)
+				}
+				if w.machines["h1"].puts != 1 {
+					t.Errorf("h1 was given the key %d times", w.machines["h1"].puts)
+				}
+			},
+		},
+		{
+			name: "a host is away for 45 s: an outage, told as soon as it is one", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, 45*time.Second) },
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if news := w.newsOf(theZone); !slices.Equal(news, []workflows.ZoneNewsKind{workflows.NewsLoose, workflows.NewsExposed}) {
+					t.Errorf("news: %v", news)
+				}
+				var values []string
+				for _, a := range w.attrs {
+					values = append(values, a.value)
+				}
+				if !slices.Equal(values, []string{"exposed", "done"}) {
+					t.Fatalf("search attributes: %v", values)
+				}
+				if at := w.attrs[0].at.Sub(r.Since); at != 30*time.Second {
+					t.Errorf("the exposure was told after %s", at)
+				}
+			},
+		},
+		{
+			name: "a host never comes back: exposed", want: rotation.Exposed, executed: 1, sent: 1, why: "the old key is dead and 1 of 2 hosts do not hold the live key; h2: connect",
+			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+				w.machines["h2"].down(noon, forever)
+				in.Timing.DeliverFor = rotation.Span(10 * time.Minute)
+			},
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if !slices.Equal(r.Missing, []rotation.HostName{"h2"}) || r.EndedAt.Sub(r.Since) < 10*time.Minute {
+					t.Errorf("record: %+v", r)
+				}
+			},
+		},
+		{
+			name: "a host holds what nobody expected: the live key is read again, then it is overwritten", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].files[theZone] = "a stranger's" },
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if r.API.Describe != 2 {
+					t.Errorf("calls: %+v", r.API)
+				}
+			},
+		},
+		{
+			name: "drift that a proof saw is overwritten", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, z *edgeZone, in *workflows.ZoneIn) {
+				w.machines["h2"].files[theZone] = "a stranger's"
+				in.Drift = []rotation.Fingerprint{z.print("a stranger's")}
+			},
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if r.API.Describe != 1 {
+					t.Errorf("calls: %+v", r.API)
+				}
+			},
+		},
+		{
+			name: "the worker that gave the proof is gone: the location's other workers deliver", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.queued = noWorkers(ownQueue("hk"), forever) },
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if ms := r.ExposureMs; ms < 2000 || ms > 3000 {
+					t.Errorf("exposure %d ms", ms)
+				}
+			},
+		},
+		{
+			name: "a location has no worker for two minutes", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
+				w.queued = func(t *task) time.Duration {
+					if strings.HasSuffix(t.options.TaskQueue, "hk") {
+						return max(0, noon.Add(2*time.Minute).Sub(w.env.Now()))
+					}
+					return 0
+				}
+			},
+		},
+		{
+			name: "a sealed key cannot be opened: made anew from a read-back", want: rotation.Done, executed: 1, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.unopened["eu"] = 2 },
+			check: func(t *testing.T, _ *world, r rotation.Record) {
+				if r.API.Describe != 3 {
+					t.Errorf("calls: %+v", r.API)
+				}
+			},
+		},
+		{
+			name: "a sealed key cannot be opened, and the live one is another meanwhile", want: rotation.Done, executed: 2, sent: 1,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
+				w.unopened["eu"] = 1
+				w.after(400*time.Millisecond, func() { w.zones[theZone].execute() })
+			},
+		},
+		{
+			name: "a repair reads, delivers, verifies and never refreshes", want: rotation.Done, executed: 0, sent: 0,
+			set: func(w *world, z *edgeZone, in *workflows.ZoneIn) {
+				z.newKey()
+				in.Verb, in.Proofs, in.Baseline = rotation.Repair, nil, ""
+				in.Since = noon.Add(-time.Hour)
+				in.Drift = []rotation.Fingerprint{z.baseline()}
+			},
+			check: func(t *testing.T, w *world, r rotation.Record) {
+				if w.runs[workflows.ActRefresh] != 0 || r.API.Describe != 2 || r.ExposureMs < time.Hour.Milliseconds() {
+					t.Errorf("record: %+v, activities: %v", r, w.runs)
+				}
+			},
+		},
+		{
+			name: "a repair of a zone that has no key", want: rotation.Unknown, why: "no key for this zone",
+			set: func(_ *world, z *edgeZone, in *workflows.ZoneIn) {
+				z.keys = append(z.keys, "")
+				in.Verb, in.Proofs, in.Baseline = rotation.Repair, nil, ""
+			},
+		},
+	}
+}
+
+func TestZoneStories(t *testing.T) {
+	for _, s := range zoneStories() {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			in := w.zoneIn(theZone)
+			in.Campaign, in.Shard = "c", workflows.ShardID("c", 1)
+			z := w.zones[theZone]
+			if s.set != nil {
+				s.set(w, z, &in)
+			}
+			r := w.rotate(in)
+			if r.Outcome != s.want || !strings.Contains(r.Why, s.why) {
+				t.Fatalf("%s, because %q; it should be %s, because %q\n%s", r.Outcome, r.Why, s.want, s.why, w.story())
+			}
+			if z.executed != s.executed || z.sent != s.sent {
+				t.Errorf("%d refreshes executed and %d sent; it should be %d and %d\n%s", z.executed, z.sent, s.executed, s.sent, w.story())
+			}
+			if s.check != nil {
+				s.check(t, w, r)
+			}
+			if t.Failed() {
+				t.Log(w.story())
+			}
+		})
+	}
+}
+
+// noWorkers has tasks wait in one queue.
+func noWorkers(queue string, d time.Duration) func(*task) time.Duration {
+	return func(t *task) time.Duration {
+		if t.options.TaskQueue == queue {
+			return d
+		}
+		return 0
+	}
+}
+
+// Promise 3 at every moment: a cancel before the signature means that nothing
+// is ever sent, one after it stops nothing.
+func TestZoneCancelledAtEveryMoment(t *testing.T) {
+	shapes := map[string]func(w *world, z *edgeZone, in *workflows.ZoneIn){
+		"good path": func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
+			in.Proofs, in.Baseline = nil, ""
+			w.queued = noWorkers(workflows.RefreshQueue(account), 300*time.Millisecond)
+		},
+		"lost request": func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{unanswered(-1)} },
+		"lost answer":  func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{unanswered(0)} },
+		"late landing": func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+			z.refresh = []refreshing{unanswered(150 * time.Second)}
+		},
+		"lost worker": func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+			z.refresh = []refreshing{workerLost(20 * time.Second)}
+		},
+		"a host that is away": func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h1"].down(noon, 25*time.Second) },
+		"unread for some while": func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+			z.refresh, z.read = []refreshing{unanswered(0)}, []reading{unread(false, false)}
+		},
+	}
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			for _, at := range moments(32 * time.Second) {
+				w := newWorld(t, 1, 2, 2)
+				in := w.zoneIn(theZone)
+				in.Campaign, in.Shard = "c", workflows.ShardID("c", 1)
+				z := w.zones[theZone]
+				shape(w, z, &in)
+				sentBefore, over := -1, false
+				w.after(at, func() {
+					_, over = w.records[theZone]
+					sentBefore = z.sent
+					w.env.CancelWorkflow()
+				})
+				r := w.rotate(in)
+				kept := slices.Contains(w.newsOf(theZone), workflows.NewsKept)
+				switch {
+				case over || sentBefore < 0:
+				case sentBefore == 0 && (r.Outcome != rotation.Pending || z.sent > 0 || kept):
+					t.Errorf("cancelled after %s, before anything was sent: %s (%s), %d sent, kept %t\n%s", at, r.Outcome, r.Why, z.sent, kept, w.story())
+				case sentBefore > 0 && z.sent != sentBefore:
+					t.Errorf("cancelled after %s: another refresh was sent\n%s", at, w.story())
+				case sentBefore > 0 && !kept && r.EndedAt.Sub(noon) > at+time.Second:
+					t.Errorf("cancelled after %s, when a refresh had been sent: it did not say that it goes on\n%s", at, w.story())
+				case sentBefore > 0 && r.Outcome != rotation.Done && r.Outcome != rotation.Unchanged:
+					t.Errorf("cancelled after %s, when a refresh had been sent: %s (%s)\n%s", at, r.Outcome, r.Why, w.story())
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// moments are dense at first and wider later.
+func moments(until time.Duration) []time.Duration {
+	var all []time.Duration
+	for at := time.Millisecond; at < until; at += max(25*time.Millisecond, at/12) {
+		all = append(all, at)
+	}
+	return all
+}
+
+func TestZoneOrders(t *testing.T) {
+	retire := workflows.ZoneOrder{Retire: "h2", Reason: "scrapped"}
+	skip := workflows.ZoneOrder{Skip: true, Reason: "not this one"}
+	for _, s := range []struct {
+		name  string
+		set   func(w *world, z *edgeZone, in *workflows.ZoneIn)
+		order workflows.ZoneOrder
+		at    time.Duration
+		want  rotation.Outcome
+		why   string
+		sent  int
+		ends  time.Duration // within
+	}{
+		{
+			name: "retire the host that is waited for", order: retire, at: 2 * time.Minute, want: rotation.Done, why: "host h2 retired: scrapped", sent: 1, ends: 2*time.Minute + 30*time.Second, // the longest back-off
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, forever) },
+		},
+		{
+			name: "retire a host before the refresh", order: retire, at: 50 * time.Millisecond, want: rotation.Done, why: "retired", sent: 1, ends: time.Minute,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, forever) },
+		},
+		{
+			name: "retire the only host: skipped", order: retire, at: 2 * time.Minute, want: rotation.Skipped, why: "every host is retired", sent: 1, ends: 3 * time.Minute,
+			set: func(w *world, z *edgeZone, in *workflows.ZoneIn) {
+				z.hosts = z.hosts[1:]
+				in.Hosts, in.Proofs = in.Hosts[1:], in.Proofs[1:]
+				w.machines["h2"].down(noon, forever)
+			},
+		},
+		{
+			// Its shard makes this skipped; alone it ends as any cancelled zone.
+			name: "skip before the refresh", order: skip, at: 30 * time.Millisecond, want: rotation.Pending, why: "nothing was sent", ends: time.Second,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
+				w.queued = noWorkers(workflows.RefreshQueue(account), time.Minute)
+			},
+		},
+		{
+			name: "skip an exposed zone", order: skip, at: time.Minute, want: rotation.Skipped, why: "skipped while 1 hosts do not hold the live key", sent: 1, ends: 2 * time.Minute,
+			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, forever) },
+		},
+		{
+			name: "skip while nobody knows whether the key changed: waits until it is known", order: skip, at: 12 * time.Second, want: rotation.Skipped, why: "not this one", sent: 1, ends: 10 * time.Minute,
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.refresh = []refreshing{unanswered(15 * time.Second)}
+			},
+		},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			in := w.zoneIn(theZone)
+			z := w.zones[theZone]
+			s.set(w, z, &in)
+			w.after(s.at, func() {
+				w.retired[s.order.Retire] = true
+				w.env.SignalWorkflow(workflows.SignalZoneOrder, s.order)
+			})
+			r := w.rotate(in)
+			if r.Outcome != s.want || !strings.Contains(r.Why, s.why) || z.sent != s.sent {
+				t.Errorf("%s, because %q, %d sent\n%s", r.Outcome, r.Why, z.sent, w.story())
+			}
+			if took := r.EndedAt.Sub(noon); took > s.ends {
+				t.Errorf("it took %s\n%s", took, w.story())
+			}
+		})
+	}
+}
+
+// Promise 4: a zone is not let go while a request that was given up can still
+// land, whatever people say: it would kill the key that all hosts hold, and
+// nobody would be left to deliver the new one.
+func TestZoneSkippedWhileARequestMayLand(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
-	r := w.rotate(w.zoneIn("zone-01"))
-	if r.Outcome != rotation.Done {
-		t.Fatalf("%+v\n%s", r, w.story())
+	z := w.zones[theZone]
+	z.refresh = []refreshing{unanswered(200 * time.Second)}
+	w.after(25*time.Second, func() {
+		w.env.SignalWorkflow(workflows.SignalZoneOrder, workflows.ZoneOrder{Skip: true, Reason: "not this one"})
+	})
+	r := w.rotate(w.zoneIn(theZone))
+	if len(z.landings) > 0 {
+		t.Errorf("%s (%s), and a request is still on its way\n%s", r.Outcome, r.Why, w.story())
+	}
+}
+
+func TestZoneTripQuery(t *testing.T) {
+	w := newWorld(t, 1, 2, 2)
+	w.machines["h2"].down(noon, time.Minute)
+	var trip rotation.Trip
+	w.after(40*time.Second, func() {
+		answer, err := w.env.QueryWorkflow(workflows.QueryTrip)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := answer.Get(&trip); err != nil {
+			t.Error(err)
+		}
+	})
+	w.rotate(w.zoneIn(theZone))
+	if trip.Phase != rotation.PhaseDeliver || len(trip.Acks) != 1 || fmt.Sprint(trip.Missing()) != "[h2]" {
+		t.Errorf("%+v", trip)
 	}
 }

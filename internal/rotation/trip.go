@@ -56,7 +56,7 @@ type Transition struct {
 // their diagram from it.
 func Table() []Transition {
 	return []Transition{
-		{PhaseBaseline, EvRead, []Phase{PhaseProve, PhaseRefresh, PhaseDeliver, PhaseEnded}},
+		{PhaseBaseline, EvRead, []Phase{PhaseRefresh, PhaseDeliver, PhaseEnded}},
 		{PhaseBaseline, EvUnreadable, []Phase{PhaseEnded}},
 		{PhaseProve, EvProved, []Phase{PhaseBaseline, PhaseRefresh}},
 		{PhaseProve, EvUnproved, []Phase{PhaseEnded, PhaseHold}},
@@ -159,6 +159,15 @@ func NewTrip(verb Verb, zone ZoneID, hosts []HostName, timing Timing, baseline F
 	return t
 }
 
+// Resume begins the trip where an earlier one ended without knowing whether
+// its refresh was executed: that request was signed no later than latest, and
+// Baseline is the key from before it.
+func (t *Trip) Resume(latest time.Time) {
+	t.Sent = 1
+	t.Given = []Attempt{{SentAt: latest, DeadAt: latest.Add(t.Timing.SignatureLife.D())}}
+	t.Phase = PhaseReadBack
+}
+
 // to moves along the table; a step outside it is a programming error.
 func (t *Trip) to(on Event, next Phase) {
 	for _, row := range Table() {
@@ -232,6 +241,7 @@ func (t *Trip) Proved(now time.Time, problem string) {
 // Refreshed is EdgeOne's answer with a new key.
 func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
 	t.sent(sentAt)
+	t.Until = sentAt.Add(t.Timing.DeliverFor.D())
 	t.setLive(key)
 	t.to(EvRefreshed, PhaseDeliver)
 }
@@ -251,25 +261,26 @@ func (t *Trip) sent(at time.Time) {
 	if t.Since.IsZero() {
 		t.Since = at
 	}
-	if t.Until.IsZero() {
-		t.Until = at.Add(t.Timing.DeliverFor.D())
-	}
 }
 
 // Retire takes a host out of the trip: an operator says that it will never
-// answer. A zone that has no host left is skipped.
+// answer.
 func (t *Trip) Retire(host HostName, why string) {
 	if !slices.Contains(t.Hosts, host) || t.Phase == PhaseEnded {
 		return
 	}
 	t.Hosts = slices.DeleteFunc(slices.Clone(t.Hosts), func(h HostName) bool { return h == host })
 	t.Note("host " + string(host) + " retired: " + why)
-	if len(t.Hosts) == 0 {
-		t.Skip("every host is retired")
-	}
 }
 
-// Skip ends the trip because an operator says so, with a reason.
+// MayLand says that a refresh that was given up may still be, or may have been,
+// executed unseen: the zone stays locked until that is known.
+func (t *Trip) MayLand(now time.Time) bool {
+	return t.Live == "" && t.Sent > 0 || len(t.Given) > t.Adopted && t.lastDead(now).After(now)
+}
+
+// Skip ends the trip because an operator says so, with a reason. It is not for
+// a trip that MayLand.
 func (t *Trip) Skip(why string) {
 	if t.Phase == PhaseEnded {
 		return

@@ -129,7 +129,7 @@ func (k *talker) begin(verb Verb, args []string) {
 }
 
 // acks reads, for each host: h1 (took Live), h1! (failed), h1!KEY (failed, but
-// holds KEY), h1=KEY (refused to overwrite KEY).
+// holds KEY), h1=KEY (refused to overwrite KEY), h1~KEY (says that it took KEY).
 func (k *talker) acks(args []string) []Ack {
 	var acks []Ack
 	for _, arg := range args {
@@ -139,6 +139,8 @@ func (k *talker) acks(args []string) []Ack {
 			a.Held = k.trip.Live
 		case arg[2] == '!':
 			a.Problem, a.Held = "connect: no route", Fingerprint(arg[3:])
+		case arg[2] == '~':
+			a.Held = Fingerprint(arg[3:])
 		default:
 			a.Problem, a.Held, a.Refused = "holds another key", Fingerprint(arg[3:]), true
 		}
@@ -322,6 +324,27 @@ func TestConversations(t *testing.T) {
 			read k1               -> settle wait=10s live=k2
 			waited                -> verify
 			read k2               -> hold
+			waited                -> verify
+			read k2               -> ended done live=k2`},
+		{name: "two late landings: the second is believed after the settle time, too", story: `
+			rotate b proved       -> refresh
+			lost                  -> readback
+			read b                -> settle
+			waited                -> readback
+			read b                -> prove
+			proved                -> refresh
+			lost                  -> readback
+			read b                -> settle
+			waited                -> readback
+			read b                -> prove
+			proved                -> refresh
+			refreshed k3          -> deliver
+			delivered h1 h2       -> verify
+			read k3               -> hold
+			waited                -> verify
+			read k2               -> deliver live=k2
+			delivered h1 h2       -> verify
+			read k1               -> settle live=k2
 			waited                -> verify
 			read k2               -> ended done live=k2`},
 		{name: "a read that lags just after the signature's death changes nothing", story: `
@@ -554,6 +577,7 @@ func TestConversations(t *testing.T) {
 			refreshed k1          -> deliver
 			delivered h1 h2!k1    -> deliver missing=h2
 			delivered h2!b h1     -> deliver missing=h2
+			delivered h2~b        -> deliver missing=h2
 			delivered h9 h2       -> verify missing=`},
 		{name: "deliverFor exhausted: exposed", story: `
 			rotate b proved       -> refresh
@@ -567,6 +591,16 @@ func TestConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			lost                  -> readback
 			+2h read k1           -> deliver
+			delivered h1 h2!      -> deliver
+			+59m delivered h2     -> verify`},
+		{name: "a key from the second try is delivered for as long as any other", story: `
+			rotate b proved       -> refresh
+			lost                  -> readback
+			read b                -> settle
+			waited                -> readback
+			read b                -> prove
+			+2h proved            -> refresh
+			refreshed k2          -> deliver
 			delivered h1 h2!      -> deliver
 			+59m delivered h2     -> verify`},
 		{name: "a late key is delivered for as long as any other", story: `
@@ -629,7 +663,8 @@ func TestConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			retire h9             -> refresh
 			retire h1             -> refresh
-			retire h2             -> ended skipped`, why: "every host is retired"},
+			retire h2             -> refresh
+			skip                  -> ended skipped`, why: "customer left"},
 		{name: "skipped", story: `
 			rotate b unproved     -> prove
 			skip                  -> ended skipped
