@@ -97,9 +97,11 @@ func campaignDetails(s Status, now time.Time) string {
 	if s.Reason != "" {
 		fmt.Fprintf(&b, ": %s", s.Reason)
 	}
-	b.WriteString(".\n\n| zones | done | unchanged | exposed | unknown | skipped | pending |\n|--:|--:|--:|--:|--:|--:|--:|\n")
-	z := s.Zones
-	fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d |\n", z.Total, z.Done, z.Unchanged, z.Exposed, z.Unknown, z.Skipped, z.Pending)
+	b.WriteString(".\n\n")
+	b.WriteString(row("zones", s.Zones.Total) + "\n|---|--:|\n")
+	for _, o := range rotation.Outcomes() {
+		b.WriteString(row(o, s.Zones.Of(o)) + "\n")
+	}
 	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d). Hosts acknowledged: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, s.Hosts.Acknowledged, s.Hosts.Total)
 	e := s.ExposureMs
 	fmt.Fprintf(&b, "\nExposure: p50 %d ms, p90 %d ms, p99 %d ms, max %d ms. %s\n", e.P50, e.P90, e.P99, e.Max, pace(s, now))
@@ -132,15 +134,25 @@ func attentionTable(zones, hosts []Attention) string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("\n\n| needs a person | outcome | why |\n|---|---|---|\n")
+	b.WriteString("\n\n" + row("needs a person", "outcome", "why") + "\n|---|---|---|\n")
 	for _, a := range zones {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", a.Zone, a.Outcome, cell(a.Why))
+		b.WriteString(row(a.Zone, a.Outcome, a.Why) + "\n")
 	}
 	for _, a := range hosts {
-		fmt.Fprintf(&b, "| host %s | set aside | %s |\n", a.Host, cell(a.Why))
+		b.WriteString(row("host "+a.Host, "set aside", a.Why) + "\n")
 	}
 	return b.String()
 }
 
-// cell keeps a text inside its table cell.
-func cell(s string) string { return strings.NewReplacer("|", "/", "\n", " ").Replace(s) }
+// row is a table's row. The Temporal UI draws cells without any room between
+// them, so each has its own.
+func row(cells ...any) string {
+	const room = "\u00a0"
+	clean := strings.NewReplacer("|", "/", "\n", " ", "<", "‹", ">", "›", "`", "'")
+	var b strings.Builder
+	b.WriteString("|")
+	for _, c := range cells {
+		b.WriteString(room + clean.Replace(fmt.Sprint(c)) + room + "|")
+	}
+	return b.String()
+}
