@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
 	"time"
+
+	"keywave/internal/stage"
 )
 
 // The crash matrix: at each edge in turn, each victim is killed, exactly there.
@@ -19,18 +22,16 @@ type at struct {
 	bad          map[string]any // the hosts' bad day that does
 }
 
-const describeAction = "DescribeMultiPathGatewaySecretKey"
-
 func edgesToTry() []at {
 	slow := func(action, fault string) map[string]any {
 		return map[string]any{"action": action, "count": 2, "fault": fault, "delayMs": 700}
 	}
 	return []at{
-		{kind: "arrived", action: refreshAction, hold: slow(refreshAction, "delayBefore")},
-		{kind: "executed", action: refreshAction, hold: slow(refreshAction, "delayAfter")},
-		{kind: "answered", action: refreshAction},
-		{kind: "arrived", action: describeAction, hold: slow(describeAction, "delayBefore")},
-		{kind: "answered", action: describeAction},
+		{kind: "arrived", action: stage.RefreshAction, hold: slow(stage.RefreshAction, "delayBefore")},
+		{kind: "executed", action: stage.RefreshAction, hold: slow(stage.RefreshAction, "delayAfter")},
+		{kind: "answered", action: stage.RefreshAction},
+		{kind: "arrived", action: stage.DescribeAction, hold: slow(stage.DescribeAction, "delayBefore")},
+		{kind: "answered", action: stage.DescribeAction},
 		{kind: "connected"},
 		{kind: "exec", bad: map[string]any{"kind": "lateStart", "count": 3, "delayMs": 700}},
 		{kind: "stdin"},
@@ -75,30 +76,38 @@ func cellName(e at, victim string) string {
 // cell is one campaign with one kill.
 func cell(ctx context.Context, bin, dir string, e at, victim string) (total, error) {
 	s, err := raise(ctx, bin, dir, matrixZones, 4)
-	defer s.strike()
+	defer s.Strike()
 	if err != nil {
 		return total{}, err
 	}
-	if err := s.planOnly(ctx); err != nil {
-		return total{}, err
-	}
-	from, err := s.holdOpen(ctx, e)
+	c := &crash{s}
+	digest, err := c.plan(ctx)
 	if err != nil {
 		return total{}, err
 	}
-	if _, err := s.cli(ctx, "campaign", "start", "-f", s.places.Fleet, "--name", campaign); err != nil {
+	if e.kind == "connected" { // the plan's connections are warm: begin without them
+		c.kill("workers")
+		if err := s.Heal(ctx); err != nil {
+			return total{}, err
+		}
+	}
+	from, err := c.holdOpen(ctx, e)
+	if err != nil {
+		return total{}, err
+	}
+	if _, err := s.CLI(ctx, "campaign", "start", "--plan", digest, "--name", campaign); err != nil {
 		return total{}, err
 	}
 	t := total{campaigns: 1, zones: matrixZones}
-	met := s.waitFor(ctx, e, from)
+	met := c.waitFor(ctx, e, from)
 	if met {
-		t.kills = s.kill(victim)
+		t.kills = c.kill(victim)
 	}
-	if err := s.heal(ctx); err != nil {
+	if err := s.Heal(ctx); err != nil {
 		return t, err
 	}
-	st, ended := s.finish(ctx, healing)
-	wrong := s.check(ctx, st, ended)
+	st, ended := s.Finish(ctx, healing)
+	wrong := s.Check(ctx, st, ended)
 	if !met {
 		wrong = append(wrong, "the edge was never met, so nothing was killed there")
 	}
@@ -110,32 +119,42 @@ func cell(ctx context.Context, bin, dir string, e at, victim string) (total, err
 	return t, nil
 }
 
-// planOnly warms everything up, so that the edges of planning are over.
-func (s *set) planOnly(ctx context.Context) error {
-	_, err := s.cli(ctx, "plan", "-f", s.places.Fleet)
-	return err
+// crash is a stack in which somebody is about to be killed.
+type crash struct{ *stage.Stack }
+
+// plan makes a plan beforehand, so that the edges of planning are over.
+func (s *crash) plan(ctx context.Context) (digest string, err error) {
+	out, err := s.CLI(ctx, "plan", "-f", s.Places.Fleet, "--output", "json")
+	if err != nil {
+		return "", err
+	}
+	var plan struct {
+		Digest string `json:"digest"`
+	}
+	err = json.Unmarshal([]byte(out), &plan)
+	return plan.Digest, err
 }
 
 // holdOpen sets the bad days that hold the edge open, and says where the
 // journal stands.
-func (s *set) holdOpen(ctx context.Context, e at) (uint64, error) {
+func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
 	if e.hold != nil {
-		if err := s.control(ctx, http.MethodPost, "/faults", e.hold, nil); err != nil {
+		if err := s.Control(ctx, http.MethodPost, "/faults", e.hold, nil); err != nil {
 			return 0, err
 		}
 	}
 	if e.bad != nil {
-		hosts, err := s.hosts(ctx)
+		hosts, err := s.Hosts(ctx)
 		if err != nil {
 			return 0, err
 		}
 		for name := range hosts {
-			if err := s.control(ctx, http.MethodPost, "/hosts/"+name+"/bad", e.bad, nil); err != nil {
+			if err := s.Control(ctx, http.MethodPost, "/hosts/"+name+"/bad", e.bad, nil); err != nil {
 				return 0, err
 			}
 		}
 	}
-	edges, err := s.edges(ctx, 0)
+	edges, err := s.Edges(ctx, 0)
 	if err != nil || len(edges) == 0 {
 		return 0, err
 	}
@@ -144,22 +163,22 @@ func (s *set) holdOpen(ctx context.Context, e at) (uint64, error) {
 
 // waitFor waits for the edge: of a host, one after the first refresh, when what
 // happens on hosts is delivery.
-func (s *set) waitFor(ctx context.Context, e at, after uint64) bool {
+func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
 	deadline := time.Now().Add(time.Minute)
 	refreshed := e.action != "" || e.kind == "connected"
 	for time.Now().Before(deadline) && ctx.Err() == nil {
 		var page struct {
-			Edges []edge `json:"edges"`
+			Edges []stage.Edge `json:"edges"`
 		}
-		if err := s.control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1&wait=5s", after), nil, &page); err != nil {
+		if err := s.Control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1&wait=5s", after), nil, &page); err != nil {
 			return false
 		}
 		for _, got := range page.Edges {
 			after = got.Seq
-			if got.Edge == "executed" && got.Action == refreshAction {
+			if got.Kind == "executed" && got.Action == stage.RefreshAction {
 				refreshed = true
 			}
-			if refreshed && got.Edge == e.kind && got.Action == e.action {
+			if refreshed && got.Kind == e.kind && got.Action == e.action {
 				return true
 			}
 		}
@@ -167,16 +186,16 @@ func (s *set) waitFor(ctx context.Context, e at, after uint64) bool {
 	return false
 }
 
-func (s *set) kill(victim string) int {
+func (s *crash) kill(victim string) int {
 	kills := 0
 	if victim != "temporal" {
-		for _, w := range s.workers {
+		for _, w := range s.Workers {
 			w.Kill()
 			kills++
 		}
 	}
 	if victim != "workers" {
-		s.temporal.Kill()
+		s.Temporal.Kill()
 		kills++
 	}
 	return kills

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
+
+	"keywave/internal/stage"
 )
 
 type config struct {
@@ -84,6 +85,8 @@ func workDir(given string) (dir string, remove bool, err error) {
 const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
 
 const (
+	campaign  = "chaos"
+	workers   = 2
 	limit     = 6                // calls a second: slow enough for a storm to meet a campaign
 	storm     = 30 * time.Second // how long bad days go on
 	healing   = 4 * time.Minute  // how long a healed campaign may take to end
@@ -94,31 +97,31 @@ const (
 func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total, error) {
 	fmt.Printf("seed %d: %d zones\n", seed, zones)
 	s, err := raise(ctx, bin, dir, zones, max(4, zones/4))
-	defer s.strike()
+	defer s.Strike()
 	if err != nil {
 		return total{}, err
 	}
 	rng := rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665))
-	w := &weather{set: s, rng: rng}
+	w := &weather{Stack: s, rng: rng}
 	if err := w.look(ctx); err != nil {
 		return total{}, err
 	}
-	if err := s.startCampaign(ctx); err != nil {
+	if err := s.StartCampaign(ctx); err != nil {
 		return total{}, err
 	}
 	for range zones / 4 {
 		w.apiFault(ctx)
 	}
 	w.blow(ctx, storm)
-	if err := s.heal(ctx); err != nil {
+	if err := s.Heal(ctx); err != nil {
 		return total{}, err
 	}
 	t := total{campaigns: 1, zones: zones, kills: w.kills, faults: w.faults}
-	status, err := s.finish(ctx, healing)
+	status, err := s.Finish(ctx, healing)
 	if err != nil && ctx.Err() != nil {
 		return t, err
 	}
-	wrong := s.check(ctx, status, err)
+	wrong := s.Check(ctx, status, err)
 	for _, v := range wrong {
 		fmt.Printf("seed %d: VIOLATION: %s\n", seed, v)
 	}
@@ -127,4 +130,9 @@ func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total,
 	return t, nil
 }
 
-var errNotDone = errors.New("the campaign did not end with every zone done")
+// raise starts a stack with two workers.
+func raise(ctx context.Context, bin, dir string, zones, hosts int) (*stage.Stack, error) {
+	return stage.Raise(ctx, stage.Config{
+		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settings, Workers: workers, Campaign: campaign,
+	})
+}

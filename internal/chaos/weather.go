@@ -9,17 +9,17 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"keywave/internal/stage"
 )
 
 // weather makes bad days.
 type weather struct {
-	*set
+	*stage.Stack
 	rng                   *rand.Rand
 	kills, faults, orders int
 	hostNames             []string
 }
-
-const refreshAction = "RefreshMultiPathGatewaySecretKey"
 
 // apiFaults are all kinds of the simulator, and answers of EdgeOne's own.
 var apiFaults = []string{
@@ -39,7 +39,7 @@ var counted = []string{"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateSt
 
 // look learns the hosts' names.
 func (w *weather) look(ctx context.Context) error {
-	hosts, err := w.hosts(ctx)
+	hosts, err := w.Hosts(ctx)
 	w.hostNames = slices.Sorted(maps.Keys(hosts))
 	return err
 }
@@ -48,7 +48,7 @@ func (w *weather) look(ctx context.Context) error {
 func (w *weather) blow(ctx context.Context, while time.Duration) {
 	end := time.Now().Add(while)
 	for time.Now().Before(end) && ctx.Err() == nil {
-		if pause(ctx, time.Duration(w.rng.IntN(700))*time.Millisecond) != nil {
+		if stage.Pause(ctx, time.Duration(w.rng.IntN(700))*time.Millisecond) != nil {
 			return
 		}
 		w.something(ctx)
@@ -77,12 +77,12 @@ func (w *weather) something(ctx context.Context) {
 
 func (w *weather) apiFault(ctx context.Context) {
 	kind := apiFaults[w.rng.IntN(len(apiFaults))]
-	action := refreshAction
+	action := stage.RefreshAction
 	if w.rng.IntN(4) == 0 && kind != "lateLanding" {
-		action = "DescribeMultiPathGatewaySecretKey"
+		action = stage.DescribeAction
 	}
 	f := map[string]any{"action": action, "count": 1 + w.rng.IntN(3), "fault": kind, "delayMs": 200 + w.rng.IntN(3000)}
-	if w.control(ctx, http.MethodPost, "/faults", f, nil) == nil {
+	if w.Control(ctx, http.MethodPost, "/faults", f, nil) == nil {
 		w.faults++
 	}
 }
@@ -97,32 +97,32 @@ func (w *weather) hostFault(ctx context.Context) {
 		bad["seconds"] = 1 + w.rng.Float64()*7
 	}
 	host := w.hostNames[w.rng.IntN(len(w.hostNames))]
-	if w.control(ctx, http.MethodPost, "/hosts/"+host+"/bad", bad, nil) == nil {
+	if w.Control(ctx, http.MethodPost, "/hosts/"+host+"/bad", bad, nil) == nil {
 		w.faults++
 	}
 }
 
 func (w *weather) killWorker(ctx context.Context, i int) {
-	w.workers[i].Kill()
+	w.Workers[i].Kill()
 	w.kills++
-	_ = pause(ctx, time.Duration(w.rng.IntN(2000))*time.Millisecond)
-	_ = w.startWorker(i)
+	_ = stage.Pause(ctx, time.Duration(w.rng.IntN(2000))*time.Millisecond)
+	_ = w.StartWorker(i)
 }
 
 func (w *weather) killTemporal(ctx context.Context) {
-	w.temporal.Kill()
+	w.Temporal.Kill()
 	w.kills++
-	_ = pause(ctx, time.Duration(w.rng.IntN(3000))*time.Millisecond)
-	if err := w.startTemporal(ctx); err != nil {
+	_ = stage.Pause(ctx, time.Duration(w.rng.IntN(3000))*time.Millisecond)
+	if err := w.StartTemporal(ctx); err != nil {
 		fmt.Println("the server did not start again:", err)
 	}
 }
 
 // freeze stops a worker as a paused virtual machine would, and wakes it.
 func (w *weather) freeze(ctx context.Context) {
-	victim := w.workers[w.rng.IntN(workers)]
+	victim := w.Workers[w.rng.IntN(workers)]
 	_ = victim.Signal(syscall.SIGSTOP)
-	_ = pause(ctx, time.Duration(w.rng.Int64N(int64(maxFreeze))))
+	_ = stage.Pause(ctx, time.Duration(w.rng.Int64N(int64(maxFreeze))))
 	_ = victim.Signal(syscall.SIGCONT)
 	w.faults++
 }
@@ -138,6 +138,6 @@ func (w *weather) operator(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	_, _ = w.cli(ctx, orders[w.rng.IntN(len(orders))]...)
+	_, _ = w.CLI(ctx, orders[w.rng.IntN(len(orders))]...)
 	w.orders++
 }

@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"bytes"
@@ -17,18 +17,24 @@ import (
 	"strings"
 )
 
+// The API actions that a rotation calls.
+const (
+	RefreshAction  = "RefreshMultiPathGatewaySecretKey"
+	DescribeAction = "DescribeMultiPathGatewaySecretKey"
+)
+
 // What the simulator knows: the truth.
 type (
-	hostState struct {
+	HostState struct {
 		Dir string `json:"dir"`
 	}
-	zoneKeys struct {
+	ZoneKeys struct {
 		Ever []string `json:"ever"`
 		Live string   `json:"live"`
 	}
-	edge struct {
+	Edge struct {
 		Seq    uint64 `json:"seq"`
-		Edge   string `json:"edge"`
+		Kind   string `json:"edge"`
 		Action string `json:"action"`
 		Zone   string `json:"zone"`
 		Code   string `json:"code"`
@@ -41,14 +47,14 @@ type (
 	}
 )
 
-func (s *set) hosts(ctx context.Context) (map[string]hostState, error) {
-	var hosts map[string]hostState
-	return hosts, s.control(ctx, http.MethodGet, "/hosts", nil, &hosts)
+func (s *Stack) Hosts(ctx context.Context) (map[string]HostState, error) {
+	var hosts map[string]HostState
+	return hosts, s.Control(ctx, http.MethodGet, "/hosts", nil, &hosts)
 }
 
-// check says everything that is wrong, seen from outside: the simulator, the
+// Check says everything that is wrong, seen from outside: the simulator, the
 // hosts' files and the disk, and Keywave's own reports against those.
-func (s *set) check(ctx context.Context, st status, ended error) []string {
+func (s *Stack) Check(ctx context.Context, st Status, ended error) []string {
 	var wrong []string
 	if ended != nil {
 		wrong = append(wrong, fmt.Sprintf("%v (state %s, zones %v)", ended, st.State, st.Zones))
@@ -64,8 +70,8 @@ func (s *set) check(ctx context.Context, st status, ended error) []string {
 }
 
 // everyZoneOnce: each zone has exactly one outcome, and the counts add up.
-func (s *set) everyZoneOnce(ctx context.Context) ([]string, error) {
-	out, err := s.cli(ctx, "campaign", "report", campaign, "--format", "json")
+func (s *Stack) everyZoneOnce(ctx context.Context) ([]string, error) {
+	out, err := s.CLI(ctx, "campaign", "report", s.Campaign, "--format", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (s *set) everyZoneOnce(ctx context.Context) ([]string, error) {
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		return nil, err
 	}
-	keys, err := s.keys(ctx)
+	keys, err := s.Keys(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,19 +105,19 @@ func (s *set) everyZoneOnce(ctx context.Context) ([]string, error) {
 	return wrong, nil
 }
 
-func (s *set) keys(ctx context.Context) (map[string]zoneKeys, error) {
-	var keys map[string]zoneKeys
-	return keys, s.control(ctx, http.MethodGet, "/keys", nil, &keys)
+func (s *Stack) Keys(ctx context.Context) (map[string]ZoneKeys, error) {
+	var keys map[string]ZoneKeys
+	return keys, s.Control(ctx, http.MethodGet, "/keys", nil, &keys)
 }
 
 // everyHostHoldsTheLiveKey: the file's bytes are the live key and a newline,
 // and the data plane lets in whoever signs with what the file holds.
-func (s *set) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
-	keys, err := s.keys(ctx)
+func (s *Stack) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
+	keys, err := s.Keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := s.pairs(ctx)
+	pairs, err := s.Pairs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +133,7 @@ func (s *set) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
 			mac := hmac.New(sha256.New, bytes.TrimSuffix(content, []byte("\n")))
 			mac.Write([]byte("nonce"))
 			in := map[string]string{"nonce": "nonce", "mac": hex.EncodeToString(mac.Sum(nil))}
-			if err := s.control(ctx, http.MethodPost, "/dataplane/"+p.zone, in, nil); err != nil {
+			if err := s.Control(ctx, http.MethodPost, "/dataplane/"+p.zone, in, nil); err != nil {
 				wrong = append(wrong, fmt.Sprintf("%s on %s: the data plane does not let it in: %v", p.zone, p.host, err))
 			}
 		}
@@ -138,12 +144,12 @@ func (s *set) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
 	return wrong, nil
 }
 
-// pair is a zone's key file on one host.
-type pair struct{ zone, host, file string }
+// Pair is a zone's key file on one host.
+type Pair struct{ zone, host, file string }
 
-// pairs reads the simulator's own memory of which host has which zone.
-func (s *set) pairs(ctx context.Context) ([]pair, error) {
-	hosts, err := s.hosts(ctx)
+// Pairs reads the simulator's own memory of which host has which zone.
+func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
+	hosts, err := s.Hosts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -153,14 +159,14 @@ func (s *set) pairs(ctx context.Context) ([]pair, error) {
 			Hosts []string `json:"hosts"`
 		} `json:"zones"`
 	}
-	body, err := os.ReadFile(filepath.Join(s.dir, "world", "world.json"))
+	body, err := os.ReadFile(filepath.Join(s.Dir, "world", "world.json"))
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(body, &world); err != nil {
 		return nil, err
 	}
-	var pairs []pair
+	var pairs []Pair
 	for _, z := range world.Zones {
 		for _, h := range z.Hosts {
 			found, err := filepath.Glob(filepath.Join(hosts[h].Dir, "*", z.ID+".key"))
@@ -170,7 +176,7 @@ func (s *set) pairs(ctx context.Context) ([]pair, error) {
 			if len(found) != 1 {
 				return nil, fmt.Errorf("%s on %s: %d files", z.ID, h, len(found))
 			}
-			pairs = append(pairs, pair{z.ID, h, found[0]})
+			pairs = append(pairs, Pair{z.ID, h, found[0]})
 		}
 	}
 	return pairs, nil
@@ -178,14 +184,14 @@ func (s *set) pairs(ctx context.Context) ([]pair, error) {
 
 // noRefreshOnAGuess: between a refresh that was executed, now or later, and the
 // next one of the same zone, the live key was read twice at least.
-func (s *set) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
-	edges, err := s.edges(ctx, 0)
+func (s *Stack) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
+	edges, err := s.Edges(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	executed := map[string]bool{}
 	for _, e := range edges {
-		if e.Edge == "executed" {
+		if e.Kind == "executed" {
 			executed[e.ID] = true
 		}
 	}
@@ -197,9 +203,9 @@ func (s *set) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
 	last := map[string]*open{}
 	for _, e := range edges {
 		switch {
-		case e.Edge == "answered" && e.Action == "DescribeMultiPathGatewaySecretKey" && e.Code == "" && last[e.Zone] != nil:
+		case e.Kind == "answered" && e.Action == DescribeAction && e.Code == "" && last[e.Zone] != nil:
 			last[e.Zone].reads++
-		case e.Edge == "arrived" && e.Action == refreshAction:
+		case e.Kind == "arrived" && e.Action == RefreshAction:
 			if o := last[e.Zone]; o != nil && executed[o.id] && o.reads < 2 {
 				wrong = append(wrong, fmt.Sprintf("%s: refreshed again (%s) after an executed refresh (%s) with %d reads between", e.Zone, e.ID, o.id, o.reads))
 			}
@@ -211,14 +217,14 @@ func (s *set) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
 	return wrong, nil
 }
 
-func (s *set) edges(ctx context.Context, after uint64) ([]edge, error) {
-	var all []edge
+func (s *Stack) Edges(ctx context.Context, after uint64) ([]Edge, error) {
+	var all []Edge
 	for {
 		var page struct {
-			Edges []edge `json:"edges"`
+			Edges []Edge `json:"edges"`
 			Lost  uint64 `json:"lost"`
 		}
-		if err := s.control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1000", after), nil, &page); err != nil {
+		if err := s.Control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1000", after), nil, &page); err != nil {
 			return nil, err
 		}
 		if page.Lost > 0 {
@@ -234,33 +240,33 @@ func (s *set) edges(ctx context.Context, after uint64) ([]edge, error) {
 
 // neverAboveTheLimit: no sliding second saw more calls of an action than the
 // account's limit, rejected ones included.
-func (s *set) neverAboveTheLimit(ctx context.Context) ([]string, error) {
+func (s *Stack) neverAboveTheLimit(ctx context.Context) ([]string, error) {
 	var state struct {
 		Actions map[string]actionState `json:"actions"`
 	}
-	if err := s.control(ctx, http.MethodGet, "/state", nil, &state); err != nil {
+	if err := s.Control(ctx, http.MethodGet, "/state", nil, &state); err != nil {
 		return nil, err
 	}
 	var wrong []string
 	for action, a := range state.Actions {
-		if a.MaxPerSecond <= limit {
+		if a.MaxPerSecond <= s.Limit {
 			continue
 		}
-		edges, err := s.edges(ctx, 0)
+		edges, err := s.Edges(ctx, 0)
 		if err != nil {
 			return nil, err
 		}
-		wrong = append(wrong, fmt.Sprintf("%s was called %d times in one second: %s", action, a.MaxPerSecond, worst(edges, action)))
+		wrong = append(wrong, fmt.Sprintf("%s was called %d times in one second: %s", action, a.MaxPerSecond, worst(edges, action, s.Limit)))
 	}
 	return wrong, nil
 }
 
 // worst shows the arrivals around the fullest second, in milliseconds from the
 // one before it.
-func worst(edges []edge, action string) string {
+func worst(edges []Edge, action string, limit int) string {
 	var at []int64
 	for _, e := range edges {
-		if e.Edge == "arrived" && e.Action == action {
+		if e.Kind == "arrived" && e.Action == action {
 			at = append(at, e.MonoUs/1000)
 		}
 	}
@@ -280,8 +286,8 @@ func worst(edges []edge, action string) string {
 // noKeyAnywhere looks for every key that ever existed, in every form, in the
 // database, the logs, whatever the CLI said, and every other file there is but
 // the hosts' and the simulator's own.
-func (s *set) noKeyAnywhere(ctx context.Context) ([]string, error) {
-	keys, err := s.keys(ctx)
+func (s *Stack) noKeyAnywhere(ctx context.Context) ([]string, error) {
+	keys, err := s.Keys(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -301,8 +307,8 @@ func (s *set) noKeyAnywhere(ctx context.Context) ([]string, error) {
 			}
 		}
 	}
-	look("what the CLI said", []byte(strings.Join(s.said, "\n")))
-	err = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+	look("what the CLI said", []byte(strings.Join(s.Said, "\n")))
+	err = filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

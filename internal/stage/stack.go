@@ -1,0 +1,268 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Config is what a Stack is made of.
+type Config struct {
+	// Bin holds the programs, Dir everything that the stack writes.
+	Bin, Dir string
+	// Zones and Hosts are the simulator's; Limit is its calls per second and
+	// action, Settings the campaign section of its fleet file.
+	Zones, Hosts, Limit int
+	Settings            string
+	Workers             int
+	// Campaign is the name of the one that Finish and Check look at.
+	Campaign string
+}
+
+// Stack is a whole Keywave of real processes: the simulator, the embedded
+// Temporal server and workers.
+type Stack struct {
+	Config
+	Programs Programs
+	Temporal *Temporal
+	Sim      *Process
+	Workers  []*Process
+	Places   Places
+	Port     int
+	UIPort   int
+	Said     []string // what the CLI printed, for the leak check
+}
+
+// Places is what keywave sim --output json prints.
+type Places struct {
+	Endpoint, Control, Fleet, Credentials, Identity string
+}
+
+// Raise starts everything. The stack is to be struck even when that failed.
+func Raise(ctx context.Context, c Config) (*Stack, error) {
+	s := &Stack{Config: c, Programs: ProgramsIn(c.Bin), Port: FreePort(), UIPort: FreePort()}
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return s, err
+	}
+	var err error
+	s.Sim, err = Start("sim", s.Programs.Keywave, s.Log("sim"), Environment(), "sim", "--output", "json",
+		"--dir", filepath.Join(s.Dir, "world"), "--zones", strconv.Itoa(c.Zones), "--hosts", strconv.Itoa(c.Hosts),
+		"--limit", strconv.Itoa(c.Limit), "--campaign", c.Settings)
+	if err != nil {
+		return s, err
+	}
+	line, err := s.Sim.FirstLine(ctx, readyWithin)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal([]byte(line), &s.Places); err != nil {
+		return s, fmt.Errorf("the simulator said %q: %w", line, err)
+	}
+	if err := s.StartTemporal(ctx); err != nil {
+		return s, err
+	}
+	for _, location := range []string{"hk", "eu-west"} {
+		if _, err := s.CLI(ctx, "keyring", "create", location, "--keyring", s.Keyring()); err != nil {
+			return s, err
+		}
+	}
+	s.Workers = make([]*Process, c.Workers)
+	for i := range s.Workers {
+		if err := s.StartWorker(i); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Log is the file that a process's output goes to.
+func (s *Stack) Log(name string) string { return filepath.Join(s.Dir, name+".log") }
+
+// Keyring is the directory of the keysets.
+func (s *Stack) Keyring() string { return filepath.Join(s.Dir, "keyring") }
+
+// StartTemporal starts the server, or starts it again on the same file and port.
+func (s *Stack) StartTemporal(ctx context.Context) error {
+	var err error
+	s.Temporal, err = StartTemporal(ctx, s.Programs, filepath.Join(s.Dir, "temporal.db"), s.Log("devserver"), s.Port, s.UIPort)
+	return err
+}
+
+// StartWorker starts worker i, or starts it again.
+func (s *Stack) StartWorker(i int) error {
+	var err error
+	s.Workers[i], err = Start(fmt.Sprintf("worker-%d", i), s.Programs.Worker, s.Log(fmt.Sprintf("worker-%d", i)), s.Env(),
+		"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none")
+	return err
+}
+
+// Env is the environment of an operator of this stack.
+func (s *Stack) Env() []string {
+	return Environment(fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TENCENTCLOUD_CREDENTIALS_FILE="+s.Places.Credentials)
+}
+
+// CLI runs keywave as an operator would.
+func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.Programs.Keywave, args...)
+	cmd.Env = s.Env()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	s.Said = append(s.Said, out.String(), errs.String())
+	if err != nil {
+		return out.String(), fmt.Errorf("keywave %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), nil
+}
+
+// StartCampaign plans the simulator's fleet and runs the plan.
+func (s *Stack) StartCampaign(ctx context.Context) error {
+	_, err := s.CLI(ctx, "campaign", "start", "-f", s.Places.Fleet, "--name", s.Campaign)
+	return err
+}
+
+// Status is the part of a campaign's status that is looked at.
+type Status struct {
+	State string         `json:"state"`
+	Zones map[string]int `json:"zones"`
+}
+
+// Status asks the CLI.
+func (s *Stack) Status(ctx context.Context) (Status, error) {
+	var st Status
+	out, err := s.CLI(ctx, "campaign", "status", s.Campaign, "--output", "json")
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &st)
+	}
+	return st, err
+}
+
+// Heal ends every bad day and has every process run.
+func (s *Stack) Heal(ctx context.Context) error {
+	if err := s.Control(ctx, http.MethodDelete, "/faults", nil, nil); err != nil {
+		return err
+	}
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	for name := range hosts {
+		if err := s.Control(ctx, http.MethodDelete, "/hosts/"+name+"/bad", nil, nil); err != nil {
+			return err
+		}
+	}
+	_ = s.Temporal.Signal(syscall.SIGCONT)
+	if !s.Temporal.Running() {
+		if err := s.StartTemporal(ctx); err != nil {
+			return err
+		}
+	}
+	for i, w := range s.Workers {
+		_ = w.Signal(syscall.SIGCONT)
+		if !w.Running() {
+			if err := s.StartWorker(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Finish resumes as often as it takes until every zone is done.
+func (s *Stack) Finish(ctx context.Context, within time.Duration) (Status, error) {
+	deadline := time.Now().Add(within)
+	var st Status
+	err := ErrNotDone
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		var asked error
+		if st, asked = s.Status(ctx); asked != nil {
+			err = asked
+		} else if st.State == "done" {
+			return st, nil
+		}
+		if asked == nil && (st.State == "paused" || st.State == "ended" || st.State == "cancelled") {
+			if _, err = s.CLI(ctx, "campaign", "resume", s.Campaign, "--reason", "healed"); err == nil {
+				err = ErrNotDone
+			}
+		}
+		if Pause(ctx, time.Second) != nil {
+			break
+		}
+	}
+	return st, errors.Join(err, ctx.Err())
+}
+
+// ErrNotDone says that a campaign did not end in time with every zone done.
+var ErrNotDone = errors.New("the campaign did not end with every zone done")
+
+// Pause waits, or says why not.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Control asks the simulator.
+func (s *Stack) Control(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, s.Places.Control+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("simulator: %s %s: %s: %s", method, path, resp.Status, answer)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}
+
+// Strike ends everything at once; what is to be kept is on disk.
+func (s *Stack) Strike() {
+	for _, w := range s.Workers {
+		if w != nil && w.Running() {
+			w.Stop(10 * time.Second)
+		}
+	}
+	if s.Temporal != nil && s.Temporal.Running() {
+		s.Temporal.Stop(10 * time.Second)
+	}
+	if s.Sim != nil && s.Sim.Running() {
+		s.Sim.Stop(10 * time.Second)
+	}
+}
