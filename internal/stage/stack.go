@@ -114,18 +114,31 @@ func (s *Stack) Env() []string {
 
 // CLI runs keywave as an operator would.
 func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, cliWithin)
 	defer cancel()
+	out, errs, err := s.run(ctx, args)
+	s.Said = append(s.Said, out, errs)
+	return out, err
+}
+
+const cliWithin = 3 * time.Minute
+
+// Detached is CLI for a command that runs beside others; what it said is not
+// kept.
+func (s *Stack) Detached(ctx context.Context, args ...string) (string, error) {
+	out, _, err := s.run(ctx, args)
+	return out, err
+}
+
+func (s *Stack) run(ctx context.Context, args []string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, s.Programs.Keywave, args...)
 	cmd.Env = s.Env()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	s.Said = append(s.Said, out.String(), errs.String())
-	if err != nil {
-		return out.String(), fmt.Errorf("keywave %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	if err = cmd.Run(); err != nil {
+		err = fmt.Errorf("keywave %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
-	return out.String(), nil
+	return out.String(), errs.String(), err
 }
 
 // StartCampaign plans the simulator's fleet and runs the plan.

@@ -59,7 +59,7 @@ func (s *Stack) Check(ctx context.Context, st Status, ended error) []string {
 	if ended != nil {
 		wrong = append(wrong, fmt.Sprintf("%v (state %s, zones %v)", ended, st.State, st.Zones))
 	}
-	for _, look := range []func(context.Context) ([]string, error){s.everyZoneOnce, s.everyHostHoldsTheLiveKey, s.noRefreshOnAGuess, s.neverAboveTheLimit, s.noKeyAnywhere} {
+	for _, look := range []func(context.Context) ([]string, error){s.everyZoneOnce, s.everyHostHoldsTheLiveKey, s.noRefreshOnAGuess, s.neverAboveTheLimit, s.NoKeyAnywhere} {
 		found, err := look(ctx)
 		if err != nil {
 			found = append(found, "could not be checked: "+err.Error())
@@ -123,29 +123,29 @@ func (s *Stack) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) 
 	}
 	var wrong []string
 	for _, p := range pairs {
-		content, err := os.ReadFile(p.file)
+		content, err := os.ReadFile(p.File)
 		switch {
 		case err != nil:
-			wrong = append(wrong, fmt.Sprintf("%s on %s: %v", p.zone, p.host, err))
-		case string(content) != keys[p.zone].Live+"\n":
-			wrong = append(wrong, fmt.Sprintf("%s on %s: the file does not hold the live key", p.zone, p.host))
+			wrong = append(wrong, fmt.Sprintf("%s on %s: %v", p.Zone, p.Host, err))
+		case string(content) != keys[p.Zone].Live+"\n":
+			wrong = append(wrong, fmt.Sprintf("%s on %s: the file does not hold the live key", p.Zone, p.Host))
 		default:
 			mac := hmac.New(sha256.New, bytes.TrimSuffix(content, []byte("\n")))
 			mac.Write([]byte("nonce"))
 			in := map[string]string{"nonce": "nonce", "mac": hex.EncodeToString(mac.Sum(nil))}
-			if err := s.Control(ctx, http.MethodPost, "/dataplane/"+p.zone, in, nil); err != nil {
-				wrong = append(wrong, fmt.Sprintf("%s on %s: the data plane does not let it in: %v", p.zone, p.host, err))
+			if err := s.Control(ctx, http.MethodPost, "/dataplane/"+p.Zone, in, nil); err != nil {
+				wrong = append(wrong, fmt.Sprintf("%s on %s: the data plane does not let it in: %v", p.Zone, p.Host, err))
 			}
 		}
-		if info, err := os.Stat(p.file); err == nil && info.Mode().Perm() != 0o600 {
-			wrong = append(wrong, fmt.Sprintf("%s on %s: mode %o", p.zone, p.host, info.Mode().Perm()))
+		if info, err := os.Stat(p.File); err == nil && info.Mode().Perm() != 0o600 {
+			wrong = append(wrong, fmt.Sprintf("%s on %s: mode %o", p.Zone, p.Host, info.Mode().Perm()))
 		}
 	}
 	return wrong, nil
 }
 
 // Pair is a zone's key file on one host.
-type Pair struct{ zone, host, file string }
+type Pair struct{ Zone, Host, File string }
 
 // Pairs reads the simulator's own memory of which host has which zone.
 func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
@@ -283,10 +283,10 @@ func worst(edges []Edge, action string, limit int) string {
 	return "not found among the edges"
 }
 
-// noKeyAnywhere looks for every key that ever existed, in every form, in the
+// NoKeyAnywhere looks for every key that ever existed, in every form, in the
 // database, the logs, whatever the CLI said, and every other file there is but
 // the hosts' and the simulator's own.
-func (s *Stack) noKeyAnywhere(ctx context.Context) ([]string, error) {
+func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
 	keys, err := s.Keys(ctx)
 	if err != nil {
 		return nil, err
@@ -294,7 +294,7 @@ func (s *Stack) noKeyAnywhere(ctx context.Context) ([]string, error) {
 	forms := map[string]string{}
 	for zone, z := range keys {
 		for _, key := range append(slices.Clone(z.Ever), z.Live) {
-			for _, form := range formsOf(key) {
+			for _, form := range FormsOf(key) {
 				forms[form] = zone
 			}
 		}
@@ -327,8 +327,8 @@ func (s *Stack) noKeyAnywhere(ctx context.Context) ([]string, error) {
 	return wrong, err
 }
 
-// formsOf are the ways in which a key could be written down.
-func formsOf(key string) []string {
+// FormsOf are the ways in which a key could be written down.
+func FormsOf(key string) []string {
 	forms := []string{key, base64.StdEncoding.EncodeToString([]byte(key)), hex.EncodeToString([]byte(key))}
 	if raw, err := base64.StdEncoding.DecodeString(key); err == nil {
 		forms = append(forms, string(raw), hex.EncodeToString(raw))

@@ -1,0 +1,226 @@
+package activities_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+const oldKey = "the old key"
+
+// place is a location worker with hosts h1…, as its fleet file defines them.
+func place(boxes seals, machines ...*machine) (*activities.Location, []rotation.HostRef) {
+	l := &activities.Location{Name: hk, Opener: boxes, Queue: "keywave-location-hk@1", Hosts: map[rotation.HostName]activities.Machine{}}
+	var refs []rotation.HostRef
+	for i, m := range machines {
+		ref := rotation.HostRef{Name: rotation.HostName("h" + string(rune('1'+i))), Location: hk, Digest: "digest-of-the-plan"}
+		l.Hosts[ref.Name] = activities.Machine{Host: m, Digest: ref.Digest}
+		refs = append(refs, ref)
+	}
+	return l, refs
+}
+
+func proveIn(t *testing.T, boxes seals, refs []rotation.HostRef) activities.ProveIn {
+	t.Helper()
+	probe, err := run(t, t.Context(), (&activities.EdgeOne{Sealer: boxes}).Probe, activities.ProbeIn{Locations: []rotation.Location{hk}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := activities.ProveIn{Location: hk, Sealed: probe.Sealed[hk], Fingerprint: probe.Fingerprint}
+	for _, r := range refs {
+		in.Hosts = append(in.Hosts, activities.ProveHost{Host: r, Zones: []activities.ProveZone{{ID: zone, Baseline: print(oldKey)}, {ID: "zone-b", Baseline: rotation.Absent}}})
+	}
+	return in
+}
+
+func TestProve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		l, refs := place(boxes, holding(oldKey), holding("a stranger's"), holding(""), &machine{fail: &rotation.HostError{Step: rotation.StepWrite, Why: "disk full"}}, holding(oldKey))
+		stranger := refs[0]
+		stranger.Name = "h9"
+		refs[4].Digest = "another-definition"
+		out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, append(refs, stranger)))
+		if err != nil || len(out.Proofs) != 6 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		for i, want := range []struct {
+			drift   map[rotation.ZoneID]rotation.Fingerprint
+			problem string
+		}{
+			{},
+			{drift: map[rotation.ZoneID]rotation.Fingerprint{zone: print("a stranger's")}},
+			{drift: map[rotation.ZoneID]rotation.Fingerprint{zone: rotation.Absent}},
+			{problem: "write: disk full"},
+			{problem: "(digest-o) is not the one in the plan (another-)"},
+			{problem: "host h9 is not in location hk"},
+		} {
+			p := out.Proofs[i]
+			if len(p.Drift) != len(want.drift) || p.Drift[zone] != want.drift[zone] || !strings.Contains(p.Problem, want.problem) || (p.Problem != "") != (want.problem != "") {
+				t.Errorf("%+v, want %+v", p, want)
+			}
+			if p.Queue != l.Queue || p.At.IsZero() {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+}
+
+// A worker whose keyset is not the one that keys are sealed with proves nothing
+// for any of its hosts.
+func TestProveWithoutTheKeyset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := holding(oldKey)
+		l, refs := place(newSeals(t, hk), m)
+		out, err := run(t, t.Context(), l.Prove, proveIn(t, newSeals(t, hk), refs))
+		if err != nil || out.Proofs[0].Problem != "no keyset opens this" {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}
+
+func TestProveAnotherProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		l, refs := place(boxes, holding(oldKey))
+		in := proveIn(t, boxes, refs)
+		in.Fingerprint = "0000000000000000"
+		if out, err := run(t, t.Context(), l.Prove, in); err != nil || !strings.Contains(out.Proofs[0].Problem, "something else") {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}
+
+func TestProveLooksWithoutAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		l, refs := place(boxes, holding("a stranger's"))
+		in := proveIn(t, boxes, refs)
+		in.Look, in.Sealed, in.Fingerprint = true, nil, ""
+		out, err := run(t, t.Context(), l.Prove, in)
+		if err != nil || out.Proofs[0].Problem != "" || out.Proofs[0].Drift[zone] != print("a stranger's") {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}
+
+// A host that hangs is given up a second before the activity would time out,
+// for that would lose the others' proofs.
+func TestProveAHostThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		l, refs := place(boxes, holding(oldKey), &machine{hangs: true})
+		began := time.Now()
+		out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs))
+		if err != nil || out.Proofs[0].Problem != "" || !strings.Contains(out.Proofs[1].Problem, "no answer") {
+			t.Errorf("%+v, %v", out, err)
+		}
+		if took := time.Since(began); took != 10*time.Minute-time.Second { // the environment's timeout
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func deliverIn(t *testing.T, boxes seals, refs []rotation.HostRef) activities.DeliverIn {
+	t.Helper()
+	sealed, err := boxes.Seal(hk, zone, rotation.NewSecret(theKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return activities.DeliverIn{Zone: zone, Location: hk, Key: print(theKey), Sealed: sealed, Hosts: refs, Expect: []rotation.Fingerprint{rotation.Absent, print(oldKey)}}
+}
+
+func TestDeliver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		machines := []*machine{holding(oldKey), holding(""), holding(theKey), holding("a stranger's"), {fail: &rotation.HostError{Step: rotation.StepReload, Why: "exit status 1"}}, {hangs: true}, holding(oldKey)}
+		l, refs := place(boxes, machines...)
+		refs[6].Digest = "another-definition"
+		out, err := run(t, t.Context(), l.Deliver, deliverIn(t, boxes, refs))
+		if err != nil || out.Unopened != "" || len(out.Acks) != len(refs) {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		for i, want := range []struct {
+			held    rotation.Fingerprint
+			refused bool
+			problem string
+		}{
+			{held: print(theKey)}, {held: print(theKey)}, {held: print(theKey)},
+			{held: print("a stranger's"), refused: true, problem: "nothing was changed"},
+			{problem: "reload: exit status 1"}, {problem: "no answer"}, {problem: "is not the one in the plan"},
+		} {
+			a := out.Acks[i]
+			if a.Host != refs[i].Name || a.Held != want.held || a.Refused != want.refused || !strings.Contains(a.Problem, want.problem) || (a.Problem != "") != (want.problem != "") || a.At.IsZero() {
+				t.Errorf("%+v, want %+v", a, want)
+			}
+		}
+		for i, want := range []int{1, 1, 0, 0, 0, 0, 0} {
+			if machines[i].wrote != want {
+				t.Errorf("%s was written to %d times", refs[i].Name, machines[i].wrote)
+			}
+		}
+		if machines[3].files[zone] != "a stranger's" || machines[6].files[zone] != oldKey {
+			t.Errorf("a key was overwritten that was not to be")
+		}
+	})
+}
+
+func TestDeliverWhatCannotBeOpened(t *testing.T) {
+	for name, spoil := range map[string]func(*activities.DeliverIn){
+		"sealed with another keyset": func(in *activities.DeliverIn) {
+			in.Sealed, _ = newSeals(t, hk).Seal(hk, zone, rotation.NewSecret(theKey))
+		},
+		"sealed for another zone":   func(in *activities.DeliverIn) { in.Zone = "zone-b" },
+		"not sealed":                func(in *activities.DeliverIn) { in.Sealed = nil },
+		"another key than was told": func(in *activities.DeliverIn) { in.Key = "0000000000000000" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				boxes := newSeals(t, hk)
+				m := holding(oldKey)
+				l, refs := place(boxes, m)
+				in := deliverIn(t, boxes, refs)
+				spoil(&in)
+				out, err := run(t, t.Context(), l.Deliver, in)
+				if err != nil || out.Unopened == "" || len(out.Acks) != 1 || out.Acks[0].Problem == "" || m.wrote != 0 {
+					t.Errorf("%+v, %v", out, err)
+				}
+			})
+		})
+	}
+}
+
+// lying is a host whose file is another right after it took the key.
+type lying struct{ *machine }
+
+func (l lying) Put(ctx context.Context, z rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
+	if _, err := l.machine.Put(ctx, z, key, expect); err != nil {
+		return "", err
+	}
+	return print("a stranger's"), nil
+}
+
+func TestDeliverWhereSomebodyElseWritesTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		m := holding(oldKey)
+		l, refs := place(boxes, m)
+		l.Hosts["h1"] = activities.Machine{Host: lying{m}, Digest: refs[0].Digest}
+		out, err := run(t, t.Context(), l.Deliver, deliverIn(t, boxes, refs))
+		if err != nil || !strings.Contains(out.Acks[0].Problem, "somebody else writes this file") {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}
+
+func TestProbeCannotBeSealed(t *testing.T) {
+	_, err := run(t, t.Context(), (&activities.EdgeOne{Sealer: newSeals(t, hk)}).Probe, activities.ProbeIn{Locations: []rotation.Location{hk, eu}})
+	if err == nil || !strings.Contains(err.Error(), "no keyset for location eu") {
+		t.Errorf("%v", err)
+	}
+}
