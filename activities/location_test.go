@@ -150,9 +150,13 @@ func TestDeliver(t *testing.T) {
 			refused bool
 			problem string
 		}{
-			{held: print(theKey)}, {held: print(theKey)}, {held: print(theKey)},
+			{held: print(theKey)},
+			{held: print(theKey)},
+			{held: print(theKey)},
 			{held: print("a stranger's"), refused: true, problem: "nothing was changed"},
-			{problem: "reload: exit status 1"}, {problem: "no answer"}, {problem: "is not the one in the plan"},
+			{problem: "reload: exit status 1"},
+			{problem: "no answer"},
+			{problem: "is not the one in the plan"},
 		} {
 			a := out.Acks[i]
 			if a.Host != refs[i].Name || a.Held != want.held || a.Refused != want.refused || !strings.Contains(a.Problem, want.problem) || (a.Problem != "") != (want.problem != "") || a.At.IsZero() {

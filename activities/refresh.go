@@ -126,10 +126,11 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	r.out.Why, r.out.Code = api.Error(), api.Code
 	r.out.RequestID = api.RequestID
 	switch api.Class {
-	case rotation.Throttled:
-		r.out.API.Throttled++
-		return r.expired()
-	case rotation.Unsent:
+	case rotation.Throttled, rotation.Unsent:
+		r.out.Sending = ""
+		if api.Class == rotation.Throttled {
+			r.out.API.Throttled++
+		}
 		return r.expired()
 	case rotation.Locked:
 		r.out.Sending = Refused

@@ -91,7 +91,8 @@ func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal) {
 // RegisterWorkflows registers the workflows alone, for replay.
 func RegisterWorkflows(r interface {
 	RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions)
-}) {
+},
+) {
 	for name, w := range map[string]any{
 		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit,
 	} {

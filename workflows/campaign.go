@@ -332,7 +332,7 @@ func (c *campaign) canStart() bool {
 		return false
 	}
 	for _, page := range c.pages {
-		if !c.shards[page].news.Started {
+		if n := c.shards[page].news; !n.Started || n.Seq < c.st.Seq {
 			return false
 		}
 	}
@@ -343,9 +343,19 @@ func (c *campaign) canStart() bool {
 func (c *campaign) windowLeft() int {
 	left := c.st.Window
 	for _, page := range c.pages {
-		left -= c.shards[page].news.Slots
+		left -= c.slots(page)
 	}
 	return left
+}
+
+// slots are the places of the window that a shard may take up: all that it was
+// given, until it says that it needs less.
+func (c *campaign) slots(page int) int {
+	r := c.shards[page]
+	if !r.news.Started || r.news.Seq < c.st.Seq {
+		return max(r.window, r.news.Slots)
+	}
+	return r.news.Slots
 }
 
 // continued hands over to a new run once nothing is under way.
@@ -465,7 +475,7 @@ func (c *campaign) widen() {
 	}
 	page := c.pages[len(c.pages)-1]
 	r := c.shards[page]
-	if room := c.windowLeft() + r.news.Slots; r.started && room > r.window {
+	if room := c.windowLeft() + c.slots(page); r.started && room > r.window {
 		c.signal(page, Control{Seq: c.st.Seq, Window: room})
 	}
 }
@@ -510,14 +520,21 @@ func (c *campaign) pause(reason string) {
 }
 
 // order tells all running shards, under a new number. Shards that admit zones
-// at the same time share the window.
+// at the same time share what is left of the window.
 func (c *campaign) order(o Control) {
 	c.st.Seq++
 	o.Seq = c.st.Seq
+	left := c.st.Window
 	for _, page := range c.pages {
-		o.Window = c.shards[page].window
+		left -= c.shards[page].news.Slots
+	}
+	for i, page := range c.pages {
+		r := c.shards[page]
+		o.Window = r.window
 		if o.Retry {
-			o.Window = max(1, c.st.Window/len(c.pages))
+			share := max(0, left) / (len(c.pages) - i)
+			left -= share
+			o.Window = r.news.Slots + share
 		}
 		c.signal(page, o)
 	}

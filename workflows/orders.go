@@ -83,7 +83,7 @@ func (c *campaign) onSet(_ workflow.Context, o Order) (Answer, error) {
 	c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
 	if n := len(c.pages); n > 0 && !c.st.Paused {
 		page := c.pages[n-1]
-		c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft()+c.shards[page].news.Slots)})
+		c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft()+c.slots(page))})
 	}
 	c.tell()
 	return Answer{State: c.status().State, Text: "set"}, nil

@@ -59,7 +59,8 @@ const (
 	NewsExposed ZoneNewsKind = "exposed" // exposed for longer than exposedAfter
 )
 
-// looseAfter is the exposure after which a zone gives its slot in the window back.
+// looseAfter is how long after it was counted as exposed a zone gives its slot in
+// the window back: by then the budget has been held against it.
 const looseAfter = 10 * time.Second
 
 // rereadAfter is the pause between activities that could not read the live key.
@@ -455,8 +456,8 @@ func (z *zone) marks() []struct {
 		kind  ZoneNewsKind
 		after time.Duration
 	}{
-		{NewsLoose, min(looseAfter, z.in.Timing.ExposedAfter.D())},
 		{NewsExposed, z.in.Timing.ExposedAfter.D()},
+		{NewsLoose, z.in.Timing.ExposedAfter.D() + looseAfter},
 	}
 }
 

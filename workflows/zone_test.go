@@ -343,7 +343,7 @@ func zoneStories() []zoneStory {
 			name: "a host is away for 45 s: an outage, told as soon as it is one", want: rotation.Done, executed: 1, sent: 1,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, 45*time.Second) },
 			check: func(t *testing.T, w *world, r rotation.Record) {
-				if news := w.newsOf(theZone); !slices.Equal(news, []workflows.ZoneNewsKind{workflows.NewsLoose, workflows.NewsExposed}) {
+				if news := w.newsOf(theZone); !slices.Equal(news, []workflows.ZoneNewsKind{workflows.NewsExposed, workflows.NewsLoose}) {
 					t.Errorf("news: %v", news)
 				}
 				var values []string

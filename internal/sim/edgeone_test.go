@@ -486,8 +486,12 @@ func TestControlAPI(t *testing.T) {
 		return response.StatusCode, b.Bytes()
 	}
 	for _, bad := range [][2]string{
-		{"/faults", `{"fault":"nonsense"}`}, {"/faults", `{"fault":"resetAfter","action":"Nonsense"}`},
-		{"/faults", `{"fault":"resetAfter","what":1}`}, {"/faults", `{"fault":"error:"}`}, {"/zones", `{"id":"zone-a"}`}, {"/limit", `{}`},
+		{"/faults", `{"fault":"nonsense"}`},
+		{"/faults", `{"fault":"resetAfter","action":"Nonsense"}`},
+		{"/faults", `{"fault":"resetAfter","what":1}`},
+		{"/faults", `{"fault":"error:"}`},
+		{"/zones", `{"id":"zone-a"}`},
+		{"/limit", `{}`},
 	} {
 		if status, body := do("POST", bad[0], bad[1]); status != 400 || len(body) == 0 {
 			t.Errorf("%s %s: %d %s", bad[0], bad[1], status, body)

@@ -447,7 +447,8 @@ func newRig(t *testing.T) *rig {
 	server := newServer(t)
 	_, identity := newIdentity(t)
 	dir := t.TempDir()
-	return &rig{server: server, identity: identity, dir: dir,
+	return &rig{
+		server: server, identity: identity, dir: dir,
 		cfg: ssh.Config{
 			Name: "gw-1", Address: server.addr, HostKey: authorizedLine(server.hostKeys[0].PublicKey()),
 			User: "edge", Path: dir + "/{zone}.key",

@@ -60,8 +60,10 @@ type Bad struct {
 
 // Kinds names every kind of bad day.
 func Kinds() []Kind {
-	return []Kind{Down, AuthRefused, OtherHostKey, Hang, DiskFull, ReadOnlyDir, ReloadFails,
-		DropAtExec, DropMidTransfer, DropBeforeAck, LateStart, LateAck}
+	return []Kind{
+		Down, AuthRefused, OtherHostKey, Hang, DiskFull, ReadOnlyDir, ReloadFails,
+		DropAtExec, DropMidTransfer, DropBeforeAck, LateStart, LateAck,
+	}
 }
 
 // Validate says everything that is wrong with the bad day.
