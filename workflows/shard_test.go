@@ -703,3 +703,18 @@ func schedule(t *testing.T, seed uint64) {
 	w.stopAndClose(ms(20_000), window)
 	w.shard(w.shardIn(window))
 }
+
+// A zone's workflow that somebody terminates has no record: nobody knows what
+// became of its key, and it is never counted as done.
+func TestShardAZoneThatIsTerminatedIsUnknown(t *testing.T) {
+	w := newWorld(t, 3, 2, 1)
+	w.zones["zone-02"].refresh = []refreshing{slow(5 * time.Second)}
+	w.killed[workflows.ZoneID("zone-02")] = 2 * time.Second
+	out := w.shard(w.shardIn(3))
+	if z := out.Tally.Zones; z.Done != 2 || z.Unknown != 1 {
+		t.Errorf("%+v\n%s", z, w.story())
+	}
+	if len(out.Note.Attention) != 1 || out.Note.Attention[0].Zone != "zone-02" {
+		t.Errorf("%+v", out.Note)
+	}
+}
