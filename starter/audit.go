@@ -17,14 +17,14 @@ import (
 func (a *app) audit() *cobra.Command {
 	var fleetFile string
 	cmd := &cobra.Command{
-		Use: "audit -f fleet.yaml", Short: "Compare each live key with what each host holds; changes nothing", Args: cobra.NoArgs,
+		Use: "audit -f fleet.yaml", Short: "Compare each live key with what each host holds; changes nothing", Args: exactly(),
 		Example: "  keywave audit -f fleet.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := readFleet(fleetFile)
 			if err != nil {
 				return err
 			}
-			return a.runAudit(cmd.Context(), f, f.Targets())
+			return a.runAudit(cmd.Context(), f, fleetFile, f.Targets())
 		},
 	}
 	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "the fleet file")
@@ -43,17 +43,17 @@ func (a *app) zoneAudit() *cobra.Command {
 			}
 			for _, t := range f.Targets() {
 				if t.ID == rotation.ZoneID(args[0]) {
-					return a.runAudit(cmd.Context(), f, []rotation.Target{t})
+					return a.runAudit(cmd.Context(), f, fleetFile, []rotation.Target{t})
 				}
 			}
-			return refused(fmt.Errorf("zone %s is not in %s", args[0], fleetFile))
+			return refused(fmt.Errorf("zone %s is not in %s; add it there with its hosts", args[0], fleetFile))
 		},
 	}
 	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "the fleet file")
 	return cmd
 }
 
-func (a *app) runAudit(ctx context.Context, f *fleet.Fleet, targets []rotation.Target) error {
+func (a *app) runAudit(ctx context.Context, f *fleet.Fleet, path string, targets []rotation.Target) error {
 	conn, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -63,11 +63,14 @@ func (a *app) runAudit(ctx context.Context, f *fleet.Fleet, targets []rotation.T
 	if err != nil {
 		return err
 	}
+	if out.Describes == 0 {
+		return unreachable(f, out.Findings)
+	}
 	if err := a.print(out, func(w io.Writer) { showAudit(w, out) }); err != nil {
 		return err
 	}
 	if out.Found > 0 {
-		return notDone(fmt.Errorf("%d differences; a zone whose hosts do not hold the live key is mended by: keywave zone repair ZONE -f fleet.yaml", out.Found))
+		return notDone(fmt.Errorf("%s; a zone whose hosts do not hold the live key is mended by: keywave zone repair ZONE -f %s", many(out.Found, "difference"), path))
 	}
 	return nil
 }
@@ -78,6 +81,9 @@ func audit(ctx context.Context, conn *temporalclient.Connection, account rotatio
 	var out workflows.AuditOut
 	pages, _, err := rotation.Cut(account, targets, []string{"100%"})
 	if err != nil {
+		return out, err
+	}
+	if err := awaitWorker(ctx, conn); err != nil {
 		return out, err
 	}
 	name := planName("")
@@ -108,5 +114,5 @@ func showAudit(w io.Writer, a workflows.AuditOut) {
 	if more := a.Found - len(a.Findings); more > 0 {
 		fmt.Fprintf(w, "… and %d more\n", more)
 	}
-	fmt.Fprintf(w, "%d zones, %d (zone, host) pairs compared, %d differences. Nothing was changed.\n", a.Zones, a.Pairs, a.Found)
+	fmt.Fprintf(w, "%s, %s of zone and host compared, %s. Nothing was changed.\n", many(a.Zones, "zone"), many(a.Pairs, "pair"), many(a.Found, "difference"))
 }

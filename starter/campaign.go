@@ -27,7 +27,7 @@ func (a *app) campaign() *cobra.Command {
 		Use:     "campaign",
 		Short:   "Start, watch and steer campaigns",
 		Example: "  keywave campaign start -f fleet.yaml --watch\n  keywave campaign status NAME",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    oneBelow, RunE: showHelp,
 	}
 	cmd.AddCommand(a.campaignStart(), a.campaignStatus(), a.campaignWatch(), a.campaignList(), a.campaignReport(),
 		a.campaignResume(), a.campaignApprove(), a.campaignSet(), a.campaignSkip(),
@@ -53,7 +53,7 @@ func (a *app) campaignStart() *cobra.Command {
 		Short: "Run a plan: all of a fleet's zones, in waves",
 		Example: `  keywave campaign start -f fleet.yaml --watch
   keywave campaign start --plan 3f0c…  --name spring-rotation`,
-		Args: cobra.NoArgs,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.fleetFile == "") == (o.digest == "") {
 				return errors.New("give either -f fleet.yaml (plan and run) or --plan DIGEST (run an approved plan)")
@@ -90,7 +90,7 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 		if plan, err = a.makePlan(ctx, conn, f, name); err != nil {
 			return err
 		}
-		a.say("Plan %s: %d zones on %d hosts in %d waves, %d findings.", plan.Digest, plan.Zones, plan.Hosts, len(plan.Waves), plan.Found)
+		a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
 		for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
 			a.say("  %s", finding(f))
 		}
@@ -121,6 +121,9 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 // launch starts a run of a campaign; again says that it goes on with one that
 // was closed.
 func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.CampaignIn, plan rotation.Plan, again bool) error {
+	if err := awaitWorker(ctx, conn); err != nil {
+		return err
+	}
 	reuse := enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if again {
 		reuse = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
@@ -191,17 +194,9 @@ func (a *app) campaignStatus() *cobra.Command {
 	}
 }
 
-// exactly wants the named arguments, and says so in one line.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return fmt.Errorf("%s takes %v; see keywave help", cmd.CommandPath(), names)
-		}
-		return nil
-	}
+func noCampaign(name string) error {
+	return refused(fmt.Errorf("no campaign %s in Temporal; those there are: keywave campaign list", name))
 }
-
-var errNoCampaign = errors.New("no such campaign")
 
 // statusOf asks a campaign how it is: its result when it is closed, a query
 // otherwise.
@@ -210,7 +205,7 @@ func statusOf(ctx context.Context, conn *temporalclient.Connection, name string)
 	id := workflows.CampaignID(name)
 	described, err := conn.DescribeWorkflowExecution(ctx, id, "")
 	if errors.As(err, new(*serviceerror.NotFound)) {
-		return status, fmt.Errorf("%w: %s; those there are: keywave campaign list", errNoCampaign, name)
+		return status, noCampaign(name)
 	}
 	if err != nil {
 		return status, fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
@@ -312,7 +307,7 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 			if settled(status) {
 				return status, nil
 			}
-		case errors.As(err, &coded) || errors.Is(err, errNoCampaign) || ctx.Err() != nil:
+		case errors.As(err, &coded) || ctx.Err() != nil:
 			return status, err
 		case failing.IsZero():
 			failing = time.Now()
@@ -353,7 +348,7 @@ type campaignRow struct {
 func (a *app) campaignList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "The campaigns that Temporal still knows, newest first",
-		Example: "  keywave campaign list", Args: cobra.NoArgs,
+		Example: "  keywave campaign list", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := a.connect(cmd.Context())
 			if err != nil {

@@ -38,7 +38,7 @@ SSH servers), all on loopback, and rotate a fleet's keys in one campaign, with
 three bad days on the way: an answer that is lost, a call that is throttled and a
 host that drops out in mid-delivery.`,
 		Example: "  keywave demo\n  keywave demo --zones 300 --keep",
-		Args:    cobra.NoArgs,
+		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), o) },
 	}
 	f := cmd.Flags()

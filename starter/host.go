@@ -18,7 +18,7 @@ func (a *app) host() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "host", Short: "Say what is true of a host",
 		Example: "  keywave host retire gw-hk-7 --reason \"burnt down\"",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    oneBelow, RunE: showHelp,
 	}
 	cmd.AddCommand(a.hostRetire())
 	return cmd

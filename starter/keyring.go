@@ -20,7 +20,7 @@ func (a *app) keyring() *cobra.Command {
 private one (for the location's workers alone, which open). Losing a keyset loses
 no key: keywave zone repair reads the live key again.`,
 		Example: "  keywave keyring create hk\n  keywave keyring show",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    oneBelow, RunE: showHelp,
 	}
 	cmd.PersistentFlags().StringVar(&dir, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	cmd.AddCommand(
@@ -39,7 +39,7 @@ no key: keywave zone repair reads the live key again.`,
 			},
 		},
 		&cobra.Command{
-			Use: "show", Short: "The keysets that are there, without any key", Args: cobra.NoArgs,
+			Use: "show", Short: "The keysets that are there, without any key", Args: exactly(),
 			Example: "  keywave keyring show",
 			RunE:    func(*cobra.Command, []string) error { return a.changeKeyring(dir, func(string) error { return nil }) },
 		},
@@ -61,6 +61,9 @@ func (a *app) changeKeyring(dir string, do func(string) error) error {
 	infos, err := seal.Show(dir)
 	if err != nil {
 		return err
+	}
+	if infos == nil {
+		infos = []seal.Info{}
 	}
 	return a.print(infos, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n", dir)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -19,6 +20,9 @@ import (
 // order sends an update to an open campaign and waits for its answer.
 func order(ctx context.Context, conn *temporalclient.Connection, name, update string, o workflows.Order) (workflows.Answer, error) {
 	var answer workflows.Answer
+	if err := awaitWorker(ctx, conn); err != nil {
+		return answer, err
+	}
 	o.By = operator()
 	handle, err := conn.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflows.CampaignID(name), UpdateName: update, Args: []any{o},
@@ -30,6 +34,9 @@ func order(ctx context.Context, conn *temporalclient.Connection, name, update st
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return answer, refused(errors.New(app.Message()))
+	}
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return answer, refused(fmt.Errorf("campaign %s is not open; how it is: keywave campaign status %s", name, name))
 	}
 	if err != nil {
 		return answer, fmt.Errorf("campaign %s did not answer (%w); is it open, and is a worker running? keywave campaign status %s", name, err, name)
@@ -163,8 +170,11 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 	}
 	defer conn.Close()
 	described, err := conn.DescribeWorkflowExecution(ctx, workflows.CampaignID(name), "")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return noCampaign(name)
+	}
 	if err != nil {
-		return refused(fmt.Errorf("no campaign %s in Temporal; those there are: keywave campaign list", name))
+		return fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
 	}
 	if described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		if _, err := order(ctx, conn, name, workflows.UpdateResume, o); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,11 +37,14 @@ func (a *app) plan() *cobra.Command {
 host prove that it can take a key, and freeze the result as a plan with a digest.
 Nothing is changed. A plan is valid for 7 days.`,
 		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml -o plan.json",
-		Args:    cobra.NoArgs,
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := readFleet(o.fleetFile)
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
+				return fmt.Errorf("--out %s cannot be written: %w", o.out, err)
 			}
 			conn, err := a.connect(cmd.Context())
 			if err != nil {
@@ -70,6 +74,9 @@ func readFleet(path string) (*fleet.Fleet, error) {
 		return nil, errors.New("which fleet? give -f fleet.yaml")
 	}
 	f, err := fleet.Read(path)
+	if found, ok := errors.AsType[fleet.Mistakes](err); ok && len(found) > 1 {
+		return nil, refused(fmt.Errorf("%d mistakes, nothing was touched:\n%w", len(found), found))
+	}
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -103,6 +110,9 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 	if err != nil {
 		return rotation.Plan{}, refused(err)
 	}
+	if err := awaitWorker(ctx, conn); err != nil {
+		return rotation.Plan{}, err
+	}
 	plan := rotation.Plan{Name: name, Account: f.Account.Name, Settings: f.Campaign, Zones: len(targets), Hosts: len(f.Hosts), Waves: waves}
 	for _, p := range pages {
 		plan.Pairs += p.Pairs()
@@ -128,33 +138,78 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 			return plan, refused(fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err))
 		}
 	}
-	if err := waitForWorker(ctx, conn, run, &plan); err != nil {
-		return plan, err
+	if err = waitForWorker(ctx, conn, run, &plan); err == nil && plan.Describes == 0 {
+		err = unreachable(f, plan.Findings)
 	}
-	return plan, nil
+	if err != nil {
+		for _, page := range pages { // without a plan they are of no use
+			_ = conn.TerminateWorkflow(ctx, workflows.PageID(name, page.Number), "", "there is no plan")
+		}
+	}
+	return plan, err
+}
+
+// unreachable says that not one request was sent: the network or the endpoint
+// is wrong, and not the zones.
+func unreachable(f *fleet.Fleet, found []rotation.Finding) error {
+	why := ""
+	if len(found) > 0 {
+		why = " (" + found[0].Text + ")"
+	}
+	return refused(fmt.Errorf("no request reached EdgeOne at %s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", f.Account.Endpoint, why))
+}
+
+// awaitWorker refuses when no worker polls for workflows, before anything is
+// started that would begin later, when nobody looks.
+func awaitWorker(ctx context.Context, conn *temporalclient.Connection) error {
+	tick := time.NewTicker(lookForWorkerEvery)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		ok, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+		switch {
+		case ok:
+			return nil
+		case err != nil:
+			return refused(err)
+		case time.Since(began) > noWorkerAfter:
+			return noWorker(conn)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func noWorker(conn *temporalclient.Connection) error {
+	return refused(fmt.Errorf("no worker polls the task queue %q at %s; start one: bin/worker --fleet fleet.yaml", workflows.Queue, conn.Address))
 }
 
 // waitForWorker waits for the result of a workflow that changes nothing, and
-// says early when nobody works on it.
+// ends it when nobody works on it any more.
 func waitForWorker(ctx context.Context, conn *temporalclient.Connection, run client.WorkflowRun, result any) error {
 	done := make(chan error, 1)
 	go func() { done <- run.Get(ctx, result) }()
-	timer := time.NewTimer(noWorkerAfter)
-	defer timer.Stop()
+	tick := time.NewTicker(noWorkerAfter)
+	defer tick.Stop()
 	for {
 		select {
 		case err := <-done:
 			return planFailure(err)
-		case <-timer.C:
+		case <-tick.C:
 			if ok, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW); err == nil && !ok {
 				_ = conn.TerminateWorkflow(ctx, run.GetID(), run.GetRunID(), "no worker")
-				return refused(fmt.Errorf("no worker polls the task queue %q at %s; start one: bin/worker --fleet fleet.yaml", workflows.Queue, conn.Address))
+				return noWorker(conn)
 			}
 		}
 	}
 }
 
-const noWorkerAfter = 5 * time.Second
+const (
+	lookForWorkerEvery = 250 * time.Millisecond
+	noWorkerAfter      = 10 * time.Second
+)
 
 func planFailure(err error) error {
 	if err == nil {
@@ -192,13 +247,21 @@ func showPlan(w io.Writer, p rotation.Plan) {
 				note += "  waits for approval"
 			}
 		}
-		fmt.Fprintf(w, "  wave %-4d %d zones%s\n", i+1, wave.Zones, note)
+		fmt.Fprintf(w, "  wave %-4d %s%s\n", i+1, many(wave.Zones, "zone"), note)
 	}
 	budget, err := p.Settings.Budget(p.Zones)
 	if err == nil {
 		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window)
 	}
 	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
+}
+
+// many is "1 zone" or "2 zones".
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func finding(f rotation.Finding) string {

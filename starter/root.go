@@ -74,18 +74,22 @@ TEMPORAL_*.
 
 Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 3 refused before any change.`,
-		Example:       "  keywave demo\n  keywave plan -f fleet.yaml\n  keywave campaign start -f fleet.yaml --watch",
+		Example: "  keywave demo\n  keywave plan -f fleet.yaml\n  keywave campaign start -f fleet.yaml --watch",
+		Args:    oneBelow, RunE: showHelp,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "text" && a.output != "json" {
-				return fmt.Errorf("--output %q: use text or json", a.output)
+				return wrongUse(cmd, "--output %q: use text or json", a.output)
 			}
 			return nil
 		},
 	}
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUse(cmd, "%v", err) })
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.zone(), a.host(), a.audit(), a.keyring(), a.doctor())
+	completions(root)
 	return root
 }
 

@@ -20,7 +20,7 @@ fleet file, the credentials and the SSH key that go with them are written to
 --dir; the same --dir takes a world up again. Bad days are set over the control
 address: POST /faults, POST /hosts/NAME/bad.`,
 		Example: "  keywave sim --dir sim --zones 60 --hosts 12",
-		Args:    cobra.NoArgs,
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			world, err := sim.NewWorld(cfg)
 			if err != nil {

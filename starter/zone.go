@@ -23,7 +23,7 @@ func (a *app) zone() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "zone", Short: "Rotate, repair or show one zone",
 		Example: "  keywave zone rotate zone-27q0p0bal192 -f fleet.yaml\n  keywave zone show zone-27q0p0bal192",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    oneBelow, RunE: showHelp,
 	}
 	cmd.AddCommand(
 		a.zoneVerb(rotation.Rotate, "A new key for one zone, on all of its hosts"),
@@ -74,6 +74,9 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 		return err
 	}
 	defer conn.Close()
+	if err := awaitWorker(ctx, conn); err != nil {
+		return err
+	}
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(id), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes: workflows.Searchable("", id, ""),

@@ -165,7 +165,7 @@ func (c *campaign) checkResume(o Order) error {
 	}
 	exposed := 0
 	for _, page := range c.pages {
-		exposed += c.shards[page].news.Tally.Zones.Exposed
+		exposed += c.shards[page].news.Exposed
 	}
 	limit := c.st.Budget.MaxExposed
 	if o.MaxExposed != nil {

@@ -99,6 +99,8 @@ type ShardNews struct {
 	// refreshed and go on.
 	Quiet bool `json:"quiet"`
 	Kept  int  `json:"kept"`
+	// Exposed zones are under way: a resume would change nothing for them.
+	Exposed int `json:"exposed"`
 	// Mending are zones that an earlier run left exposed or unknown and that
 	// are being delivered: they do not count against a budget again.
 	Mending rotation.Counts `json:"mending"`
@@ -759,7 +761,7 @@ func (s *shard) report(ctx workflow.Context) {
 		}
 		news := ShardNews{
 			Page: s.in.Page, Seq: s.seq, Tally: s.tally(), Note: s.note(),
-			Started: s.told, InFlight: s.inFlight - s.loose, Slots: s.slots(), Quiet: s.quiet, Kept: s.kept(), Mending: s.mending(),
+			Started: s.told, InFlight: s.inFlight - s.loose, Slots: s.slots(), Quiet: s.quiet, Kept: s.kept(), Exposed: s.exposed(), Mending: s.mending(),
 		}
 		workflow.SignalExternalWorkflow(ctx, CampaignID(s.in.Campaign), "", SignalShardNews, news)
 		workflow.SetCurrentDetails(ctx, shardDetails(s.in, news))
@@ -780,6 +782,16 @@ func (s *shard) mending() rotation.Counts {
 		}
 	}
 	return counts
+}
+
+func (s *shard) exposed() int {
+	n := 0
+	for _, z := range s.zones {
+		if z.flight != nil && z.record.Outcome == rotation.Exposed && !z.mending {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *shard) kept() int {

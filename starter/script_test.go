@@ -1,0 +1,372 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"keywave/internal/sim"
+	"keywave/internal/stage"
+	"keywave/workflows"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"keywave": main})
+}
+
+// TestScript runs testdata/script: what an operator types, what is said and
+// which exit code follows, with the real programs. Besides the commands of
+// testscript a script has these:
+//
+//	exits CODE[<15s] PROGRAM ARG…   run it; it ends with CODE, in time
+//	eventually 20s PROGRAM ARG…     run it again and again until it succeeds
+//	temporal                        start the embedded server; sets TEMPORAL_ADDRESS
+//	world ARG…                      start keywave sim ARG…; sets FLEET, ENDPOINT, IDENTITY
+//	                                and TENCENTCLOUD_CREDENTIALS_FILE
+//	work NAME ARG…                  start a worker, and wait until it is ready
+//	rest NAME                       stop that worker
+//	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
+//	calls                           stdout: how often each API action was called
+//	                                since the last calls
+//	[!] changed FILE                whether any key that hosts hold is another than
+//	                                when FILE was written; without FILE it is written
+//	                                now
+//	open                            stdout: the open workflows, without the lease
+//	json [FIELD VALUE]…             stdout is exactly one JSON document with these
+//	                                fields; a.b is a field of a field
+//	field NAME FIELD                sets NAME to a field of stdout's JSON document
+func TestScript(t *testing.T) {
+	p := programs(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
+		Setup: own,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "changed": changed,
+			"open": open, "json": document, "field": field, "rest": rest,
+			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
+			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
+			"work":     func(ts *testscript.TestScript, _ bool, args []string) { startWorker(ts, p, args) },
+		},
+	})
+}
+
+// programs are the real ones: the worker as it is now, and the embedded server,
+// which is built where it is missing. Their sources are walked, so that the test
+// cache notices every change of what is built here.
+func programs(t *testing.T) stage.Programs {
+	for _, dir := range []string{"activities", "internal", "worker", "workflows"} {
+		err := filepath.WalkDir(filepath.Join("..", dir), func(string, fs.DirEntry, error) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	devserver, err := filepath.Abs("../bin/devserver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := stage.Programs{Worker: filepath.Join(t.TempDir(), "worker"), DevServer: devserver}
+	build(t, "..", p.Worker, "./worker")
+	if _, err := os.Stat(devserver); errors.Is(err, fs.ErrNotExist) {
+		made := devserver + "-" + strconv.Itoa(os.Getpid())
+		build(t, "../devserver", made, ".")
+		if err := os.Rename(made, devserver); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+func build(t *testing.T, dir, program, pkg string) {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, pkg)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s cannot be built: %v\n%s", pkg, err, out)
+	}
+}
+
+// own gives a script its own home, and nothing of this machine's.
+func own(env *testscript.Env) error {
+	for name, dir := range map[string]string{
+		"HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share", "XDG_STATE_HOME": ".local/state", "XDG_CACHE_HOME": ".cache",
+	} {
+		path := filepath.Join(env.WorkDir, "home", dir)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return err
+		}
+		env.Setenv(name, path)
+	}
+	env.Setenv("TZ", "UTC")
+	env.Values[calledBefore{}] = map[string]int{}
+	env.Values[atWork{}] = map[string]*stage.Process{}
+	return nil
+}
+
+// environment is a script's, for what it starts in the background.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "TZ", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "GOCOVERDIR",
+		"TEMPORAL_ADDRESS", "TENCENTCLOUD_CREDENTIALS_FILE", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY",
+	} {
+		if value := ts.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+const (
+	readyWithin = time.Minute
+	askEvery    = 100 * time.Millisecond
+	grace       = 10 * time.Second
+)
+
+// begin starts a program that the end of the script ends; what it said is shown
+// when the script fails.
+func begin(ts *testscript.TestScript, name, path string, args ...string) *stage.Process {
+	p, err := stage.Start(name, path, ts.MkAbs(name+".log"), environment(ts), args...)
+	ts.Check(err)
+	ts.Defer(func() {
+		p.Stop(grace)
+		said, _ := os.ReadFile(p.Log)
+		ts.Logf("[%s]\n%s", name, said[max(0, len(said)-4000):])
+	})
+	return p
+}
+
+func startTemporal(ts *testscript.TestScript, programs stage.Programs) {
+	p := begin(ts, "devserver", programs.DevServer, "--db", ts.MkAbs("temporal.db"), "--port", "0", "--ui-port", "0")
+	line, err := p.FirstLine(context.Background(), readyWithin)
+	ts.Check(err)
+	for word := range strings.FieldsSeq(line) {
+		if address, ok := strings.CutPrefix(word, "temporal="); ok {
+			ts.Setenv("TEMPORAL_ADDRESS", address)
+			return
+		}
+	}
+	ts.Fatalf("devserver said %q instead of being ready", line)
+}
+
+func startWorld(ts *testscript.TestScript, args []string) {
+	path, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
+	p := begin(ts, "sim", filepath.Join(path, "keywave"), append([]string{"sim", "--output", "json", "--dir", ts.MkAbs("world")}, args...)...)
+	line, err := p.FirstLine(context.Background(), readyWithin)
+	ts.Check(err)
+	var places simPlaces
+	ts.Check(json.Unmarshal([]byte(line), &places))
+	for name, value := range map[string]string{
+		"FLEET": places.Fleet, "ENDPOINT": places.Endpoint, "CONTROL": places.Control,
+		"IDENTITY": places.Identity, "TENCENTCLOUD_CREDENTIALS_FILE": places.Credentials,
+	} {
+		ts.Setenv(name, value)
+	}
+}
+
+type atWork struct{}
+
+func startWorker(ts *testscript.TestScript, programs stage.Programs, args []string) {
+	name := args[0]
+	p := begin(ts, name, programs.Worker, append(args[1:], "--ssh-identity", ts.Getenv("IDENTITY"), "--ssh-agent", "none")...)
+	ts.Value(atWork{}).(map[string]*stage.Process)[name] = p
+	within(ts, readyWithin, func() error {
+		if !p.Running() {
+			ts.Fatalf("worker %s ended", name)
+		}
+		said, err := os.ReadFile(p.Log)
+		if err == nil && !bytes.Contains(said, []byte("msg=ready")) {
+			err = fmt.Errorf("worker %s is not ready", name)
+		}
+		return err
+	})
+}
+
+func rest(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Value(atWork{}).(map[string]*stage.Process)[args[0]].Stop(grace)
+}
+
+// within tries until it works.
+func within(ts *testscript.TestScript, limit time.Duration, try func() error) {
+	deadline := time.Now().Add(limit)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %s: %v", limit, err)
+		}
+		time.Sleep(askEvery)
+	}
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	code, in, limited := strings.Cut(args[0], "<")
+	want, err := strconv.Atoi(code)
+	ts.Check(err)
+	began := time.Now()
+	err = ts.Exec(args[1], args[2:]...)
+	took, got := time.Since(began), 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if !limited {
+		return
+	}
+	limit, err := time.ParseDuration(in)
+	ts.Check(err)
+	if took > limit {
+		ts.Fatalf("it took %s", took)
+	}
+}
+
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	within(ts, limit, func() error { return ts.Exec(args[1], args[2:]...) })
+}
+
+func control(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := ts.Stdout().Write(ask(ts, args[0], args[1], strings.Join(args[2:], " ")))
+	ts.Check(err)
+}
+
+func ask(ts *testscript.TestScript, method, path, body string) []byte {
+	req, err := http.NewRequest(method, ts.Getenv("CONTROL")+path, strings.NewReader(body))
+	ts.Check(err)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("%s %s: %s: %s", method, path, resp.Status, answer)
+	}
+	return answer
+}
+
+type calledBefore struct{}
+
+func calls(ts *testscript.TestScript, _ bool, _ []string) {
+	var state sim.State
+	ts.Check(json.Unmarshal(ask(ts, http.MethodGet, "/state", ""), &state))
+	now := map[string]int{}
+	for _, z := range state.Zones {
+		now["refreshes"] += z.Refreshes
+	}
+	for _, action := range sim.Actions() {
+		now[action] = state.Actions[action].Calls
+	}
+	before := ts.Value(calledBefore{}).(map[string]int)
+	for what, n := range now {
+		fmt.Fprintf(ts.Stdout(), "%s=%d\n", what, n-before[what])
+		before[what] = n
+	}
+}
+
+func changed(ts *testscript.TestScript, neg bool, args []string) {
+	var held []string
+	err := filepath.WalkDir(ts.MkAbs("world/hosts"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".key" || d.IsDir() {
+			return err
+		}
+		key, err := os.ReadFile(path)
+		held = append(held, fmt.Sprintf("%s %x\n", path, sha256.Sum256(key)))
+		return err
+	})
+	ts.Check(err)
+	slices.Sort(held)
+	file := ts.MkAbs(args[0])
+	before, err := os.ReadFile(file)
+	switch {
+	case len(held) == 0:
+		ts.Fatalf("no host holds a key")
+	case errors.Is(err, fs.ErrNotExist):
+		ts.Check(os.WriteFile(file, []byte(strings.Join(held, "")), 0o600))
+		return
+	}
+	ts.Check(err)
+	if same := string(before) == strings.Join(held, ""); same != neg {
+		ts.Fatalf("what hosts hold is the same as before: %v", same)
+	}
+}
+
+func open(ts *testscript.TestScript, _ bool, _ []string) {
+	c, err := client.Dial(client.Options{HostPort: ts.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	ts.Check(err)
+	defer c.Close()
+	found, err := c.ListOpenWorkflow(context.Background(), &workflowservice.ListOpenWorkflowExecutionsRequest{})
+	ts.Check(err)
+	for _, e := range found.GetExecutions() {
+		if e.GetType().GetName() != workflows.TypeLease {
+			fmt.Fprintln(ts.Stdout(), e.GetExecution().GetWorkflowId())
+		}
+	}
+}
+
+func document(ts *testscript.TestScript, _ bool, args []string) {
+	doc := one(ts)
+	for pair := range slices.Chunk(args, 2) {
+		if got := at(ts, doc, pair[0]); got != pair[1] {
+			ts.Fatalf("%s is %s, want %s", pair[0], got, pair[1])
+		}
+	}
+}
+
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], at(ts, one(ts), args[1]))
+}
+
+func one(ts *testscript.TestScript) any {
+	var doc any
+	text := ts.ReadFile("stdout")
+	ts.Check(json.Unmarshal([]byte(text), &doc))
+	return doc
+}
+
+// at is a field as text; strings stand without quotes.
+func at(ts *testscript.TestScript, doc any, path string) string {
+	for name := range strings.SplitSeq(path, ".") {
+		switch in := doc.(type) {
+		case map[string]any:
+			doc = in[name]
+		case []any:
+			n, err := strconv.Atoi(name)
+			ts.Check(err)
+			doc = in[n]
+		}
+	}
+	if text, ok := doc.(string); ok {
+		return text
+	}
+	text, err := json.Marshal(doc)
+	ts.Check(err)
+	return string(text)
+}
