@@ -430,7 +430,7 @@ func TestZoneVerbs(t *testing.T) {
 	}
 	exits(t, s, 2, p.Host, "zone", "audit", p.Zone, "-f", s.Places.Fleet)
 	must(t, s, "zone", "repair", p.Zone, "-f", s.Places.Fleet, "--reason", "drift")
-	exits(t, s, 0, "0 findings", "zone", "audit", p.Zone, "-f", s.Places.Fleet)
+	exits(t, s, 0, "0 differences", "zone", "audit", p.Zone, "-f", s.Places.Fleet)
 	if n := refreshes(t, s)[p.Zone]; n != 1 {
 		t.Errorf("repair refreshed: %d", n)
 	}
@@ -448,7 +448,7 @@ func TestZoneVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, s, "zone", "repair", p.Zone, "-f", s.Places.Fleet)
-	exits(t, s, 0, "0 findings", "zone", "audit", p.Zone, "-f", s.Places.Fleet)
+	exits(t, s, 0, "0 differences", "zone", "audit", p.Zone, "-f", s.Places.Fleet)
 	if n := refreshes(t, s)[p.Zone]; n != 2 {
 		t.Errorf("repair refreshed: %d", n)
 	}

@@ -87,7 +87,7 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 	if n := refreshes(t, s); n[zones[0]] != 1 || n[zones[1]] != 1 || n[zones[2]] != 0 {
 		t.Errorf("refreshes: %v", n)
 	}
-	exits(t, s, 0, "0 findings", "audit", "-f", fleet)
+	exits(t, s, 0, "0 differences", "audit", "-f", fleet)
 }
 
 type server struct {
