@@ -21,6 +21,7 @@ func main() {
 	flag.Int64Var(&c.first, "seed", 1, "the first seed")
 	flag.IntVar(&c.zones, "zones", 40, "zones of each campaign")
 	flag.IntVar(&c.matrix, "matrix", 0, "edges of the crash matrix to try; -1 tries all")
+	flag.StringVar(&c.only, "only", "", "only the matrix cells whose name contains this")
 	flag.StringVar(&c.bin, "bin", "bin", "where keywave, worker and devserver are")
 	flag.StringVar(&c.dir, "dir", "", "where to keep logs (default: a temporary directory, removed when nothing failed)")
 	flag.Parse()

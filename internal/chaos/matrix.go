@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"keywave/internal/stage"
@@ -44,9 +45,9 @@ var victims = []string{"workers", "temporal", "workers and temporal"}
 
 const matrixZones = 8
 
-// matrix tries the first most cells, or all when most is negative. One set of
-// processes serves all victims of an edge.
-func matrix(ctx context.Context, bin, dir string, most int) (total, error) {
+// matrix tries the first most cells, or all when most is negative, of those whose
+// name contains only.
+func matrix(ctx context.Context, bin, dir string, most int, only string) (total, error) {
 	var sum total
 	tried := 0
 	for i, e := range edgesToTry() {
@@ -56,6 +57,9 @@ func matrix(ctx context.Context, bin, dir string, most int) (total, error) {
 			}
 			// A short matrix walks the diagonal, so that it meets every victim.
 			if most >= 0 && most < len(edgesToTry())*len(victims) && j != i%len(victims) {
+				continue
+			}
+			if !strings.Contains(cellName(e, victim), only) {
 				continue
 			}
 			tried++

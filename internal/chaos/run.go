@@ -16,6 +16,7 @@ type config struct {
 	first  int64
 	zones  int
 	matrix int
+	only   string
 	bin    string
 	dir    string
 }
@@ -57,7 +58,7 @@ func run(ctx context.Context, c config) (total, error) {
 		}
 	}
 	if c.matrix != 0 {
-		one, err := matrix(ctx, bin, filepath.Join(dir, "matrix"), c.matrix)
+		one, err := matrix(ctx, bin, filepath.Join(dir, "matrix"), c.matrix, c.only)
 		sum.add(one)
 		if err != nil {
 			return sum, err
