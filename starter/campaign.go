@@ -111,11 +111,18 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	if err := launch(ctx, conn, in, plan, false); err != nil {
 		return err
 	}
-	a.say("Campaign %s runs. Look at it: keywave campaign watch %s", name, name)
-	if o.watch {
+	return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s runs. Look at it: keywave campaign watch %s", name, name), o.watch)
+}
+
+// underWay says that a campaign runs, and watches it if that is wanted.
+func (a *app) underWay(ctx context.Context, conn *temporalclient.Connection, name, text string, watch bool) error {
+	if watch {
+		a.say("%s", text)
 		return a.watchCampaign(ctx, conn, name)
 	}
-	return nil
+	return a.print(struct {
+		Campaign string `json:"campaign"`
+	}{name}, func(w io.Writer) { fmt.Fprintln(w, text) })
 }
 
 // launch starts a run of a campaign; again says that it goes on with one that

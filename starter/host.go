@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,7 @@ fleet file is yours to change: take the host out there too.`,
 				return err
 			}
 			return a.print(retirement{args[0], told}, func(w io.Writer) {
-				fmt.Fprintf(w, "Host %s is retired from %v. Take it out of the fleet file too.\n", args[0], told)
+				fmt.Fprintf(w, "Host %s is retired from %s. Take it out of the fleet file too.\n", args[0], strings.Join(told, ", "))
 			})
 		},
 	}
@@ -71,8 +72,17 @@ func retire(ctx context.Context, conn *temporalclient.Connection, only []string,
 		return nil, err
 	}
 	var told []string
+	open := false
 	for _, r := range rows {
 		if r.EndedAt != nil || len(only) > 0 && !slices.Contains(only, r.Campaign) {
+			continue
+		}
+		open = true
+		there, err := has(ctx, conn, r.Campaign, o.Zone, o.Host)
+		if err != nil {
+			return told, err
+		}
+		if !there {
 			continue
 		}
 		if _, err := order(ctx, conn, r.Campaign, workflows.UpdateRetire, o); err != nil {
@@ -80,7 +90,13 @@ func retire(ctx context.Context, conn *temporalclient.Connection, only []string,
 		}
 		told = append(told, r.Campaign)
 	}
-	if len(told) == 0 {
+	switch {
+	case len(told) > 0:
+	case open && o.Zone != "":
+		return nil, refused(fmt.Errorf("no open campaign has a zone %s with host %s; nothing was changed", o.Zone, o.Host))
+	case open:
+		return nil, refused(fmt.Errorf("no open campaign has a host %s; nothing was changed", o.Host))
+	default:
 		return nil, refused(errors.New("no open campaign to retire it from; resume the campaign first, or take the host out of the fleet file and plan again"))
 	}
 	return told, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
@@ -44,6 +45,35 @@ func order(ctx context.Context, conn *temporalclient.Connection, name, update st
 	return answer, nil
 }
 
+// has says whether the campaign's plan has the zone, the host, or the host in
+// the zone: the campaign itself holds no lists, and would believe a wrong name.
+func has(ctx context.Context, conn *temporalclient.Connection, name string, zone rotation.ZoneID, host rotation.HostName) (bool, error) {
+	status, err := statusOf(ctx, conn, name)
+	if err != nil {
+		return false, err
+	}
+	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	if err != nil {
+		return false, err
+	}
+	for n := range plan.Pages {
+		page, err := pageOf(ctx, conn, plan.Name, n+1)
+		if err != nil {
+			return false, err
+		}
+		for _, z := range page.Zones {
+			if (zone == "" || z.ID == zone) && (host == "" || holds(page, z, host)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func holds(page rotation.Page, z rotation.PageZone, host rotation.HostName) bool {
+	return slices.ContainsFunc(page.HostsOf(z), func(h rotation.HostRef) bool { return h.Name == host })
+}
+
 // campaignOrder is a command that sends one update with a reason.
 func (a *app) campaignOrder(use, update, short string) *cobra.Command {
 	var reason string
@@ -64,6 +94,10 @@ func (a *app) give(ctx context.Context, name, update string, o workflows.Order) 
 		return err
 	}
 	defer conn.Close()
+	return a.tell(ctx, conn, name, update, o)
+}
+
+func (a *app) tell(ctx context.Context, conn *temporalclient.Connection, name, update string, o workflows.Order) error {
 	answer, err := order(ctx, conn, name, update, o)
 	if err != nil {
 		return err
@@ -136,7 +170,19 @@ until keywave zone repair.`,
 				return errors.New("why? give --reason")
 			}
 			o.Zone = rotation.ZoneID(args[1])
-			return a.give(cmd.Context(), args[0], workflows.UpdateSkip, o)
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			there, err := has(cmd.Context(), conn, args[0], o.Zone, "")
+			if err != nil {
+				return err
+			}
+			if !there {
+				return refused(fmt.Errorf("campaign %s has no zone %s; nothing was changed", args[0], o.Zone))
+			}
+			return a.tell(cmd.Context(), conn, args[0], workflows.UpdateSkip, o)
 		},
 	}
 	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for the record")
@@ -180,40 +226,37 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 		if _, err := order(ctx, conn, name, workflows.UpdateResume, o); err != nil {
 			return err
 		}
-	} else if done, err := a.reopen(ctx, conn, name, o); done || err != nil {
+	} else if nothingLeft, err := a.reopen(ctx, conn, name, o); err != nil {
 		return err
+	} else if nothingLeft != "" {
+		return a.underWay(ctx, conn, name, nothingLeft, watch)
 	}
-	a.say("Campaign %s goes on.", name)
-	if watch {
-		return a.watchCampaign(ctx, conn, name)
-	}
-	return nil
+	return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s goes on. Look at it: keywave campaign watch %s", name, name), watch)
 }
 
-// reopen starts a new run of a closed campaign, unless nothing is left to do.
-func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name string, o workflows.Order) (bool, error) {
+// reopen starts a new run of a closed campaign, or says why nothing is left to do.
+func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name string, o workflows.Order) (nothingLeft string, err error) {
 	status, err := statusOf(ctx, conn, name)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	if status.Zones.Settled() {
-		a.say("Campaign %s: all %d zones are done or skipped, nothing is left to do.", name, status.Zones.Total)
-		return true, nil
+		return fmt.Sprintf("Campaign %s: all %s are done or skipped, nothing is left to do.", name, many(status.Zones.Total, "zone")), nil
 	}
 	plan, err := findPlan(ctx, conn, status.PlanDigest)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
 		Again: true, Began: status.StartedAt,
 	}
 	if err := launch(ctx, conn, in, plan, true); err != nil {
-		return false, err
+		return "", err
 	}
 	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil {
-		return false, nil
+		return "", nil
 	}
 	_, err = order(ctx, conn, name, workflows.UpdateSet, o)
-	return false, err
+	return "", err
 }

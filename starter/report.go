@@ -23,6 +23,9 @@ func (a *app) campaignReport() *cobra.Command {
 		Use: "report NAME", Short: "What was planned, what happened, every zone's outcome and exposure", Args: exactly("NAME"),
 		Example: "  keywave campaign report spring-rotation --format md -o report.md",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.output == "json" && !cmd.Flags().Changed("format") {
+				format = "json"
+			}
 			write, ok := reportWriters()[format]
 			if !ok {
 				return fmt.Errorf("--format %q: use json or md", format)
@@ -42,7 +45,7 @@ func (a *app) campaignReport() *cobra.Command {
 			return writeFile(out, func(w io.Writer) error { return write(r, w) })
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "md", "json or md")
+	cmd.Flags().StringVar(&format, "format", "md", "json or md; with --output json it is json")
 	cmd.Flags().StringVarP(&out, "out", "o", "", "write to this file")
 	return cmd
 }

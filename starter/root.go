@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, out, err io.Writer) int {
 	if failure == nil {
 		return exitOK
 	}
-	if !errors.Is(failure, context.Canceled) {
+	if ctx.Err() == nil { // who pressed Ctrl-C knows why it ended
 		fmt.Fprintln(err, "keywave: "+failure.Error())
 	}
 	var coded *codedError

@@ -35,6 +35,11 @@ type Process struct {
 // log. It is in a process group of its own, so that Ctrl-C reaches only the
 // caller, which stops the others in order.
 func Start(name, path, log string, env []string, args ...string) (*Process, error) {
+	return startIn("", name, path, log, env, args...)
+}
+
+// startIn is Start with a working directory; "" is the caller's.
+func startIn(dir, name, path, log string, env []string, args ...string) (*Process, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("%s is not there; build it: make build", path)
 	}
@@ -44,7 +49,7 @@ func Start(name, path, log string, env []string, args ...string) (*Process, erro
 	}
 	p := &Process{Name: name, Log: log, lines: make(chan string, 1), done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = env
+	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stderr = f
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := p.cmd.StdoutPipe()
@@ -149,13 +154,17 @@ const readyWithin = time.Minute
 // StartTemporal starts the embedded server on db. A port of 0 takes a free one;
 // the ports that were given back serve a restart on the same file.
 func StartTemporal(ctx context.Context, p Programs, db, log string, port, uiPort int) (*Temporal, error) {
+	return startTemporal(ctx, p, "", os.Environ(), db, log, port, uiPort)
+}
+
+func startTemporal(ctx context.Context, p Programs, dir string, env []string, db, log string, port, uiPort int) (*Temporal, error) {
 	if port == 0 {
 		port = FreePort()
 	}
 	if uiPort == 0 {
 		uiPort = FreePort()
 	}
-	process, err := Start("devserver", p.DevServer, log, os.Environ(), "--db", db, "--port", strconv.Itoa(port), "--ui-port", strconv.Itoa(uiPort))
+	process, err := startIn(dir, "devserver", p.DevServer, log, env, "--db", db, "--port", strconv.Itoa(port), "--ui-port", strconv.Itoa(uiPort))
 	if err != nil {
 		return nil, err
 	}

@@ -51,13 +51,21 @@ type Places struct {
 
 // Raise starts everything. The stack is to be struck even when that failed.
 func Raise(ctx context.Context, c Config) (*Stack, error) {
-	s := &Stack{Config: c, Programs: ProgramsIn(c.Bin), Port: FreePort(), UIPort: FreePort()}
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	s := &Stack{Config: c, Port: FreePort(), UIPort: FreePort()}
+	for _, path := range []*string{&s.Bin, &s.Dir} { // processes have working directories of their own
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return s, err
+		}
+		*path = absolute
+	}
+	s.Programs = ProgramsIn(s.Bin)
+	home, env, err := s.Home("sim")
+	if err != nil {
 		return s, err
 	}
-	var err error
-	s.Sim, err = Start("sim", s.Programs.Keywave, s.Log("sim"), Environment(), "sim", "--output", "json",
-		"--dir", filepath.Join(s.Dir, "world"), "--zones", strconv.Itoa(c.Zones), "--hosts", strconv.Itoa(c.Hosts),
+	s.Sim, err = startIn(home, "sim", s.Programs.Keywave, s.Log("sim"), env, "sim", "--output", "json",
+		"--dir", filepath.Join(s.Dir, worldDir), "--zones", strconv.Itoa(c.Zones), "--hosts", strconv.Itoa(c.Hosts),
 		"--limit", strconv.Itoa(c.Limit), "--campaign", c.Settings)
 	if err != nil {
 		return s, err
@@ -94,31 +102,65 @@ func (s *Stack) Keyring() string { return filepath.Join(s.Dir, "keyring") }
 
 // StartTemporal starts the server, or starts it again on the same file and port.
 func (s *Stack) StartTemporal(ctx context.Context) error {
-	var err error
-	s.Temporal, err = StartTemporal(ctx, s.Programs, filepath.Join(s.Dir, "temporal.db"), s.Log("devserver"), s.Port, s.UIPort)
+	home, env, err := s.Home("devserver")
+	if err != nil {
+		return err
+	}
+	s.Temporal, err = startTemporal(ctx, s.Programs, home, env, filepath.Join(s.Dir, "temporal.db"), s.Log("devserver"), s.Port, s.UIPort)
 	return err
 }
 
 // StartWorker starts worker i, or starts it again.
 func (s *Stack) StartWorker(i int) error {
-	var err error
-	s.Workers[i], err = Start(fmt.Sprintf("worker-%d", i), s.Programs.Worker, s.Log(fmt.Sprintf("worker-%d", i)), s.Env(),
+	name := fmt.Sprintf("worker-%d", i)
+	home, env, err := s.Home(name)
+	if err != nil {
+		return err
+	}
+	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), append(env, s.connection()...),
 		"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none")
 	return err
 }
 
-// Env is the environment of an operator of this stack.
-func (s *Stack) Env() []string {
-	return Environment(fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TENCENTCLOUD_CREDENTIALS_FILE="+s.Places.Credentials)
+// Home makes a process's home, which is its working directory and holds its
+// temporary files, so that whatever it writes by itself is found below Dir; and
+// the environment that says so. One that starts again finds the same.
+func (s *Stack) Home(name string) (dir string, env []string, err error) {
+	dir = filepath.Join(s.Dir, "home", name)
+	temp := filepath.Join(dir, "tmp")
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return "", nil, err
+	}
+	return dir, Environment("HOME="+dir, "TMPDIR="+temp,
+		"XDG_CONFIG_HOME="+filepath.Join(dir, ".config"), "XDG_DATA_HOME="+filepath.Join(dir, ".local", "share"),
+		"XDG_STATE_HOME="+filepath.Join(dir, ".local", "state"), "XDG_CACHE_HOME="+filepath.Join(dir, ".cache")), nil
+}
+
+// connection leads a program to this stack's Temporal and account.
+func (s *Stack) connection() []string {
+	return []string{fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TENCENTCLOUD_CREDENTIALS_FILE=" + s.Places.Credentials}
 }
 
 // CLI runs keywave as an operator would.
 func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
+	ran, err := s.Run(ctx, args...)
+	return ran.Stdout, err
+}
+
+// Ran is what a command said, and its exit code; -1 when it was killed.
+type Ran struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Run is CLI with all that a command said. Its error is that of a command that
+// did not exit with 0.
+func (s *Stack) Run(ctx context.Context, args ...string) (Ran, error) {
 	ctx, cancel := context.WithTimeout(ctx, cliWithin)
 	defer cancel()
-	out, errs, err := s.run(ctx, args)
-	s.Said = append(s.Said, out, errs)
-	return out, err
+	ran, err := s.run(ctx, args)
+	s.Said = append(s.Said, ran.Stdout, ran.Stderr)
+	return ran, err
 }
 
 const cliWithin = 3 * time.Minute
@@ -126,19 +168,23 @@ const cliWithin = 3 * time.Minute
 // Detached is CLI for a command that runs beside others; what it said is not
 // kept.
 func (s *Stack) Detached(ctx context.Context, args ...string) (string, error) {
-	out, _, err := s.run(ctx, args)
-	return out, err
+	ran, err := s.run(ctx, args)
+	return ran.Stdout, err
 }
 
-func (s *Stack) run(ctx context.Context, args []string) (stdout, stderr string, err error) {
+func (s *Stack) run(ctx context.Context, args []string) (Ran, error) {
+	home, env, err := s.Home("operator")
+	if err != nil {
+		return Ran{}, err
+	}
 	cmd := exec.CommandContext(ctx, s.Programs.Keywave, args...)
-	cmd.Env = s.Env()
+	cmd.Dir, cmd.Env = home, append(env, s.connection()...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err = cmd.Run(); err != nil {
 		err = fmt.Errorf("keywave %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
-	return out.String(), errs.String(), err
+	return Ran{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, err
 }
 
 // StartCampaign plans the simulator's fleet and runs the plan.

@@ -5,16 +5,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // The API actions that a rotation calls.
@@ -42,10 +38,24 @@ type (
 		ID     string `json:"requestId"`
 		MonoUs int64  `json:"monoUs"`
 	}
-	actionState struct {
+	// Calls are the simulator's counters of one action: authenticated arrivals,
+	// those that took effect, those above the limit, and the most arrivals in any
+	// sliding second.
+	Calls struct {
+		Calls        int `json:"calls"`
+		Executed     int `json:"executed"`
+		Throttled    int `json:"throttled"`
 		MaxPerSecond int `json:"maxPerSecond"`
 	}
 )
+
+// Calls counts calls by action.
+func (s *Stack) Calls(ctx context.Context) (map[string]Calls, error) {
+	var state struct {
+		Actions map[string]Calls `json:"actions"`
+	}
+	return state.Actions, s.Control(ctx, http.MethodGet, "/state", nil, &state)
+}
 
 func (s *Stack) Hosts(ctx context.Context) (map[string]HostState, error) {
 	var hosts map[string]HostState
@@ -159,7 +169,7 @@ func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
 			Hosts []string `json:"hosts"`
 		} `json:"zones"`
 	}
-	body, err := os.ReadFile(filepath.Join(s.Dir, "world", "world.json"))
+	body, err := os.ReadFile(filepath.Join(s.Dir, worldDir, "world.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -241,14 +251,12 @@ func (s *Stack) Edges(ctx context.Context, after uint64) ([]Edge, error) {
 // neverAboveTheLimit: no sliding second saw more calls of an action than the
 // account's limit, rejected ones included.
 func (s *Stack) neverAboveTheLimit(ctx context.Context) ([]string, error) {
-	var state struct {
-		Actions map[string]actionState `json:"actions"`
-	}
-	if err := s.Control(ctx, http.MethodGet, "/state", nil, &state); err != nil {
+	actions, err := s.Calls(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var wrong []string
-	for action, a := range state.Actions {
+	for action, a := range actions {
 		if a.MaxPerSecond <= s.Limit {
 			continue
 		}
@@ -281,57 +289,4 @@ func worst(edges []Edge, action string, limit int) string {
 		}
 	}
 	return "not found among the edges"
-}
-
-// NoKeyAnywhere looks for every key that ever existed, in every form, in the
-// database, the logs, whatever the CLI said, and every other file there is but
-// the hosts' and the simulator's own.
-func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
-	keys, err := s.Keys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	forms := map[string]string{}
-	for zone, z := range keys {
-		for _, key := range append(slices.Clone(z.Ever), z.Live) {
-			for _, form := range FormsOf(key) {
-				forms[form] = zone
-			}
-		}
-	}
-	var wrong []string
-	look := func(where string, content []byte) {
-		for form, zone := range forms {
-			if bytes.Contains(content, []byte(form)) {
-				wrong = append(wrong, fmt.Sprintf("a key of %s is in %s", zone, where))
-			}
-		}
-	}
-	look("what the CLI said", []byte(strings.Join(s.Said, "\n")))
-	err = filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && d.Name() == "world" {
-			return fs.SkipDir
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		content, err := os.ReadFile(path)
-		if err == nil {
-			look(path, content)
-		}
-		return err
-	})
-	return wrong, err
-}
-
-// FormsOf are the ways in which a key could be written down.
-func FormsOf(key string) []string {
-	forms := []string{key, base64.StdEncoding.EncodeToString([]byte(key)), hex.EncodeToString([]byte(key))}
-	if raw, err := base64.StdEncoding.DecodeString(key); err == nil {
-		forms = append(forms, string(raw), hex.EncodeToString(raw))
-	}
-	return forms
 }

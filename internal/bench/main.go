@@ -1,0 +1,33 @@
+// Command bench measures Keywave, with every part a real process, against the
+// simulator, next to the floor that nobody can get below and the scripts that
+// people use instead. It asserts nothing: it prints tables and one JSON line
+// for each part, and writes the page that docs/ shows.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c := config{}
+	flag.BoolVar(&c.quick, "quick", false, "200 zones everywhere, in less than 4 minutes; writes no page unless -out says where")
+	flag.StringVar(&c.parts, "parts", "", "the parts to run, by comma: "+partNames()+" (default: all)")
+	flag.StringVar(&c.out, "out", "", "where the page is written (default "+page+", of a run in full)")
+	flag.StringVar(&c.bin, "bin", "bin", "where keywave, worker and devserver are")
+	flag.StringVar(&c.dir, "dir", "", "where to keep logs and databases (default: a temporary directory, removed)")
+	flag.IntVar(&c.scale, "scale", 0, "one more size for the part scale, such as 10000")
+	flag.IntVar(&c.zones, "zones", 0, "this many zones everywhere: to try the benchmark itself")
+	flag.Parse()
+	if err := run(ctx, c, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		stop()
+		os.Exit(1)
+	}
+}
