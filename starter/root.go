@@ -138,7 +138,7 @@ func (a *app) say(format string, args ...any) {
 func terminal(w io.Writer) (tty bool, width func() int, color bool) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return false, func() int { return 100 }, false
+		return false, func() int { return 160 }, false
 	}
 	width = func() int {
 		n, _, err := term.GetSize(int(f.Fd()))

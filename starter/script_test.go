@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -51,9 +52,8 @@ func TestMain(m *testing.M) {
 //	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
 //	calls                           stdout: how often each API action was called
 //	                                since the last calls
-//	[!] changed FILE                whether any key that hosts hold is another than
-//	                                when FILE was written; without FILE it is written
-//	                                now
+//	held FILE                       write down what hosts hold
+//	[!] changed FILE                what hosts hold is another than when FILE was written
 //	open                            stdout: the open workflows, without the lease
 //	json [FIELD VALUE]…             stdout is exactly one JSON document with these
 //	                                fields; a.b is a field of a field
@@ -64,7 +64,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "changed": changed,
+			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest,
 			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
 			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
@@ -285,37 +285,39 @@ func calls(ts *testscript.TestScript, _ bool, _ []string) {
 		now[action] = state.Actions[action].Calls
 	}
 	before := ts.Value(calledBefore{}).(map[string]int)
-	for what, n := range now {
-		fmt.Fprintf(ts.Stdout(), "%s=%d\n", what, n-before[what])
-		before[what] = n
+	for _, what := range slices.Sorted(maps.Keys(now)) {
+		fmt.Fprintf(ts.Stdout(), "%s=%d\n", what, now[what]-before[what])
 	}
+	maps.Copy(before, now)
+}
+
+func held(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(holdings(ts)), 0o600))
 }
 
 func changed(ts *testscript.TestScript, neg bool, args []string) {
-	var held []string
+	if same := ts.ReadFile(args[0]) == holdings(ts); same != neg {
+		ts.Fatalf("what hosts hold is the same as in %s: %v", args[0], same)
+	}
+}
+
+// holdings is a line for each key file of each host.
+func holdings(ts *testscript.TestScript) string {
+	var lines []string
 	err := filepath.WalkDir(ts.MkAbs("world/hosts"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".key" || d.IsDir() {
 			return err
 		}
 		key, err := os.ReadFile(path)
-		held = append(held, fmt.Sprintf("%s %x\n", path, sha256.Sum256(key)))
+		lines = append(lines, fmt.Sprintf("%s %x\n", path, sha256.Sum256(key)))
 		return err
 	})
 	ts.Check(err)
-	slices.Sort(held)
-	file := ts.MkAbs(args[0])
-	before, err := os.ReadFile(file)
-	switch {
-	case len(held) == 0:
+	if len(lines) == 0 {
 		ts.Fatalf("no host holds a key")
-	case errors.Is(err, fs.ErrNotExist):
-		ts.Check(os.WriteFile(file, []byte(strings.Join(held, "")), 0o600))
-		return
 	}
-	ts.Check(err)
-	if same := string(before) == strings.Join(held, ""); same != neg {
-		ts.Fatalf("what hosts hold is the same as before: %v", same)
-	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
 }
 
 func open(ts *testscript.TestScript, _ bool, _ []string) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -48,7 +49,7 @@ of all its locations. Temporal is found by temporal.toml and TEMPORAL_*,
 credentials as the fleet file says, SSH identities as ssh(1) would.`,
 		Example: `  worker --fleet fleet.yaml
   worker --fleet fleet.yaml --roles location --locations hk`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: noArguments, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.load(); err != nil {
 				return err
@@ -56,6 +57,7 @@ credentials as the fleet file says, SSH identities as ssh(1) would.`,
 			return run(cmd.Context(), c)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w; see worker --help", err) })
 	f := cmd.Flags()
 	f.StringVarP(&c.fleetFile, "fleet", "f", "", "the fleet file (needed by the roles edgeone and location)")
 	f.StringSliceVar(&c.roles, "roles", []string{roleOrchestrator, roleEdgeOne, roleLocation}, "roles to play")
@@ -69,8 +71,18 @@ credentials as the fleet file says, SSH identities as ssh(1) would.`,
 	return cmd
 }
 
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q; see worker --help", args[0])
+	}
+	return nil
+}
+
 // load reads and checks everything before anything is connected.
 func (c *config) load() error {
+	if len(c.roles) == 0 {
+		return errors.New("--roles: no role is left to play; there are orchestrator, edgeone and location")
+	}
 	for _, role := range c.roles {
 		if !slices.Contains([]string{roleOrchestrator, roleEdgeOne, roleLocation}, role) {
 			return fmt.Errorf("--roles: no role %q; there are orchestrator, edgeone and location", role)
@@ -95,6 +107,9 @@ func (c *config) load() error {
 		return fmt.Errorf("--fleet is missing: the roles edgeone and location read endpoint, hosts and commands from the fleet file")
 	}
 	c.fleet, err = fleet.Read(c.fleetFile)
+	if found, ok := errors.AsType[fleet.Mistakes](err); ok && len(found) > 1 {
+		return fmt.Errorf("%d mistakes, nothing was started:\n%w", len(found), found)
+	}
 	if err != nil {
 		return err
 	}

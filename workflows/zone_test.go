@@ -359,7 +359,7 @@ func zoneStories() []zoneStory {
 			},
 		},
 		{
-			name: "a host never comes back: exposed", want: rotation.Exposed, executed: 1, sent: 1, why: "the old key is dead and 1 of 2 hosts do not hold the live key; h2: connect",
+			name: "a host never comes back: exposed", want: rotation.Exposed, executed: 1, sent: 1, why: "h2: connect",
 			set: func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
 				w.machines["h2"].down(noon, forever)
 				in.Timing.DeliverFor = rotation.Span(10 * time.Minute)

@@ -107,6 +107,8 @@ type bench struct {
 	bin, dir string
 	say      func(format string, args ...any)
 	results  []result
+	// empty is the size of an empty database, once it is known.
+	empty int64
 }
 
 // result is what one part found.
@@ -158,7 +160,7 @@ func run(ctx context.Context, c config, out, progress io.Writer) error {
 	} else {
 		b.say("logs and databases: %s", dir)
 	}
-	return errors.Join(wrong, b.publish(c, out, time.Since(began)))
+	return errors.Join(wrong, b.publish(ctx, c, out, time.Since(began)))
 }
 
 func workDir(given string) (dir string, remove bool, err error) {
@@ -172,13 +174,10 @@ func workDir(given string) (dir string, remove bool, err error) {
 
 // publish prints the tables, the JSON lines and the last line, and writes the
 // page.
-func (b *bench) publish(c config, out io.Writer, took time.Duration) error {
-	here, err := look(b.programs)
-	if err != nil {
-		return err
-	}
+func (b *bench) publish(ctx context.Context, c config, out io.Writer, took time.Duration) error {
 	s := sum(b.results)
-	showTables(out, b.results, s)
+	shown := tables(b.results, s)
+	showTables(out, shown)
 	for _, r := range b.results {
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -186,12 +185,16 @@ func (b *bench) publish(c config, out io.Writer, took time.Duration) error {
 		}
 		fmt.Fprintf(out, "%s\n", line)
 	}
-	file := c.out
-	if file == "" && !c.quick && c.zones == 0 && c.parts == "" {
-		file = page
+	full := !c.quick && c.zones == 0 && c.parts == ""
+	if c.out == "" && full {
+		c.out = page
 	}
-	if file != "" {
-		if err := os.WriteFile(file, []byte(markdown(c, here, b.results, s, took)), 0o644); err != nil {
+	if c.out != "" {
+		here, err := look(ctx, b.programs)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.out, []byte(markdown(here, shown, full, took)), 0o644); err != nil {
 			return err
 		}
 	}

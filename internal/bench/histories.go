@@ -16,13 +16,16 @@ type history struct {
 	MaxBytes   int64   `json:"maxBytes"`
 	MeanEvents float64 `json:"meanEvents"`
 	MeanBytes  float64 `json:"meanBytes"`
+
+	sumEvents, sumBytes int64
 }
 
 func (h *history) add(events, bytes int64) {
-	h.MeanEvents = (h.MeanEvents*float64(h.Workflows) + float64(events)) / float64(h.Workflows+1)
-	h.MeanBytes = (h.MeanBytes*float64(h.Workflows) + float64(bytes)) / float64(h.Workflows+1)
 	h.Workflows++
+	h.sumEvents, h.sumBytes = h.sumEvents+events, h.sumBytes+bytes
 	h.MaxEvents, h.MaxBytes = max(h.MaxEvents, events), max(h.MaxBytes, bytes)
+	h.MeanEvents = rounded(float64(h.sumEvents) / float64(h.Workflows))
+	h.MeanBytes = rounded(float64(h.sumBytes) / float64(h.Workflows))
 }
 
 // histories adds the sizes of all histories that Temporal has, by type.
@@ -64,13 +67,16 @@ func sized(ctx context.Context, c client.Client, e *workflow.WorkflowExecutionIn
 	return described.GetWorkflowExecutionInfo(), err
 }
 
-// largest is the type whose longest history is the longest, and its sizes.
-func largest(all map[string]*history) (name string, events, bytes int64) {
-	for n, h := range all {
+// largest are the types with the longest history and with the biggest one.
+func largest(all map[string]*history) (longest, biggest string) {
+	var events, bytes int64
+	for name, h := range all {
 		if h.MaxEvents > events {
-			name, events = n, h.MaxEvents
+			longest, events = name, h.MaxEvents
 		}
-		bytes = max(bytes, h.MaxBytes)
+		if h.MaxBytes > bytes {
+			biggest, bytes = name, h.MaxBytes
+		}
 	}
-	return name, events, bytes
+	return longest, biggest
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -213,25 +212,3 @@ func endOf(commands []*command, written time.Time) (time.Time, bool) {
 	}
 	return time.Time{}, false
 }
-
-// spread is how exposures are spread, in milliseconds.
-type spread struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
-	Max float64 `json:"max"`
-}
-
-// spreadOf takes percentiles by nearest rank.
-func spreadOf(d []time.Duration) *spread {
-	if len(d) == 0 {
-		return nil
-	}
-	d = slices.Sorted(slices.Values(d))
-	rank := func(q float64) float64 {
-		return ms(d[max(0, int(math.Ceil(q*float64(len(d))))-1)])
-	}
-	return &spread{rank(0.50), rank(0.99), ms(d[len(d)-1])}
-}
-
-// ms is in milliseconds, with one decimal.
-func ms(d time.Duration) float64 { return math.Round(float64(d)/float64(time.Millisecond)*10) / 10 }

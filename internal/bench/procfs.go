@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"debug/buildinfo"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -65,76 +67,67 @@ func kilobytes(file, name string) (int64, error) {
 
 // surroundings is what the figures depend on.
 type surroundings struct {
-	CPU         string `json:"cpu"`
-	Cores       int    `json:"cores"`
-	MemoryBytes int64  `json:"memoryBytes"`
-	Kernel      string `json:"kernel"`
-	Go          string `json:"go"`
-	Keywave     string `json:"keywave"`
-	Temporal    string `json:"temporal"`
-	SDK         string `json:"sdk"`
-	Date        string `json:"date"`
+	cpu, kernel                     string
+	cores                           int
+	memoryBytes                     int64
+	keywave, goVersion, server, sdk string
+	date                            string
 }
 
 // look reads the machine and the versions of the programs that were measured.
-func look(p stage.Programs) (surroundings, error) {
-	s := surroundings{CPU: "unknown", Cores: runtime.NumCPU(), Date: time.Now().UTC().Format(time.DateOnly)}
+func look(ctx context.Context, p stage.Programs) (surroundings, error) {
+	s := surroundings{cpu: "unknown processor", cores: runtime.NumCPU(), date: time.Now().UTC().Format(time.DateOnly)}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
 			if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				s.CPU = strings.TrimSpace(model)
+				s.cpu = strings.TrimSpace(model)
 				break
 			}
 		}
 	}
 	var err error
-	if s.MemoryBytes, err = kilobytes("/proc/meminfo", "MemTotal:"); err != nil {
+	if s.memoryBytes, err = kilobytes("/proc/meminfo", "MemTotal:"); err != nil {
 		return s, err
 	}
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return s, err
 	}
-	s.Kernel = strings.TrimSpace(string(release))
+	s.kernel, s.keywave = strings.TrimSpace(string(release)), revision(ctx)
 	worker, err := buildinfo.ReadFile(p.Worker)
 	if err != nil {
 		return s, err
 	}
-	s.Go, s.Keywave = worker.GoVersion, revision(worker)
-	s.SDK = version(worker, "go.temporal.io/sdk")
+	s.goVersion, s.sdk = worker.GoVersion, version(worker, "go.temporal.io/sdk")
 	server, err := buildinfo.ReadFile(p.DevServer)
-	s.Temporal = version(server, "go.temporal.io/server")
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	s.server = version(server, "go.temporal.io/server")
+	return s, nil
 }
 
-func revision(i *buildinfo.BuildInfo) string {
-	set := map[string]string{}
-	for _, s := range i.Settings {
-		set[s.Key] = s.Value
+// revision is that of the working directory; the programs may be built without
+// one.
+func revision(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return "of an unknown revision"
 	}
-	rev := set["vcs.revision"]
-	if rev == "" {
-		return "unknown revision"
-	}
-	rev = rev[:min(len(rev), 12)]
-	if set["vcs.modified"] == "true" {
-		rev += ", modified"
-	}
-	return rev
+	return strings.TrimSpace(string(out))
 }
 
 func version(i *buildinfo.BuildInfo, module string) string {
-	if i != nil {
-		for _, d := range i.Deps {
-			if d.Path == module {
-				return d.Version
-			}
+	for _, d := range i.Deps {
+		if d.Path == module {
+			return d.Version
 		}
 	}
-	return "unknown"
+	return "of an unknown version"
 }
 
-// databaseBytes is the size of SQLite's file and its journals.
+// databaseBytes is the size of SQLite's file and its journals, of which a server
+// that was stopped leaves none.
 func databaseBytes(db string) (int64, error) {
 	files, err := filepath.Glob(db + "*")
 	if err != nil {
@@ -144,7 +137,7 @@ func databaseBytes(db string) (int64, error) {
 	for _, f := range files {
 		info, err := os.Stat(f)
 		if err != nil {
-			continue // a journal that was just folded into the file
+			return 0, err
 		}
 		sum += info.Size()
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -48,13 +50,17 @@ func (b *bench) plain(ctx context.Context, run setup, rotate rotate) error {
 	if err != nil {
 		return err
 	}
+	before, err := s.usages()
+	if err != nil {
+		return err
+	}
 	r, err := rotate(ctx, s.world())
 	if err != nil {
 		return err
 	}
 	f := s.newFigure()
 	f.Seconds, f.Exposure = rounded(r.Took.Seconds()), spreadOf(r.Exposures)
-	if err := s.seenFromOutside(ctx, &f); err != nil {
+	if err := errors.Join(s.used(before, &f), s.seenFromOutside(ctx, &f)); err != nil {
 		return err
 	}
 	b.add(f)
@@ -134,10 +140,6 @@ func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.C
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience+2*time.Duration(run.zones)*time.Second/limit)
 	defer cancel()
-	empty, err := databaseBytes(s.Temporal.DB)
-	if err != nil {
-		return err
-	}
 	digest, err := s.plan(ctx)
 	if err != nil {
 		return err
@@ -157,10 +159,29 @@ func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.C
 		return err
 	}
 	s.strike()
+	empty, err := b.emptyDatabase(ctx)
+	if err != nil {
+		return err
+	}
 	full, err := databaseBytes(s.Temporal.DB)
 	f.DatabaseBytesPerZone = (full - empty) / int64(run.zones)
 	b.add(f)
 	return err
+}
+
+// emptyDatabase is the size of a database before anything was done with it.
+func (b *bench) emptyDatabase(ctx context.Context) (int64, error) {
+	if b.empty > 0 {
+		return b.empty, nil
+	}
+	db := filepath.Join(b.dir, "empty.db")
+	t, err := stage.StartTemporal(ctx, b.programs, db, filepath.Join(b.dir, "empty.log"), 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	t.Stop(strikeFor)
+	b.empty, err = databaseBytes(db)
+	return b.empty, err
 }
 
 // plan freezes a plan of the stand's fleet.
@@ -255,41 +276,61 @@ func (s *stand) seenFromOutside(ctx context.Context, f *figure) error {
 	return err
 }
 
-// usages is what each process that still runs has used up.
-func (s *stand) usages() (map[*stage.Process]usage, error) {
-	used := map[*stage.Process]usage{}
-	for _, p := range append([]*stage.Process{s.Sim, s.server()}, s.Workers...) {
-		if !p.Running() {
-			continue
+// The processes whose usage is counted. Who rotates is Keywave's workers or,
+// in a baseline's run, this process.
+const (
+	whoRotates  = "rotating"
+	ofTemporal  = "temporal"
+	ofSimulator = "simulator"
+	ofHosts     = "hosts"
+)
+
+// counted are the processes that still run, by their ID.
+func (s *stand) counted() map[int]string {
+	pids := map[int]string{s.Sim.PID(): ofSimulator}
+	if t := s.server(); t != nil {
+		pids[t.PID()] = ofTemporal
+	}
+	for _, w := range s.Workers {
+		if w.Running() {
+			pids[w.PID()] = whoRotates
 		}
-		u, err := usageOf(p.PID())
+	}
+	if len(s.Workers) == 0 {
+		pids[os.Getpid()] = whoRotates
+	}
+	return pids
+}
+
+// usages is what each process has used up, by its ID.
+func (s *stand) usages() (map[int]usage, error) {
+	used := map[int]usage{}
+	for pid := range s.counted() {
+		u, err := usageOf(pid)
 		if err != nil {
 			return nil, err
 		}
-		used[p] = u
+		used[pid] = u
 	}
 	return used, nil
 }
 
-// used adds what the processes used up since before.
-func (s *stand) used(before map[*stage.Process]usage, f *figure) error {
+// used adds what the processes used up since before. The hosts' shells are the
+// simulator's children.
+func (s *stand) used(before map[int]usage, f *figure) error {
 	after, err := s.usages()
 	if err != nil {
 		return err
 	}
 	cpu := map[string]time.Duration{}
 	f.PeakRSSMB = map[string]float64{}
-	for p, u := range after {
-		name := "workers"
-		switch p {
-		case s.Sim:
-			name = "simulator"
-			cpu["hosts"] += u.children - before[p].children
-		case s.server():
-			name = "temporal"
+	for pid, name := range s.counted() {
+		u := after[pid]
+		cpu[name] += u.own - before[pid].own
+		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(u.peakRSS)))
+		if name == ofSimulator {
+			cpu[ofHosts] = u.children - before[pid].children
 		}
-		cpu[name] += u.own - before[p].own
-		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(float64(u.peakRSS)/(1<<20)))
 	}
 	f.CPUMsPerZone = map[string]float64{}
 	for name, d := range cpu {

@@ -505,9 +505,9 @@ func backOff(round int) time.Duration {
 func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }
 
 func (t *Trip) exposedWhy() string {
-	why := fmt.Sprintf("the old key is dead and %d of %d hosts do not hold the live key", len(t.Missing()), len(t.Hosts))
+	why := fmt.Sprintf("the old key is dead, and %d of %d hosts do not hold the live key", len(t.Missing()), len(t.Hosts))
 	for _, a := range t.Last {
-		return why + "; " + string(a.Host) + ": " + a.Problem
+		return string(a.Host) + ": " + clip(a.Problem, 120) + "; " + why
 	}
 	return why
 }

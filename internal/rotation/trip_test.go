@@ -586,7 +586,7 @@ func TestConversations(t *testing.T) {
 			delivered h2!         -> deliver wait=1s
 			delivered h2!         -> deliver wait=2s
 			+59m delivered h2!    -> deliver
-			+1m delivered h2!     -> ended exposed missing=h2`, why: "1 of 2 hosts do not hold the live key; h2: connect: no route"},
+			+1m delivered h2!     -> ended exposed missing=h2`, why: "h2: connect: no route; the old key is dead, and 1 of 2 hosts do not hold the live key"},
 		{name: "a key adopted late is delivered for as long as any other", story: `
 			rotate b proved       -> refresh
 			lost                  -> readback
