@@ -48,6 +48,12 @@ MATRIX ?=
 chaos: build ## campaigns under bad days of every kind (SEEDS=20 ZONES=40; MATRIX=1 for the crash matrix)
 	go run ./internal/chaos -seeds $(SEEDS) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
 
+.PHONY: bench bench-quick
+bench: build ## measure, next to the scripts that people use; writes docs/benchmarks.md
+	go run ./internal/bench
+bench-quick: build ## the same with 200 zones, in less than 4 minutes
+	go run ./internal/bench -quick
+
 .PHONY: chaos-quick
 chaos-quick: build
 	go run ./internal/chaos -seeds 2 -zones 24 -matrix 3
