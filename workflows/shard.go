@@ -707,6 +707,7 @@ func (s *shard) hear(n ZoneNews) {
 		if !z.flight.loose {
 			z.flight.loose = true
 			s.loose++
+			s.dirty = true
 		}
 	case NewsExposed:
 		z.record.Outcome, z.record.Why = rotation.Exposed, n.Why
