@@ -286,6 +286,10 @@ func TestManySessionsAtOnceButNoMoreThanSshdHas(t *testing.T) {
 	if _, _, err := client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
 		t.Errorf("keepalive: %v", err)
 	}
+	// The reply to exec comes before the command runs.
+	for deadline := time.Now().Add(10 * time.Second); f.State()["gw-1"].Running < 10 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	for _, session := range open {
 		_ = session.Close()
 	}
