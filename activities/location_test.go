@@ -57,7 +57,7 @@ func TestProve(t *testing.T) {
 			{drift: map[rotation.ZoneID]rotation.Fingerprint{zone: print("a stranger's")}},
 			{drift: map[rotation.ZoneID]rotation.Fingerprint{zone: rotation.Absent}},
 			{problem: "write: disk full"},
-			{problem: "(digest-o) is not the one in the plan (another-)"},
+			{problem: "is not the one in the plan: it differs in its digest (digest-o, planned another-)"},
 			{problem: "host h9 is not in location hk"},
 		} {
 			p := out.Proofs[i]

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,9 @@ type Location struct {
 type Machine struct {
 	rotation.Host
 	Digest string
+	// Differs names the fields of the definition that are not those of a plan,
+	// given its HostRef's Parts.
+	Differs func(parts string) []string
 }
 
 // probeZone stands in the context of a sealed probe where a zone's ID stands in
@@ -163,9 +167,20 @@ func (l *Location) machine(ref rotation.HostRef) (Machine, error) {
 	case !known:
 		return m, fmt.Errorf("host %s is not in location %s of this worker's fleet file; give the worker the fleet file that the plan was made from", ref.Name, l.Name)
 	case m.Digest != ref.Digest:
-		return m, fmt.Errorf("the definition of host %s in this worker's fleet file (%s) is not the one in the plan (%s); plan again, or give the worker the planned fleet file", ref.Name, short(m.Digest), short(ref.Digest))
+		return m, fmt.Errorf("the definition of host %s in this worker's fleet file is not the one in the plan: it differs in %s; plan again, or give the worker the planned fleet file", ref.Name, m.difference(ref))
 	}
 	return m, nil
+}
+
+// difference names the fields that differ, or both digests where the plan does
+// not carry the fields.
+func (m Machine) difference(ref rotation.HostRef) string {
+	if m.Differs != nil {
+		if fields := m.Differs(ref.Parts); len(fields) > 0 {
+			return strings.Join(fields, ", ")
+		}
+	}
+	return fmt.Sprintf("its digest (%s, planned %s)", short(m.Digest), short(ref.Digest))
 }
 
 func short(digest string) string { return digest[:min(8, len(digest))] }

@@ -141,7 +141,7 @@ func (w *workers) wireLocations() error {
 			if err != nil {
 				return fmt.Errorf("host %s: %w", h.Name, err)
 			}
-			l.Hosts[h.Name] = activities.Machine{Host: host, Digest: h.Digest}
+			l.Hosts[h.Name] = activities.Machine{Host: host, Digest: h.Digest, Differs: h.Differs}
 		}
 		w.locations = append(w.locations, l)
 	}

@@ -34,14 +34,31 @@ func (h Host) definition() []field {
 	}
 }
 
-// Diff names the fields in which two definitions differ, as the fleet file calls
-// them; nil when they are the same.
-func (h Host) Diff(other Host) []string {
+// part is the length of a field's digest among a host's parts.
+const part = 4
+
+// parts are short digests of the definition's fields, in their order.
+func (h Host) parts() string {
+	var all strings.Builder
+	for _, f := range h.definition() {
+		d := newDigest("keywave/v1 part")
+		d.text(f.name, f.value)
+		all.WriteString(d.sum()[:part])
+	}
+	return all.String()
+}
+
+// Differs names the fields, as the fleet file calls them, in which the host is
+// not the one whose parts a plan carries; nil when that cannot be told.
+func (h Host) Differs(parts string) []string {
 	var names []string
-	theirs := other.definition()
-	for i, ours := range h.definition() {
-		if ours != theirs[i] {
-			names = append(names, ours.name)
+	ours := h.parts()
+	if len(ours) != len(parts) {
+		return nil
+	}
+	for i, f := range h.definition() {
+		if at := i * part; ours[at:at+part] != parts[at:at+part] {
+			names = append(names, f.name)
 		}
 	}
 	return names

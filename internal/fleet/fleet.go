@@ -58,7 +58,7 @@ type Host struct {
 
 // Ref names the host in a plan without addressing it.
 func (h Host) Ref() rotation.HostRef {
-	return rotation.HostRef{Name: h.Name, Location: h.Location, Digest: h.Digest}
+	return rotation.HostRef{Name: h.Name, Location: h.Location, Digest: h.Digest, Parts: h.parts()}
 }
 
 // SSH is a host that is reached over SSH.

@@ -244,7 +244,7 @@ version: 1
 		t.Error("two forms of one fleet have two digests")
 	}
 	for name, host := range a.Hosts {
-		if diff := host.Diff(b.Hosts[name]); diff != nil || host.Digest != b.Hosts[name].Digest {
+		if diff := host.Differs(b.Hosts[name].Ref().Parts); diff != nil || host.Digest != b.Hosts[name].Digest {
 			t.Errorf("host %s differs in %v", name, diff)
 		}
 	}
@@ -283,8 +283,8 @@ func TestDigestsNoticeEveryChange(t *testing.T) {
 			continue
 		}
 		was, is := base.Hosts[rotation.HostName(tt.host)], f.Hosts[rotation.HostName(tt.host)]
-		if was.Digest == is.Digest || !slices.Equal(was.Diff(is), []string{tt.field}) {
-			t.Errorf("%s → %s: host %s differs in %v, want %s", tt.old, tt.new, tt.host, was.Diff(is), tt.field)
+		if was.Digest == is.Digest || !slices.Equal(is.Differs(was.Ref().Parts), []string{tt.field}) {
+			t.Errorf("%s → %s: host %s differs in %v, want %s", tt.old, tt.new, tt.host, is.Differs(was.Ref().Parts), tt.field)
 		}
 	}
 }

@@ -68,6 +68,10 @@ type HostRef struct {
 	Name     HostName `json:"name"`
 	Location Location `json:"location"`
 	Digest   string   `json:"digest"`
+	// Parts are short digests of the definition's fields, one after the other,
+	// by which a worker whose definition differs can say where. Only pages
+	// carry them.
+	Parts string `json:"parts,omitempty"`
 }
 
 // Proof is a location worker's dated statement that a host can take a key

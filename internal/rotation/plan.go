@@ -129,11 +129,12 @@ type PageZone struct {
 	Baseline Fingerprint `json:"baseline,omitempty"`
 }
 
-// HostsOf resolves a zone's hosts.
+// HostsOf resolves a zone's hosts, without their Parts.
 func (p Page) HostsOf(z PageZone) []HostRef {
 	refs := make([]HostRef, len(z.Hosts))
 	for i, h := range z.Hosts {
 		refs[i] = p.Hosts[h]
+		refs[i].Parts = ""
 	}
 	return refs
 }
@@ -264,7 +265,7 @@ func zoneBytes(t Target, seen map[HostName]bool) int {
 	n := 80 + len(t.ID) + 6*len(t.Name) + 8*len(t.Hosts)
 	for _, h := range t.Hosts {
 		if !seen[h.Name] {
-			n += 48 + len(h.Name) + len(h.Location) + len(h.Digest)
+			n += 60 + len(h.Name) + len(h.Location) + len(h.Digest) + len(h.Parts)
 		}
 	}
 	return n

@@ -276,7 +276,7 @@ func TestCutOfAWholeFleet(t *testing.T) {
 func samplePage() Page {
 	return Page{
 		Account: "main", Number: 2, Wave: 1,
-		Hosts: []HostRef{{"gw-hk-1", "hk", "d1"}, {"gw-eu-1", "eu-west", "d2"}},
+		Hosts: []HostRef{{Name: "gw-hk-1", Location: "hk", Digest: "d1"}, {Name: "gw-eu-1", Location: "eu-west", Digest: "d2"}},
 		Zones: []PageZone{
 			{ID: "zone-1", Name: "shop.example.com", Hosts: []int{0, 1}, Baseline: "96e5c85bc58d01f7"},
 			{ID: "zone-2", Hosts: []int{1}, Baseline: Absent},
