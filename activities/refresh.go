@@ -15,6 +15,9 @@ import (
 type EdgeOne struct {
 	API    rotation.EdgeOne
 	Sealer rotation.Sealer
+	// Checks are the fleet file's health checks, by name; each returns what is
+	// wrong.
+	Checks map[string]func(context.Context) error
 }
 
 // RefreshIn asks for a new key of one zone.

@@ -131,6 +131,9 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
+	if err := released(ctx, conn, plan.Account); err != nil {
+		return err
+	}
 	reuse := enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if again {
 		reuse = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE

@@ -146,10 +146,14 @@ func budgetFlags(cmd *cobra.Command, o *workflows.Order) func() {
 func (a *app) campaignSet() *cobra.Command {
 	var o workflows.Order
 	cmd := &cobra.Command{
-		Use: "set NAME", Short: "Change window or budgets of an open campaign", Args: exactly("NAME"),
-		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"",
+		Use: "set NAME", Short: "Change window, budgets or rate of an open campaign", Args: exactly("NAME"),
+		Long: `Change window or budgets of an open campaign, or the rate of refreshes. The rate is
+the account's: it holds for all of its campaigns until it is set again, and cannot
+lift the account's own limit. 0 is the brake (see keywave brake), default lifts it.`,
+		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"\n  keywave campaign set spring-rotation --rate 5 --reason \"the origin is busy\"",
 	}
 	read := budgetFlags(cmd, &o)
+	cmd.Flags().StringVar(&o.Rate, "rate", "", "refreshes a second, or default")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		read()
 		return a.give(cmd.Context(), args[0], workflows.UpdateSet, o)
@@ -201,6 +205,7 @@ and are never refreshed; unknown ones are read back first; the others rotate.`,
 		Example: "  keywave campaign resume spring-rotation --watch",
 	}
 	read := budgetFlags(cmd, &o)
+	cmd.Flags().BoolVar(&o.WaiveHealth, "waive-health", false, "go on although a health check is not content; recorded")
 	cmd.Flags().BoolVar(&watch, "watch", false, "watch until it ends or needs a person")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		read()

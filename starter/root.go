@@ -88,7 +88,7 @@ Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUse(cmd, "%v", err) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.zone(), a.host(), a.audit(), a.keyring(), a.doctor())
+	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.zone(), a.host(), a.audit(), a.brake(), a.keyring(), a.doctor())
 	completions(root)
 	return root
 }
@@ -102,8 +102,15 @@ func (a *app) connect(ctx context.Context) (*temporalclient.Connection, error) {
 	return c, nil
 }
 
-// operator is who is asking, as this machine knows it.
+// operator is who is asking: as KEYWAVE_AS claims, and as this machine knows it.
 func operator() string {
+	if claimed := os.Getenv("KEYWAVE_AS"); claimed != "" {
+		return claimed + " (" + osUser() + ")"
+	}
+	return osUser()
+}
+
+func osUser() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username

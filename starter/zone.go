@@ -77,6 +77,11 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
+	if verb == rotation.Rotate {
+		if err := released(ctx, conn, in.Account); err != nil {
+			return err
+		}
+	}
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(id), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes: workflows.Searchable("", id, ""),

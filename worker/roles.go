@@ -22,6 +22,7 @@ import (
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/edgeone"
 	"keywave/internal/fleet"
+	"keywave/internal/health"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
 	"keywave/internal/telemetry"
@@ -115,7 +116,10 @@ func (w *workers) wireEdgeOne() error {
 	if err != nil {
 		return err
 	}
-	w.edgeOne = &activities.EdgeOne{API: api, Sealer: sealer}
+	w.edgeOne = &activities.EdgeOne{API: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
+	for name, c := range w.fleet.Health {
+		w.edgeOne.Checks[name] = health.New(health.Config{HTTP: c.HTTP, Command: c.Command, Within: c.Within})
+	}
 	return nil
 }
 

@@ -78,10 +78,19 @@ func lastRunAct() act[activities.LastRunIn, activities.LastRunOut] {
 	return act[activities.LastRunIn, activities.LastRunOut]{ActLastRun}
 }
 
+func healthAct() act[activities.HealthIn, activities.HealthOut] {
+	return act[activities.HealthIn, activities.HealthOut]{ActHealth}
+}
+
+func rateAct() act[activities.RateIn, activities.RateOut] {
+	return act[activities.RateIn, activities.RateOut]{ActRate}
+}
+
 // RegisterOrchestrator registers what the orchestrator role runs.
 func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal) {
 	RegisterWorkflows(r)
 	lastRunAct().register(r, t.LastRun)
+	rateAct().register(r, t.Rate)
 	loadPlanAct().register(r, t.LoadPlan)
 	loadPageAct().register(r, t.LoadPage)
 	priorAct().register(r, t.Prior)
@@ -110,6 +119,7 @@ func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	readAct().register(r, e.Read)
 	baselinesAct().register(r, e.Baselines)
 	probeAct().register(r, e.Probe)
+	healthAct().register(r, e.Health)
 }
 
 // RegisterLocation registers what waits on a LocationQueue.

@@ -62,6 +62,8 @@ type Status struct {
 	Pages    int    `json:"pages"`
 	InFlight int    `json:"inFlight"`
 	Window   int    `json:"window"`
+	// Rate is what set last made of the account's refreshes a second.
+	Rate string `json:"rate,omitempty"`
 	// Reason is why the campaign is in this state, Next what to do about it.
 	Reason    string      `json:"reason,omitempty"`
 	Next      string      `json:"next,omitempty"`
@@ -90,6 +92,10 @@ type CampaignState struct {
 	Budget    rotation.Budget
 	Approved  []int   `json:"approved,omitempty"`
 	Paused    bool    `json:"paused"`
+	Breached  bool    `json:"breached,omitempty"` // paused by the budget
+	Braked    bool    `json:"braked,omitempty"`   // paused by the account's brake
+	Rate      string  `json:"rate,omitempty"`     // of refreshes, as last set
+	Waived    int     `json:"waived,omitempty"`   // the wave after which health does not matter
 	Reason    string  `json:"reason,omitempty"`
 	Seq       int     `json:"seq"`
 	Log       []Entry `json:"log,omitempty"`
@@ -125,6 +131,13 @@ type Order struct {
 	Window     *int `json:"window,omitempty"`
 	MaxFailed  *int `json:"maxFailed,omitempty"`
 	MaxExposed *int `json:"maxExposed,omitempty"`
+	// Rate is for set: refreshes a second of the whole account, over all its
+	// campaigns. "0" is the brake, "default" the account's own pace.
+	Rate string `json:"rate,omitempty"`
+	// Account is the one whose rate is set; empty is the campaign's.
+	Account rotation.Account `json:"account,omitempty"`
+	// WaiveHealth is for resume: go on although a health check is not content.
+	WaiveHealth bool `json:"waiveHealth,omitempty"`
 }
 
 // Answer is what the campaign says to an order.
@@ -232,9 +245,7 @@ func (c *campaign) nextWave() bool {
 	if c.in.Again && !c.st.Mended {
 		return c.mend()
 	}
-	if c.st.Wave >= 0 && c.st.Wave < len(c.plan.Waves)-1 {
-		c.bake()
-	}
+	c.pass()
 	c.holdWhilePaused()
 	if len(c.st.Todo) > 0 {
 		return !c.cancel
@@ -273,33 +284,6 @@ func (c *campaign) mend() bool {
 
 func (c *campaign) isOpen(page int) bool {
 	return slices.ContainsFunc(c.st.Open, func(p PageTally) bool { return p.Page == page })
-}
-
-func (c *campaign) bake() {
-	ran := c.st.Ran
-	c.st.Ran = false
-	if !ran || c.in.Emergency != "" || c.plan.Settings.Bake == 0 || c.cancel {
-		return
-	}
-	c.baking = true
-	c.tell()
-	_, _ = workflow.AwaitWithTimeout(c.work, c.plan.Settings.Bake.D(), func() bool { return c.cancel })
-	c.baking = false
-}
-
-func (c *campaign) holdWhilePaused() {
-	_ = workflow.Await(c.work, func() bool { return !c.st.Paused || c.cancel })
-}
-
-func (c *campaign) awaitApproval() {
-	wave := c.st.Wave + 1
-	if c.in.Emergency != "" || !slices.Contains(c.plan.Settings.Approve, wave) {
-		return
-	}
-	c.waiting = true
-	c.tell()
-	_ = workflow.Await(c.work, func() bool { return slices.Contains(c.st.Approved, wave) || c.cancel })
-	c.waiting = false
 }
 
 // runWave runs the pages of the wave: the next shard starts when the last zone
@@ -491,8 +475,20 @@ func (c *campaign) check(note ShardNote) {
 		return
 	}
 	if breach := c.st.Budget.Breach(c.judged()); breach != "" {
+		c.st.Breached = true
 		c.pause(breach)
 	}
+}
+
+// reason is why the campaign is paused. A breach is told by what is so now.
+func (c *campaign) reason() string {
+	if !c.st.Breached {
+		return c.st.Reason
+	}
+	if now := c.st.Budget.Breach(c.judged()); now != "" {
+		return now
+	}
+	return c.st.Reason + "; by now it is kept again"
 }
 
 // judged is what the budget is held against.
@@ -569,7 +565,7 @@ func (c *campaign) kept() int {
 // resume goes on: running shards retry what is not done, and pages that ended
 // so run again, first.
 func (c *campaign) resume() {
-	c.st.Paused, c.st.Reason = false, ""
+	c.st.Paused, c.st.Breached, c.st.Braked, c.st.Reason = false, false, false, ""
 	slices.SortStableFunc(c.st.Open, func(a, b PageTally) int { return b.Tally.Zones.Exposed - a.Tally.Zones.Exposed })
 	var again []int
 	for _, p := range c.st.Open {
@@ -659,7 +655,7 @@ func (c *campaign) status() Status {
 		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
 		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
 		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
-		Window: c.st.Window, Reason: c.st.Reason, Emergency: c.in.Emergency, Log: c.st.Log,
+		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Log: c.st.Log,
 	}
 	s.API.Describe += c.st.Describes
 	s.State = c.state(t.Zones)

@@ -118,6 +118,8 @@ const (
 	ActAwait     = "Await"
 	ActLastRun   = "LastRun"
 	ActHold      = "Hold"
+	ActHealth    = "Health"
+	ActRate      = "Rate"
 )
 
 func keyword(name, value string) temporal.SearchAttributeUpdate {

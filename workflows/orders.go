@@ -3,9 +3,14 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
 )
 
 // handlers lets people ask and order. Its state is ready before it is called:
@@ -22,7 +27,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later.", c.onCancel, c.checkOpen},
 		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more.", c.onSkip, c.checkSkip},
 		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one.", c.onRetire, c.checkRetire},
-		{UpdateSet, "Change window, maxFailed or maxExposed of the running campaign.", c.onSet, c.checkSet},
+		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it).", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, u.handle, workflow.UpdateHandlerOptions{
@@ -37,7 +42,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 }
 
 func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
-	c.st.Paused, c.st.Reason = true, "paused by an operator"
+	c.st.Paused, c.st.Breached, c.st.Reason = true, false, "paused by an operator"
 	if o.Reason != "" {
 		c.st.Reason += ": " + o.Reason
 	}
@@ -63,6 +68,10 @@ func (c *campaign) stopped(ctx workflow.Context, what string) (Answer, error) {
 func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	c.adjust(o)
 	c.log("resumed", o.By, o.Reason)
+	if o.WaiveHealth {
+		c.st.Waived = c.st.Wave + 1
+		c.log(fmt.Sprintf("waived the health checks after wave %d", c.st.Wave+1), o.By, o.Reason)
+	}
 	c.resume()
 	return Answer{State: c.status().State, Text: "resumed"}, nil
 }
@@ -78,15 +87,60 @@ func (c *campaign) onCancel(ctx workflow.Context, o Order) (Answer, error) {
 	return c.stopped(ctx, "cancelled")
 }
 
-func (c *campaign) onSet(_ workflow.Context, o Order) (Answer, error) {
-	c.adjust(o)
-	c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
+func (c *campaign) onSet(ctx workflow.Context, o Order) (Answer, error) {
+	if o.Rate != "" {
+		if err := c.setRate(ctx, o); err != nil {
+			return Answer{}, err
+		}
+	}
+	if o.Window != nil || o.MaxFailed != nil || o.MaxExposed != nil {
+		c.adjust(o)
+		c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
+	}
 	if n := len(c.pages); n > 0 && !c.st.Paused {
 		page := c.pages[n-1]
 		c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft()+c.slots(page))})
 	}
 	c.tell()
 	return Answer{State: c.status().State, Text: "set"}, nil
+}
+
+// setRate limits the account's refreshes, of all campaigns. The brake pauses
+// this one besides, so that nothing waits in the queue until its proofs are old.
+func (c *campaign) setRate(ctx workflow.Context, o Order) error {
+	perSecond, err := ParseRate(o.Rate)
+	if err != nil {
+		return err
+	}
+	_, err = rateAct().do(ctx, storedOptions("refreshes a second of account "+string(c.plan.Account)+": "+o.Rate), activities.RateIn{
+		Namespace: workflow.GetInfo(ctx).Namespace, Queue: RefreshQueue(c.plan.Account), PerSecond: perSecond, By: o.By, Reason: o.Reason,
+	})
+	if err != nil {
+		return temporal.NewNonRetryableApplicationError(why(err), "RateRefused", nil)
+	}
+	c.st.Rate = o.Rate
+	c.log(fmt.Sprintf("set the rate of account %s to %s", c.plan.Account, o.Rate), o.By, o.Reason)
+	switch braked := perSecond != nil && *perSecond == 0; {
+	case braked && !c.st.Paused && !c.cancel:
+		c.st.Braked = true
+		c.pause(fmt.Sprintf("the brake of account %s is on: %s", c.plan.Account, o.Reason))
+	case !braked && c.st.Braked:
+		c.resume()
+	}
+	return nil
+}
+
+// ParseRate reads a rate of refreshes: nil is the account's own pace.
+func ParseRate(s string) (*float32, error) {
+	if s == "default" {
+		return nil, nil
+	}
+	f, err := strconv.ParseFloat(s, 32)
+	if err != nil || math.IsNaN(f) || f < 0 || f > 1000 {
+		return nil, fmt.Errorf("rate %q is neither a number from 0 to 1000 nor \"default\"", s)
+	}
+	rate := float32(f)
+	return &rate, nil
 }
 
 func (c *campaign) onSkip(_ workflow.Context, o Order) (Answer, error) {
@@ -163,6 +217,12 @@ func (c *campaign) checkResume(o Order) error {
 	if !c.st.Paused {
 		return errors.New("the campaign is not paused")
 	}
+	if c.st.Braked {
+		return fmt.Errorf("the brake of account %s is on; release it: keywave brake off --account %s --reason \"…\"", c.plan.Account, c.plan.Account)
+	}
+	if o.WaiveHealth && o.Reason == "" {
+		return errors.New("waiving the health checks needs a reason")
+	}
 	exposed := 0
 	for _, page := range c.pages {
 		exposed += c.shards[page].news.Exposed
@@ -187,6 +247,9 @@ func (c *campaign) checkApprove(o Order) error {
 	if slices.Contains(c.st.Approved, o.Wave) {
 		return fmt.Errorf("wave %d is approved already", o.Wave)
 	}
+	if c.plan.Settings.SecondPerson && (o.By == "" || o.By == c.in.By) {
+		return fmt.Errorf("wave %d needs the approval of somebody else than %s, who started the campaign", o.Wave, c.in.By)
+	}
 	return nil
 }
 
@@ -197,8 +260,20 @@ func (c *campaign) checkSet(o Order) error {
 	if o.Window != nil && (*o.Window < 1 || *o.Window > 1000) {
 		return fmt.Errorf("window %d is not between 1 and 1000", *o.Window)
 	}
-	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil {
-		return errors.New("nothing to set: give --window, --max-failed or --max-exposed")
+	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil && o.Rate == "" {
+		return errors.New("nothing to set: give --window, --max-failed, --max-exposed or --rate")
+	}
+	if o.Rate == "" {
+		return nil
+	}
+	if o.Account != "" && o.Account != c.plan.Account {
+		return fmt.Errorf("the campaign is of account %s", c.plan.Account)
+	}
+	if o.Reason == "" {
+		return errors.New("the rate is the whole account's: say why")
+	}
+	if _, err := ParseRate(o.Rate); err != nil {
+		return err
 	}
 	return nil
 }

@@ -111,6 +111,11 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		return w.onPrior(input[activities.PriorIn](t))
 	case workflows.ActAwait:
 		return w.onAwait(ctx, t, input[activities.AwaitIn](t))
+	case workflows.ActHealth:
+		return w.onHealth(input[activities.HealthIn](t)), nil
+	case workflows.ActRate:
+		w.rates = append(w.rates, input[activities.RateIn](t))
+		return activities.RateOut{}, nil
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
 	}

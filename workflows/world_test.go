@@ -74,6 +74,9 @@ type world struct {
 	unopened map[rotation.Location]int
 	// emergency says that proofs are waived.
 	emergency bool
+	// unwell is what each health check says, in turn.
+	unwell map[string][]string
+	rates  []activities.RateIn
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }

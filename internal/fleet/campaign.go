@@ -40,9 +40,9 @@ func defaultCampaign() rotation.Settings {
 
 // campaign is the settings of a campaign against an endpoint that is on this
 // machine (local) or not.
-func (r *reader) campaign(n *yaml.Node, local bool) rotation.Settings {
+func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) rotation.Settings {
 	const what = "campaign"
-	in := r.fields(n, what, "waves", "bake", "window", "approve", "maxFailed", "maxExposed",
+	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "maxFailed", "maxExposed",
 		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor")
 	read := func(field string, fallback rotation.Span, least, most time.Duration) rotation.Span {
 		return value(r, in[field], what+": "+field, fallback, span(least, most))
@@ -52,6 +52,9 @@ func (r *reader) campaign(n *yaml.Node, local bool) rotation.Settings {
 	c.Bake = read("bake", c.Bake, 0, 7*day)
 	c.Window = value(r, in["window"], what+": window", c.Window, whole(1, 1000))
 	c.Approve = r.approve(in["approve"], what+": approve", len(c.Waves))
+	c.ApproveWithin = read("approveWithin", 0, time.Second, 30*day)
+	c.SecondPerson = value(r, in["secondPerson"], what+": secondPerson", false, boolean)
+	c.Health = r.checks(in["health"], what+": health", health)
 	c.MaxFailed = value(r, in["maxFailed"], what+": maxFailed", c.MaxFailed, share)
 	c.MaxExposed = value(r, in["maxExposed"], what+": maxExposed", c.MaxExposed, whole(0, 1_000_000))
 

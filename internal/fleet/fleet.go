@@ -24,6 +24,8 @@ type Fleet struct {
 	// Zones are in the order of the file. Each has at least one host, and every
 	// host it names is in Hosts.
 	Zones []Zone
+	// Health is the checks between waves, by name.
+	Health map[string]Check
 	// Campaign is how a campaign runs, defaults filled in.
 	Campaign rotation.Settings
 	// Digest names account name, endpoint, hosts and zones, whatever their order

@@ -18,7 +18,7 @@ func (r *reader) read(data []byte) *Fleet {
 	if root == nil {
 		return nil
 	}
-	top := r.fields(root, "", "version", "account", "defaults", "locations", "zones", "campaign")
+	top := r.fields(root, "", "version", "account", "defaults", "locations", "zones", "campaign", "health")
 	if !r.version(root, top["version"]) {
 		return nil
 	}
@@ -26,7 +26,8 @@ func (r *reader) read(data []byte) *Fleet {
 	places := r.locations(root, top["locations"], r.defaults(top["defaults"]), f)
 	r.zones(root, top["zones"], f)
 	r.overwrites(f, places)
-	f.Campaign = r.campaign(top["campaign"], isLocal(f.Account.Endpoint))
+	f.Health = r.health(top["health"])
+	f.Campaign = r.campaign(top["campaign"], f.Health, isLocal(f.Account.Endpoint))
 	return f
 }
 

@@ -50,6 +50,15 @@ type Settings struct {
 	MaxFailed  string   `json:"maxFailed"` // count, or percent of the whole plan
 	MaxExposed int      `json:"maxExposed"`
 	Timing     Timing   `json:"timing"`
+	// ApproveWithin is how long a wave waits for its approval before the
+	// campaign pauses; 0 is for ever.
+	ApproveWithin Span `json:"approveWithin,omitzero"`
+	// SecondPerson wants the approval of somebody else than who started the
+	// campaign.
+	SecondPerson bool `json:"secondPerson,omitempty"`
+	// Health names the fleet file's checks that must be content before the next
+	// wave.
+	Health []string `json:"health,omitempty"`
 }
 
 // Budget resolves maxFailed for a plan of total zones: a percentage is rounded

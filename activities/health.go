@@ -1,0 +1,36 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+)
+
+// HealthIn names checks of the fleet file.
+type HealthIn struct {
+	Checks []string `json:"checks"`
+}
+
+// HealthOut says what is wrong, in one sentence for each check that was not
+// content.
+type HealthOut struct {
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Health asks whether what the account's zones serve is well. A plan names
+// checks and does not define them: who can write to Temporal cannot have a
+// command run.
+func (e *EdgeOne) Health(ctx context.Context, in HealthIn) (HealthOut, error) {
+	defer beat(ctx)()
+	var out HealthOut
+	for _, name := range in.Checks {
+		check, known := e.Checks[name]
+		if !known {
+			out.Problems = append(out.Problems, fmt.Sprintf("health check %s is not in the fleet file of the account's worker", name))
+			continue
+		}
+		if err := check(ctx); err != nil {
+			out.Problems = append(out.Problems, fmt.Sprintf("health check %s failed: %v", name, err))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,48 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	taskqueue "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// RateIn sets how many activities a second Temporal hands out of a task queue.
+type RateIn struct {
+	Namespace string `json:"namespace"`
+	Queue     string `json:"queue"`
+	// PerSecond of 0 freezes the queue; nil lifts the limit.
+	PerSecond *float32 `json:"perSecond,omitempty"`
+	// By and Reason are kept by Temporal with the limit.
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+}
+
+// RateOut is empty.
+type RateOut struct{}
+
+// Rate is SetRate as an activity.
+func (t *Temporal) Rate(ctx context.Context, in RateIn) (RateOut, error) {
+	err := SetRate(ctx, t.Client, in)
+	if errors.As(err, new(*serviceerror.InvalidArgument)) || errors.As(err, new(*serviceerror.PermissionDenied)) {
+		return RateOut{}, fail(KindTemporal, "the rate of "+in.Queue+" cannot be set: "+err.Error())
+	}
+	return RateOut{}, err
+}
+
+// SetRate limits a queue, through Temporal's UpdateTaskQueueConfig.
+func SetRate(ctx context.Context, c client.Client, in RateIn) error {
+	update := &workflowservice.UpdateTaskQueueConfigRequest_RateLimitUpdate{Reason: in.Reason}
+	if in.PerSecond != nil {
+		update.RateLimit = &taskqueue.RateLimit{RequestsPerSecond: *in.PerSecond}
+	}
+	_, err := c.WorkflowService().UpdateTaskQueueConfig(ctx, &workflowservice.UpdateTaskQueueConfigRequest{
+		Namespace: in.Namespace, Identity: in.By, TaskQueue: in.Queue,
+		TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, UpdateQueueRateLimit: update,
+	})
+	return err
+}

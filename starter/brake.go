@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	taskqueue "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+func (a *app) brake() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "brake", Short: "Stop and release all refreshes of an account, in all campaigns",
+		Long: `Stop all refreshes of an account at once: those of every campaign and of every
+person. Deliveries and reads go on, so no exposed zone is held up. Open campaigns
+pause; released, they go on by themselves.`,
+		Example: "  keywave brake on --reason \"incident 7\"\n  keywave brake off --reason \"incident 7 is over\"",
+		Args:    oneBelow, RunE: showHelp,
+	}
+	cmd.AddCommand(a.brakeTo("on", "0", "Let no refresh of an account start any more"), a.brakeTo("off", "default", "Let an account's refreshes start again"), a.brakeShow())
+	return cmd
+}
+
+// brakeState is what the brake commands print.
+type brakeState struct {
+	Account rotation.Account `json:"account"`
+	// Rate is in refreshes a second; null is the account's own pace.
+	Rate   *float32   `json:"rate"`
+	By     string     `json:"by,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+	At     *time.Time `json:"at,omitempty"`
+	// Campaigns are the open ones that were told.
+	Campaigns []string `json:"campaigns,omitempty"`
+}
+
+func (s brakeState) on() bool { return s.Rate != nil && *s.Rate == 0 }
+
+func (s brakeState) String() string {
+	switch {
+	case s.Rate == nil:
+		return fmt.Sprintf("The brake of account %s is off; refreshes run at the account's pace.", s.Account)
+	case *s.Rate == 0:
+		return fmt.Sprintf("The brake of account %s is on since %s, by %s: %s.", s.Account, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+	}
+	return fmt.Sprintf("The brake of account %s is off; refreshes are limited to %v a second since %s, by %s: %s.", s.Account, *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+}
+
+const accountFlag = "the account's name in the fleet file"
+
+func (a *app) brakeTo(use, rate, short string) *cobra.Command {
+	var account, reason string
+	cmd := &cobra.Command{
+		Use: use + " --reason R", Short: short, Args: exactly(),
+		Example: fmt.Sprintf("  keywave brake %s --account default --reason \"incident 7\"", use),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reason == "" {
+				return errors.New("why? give --reason")
+			}
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			state, err := setBrake(cmd.Context(), conn, rotation.Account(account), rate, reason)
+			if err != nil {
+				return err
+			}
+			return a.print(state, func(w io.Writer) {
+				fmt.Fprintln(w, state)
+				if len(state.Campaigns) > 0 {
+					fmt.Fprintf(w, "Told: %s.\n", strings.Join(state.Campaigns, ", "))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", "default", accountFlag)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+// tellWithin is how long an open campaign is waited for: the brake itself does
+// not need it.
+const tellWithin = 10 * time.Second
+
+// setBrake limits the queue first, which needs no worker, and then tells the
+// open campaigns.
+func setBrake(ctx context.Context, conn *temporalclient.Connection, account rotation.Account, rate, reason string) (brakeState, error) {
+	perSecond, err := workflows.ParseRate(rate)
+	if err != nil {
+		return brakeState{}, err
+	}
+	err = activities.SetRate(ctx, conn, activities.RateIn{
+		Namespace: conn.Namespace, Queue: workflows.RefreshQueue(account), PerSecond: perSecond, By: operator(), Reason: reason,
+	})
+	if err != nil {
+		return brakeState{}, fmt.Errorf("the brake of account %s was not set: %w", account, err)
+	}
+	state, err := brakeOf(ctx, conn, account)
+	if err != nil {
+		return state, err
+	}
+	rows, err := listCampaigns(ctx, conn)
+	if err != nil {
+		return state, err
+	}
+	for _, r := range rows {
+		if r.EndedAt != nil {
+			continue
+		}
+		one, cancel := context.WithTimeout(ctx, tellWithin)
+		_, err := order(one, conn, r.Campaign, workflows.UpdateSet, workflows.Order{Account: account, Rate: rate, Reason: reason})
+		cancel()
+		if err == nil {
+			state.Campaigns = append(state.Campaigns, r.Campaign)
+		}
+	}
+	return state, nil
+}
+
+func (a *app) brakeShow() *cobra.Command {
+	var account string
+	cmd := &cobra.Command{
+		Use: "show", Short: "Whether the brake of an account is on, since when, by whom and why", Args: exactly(),
+		Example: "  keywave brake show --account default",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			state, err := brakeOf(cmd.Context(), conn, rotation.Account(account))
+			if err != nil {
+				return err
+			}
+			return a.print(state, func(w io.Writer) { fmt.Fprintln(w, state) })
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", "default", accountFlag)
+	return cmd
+}
+
+// released refuses to begin what the brake would hold.
+func released(ctx context.Context, conn *temporalclient.Connection, account rotation.Account) error {
+	state, err := brakeOf(ctx, conn, account)
+	if err != nil || !state.on() {
+		return err
+	}
+	return refused(fmt.Errorf("%s Nothing was started; release it: keywave brake off --account %s --reason \"…\"", state, account))
+}
+
+// brakeOf reads the limit that Temporal holds for the account's refreshes.
+func brakeOf(ctx context.Context, conn *temporalclient.Connection, account rotation.Account) (brakeState, error) {
+	state := brakeState{Account: account}
+	d, err := conn.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: conn.Namespace, TaskQueue: &taskqueue.TaskQueue{Name: workflows.RefreshQueue(account)},
+		TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, ReportConfig: true,
+	})
+	if err != nil {
+		return state, fmt.Errorf("the brake of account %s cannot be looked at: %w", account, err)
+	}
+	limit := d.GetConfig().GetQueueRateLimit()
+	if limit.GetRateLimit() == nil {
+		return state, nil
+	}
+	rate, at := limit.GetRateLimit().GetRequestsPerSecond(), limit.GetMetadata().GetUpdateTime().AsTime()
+	state.Rate, state.At = &rate, &at
+	state.By, state.Reason = limit.GetMetadata().GetUpdateIdentity(), limit.GetMetadata().GetReason()
+	return state, nil
+}

@@ -1,0 +1,193 @@
+package workflows_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+func (w *world) onHealth(in activities.HealthIn) activities.HealthOut {
+	var out activities.HealthOut
+	for _, name := range in.Checks {
+		w.log(w.env.Now(), "health", "", name)
+		if says := w.unwell[name]; len(says) > 0 {
+			w.unwell[name] = says[1:]
+			if says[0] != "" {
+				out.Problems = append(out.Problems, name+": "+says[0])
+			}
+		}
+	}
+	return out
+}
+
+func twoWaves(change func(*rotation.Settings)) rotation.Settings {
+	return settings(func(s *rotation.Settings) {
+		s.Waves = []string{"1", "100%"}
+		change(s)
+	})
+}
+
+func TestHealthGate(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	w.unwell = map[string][]string{"shop": {"503", "503", ""}}
+	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Health = []string{"shop", "smoke"} }), 10)
+	paused := w.status(time.Hour)
+	still := w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	again := w.status(3 * time.Hour)
+	w.say(4*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	s := w.campaign(w.campaignIn(p))
+	if paused.State != workflows.StatePaused || paused.Reason != "after wave 1 shop: 503" || paused.Zones.Done != 1 {
+		t.Errorf("after an hour: %+v", paused)
+	}
+	if !still.complete || again.State != workflows.StatePaused {
+		t.Errorf("resumed while it is unwell: %+v, %+v", still, again)
+	}
+	if s.State != workflows.StateDone || w.sentBetween(time.Minute, 4*time.Hour) > 0 || len(w.happened("health")) != 6 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+func TestHealthGateIsWaived(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	w.unwell = map[string][]string{"shop": {"503", "503", "503"}}
+	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Health = []string{"shop"} }), 10)
+	mute := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann", WaiveHealth: true})
+	w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann", WaiveHealth: true, Reason: "the check is broken"})
+	s := w.campaign(w.campaignIn(p))
+	if mute.rejected == nil {
+		t.Error("waived without a reason")
+	}
+	if s.State != workflows.StateDone || !logged(s, "waived the health checks after wave 1", "the check is broken") {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+func TestEmergencyWaivesEveryGate(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	w.emergency = true
+	w.unwell = map[string][]string{"shop": {"503"}}
+	in := w.campaignIn(w.plan(twoWaves(func(s *rotation.Settings) {
+		s.Health, s.Approve, s.Bake = []string{"shop"}, []int{1, 2}, rotation.Span(time.Hour)
+	}), 10))
+	in.Emergency = "key leaked"
+	s := w.campaign(in)
+	if s.State != workflows.StateDone || s.EndedAt.Sub(noon) > time.Minute || s.Emergency != "key leaked" || len(w.happened("health")) > 0 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+func TestApprovalGateTimesOut(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Approve, s.ApproveWithin = []int{2}, rotation.Span(time.Hour) }), 10)
+	waiting := w.status(30 * time.Minute)
+	paused := w.status(2 * time.Hour)
+	approve := w.say(3*time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2})
+	held := w.status(4 * time.Hour)
+	w.say(5*time.Hour, workflows.UpdateResume, workflows.Order{By: "bob"})
+	s := w.campaign(w.campaignIn(p))
+	if waiting.State != workflows.StateWaiting || paused.State != workflows.StatePaused || !strings.Contains(paused.Reason, "nobody approved wave 2 within 1h") {
+		t.Errorf("%+v\n%+v", waiting, paused)
+	}
+	if !approve.complete || held.State != workflows.StatePaused || s.State != workflows.StateDone || w.sentBetween(time.Minute, 5*time.Hour) > 0 {
+		t.Errorf("%+v, %+v, %+v\n%s", approve, held, s, w.story())
+	}
+}
+
+func TestApprovalBySomebodyElse(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Approve, s.SecondPerson = []int{2}, true }), 10)
+	self := w.say(time.Hour, workflows.UpdateApprove, workflows.Order{By: "ann", Wave: 2})
+	nobody := w.say(time.Hour, workflows.UpdateApprove, workflows.Order{Wave: 2})
+	other := w.say(2*time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2, Reason: "canary is well"})
+	s := w.campaign(w.campaignIn(p))
+	if self.rejected == nil || !strings.Contains(self.rejected.Error(), "somebody else than ann") || nobody.rejected == nil || !other.complete {
+		t.Errorf("ann: %v, nobody: %v, bob: %+v", self.rejected, nobody.rejected, other)
+	}
+	if s.State != workflows.StateDone || !logged(s, "approved wave 2", "canary is well") || w.sentBetween(time.Minute, 2*time.Hour) > 0 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+// The brake is the account's: it is set in Temporal, and pauses the campaign
+// until it is released.
+func TestBrake(t *testing.T) {
+	w := newWorld(t, 20, 4, 2)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(5 * time.Second)}
+	}
+	mute := w.say(time.Second, workflows.UpdateSet, workflows.Order{By: "ann", Rate: "0"})
+	odd := w.say(time.Second, workflows.UpdateSet, workflows.Order{By: "ann", Rate: "fast", Reason: "?"})
+	brake := w.say(2*time.Second, workflows.UpdateSet, workflows.Order{By: "ann", Rate: "0", Reason: "incident 7"})
+	braked := w.status(time.Hour)
+	resume := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "bob"})
+	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "ann", Rate: "5", Reason: "over"})
+	s := w.campaign(w.campaignIn(w.plan(usualSettings(), 6)))
+	if mute.rejected == nil || odd.rejected == nil || !brake.complete {
+		t.Errorf("without a reason: %v, of no number: %v, %+v", mute.rejected, odd.rejected, brake)
+	}
+	if braked.State != workflows.StatePaused || braked.Reason != "the brake of account acme is on: incident 7" || braked.InFlight != 0 {
+		t.Errorf("after an hour: %+v", braked)
+	}
+	if resume.rejected == nil || !strings.Contains(resume.rejected.Error(), "brake off --account acme") {
+		t.Errorf("resumed under the brake: %v", resume.rejected)
+	}
+	if len(w.rates) != 2 || *w.rates[0].PerSecond != 0 || *w.rates[1].PerSecond != 5 || w.rates[0].Queue != workflows.RefreshQueue(account) || w.rates[0].By != "ann" || w.rates[0].Reason != "incident 7" {
+		t.Errorf("rates: %+v", w.rates)
+	}
+	if s.State != workflows.StateDone || s.Rate != "5" || w.sentBetween(8*time.Second, 2*time.Hour) > 0 || !logged(s, "set the rate of account acme to 5", "over") {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+// A person's pause outlasts the brake.
+func TestBrakeOfAPausedCampaign(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(5 * time.Second)}
+	}
+	w.say(time.Second, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "lunch"})
+	w.say(time.Hour, workflows.UpdateSet, workflows.Order{By: "bob", Rate: "0", Reason: "incident 7"})
+	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "bob", Rate: "default", Reason: "over"})
+	paused := w.status(3 * time.Hour)
+	w.say(4*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	s := w.campaign(w.campaignIn(w.plan(usualSettings(), 6)))
+	if paused.State != workflows.StatePaused || !strings.Contains(paused.Reason, "lunch") || s.State != workflows.StateDone || len(w.rates) != 2 || w.rates[1].PerSecond != nil {
+		t.Errorf("%+v\n%+v", paused, s)
+	}
+}
+
+// What a budget's pause says is what is so when it is asked.
+func TestABreachIsToldAsItIsNow(t *testing.T) {
+	w := newWorld(t, 12, 4, 1)
+	p := w.plan(settings(func(s *rotation.Settings) { s.Window, s.MaxFailed = 4, "100%" }), 6)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(2 * time.Second)}
+	}
+	for _, name := range []rotation.HostName{"h1", "h2", "h3"} {
+		w.machines[name].down(noon.Add(time.Second), 20*time.Minute)
+	}
+	paused := w.status(5 * time.Minute)
+	kept := w.status(time.Hour)
+	w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	w.campaign(w.campaignIn(p))
+	if paused.Zones.Exposed < 2 || !strings.HasPrefix(paused.Reason, fmt.Sprintf("exposed zones: %d,", paused.Zones.Exposed)) {
+		t.Errorf("%d are exposed, and it says %q", paused.Zones.Exposed, paused.Reason)
+	}
+	if kept.Zones.Exposed != 0 || kept.State != workflows.StatePaused || !strings.HasSuffix(kept.Reason, "by now it is kept again") {
+		t.Errorf("later: %+v", kept)
+	}
+}
+
+func logged(s workflows.Status, what, reason string) bool {
+	for _, e := range s.Log {
+		if e.What == what && e.Reason == reason {
+			return true
+		}
+	}
+	return false
+}
