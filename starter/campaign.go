@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"keywave/internal/fleet"
 	"keywave/internal/progress"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -49,14 +50,14 @@ type startOptions struct {
 func (a *app) campaignStart() *cobra.Command {
 	o := &startOptions{}
 	cmd := &cobra.Command{
-		Use:   "start (-f fleet.yaml | --plan DIGEST)",
+		Use:   "start (-f fleet.yaml | --plan DIGEST [-f fleet.yaml])",
 		Short: "Run a plan: all of a fleet's zones, in waves",
 		Example: `  keywave campaign start -f fleet.yaml --watch
   keywave campaign start --plan 3f0c…  --name spring-rotation`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (o.fleetFile == "") == (o.digest == "") {
-				return errors.New("give either -f fleet.yaml (plan and run) or --plan DIGEST (run an approved plan)")
+			if o.fleetFile == "" && o.digest == "" {
+				return errors.New("give -f fleet.yaml (plan and run), --plan DIGEST (run an approved plan), or both (and refuse if the fleet file has changed since)")
 			}
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
@@ -65,7 +66,7 @@ func (a *app) campaignStart() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.fleetFile, "fleet", "f", "", "plan this fleet file and run the plan")
+	f.StringVarP(&o.fleetFile, "fleet", "f", "", "plan this fleet file and run the plan; with --plan: refuse if it has changed since")
 	f.StringVar(&o.digest, "plan", "", "run the plan with this digest")
 	f.StringVar(&o.name, "name", "", "the campaign's name (default: from the time)")
 	f.StringVar(&o.reason, "reason", "", "why, for the record")
@@ -78,11 +79,14 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	name := planName(o.name)
 	var plan rotation.Plan
 	var conn *temporalclient.Connection
+	var f *fleet.Fleet
+	var err error
 	if o.fleetFile != "" {
-		f, err := readFleet(o.fleetFile)
-		if err != nil {
+		if f, err = readFleet(o.fleetFile); err != nil {
 			return err
 		}
+	}
+	if o.digest == "" {
 		if conn, err = a.connect(ctx); err != nil {
 			return err
 		}
@@ -95,13 +99,17 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 			a.say("  %s", finding(f))
 		}
 	} else {
-		var err error
 		if conn, err = a.connect(ctx); err != nil {
 			return err
 		}
 		defer conn.Close()
 		if plan, err = findPlan(ctx, conn, o.digest); err != nil {
 			return err
+		}
+		if f != nil {
+			if err := unchanged(ctx, conn, plan, f); err != nil {
+				return err
+			}
 		}
 	}
 	in := workflows.CampaignIn{Name: name, Plan: plan.Name, Digest: plan.Digest, By: operator(), Reason: o.reason}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,7 @@ Nothing is changed. A plan is valid for 7 days.`,
 			return a.print(plan, func(w io.Writer) { showPlan(w, plan) })
 		},
 	}
+	cmd.AddCommand(a.planDiff())
 	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
 	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "write the plan as JSON to this file")
@@ -117,6 +119,7 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 	for _, p := range pages {
 		plan.Pairs += p.Pairs()
 	}
+	plan.Takes = plan.Estimate(f.Account.RequestsPerSecond)
 	within := planWithin(f)
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.PlanID(name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -252,6 +255,13 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	budget, err := p.Settings.Budget(p.Zones)
 	if err == nil {
 		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window)
+	}
+	if p.Takes > 0 {
+		fmt.Fprintf(w, "  time      about %s at the account's pace, bake times included; waits for people come on top\n", p.Takes)
+	}
+	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
+	if len(p.Settings.Health) > 0 {
+		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
 	}
 	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
 }

@@ -50,14 +50,18 @@ func (h Host) parts() string {
 
 // Differs names the fields, as the fleet file calls them, in which the host is
 // not the one whose parts a plan carries; nil when that cannot be told.
-func (h Host) Differs(parts string) []string {
-	var names []string
-	ours := h.parts()
-	if len(ours) != len(parts) {
+func (h Host) Differs(parts string) []string { return PartsDiffer(parts, h.parts()) }
+
+// PartsDiffer names the fields in which two HostRefs' Parts differ; nil when
+// that cannot be told.
+func PartsDiffer(old, now string) []string {
+	fields := Host{}.definition()
+	if len(old) != len(now) || len(old) != len(fields)*part {
 		return nil
 	}
-	for i, f := range h.definition() {
-		if at := i * part; ours[at:at+part] != parts[at:at+part] {
+	var names []string
+	for i, f := range fields {
+		if at := i * part; old[at:at+part] != now[at:at+part] {
 			names = append(names, f.name)
 		}
 	}

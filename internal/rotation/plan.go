@@ -180,6 +180,19 @@ type Plan struct {
 	Found int `json:"found"`
 	// Describes counts the calls that reading the baselines took.
 	Describes int `json:"describes"`
+	// Takes is how long the campaign will run, without its waits for people: an
+	// estimate, outside the digest.
+	Takes Span `json:"takes,omitzero"`
+}
+
+// pace is the part of the account's limit that refreshes are sent at.
+const pace = 0.97
+
+// Estimate is how long the plan takes at the account's limit of calls a second:
+// the refreshes one after the other, and the bake times.
+func (p Plan) Estimate(perSecond float64) Span {
+	calls := time.Duration(float64(p.Zones) / (pace * perSecond) * float64(time.Second))
+	return Span((calls + time.Duration(max(0, len(p.Waves)-1))*p.Settings.Bake.D()).Round(time.Second))
 }
 
 // Wave is a part of a plan that runs as one.

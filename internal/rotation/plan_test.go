@@ -348,6 +348,10 @@ func each(v reflect.Value, path string, try func(path string)) {
 		v.SetInt(v.Int() + 1)
 		try(path)
 		v.SetInt(v.Int() - 1)
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
+		try(path)
+		v.SetBool(!v.Bool())
 	default:
 		panic("a leaf of kind " + v.Kind().String())
 	}
@@ -371,11 +375,22 @@ func TestPageDigestCoversEverything(t *testing.T) {
 	}
 }
 
+func TestEstimate(t *testing.T) {
+	p := Plan{Zones: 1940, Settings: Settings{Bake: Span(30 * time.Second)}, Waves: make([]Wave, 3)}
+	if got := p.Estimate(20).D(); got != 100*time.Second+time.Minute {
+		t.Errorf("got %s", got)
+	}
+	if got := (Plan{}).Estimate(20).D(); got != 0 {
+		t.Errorf("of nothing: %s", got)
+	}
+}
+
 // What a plan will do is approved by its digest; its name, when it was made,
 // what was met and what it adds up to are not.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
-	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes"}
+	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes"}
 	p := samplePlan()
+	p.Settings.Health = []string{"shop", "smoke"}
 	before, leaves := p.DigestOf(), 0
 	each(reflect.ValueOf(&p).Elem(), "Plan", func(path string) {
 		leaves++

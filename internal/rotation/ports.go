@@ -26,6 +26,9 @@ type Receipt struct {
 	// Signed is when the request was signed, on this process's clock with its
 	// monotonic reading; zero when nothing was sent.
 	Signed time.Time
+	// Dated is EdgeOne's clock when it answered, in whole seconds; zero when
+	// there was no answer, or one without a date.
+	Dated time.Time
 }
 
 // Class is what an API error says about the request (API reference §3).

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+)
+
+func (a *app) planDiff() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff OLD NEW", Short: "What a second plan does otherwise than a first", Args: exactly("OLD", "NEW"),
+		Long: `Name what differs between two plans: settings, waves, hosts (and the fields of their
+definitions), zones, and keys that were changed in between. A plan is named by its
+digest, or by a file that keywave plan -o wrote. Exit code 2 says that they differ.`,
+		Example: "  keywave plan diff 0f3b… 8c21…\n  keywave plan diff approved.json today.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			old, err := wholePlan(cmd.Context(), conn, args[0])
+			if err != nil {
+				return err
+			}
+			now, err := wholePlan(cmd.Context(), conn, args[1])
+			if err != nil {
+				return err
+			}
+			found := append([]rotation.Difference{}, rotation.Diff(old, now, fleet.PartsDiffer)...)
+			if err := a.print(found, func(w io.Writer) {
+				for _, d := range found {
+					fmt.Fprintln(w, d)
+				}
+				if len(found) == 0 {
+					fmt.Fprintln(w, "The plans do the same.")
+				}
+			}); err != nil {
+				return err
+			}
+			if len(found) > 0 {
+				return notDone(fmt.Errorf("the plans differ in %s", many(len(found), "thing")))
+			}
+			return nil
+		},
+	}
+}
+
+// wholePlan reads a plan by its digest or from a file, and its pages from
+// Temporal.
+func wholePlan(ctx context.Context, conn *temporalclient.Connection, named string) (rotation.Whole, error) {
+	digest := named
+	if body, err := os.ReadFile(named); err == nil {
+		var p rotation.Plan
+		if err := json.Unmarshal(body, &p); err != nil || p.Digest == "" {
+			return rotation.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml -o %s", named, named)
+		}
+		digest = p.Digest
+	}
+	plan, err := findPlan(ctx, conn, digest)
+	if err != nil {
+		return rotation.Whole{}, err
+	}
+	return withPages(ctx, conn, plan)
+}
+
+func withPages(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan) (rotation.Whole, error) {
+	whole := rotation.Whole{Settings: plan.Settings, Waves: plan.Waves}
+	for n := range plan.Pages {
+		page, err := pageOf(ctx, conn, plan.Name, n+1)
+		if err != nil {
+			return whole, err
+		}
+		whole.Pages = append(whole.Pages, page)
+	}
+	return whole, nil
+}
+
+// unchanged refuses when the fleet file is not any more what was approved.
+func unchanged(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, f *fleet.Fleet) error {
+	old, err := withPages(ctx, conn, plan)
+	if err != nil {
+		return err
+	}
+	pages, waves, err := rotation.Cut(f.Account.Name, f.Targets(), f.Campaign.Waves)
+	if err != nil {
+		return refused(err)
+	}
+	found := rotation.Diff(old, rotation.Whole{Settings: f.Campaign, Waves: waves, Pages: pages}, fleet.PartsDiffer)
+	if len(found) == 0 {
+		return nil
+	}
+	text := ""
+	for _, d := range found[:min(len(found), 10)] {
+		text += "\n  " + d.String()
+	}
+	if more := len(found) - 10; more > 0 {
+		text += fmt.Sprintf("\n  … and %d more", more)
+	}
+	return refused(fmt.Errorf("the fleet file is not what plan %s was made from; nothing was started; plan again, or give the fleet file that was approved:%s", plan.Digest, text))
+}
