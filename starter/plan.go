@@ -256,9 +256,7 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	if err == nil {
 		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window)
 	}
-	if p.Takes > 0 {
-		fmt.Fprintf(w, "  time      about %s at the account's pace, bake times included; waits for people come on top\n", p.Takes)
-	}
+	fmt.Fprintf(w, "  time      about %s at the account's pace, bake times included; waits for people come on top\n", p.Takes)
 	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
 	if len(p.Settings.Health) > 0 {
 		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))

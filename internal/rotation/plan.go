@@ -192,7 +192,8 @@ const pace = 0.97
 // the refreshes one after the other, and the bake times.
 func (p Plan) Estimate(perSecond float64) Span {
 	calls := time.Duration(float64(p.Zones) / (pace * perSecond) * float64(time.Second))
-	return Span((calls + time.Duration(max(0, len(p.Waves)-1))*p.Settings.Bake.D()).Round(time.Second))
+	all := calls + time.Duration(max(0, len(p.Waves)-1))*p.Settings.Bake.D()
+	return Span(max(time.Second, all.Round(time.Second)))
 }
 
 // Wave is a part of a plan that runs as one.

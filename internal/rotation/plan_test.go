@@ -380,8 +380,8 @@ func TestEstimate(t *testing.T) {
 	if got := p.Estimate(20).D(); got != 100*time.Second+time.Minute {
 		t.Errorf("got %s", got)
 	}
-	if got := (Plan{}).Estimate(20).D(); got != 0 {
-		t.Errorf("of nothing: %s", got)
+	if got := (Plan{Zones: 1}).Estimate(20).D(); got != time.Second {
+		t.Errorf("of one zone: %s", got)
 	}
 }
 
