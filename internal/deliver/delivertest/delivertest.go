@@ -53,6 +53,8 @@ func Run(t *testing.T, start New) {
 		"a failing verify is StepVerify":                        verifyFails,
 		"reload comes before verify":                            reloadThenVerify,
 		"Puts of many zones at once":                            manyAtOnce,
+		"Puts at once share reloads that began after each":      reloadsShared,
+		"Puts at once with a reload that fails":                 reloadsFail,
 		"of two keys for a zone at once one wins":               rivals,
 		"temporary files of other attempts go away":             staleTemporaries,
 		"Prove and Held say what is held":                       proveAndHeld,
@@ -469,6 +471,64 @@ func manyAtOnce(t *testing.T, f *fixture) {
 	for zone, key := range keys {
 		f.holds(t, zone, key)
 	}
+}
+
+// reloadsShared has a consumer that reads every file when it is reloaded, and
+// takes its time: at each acknowledgement it must have read that zone's new key.
+func reloadsShared(t *testing.T, f *fixture) {
+	read := t.TempDir()
+	f.cfg.Reload = "f=$(mktemp " + read + "/XXXXXX) && cat " + f.dir + "/*.key >$f && sleep 0.2 && mv $f $f.used"
+	host := f.host(t)
+	const zones = 16
+	var wait sync.WaitGroup
+	for i := range zones {
+		wait.Go(func() {
+			zone, key := rotation.ZoneID(fmt.Sprintf("zone-%d", i)), NewKey()
+			fp, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
+			if err != nil || fp != rotation.FingerprintOf(zone, key) {
+				t.Errorf("%s: %s, %v", zone, fp, err)
+			}
+			if !anyHolds(t, read+"/*.used", key.Expose()) {
+				t.Errorf("%s was acknowledged, and no reload that ended had read its key", zone)
+			}
+		})
+	}
+	wait.Wait()
+	used, err := filepath.Glob(read + "/*.used")
+	if err != nil || len(used) == 0 || len(used) >= zones {
+		t.Errorf("%d reloads for %d zones that came at once, %v", len(used), zones, err)
+	}
+}
+
+func anyHolds(t *testing.T, pattern, text string) bool {
+	t.Helper()
+	files, _ := filepath.Glob(pattern)
+	return slices.ContainsFunc(files, func(file string) bool {
+		body, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(body), text)
+	})
+}
+
+// reloadsFail has a reload that fails whenever it sees one zone's file: nobody is
+// acknowledged by it.
+func reloadsFail(t *testing.T, f *fixture) {
+	f.cfg.Reload = "sleep 0.1; test ! -e " + f.file("zone-bad")
+	host := f.host(t)
+	var wait sync.WaitGroup
+	for _, zone := range []rotation.ZoneID{"zone-1", "zone-bad", "zone-2", "zone-3"} {
+		wait.Go(func() {
+			_, err := host.Put(t.Context(), zone, NewKey(), []rotation.Fingerprint{rotation.Absent})
+			if err == nil && zone == "zone-bad" {
+				t.Errorf("%s was acknowledged, and its reload fails", zone)
+			}
+			if err != nil {
+				failsAt(t, err, rotation.StepReload)
+			}
+		})
+	}
+	wait.Wait()
+	_, err := host.Put(t.Context(), "zone-4", NewKey(), []rotation.Fingerprint{rotation.Absent})
+	failsAt(t, err, rotation.StepReload)
 }
 
 // rivals races attempts that all expect the same old key: at most one may win

@@ -38,6 +38,7 @@ type Host struct {
 	settings deliver.Settings
 	mode     fs.FileMode
 	slots    chan struct{}
+	reloads  deliver.Reloads
 }
 
 var _ rotation.Host = (*Host)(nil)
@@ -118,13 +119,31 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 	if err := h.place(zone, file, key, expect); err != nil {
 		return "", err
 	}
-	if err := h.command(ctx, rotation.StepReload, h.cfg.Reload, key); err != nil {
+	if err := h.reload(ctx, key); err != nil {
 		return "", err
 	}
 	if err := h.command(ctx, rotation.StepVerify, h.cfg.Verify, key); err != nil {
 		return "", err
 	}
 	return h.fingerprint(zone, file)
+}
+
+// reload shares the command with other deliveries that come meanwhile.
+func (h *Host) reload(ctx context.Context, key rotation.Secret) error {
+	if h.cfg.Reload == "" {
+		return nil
+	}
+	var failure error
+	ran := false
+	served := h.reloads.Share(ctx, func() bool {
+		ran = true
+		failure = h.command(ctx, rotation.StepReload, h.cfg.Reload, key)
+		return failure == nil
+	})
+	if !served && !ran {
+		return deliver.Stopped(ctx, rotation.StepReload, h.says("given up while another delivery's reload command ran; the file holds the new key"))
+	}
+	return failure
 }
 
 // Close has nothing to drop.

@@ -22,6 +22,8 @@ type command struct {
 	attempt string
 	args    []string
 	stdin   []byte
+	// then writes the rest of the input, while the script runs.
+	then func(context.Context, *transcript, io.Writer)
 	// changes says that the script may leave the host changed.
 	changes bool
 	// acknowledged waits for the host's word that it runs commands at all,
@@ -58,8 +60,9 @@ type answer struct {
 // script's own, whatever a login shell or a reload command prints.
 type transcript struct {
 	attempt string
-	// final is closed at the verdict.
-	final chan struct{}
+	// placed is closed when the file is in place, reloaded when the reload
+	// command has succeeded, final at the verdict.
+	placed, reloaded, final chan struct{}
 
 	mu     sync.Mutex
 	line   []byte
@@ -110,6 +113,12 @@ func (t *transcript) endLine() {
 		a.begun, t.noise = true, deliver.LastLine{}
 	case "stage":
 		a.stage, t.noise = rest, deliver.LastLine{}
+		switch rest {
+		case stageReload:
+			reached(t.placed)
+		case stageVerify:
+			reached(t.reloaded)
+		}
 	case "held":
 		a.held = append(a.held, rest)
 	default:
@@ -117,6 +126,15 @@ func (t *transcript) endLine() {
 			a.verdict, a.rest = word, rest
 			close(t.final)
 		}
+	}
+}
+
+// reached closes a channel, however often a host says so.
+func reached(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
 	}
 }
 
@@ -149,7 +167,7 @@ func (h *Host) run(ctx context.Context, c command) (answer, error) {
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	t := &transcript{attempt: c.attempt, final: make(chan struct{})}
+	t := &transcript{attempt: c.attempt, placed: make(chan struct{}), reloaded: make(chan struct{}), final: make(chan struct{})}
 	talked := make(chan error, 1)
 	go func() { talked <- s.talk(timed, c, t) }()
 	select {
@@ -193,8 +211,13 @@ func (s *session) talk(ctx context.Context, c command, t *transcript) error {
 		return errors.New("lets us in but does not run commands for this user; see ForceCommand and restrictions in its authorized_keys and sshd_config")
 	}
 	if err == nil {
+		writing, cancel := context.WithCancel(ctx)
+		defer cancel()
 		go func() {
 			_, _ = s.Write(c.stdin)
+			if c.then != nil {
+				c.then(writing, t, s)
+			}
 			_ = s.CloseWrite()
 		}()
 	}

@@ -10,11 +10,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/singleflight"
@@ -54,6 +56,8 @@ type Host struct {
 	shared   *Shared
 	slots    chan struct{}
 	flight   singleflight.Group
+	puts     atomic.Int32 // under way
+	reloads  deliver.Reloads
 
 	mu   sync.Mutex
 	link *link
@@ -118,6 +122,8 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 		return "", err
 	}
 	attempt := deliver.NewAttempt()
+	order, then, done := h.reload()
+	defer done()
 	a, err := h.run(ctx, command{
 		script:  putScript,
 		attempt: attempt,
@@ -125,7 +131,8 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 			string(zone), path.Dir(file), path.Base(file), fmt.Sprintf("%04o", h.settings.FileMode()),
 			string(rotation.FingerprintOf(zone, key)), expectation(zone, expect), h.cfg.Reload, h.cfg.Verify,
 		},
-		stdin:   []byte(key.Expose()),
+		stdin:   []byte(key.Expose() + "\n" + attempt + "\n" + order),
+		then:    then,
 		changes: true,
 	})
 	if err != nil {
@@ -142,6 +149,40 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 		return "", &rotation.HeldError{Held: held}
 	}
 	return "", h.verdict(a, key)
+}
+
+// reload decides when the host's consumer is reloaded. A delivery that is alone
+// says so at once, which costs no round trip; those that meet on the host share
+// reloads.
+func (h *Host) reload() (order string, then func(context.Context, *transcript, io.Writer), done func()) {
+	done = func() { h.puts.Add(-1) }
+	if h.puts.Add(1) == 1 || h.cfg.Reload == "" {
+		return "reload\n", nil, done
+	}
+	return "", h.shareReload, done
+}
+
+func (h *Host) shareReload(ctx context.Context, t *transcript, stdin io.Writer) {
+	select {
+	case <-t.placed:
+	case <-t.final:
+		return
+	case <-ctx.Done():
+		return
+	}
+	served := h.reloads.Share(ctx, func() bool {
+		_, _ = io.WriteString(stdin, "reload\n")
+		select {
+		case <-t.reloaded:
+			return true
+		case <-t.final:
+		case <-ctx.Done():
+		}
+		return false
+	})
+	if served {
+		_, _ = io.WriteString(stdin, "skip\n")
+	}
 }
 
 // expectation is what a host may hold: a file without a key counts as absent.
@@ -195,7 +236,7 @@ func (h *Host) verdict(a answer, key rotation.Secret) error {
 // Prove implements rotation.Host in one session, whatever the number of zones.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	var q question
-	for _, tool := range []string{"sha256sum", "tr", "cat", "mv", "chmod", "rm", "sync", "head"} {
+	for _, tool := range []string{"sha256sum", "cat", "mv", "chmod", "rm", "sync", "head"} {
 		q.ask("write", "-", tool)
 	}
 	for step, shell := range map[string]string{stageReload: h.cfg.Reload, stageVerify: h.cfg.Verify} {

@@ -30,8 +30,12 @@ writable() {
 }
 held() {
 	if [ -f "$2" ] && [ -r "$2" ]; then
+		content=
+		while IFS= read -r line || [ -n "$line" ]; do
+			content=$content$line
+		done <"$2"
 		printf '\n%s held %s ' "$id" "$1"
-		{ printf 'keywave/v1\000%s\000' "$1"; exec tr -d '\n' <"$2"; } 2>/dev/null | sha256sum
+		printf 'keywave/v1\000%s\000%s' "$1" "$content" | sha256sum
 	elif [ -e "$2" ]; then
 		fail write "$2 is not a file that we may read"
 	elif [ -d "${2%/*}/" ] && [ ! -x "${2%/*}/" ]; then
@@ -44,6 +48,8 @@ held() {
 trap '[ -z "$probe" ] || rm -f "$probe"' 0
 trap 'exit 1' 1 2 13 15
 say begun
+# Another program would get what a file holds as an argument.
+PATH=/dev/null command -v printf >/dev/null || fail write "sh has no printf of its own; make it dash, bash or busybox"
 while read -r what name path; do
 	case $what in
 	write | reload | verify) found "$path" || fail "missing-$what" "$path" ;;

@@ -47,8 +47,6 @@ type server struct {
 	refuses bool
 	// maxSessions rejects more channels on one connection; 0 is no limit.
 	maxSessions int
-	// midway is called when the first eight bytes of the input are through.
-	midway func()
 	// onExec is called for each command before it runs.
 	onExec func()
 
@@ -263,7 +261,7 @@ func (s *server) exec(tcp net.Conn, channel xssh.Channel, line string, closed <-
 	s.active++
 	s.mostActive = max(s.mostActive, s.active)
 	shell, cutAfter, onExec := append(slices.Clone(s.shell), "-c", line), s.cutAfter, s.onExec
-	path, midway := s.path, s.midway
+	path := s.path
 	s.mu.Unlock()
 	var once sync.Once
 	over := func() {
@@ -299,10 +297,6 @@ func (s *server) exec(tcp net.Conn, channel xssh.Channel, line string, closed <-
 	defer s.setUp(func(s *server) { delete(s.groups, cmd.Process.Pid) })
 	go func() {
 		defer stdin.Close()
-		if midway != nil {
-			_, _ = io.CopyN(stdin, channel, 8)
-			midway()
-		}
 		if cutAfter < 0 {
 			_, _ = io.Copy(stdin, channel)
 			return

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -337,35 +338,77 @@ func TestDroppedAfterLanding(t *testing.T) {
 	put(t, host, key)
 }
 
-// Half of a key on the disk is for nobody else to read, whatever the mode that
-// the whole file will have.
+// tools puts programs before those of the host; text runs before the real one.
+func tools(t *testing.T, s *rig, text string, names ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		real, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\nexec "+real+" \"$@\"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
+}
+
+// A key that is not in place yet is for nobody else to read, whatever the mode
+// that the file will have.
 func TestTemporaryFileIsPrivate(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	s.cfg.Mode = "0644"
-	modes := make(chan os.FileMode, 1)
-	s.setUp(func(server *server) {
-		server.midway = func() {
-			for t.Context().Err() == nil {
-				found, _ := filepath.Glob(s.dir + "/.*.keywave.*")
-				if len(found) != 1 {
-					time.Sleep(time.Millisecond)
-					continue
-				}
-				info, err := os.Stat(found[0])
-				if err == nil && info.Size() > 0 {
-					modes <- info.Mode()
-					return
-				}
-			}
-		}
-	})
+	mode := filepath.Join(t.TempDir(), "mode")
+	tools(t, s, `stat -c %a "$2" >`+mode, "chmod")
 	put(t, s.host(t), delivertest.NewKey(), rotation.Absent)
-	if mode := <-modes; mode != 0o600 {
-		t.Errorf("the temporary file had mode %v", mode)
+	if was, err := os.ReadFile(mode); err != nil || string(was) != "600\n" {
+		t.Errorf("the temporary file had mode %q (%v)", was, err)
 	}
 	if info, err := os.Stat(s.file()); err != nil || info.Mode() != 0o644 {
 		t.Errorf("the file has %v, %v", info.Mode(), err)
+	}
+}
+
+// No program that the scripts run gets a key as an argument or in its
+// environment, neither the new nor the old one.
+func TestNoProgramGetsAKey(t *testing.T) {
+	t.Parallel()
+	s := newRig(t)
+	seen := filepath.Join(t.TempDir(), "seen")
+	tools(t, s, `{ echo "$0 $*"; env; } >>`+seen, "sha256sum", "sync", "mv", "rm", "sh", "head", "cat", "chmod")
+	s.cfg.Mode, s.cfg.Reload = "0640", "echo reload"
+	host, old, key := s.host(t), delivertest.NewKey(), delivertest.NewKey()
+	put(t, host, old, rotation.Absent)
+	prove(t, host)
+	put(t, host, key, rotation.FingerprintOf(zone, old))
+	text, err := os.ReadFile(seen)
+	if err != nil || !strings.Contains(string(text), "/sha256sum ") || !strings.Contains(string(text), "/mv ") {
+		t.Fatalf("the programs that ran are not known: %v", err)
+	}
+	if strings.Contains(string(text), key.Expose()) || strings.Contains(string(text), old.Expose()) {
+		t.Error("a program got a key as an argument or in its environment")
+	}
+}
+
+// A shell without a printf of its own would hand the key to a program.
+func TestShellWithoutPrintf(t *testing.T) {
+	t.Parallel()
+	s := newRig(t)
+	dir := t.TempDir()
+	shell := "#!/bin/bash\nenable -n printf\nscript=$2\nshift 3\neval \"$script\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "sh"), []byte(shell), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
+	host := s.host(t)
+	_, err := host.Put(t.Context(), zone, delivertest.NewKey(), []rotation.Fingerprint{rotation.Absent})
+	failsAt(t, err, rotation.StepWrite, "no printf of its own")
+	_, err = host.Prove(t.Context(), []rotation.ZoneID{zone})
+	failsAt(t, err, rotation.StepWrite, "no printf of its own")
+	if _, err := os.Stat(s.file()); err == nil {
+		t.Error("the file was written")
 	}
 }
 
