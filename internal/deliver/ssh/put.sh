@@ -93,5 +93,6 @@ if [ -n "$verify" ]; then
 	sh -c "$verify" </dev/null || fail verify "$?"
 fi
 content "$file"
-fingerprint
+fp=$new
+[ "$there$held" = "held$key" ] || fingerprint
 say ack "$fp"
