@@ -15,6 +15,7 @@ const (
 	KindKeyset   Kind = "Keyset"      // no key can be sealed to a location
 	KindLease    Kind = "NotActive"   // this process may not call EdgeOne now; the active one will
 	KindTemporal Kind = "Temporal"    // Temporal did not answer; worth another try
+	KindNotice   Kind = "Notice"      // a webhook refuses a notice
 )
 
 func (k Kind) retry() bool { return k == KindTemporal || k == KindLease }

@@ -83,6 +83,8 @@ type ProveZone struct {
 // key has a proof with a Problem.
 type ProveOut struct {
 	Proofs []rotation.Proof `json:"proofs"`
+	// Unopened is why this worker cannot open what is sealed to its location.
+	Unopened string `json:"unopened,omitempty"`
 }
 
 // atOnce bounds how many hosts one activity talks to at a time.
@@ -98,6 +100,9 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 		opens = l.opens(in)
 	}
 	out := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}
+	if opens != nil {
+		out.Unopened = opens.Error()
+	}
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	var group errgroup.Group

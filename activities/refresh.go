@@ -28,6 +28,9 @@ type RefreshIn struct {
 	// Temporal's clock; zero when proofs are waived.
 	ProvedAt time.Time     `json:"provedAt,omitzero"`
 	ProofFor rotation.Span `json:"proofFor"`
+	// ClosesAt is the instant, on Temporal's clock, from which on nothing may be
+	// signed; zero when there is none.
+	ClosesAt time.Time `json:"closesAt,omitzero"`
 }
 
 // Sending says whether a refresh was sent.
@@ -61,7 +64,10 @@ type RefreshOut struct {
 // lockedTries is how often a temporarily locked zone is asked again.
 const lockedTries = 3
 
-var errProofExpired = errors.New("a host's proof expired before the request could be signed")
+var (
+	errProofExpired = errors.New("a host's proof expired before the request could be signed")
+	errClosed       = errors.New("the campaign's window closed before the request could be signed")
+)
 
 // Refresh calls RefreshMultiPathGatewaySecretKey, at most once past EdgeOne's
 // front door. Rejected calls (throttled, never connected) are made again while
@@ -97,7 +103,11 @@ func (r *refresh) trySeal() error {
 }
 
 func (r *refresh) fresh() error {
-	if !r.in.ProvedAt.IsZero() && r.clock.now().Sub(r.in.ProvedAt) > r.in.ProofFor.D() {
+	now := r.clock.now()
+	switch {
+	case !r.in.ClosesAt.IsZero() && !now.Before(r.in.ClosesAt):
+		return errClosed
+	case !r.in.ProvedAt.IsZero() && now.Sub(r.in.ProvedAt) > r.in.ProofFor.D():
 		return errProofExpired
 	}
 	return nil
@@ -162,6 +172,8 @@ func (r *refresh) answered(key rotation.Secret) {
 func (r *refresh) unsent(ctx context.Context, err error) bool {
 	var api *rotation.APIError
 	switch {
+	case errors.Is(err, errClosed):
+		r.notSent(errClosed.Error(), false)
 	case errors.Is(err, errProofExpired):
 		r.notSent(errProofExpired.Error(), true)
 	case ctx.Err() != nil:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keywave/activities"
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
@@ -34,8 +35,9 @@ type config struct {
 	logLevel   string
 	logForm    string
 
-	fleet *fleet.Fleet
-	id    string
+	fleet   *fleet.Fleet
+	notices *activities.Notices
+	id      string
 }
 
 func command() *cobra.Command {
@@ -94,6 +96,10 @@ func (c *config) load() error {
 			return err
 		}
 		c.keyring = dir
+	}
+	var err error
+	if c.notices, err = notices(); err != nil {
+		return err
 	}
 	name, err := os.Hostname()
 	if err != nil {

@@ -169,7 +169,7 @@ func (w *workers) start(ctx context.Context) error {
 		}
 		sdkworker.SetStickyWorkflowCacheSize(cachedWorkflows)
 		if err := w.startWorker(workflows.Queue, w.options(), func(r sdkworker.Worker) {
-			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client})
+			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client}, w.notices)
 		}); err != nil {
 			return err
 		}

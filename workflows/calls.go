@@ -86,9 +86,18 @@ func rateAct() act[activities.RateIn, activities.RateOut] {
 	return act[activities.RateIn, activities.RateOut]{ActRate}
 }
 
+func examineAct() act[activities.ExamineIn, activities.ExamineOut] {
+	return act[activities.ExamineIn, activities.ExamineOut]{ActExamine}
+}
+
+func notifyAct() act[rotation.Notice, activities.NotifyOut] {
+	return act[rotation.Notice, activities.NotifyOut]{ActNotify}
+}
+
 // RegisterOrchestrator registers what the orchestrator role runs.
-func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal) {
+func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal, n *activities.Notices) {
 	RegisterWorkflows(r)
+	notifyAct().register(r, n.Notify)
 	lastRunAct().register(r, t.LastRun)
 	rateAct().register(r, t.Rate)
 	loadPlanAct().register(r, t.LoadPlan)
@@ -103,7 +112,7 @@ func RegisterWorkflows(r interface {
 },
 ) {
 	for name, w := range map[string]any{
-		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit,
+		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}
@@ -120,6 +129,7 @@ func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	baselinesAct().register(r, e.Baselines)
 	probeAct().register(r, e.Probe)
 	healthAct().register(r, e.Health)
+	examineAct().register(r, e.Examine)
 }
 
 // RegisterLocation registers what waits on a LocationQueue.
@@ -205,6 +215,15 @@ func surveyOptions(location rotation.Location, hosts int) workflow.ActivityOptio
 	o := proveOptions(location, hosts)
 	o.ScheduleToStartTimeout = noWorker
 	return o
+}
+
+// checkupOptions are for trying an account's worker, where an absent one is an
+// answer.
+func checkupOptions(account rotation.Account, why string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: noWorker,
+		StartToCloseTimeout: reading, HeartbeatTimeout: heartbeat, RetryPolicy: once(),
+	}
 }
 
 // bulkOptions are for what the account's process does outside any zone.

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/calendar"
 	"keywave/internal/rotation"
 )
 
@@ -25,6 +26,11 @@ type CampaignIn struct {
 	Again bool `json:"again,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
 	Began time.Time `json:"began,omitzero"`
+	// Hours is a calendar that it obeys besides its plan's.
+	Hours calendar.Spec `json:"hours,omitzero"`
+	// Outside has it begin although the calendar is closed, because a person
+	// says so.
+	Outside bool `json:"outside,omitempty"`
 	// State continues a run; nil at its start.
 	State *CampaignState `json:"state,omitempty"`
 }
@@ -70,7 +76,9 @@ type Status struct {
 	Attention []Attention `json:"attention,omitempty"`
 	SetAside  []Attention `json:"setAside,omitempty"`
 	Emergency string      `json:"emergency,omitempty"`
-	Log       []Entry     `json:"log,omitempty"`
+	// Hours is what the calendar says; nil without one.
+	Hours *Hours  `json:"hours,omitempty"`
+	Log   []Entry `json:"log,omitempty"`
 }
 
 // Entry is one thing that people or budgets did to a campaign.
@@ -94,8 +102,12 @@ type CampaignState struct {
 	Paused    bool    `json:"paused"`
 	Breached  bool    `json:"breached,omitempty"` // paused by the budget
 	Braked    bool    `json:"braked,omitempty"`   // paused by the account's brake
+	Shut      bool    `json:"shut,omitempty"`     // paused by the calendar alone
+	Outside   bool    `json:"outside,omitempty"`  // a person waived the present closed hours
 	Rate      string  `json:"rate,omitempty"`     // of refreshes, as last set
 	Waived    int     `json:"waived,omitempty"`   // the wave after which health does not matter
+	Notices   int     `json:"notices,omitempty"`  // sent
+	Told      int     `json:"told,omitempty"`     // exposed zones that people were told of
 	Reason    string  `json:"reason,omitempty"`
 	Seq       int     `json:"seq"`
 	Log       []Entry `json:"log,omitempty"`
@@ -138,6 +150,8 @@ type Order struct {
 	Account rotation.Account `json:"account,omitempty"`
 	// WaiveHealth is for resume: go on although a health check is not content.
 	WaiveHealth bool `json:"waiveHealth,omitempty"`
+	// OutsideWindow is for resume: go on although the calendar is closed.
+	OutsideWindow bool `json:"outsideWindow,omitempty"`
 }
 
 // Answer is what the campaign says to an order.
@@ -172,6 +186,9 @@ type campaign struct {
 	waiting bool
 	cancel  bool
 	endedAt time.Time
+	hours   calendar.Look
+	looked  time.Time // when it was that
+	telling int       // notices that have not started
 	work    workflow.Context
 }
 
@@ -186,6 +203,7 @@ func Campaign(ctx workflow.Context, in CampaignIn) (Status, error) {
 	}
 	workflow.Go(ctx, c.watchCancel)
 	workflow.Go(c.work, c.listen)
+	c.keepHours()
 	for c.nextWave() {
 		if err := c.runWave(ctx); err != nil {
 			return Status{}, err
@@ -226,6 +244,7 @@ func (c *campaign) load() error {
 		what = "resumed"
 	}
 	c.log(what, c.in.By, c.in.Reason)
+	c.announce(rotation.OnStart, fmt.Sprintf("%s by %s: %d zones in %d waves. %s", what, c.in.By, plan.Zones, len(plan.Waves), c.in.Reason))
 	if c.in.Emergency != "" {
 		c.log("emergency: proofs, bake times and approvals waived", c.in.By, c.in.Emergency)
 	}
@@ -273,6 +292,7 @@ func (c *campaign) nextWave() bool {
 func (c *campaign) mend() bool {
 	if c.st.Mending {
 		c.st.Mended, c.st.Mending = true, false
+		c.obeyHours()
 		return c.nextWave()
 	}
 	c.st.Mending = true
@@ -307,7 +327,7 @@ func (c *campaign) runWave(ctx workflow.Context) error {
 }
 
 func (c *campaign) drained() bool {
-	return len(c.st.Todo) == 0 && len(c.shards) == 0 && !c.st.Paused
+	return len(c.st.Todo) == 0 && len(c.shards) == 0 && !c.st.Paused || c.finished()
 }
 
 // canStart says that there is a page to run and nobody else admits zones.
@@ -344,7 +364,7 @@ func (c *campaign) slots(page int) int {
 
 // continued hands over to a new run once nothing is under way.
 func (c *campaign) continued(ctx workflow.Context) error {
-	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && workflow.AllHandlersFinished(ctx) })
+	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && c.telling == 0 && workflow.AllHandlersFinished(ctx) })
 	if c.cancel {
 		return nil
 	}
@@ -394,7 +414,7 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, ShardIn{
 			Campaign: c.in.Name, Account: c.plan.Account, Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 			Window: r.window, Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
-			Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.st.Mending, Decided: c.st.Decided,
+			Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.st.Mending, Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		})
 		var started workflow.Execution
 		err := child.GetChildWorkflowExecution().Get(ctx, &started)
@@ -428,7 +448,7 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 	} else {
 		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run, Prior: c.st.Mending})
 	}
-	if err != nil && !c.st.Paused && !c.cancel {
+	if err != nil && !c.held() && !c.cancel {
 		c.pause(fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
 	}
 	c.check(out.Note)
@@ -447,7 +467,9 @@ func (c *campaign) listen(ctx workflow.Context) {
 			continue
 		}
 		r.news = n
+		c.announceExposed()
 		c.check(n.Note)
+		c.letGo(n)
 		c.tell()
 	}
 }
@@ -467,7 +489,7 @@ func (c *campaign) widen() {
 // check pauses the campaign when the budget is exhausted or every zone would
 // fail alike. What is about to be tried again does not count.
 func (c *campaign) check(note ShardNote) {
-	if c.st.Paused || c.cancel {
+	if c.held() || c.cancel {
 		return
 	}
 	if note.Halt != "" {
@@ -509,8 +531,9 @@ func (c *campaign) judged() rotation.Counts {
 
 // pause stops every shard; the campaign waits for a person.
 func (c *campaign) pause(reason string) {
-	c.st.Paused, c.st.Reason = true, reason
+	c.st.Paused, c.st.Shut, c.st.Reason = true, false, reason
 	c.log("paused", "", reason)
+	c.announce(rotation.OnStop, "it paused itself: "+reason)
 	c.order(Control{Stop: true})
 	c.tell()
 }
@@ -539,6 +562,7 @@ func (c *campaign) order(o Control) {
 func (c *campaign) signal(page int, o Control) {
 	r := c.shards[page]
 	r.window = o.Window
+	o.ClosesAt = c.closesAt()
 	if r.started {
 		workflow.SignalExternalWorkflow(c.work, ShardID(c.in.Name, page), r.run, SignalControl, o)
 	}
@@ -565,7 +589,11 @@ func (c *campaign) kept() int {
 // resume goes on: running shards retry what is not done, and pages that ended
 // so run again, first.
 func (c *campaign) resume() {
-	c.st.Paused, c.st.Breached, c.st.Braked, c.st.Reason = false, false, false, ""
+	c.st.Paused, c.st.Shut, c.st.Breached, c.st.Braked, c.st.Reason = false, false, false, false, ""
+	if c.shut() {
+		c.close()
+		return
+	}
 	slices.SortStableFunc(c.st.Open, func(a, b PageTally) int { return b.Tally.Zones.Exposed - a.Tally.Zones.Exposed })
 	var again []int
 	for _, p := range c.st.Open {
@@ -595,10 +623,13 @@ func (c *campaign) cancelBy(by, reason string) {
 }
 
 func (c *campaign) end(ctx workflow.Context) (Status, error) {
-	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && workflow.AllHandlersFinished(ctx) })
+	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && c.telling == 0 && workflow.AllHandlersFinished(ctx) })
 	c.endedAt = workflow.Now(ctx).UTC()
 	status := c.status()
 	c.log(string(status.State), "", "")
+	c.announce(rotation.OnEnd, fmt.Sprintf("%s: %d of %d zones done, %d exposed, %d unknown, %d unchanged, %d pending, %d skipped",
+		status.State, status.Zones.Done, status.Zones.Total, status.Zones.Exposed, status.Zones.Unknown, status.Zones.Unchanged, status.Zones.Pending, status.Zones.Skipped))
+	_ = workflow.Await(c.work, func() bool { return c.telling == 0 })
 	_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(status.State)))
 	if status.State == StateDone {
 		for page := range c.plan.Pages {
@@ -639,7 +670,7 @@ func (c *campaign) state(counts rotation.Counts) State {
 		return StateCancelled
 	case !c.endedAt.IsZero():
 		return StateEnded
-	case c.st.Paused:
+	case c.st.Paused && !(c.st.Shut && c.waiting):
 		return StatePaused
 	case c.baking:
 		return StateBaking
@@ -655,7 +686,7 @@ func (c *campaign) status() Status {
 		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
 		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
 		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
-		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Log: c.st.Log,
+		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Hours: c.opening(), Log: c.st.Log,
 	}
 	s.API.Describe += c.st.Describes
 	s.State = c.state(t.Zones)
@@ -682,6 +713,9 @@ func next(s Status) string {
 	case StateWaiting:
 		return fmt.Sprintf("keywave campaign approve %s --wave %d --reason \"…\"", s.Campaign, s.Wave)
 	case StatePaused:
+		if s.Shut() {
+			return fmt.Sprintf("wait, it goes on by itself; at once: keywave campaign resume %s --outside-window --reason \"…\"", s.Campaign)
+		}
 		return "mend what is named above, then: keywave campaign resume " + s.Campaign
 	case StateEnded, StateCancelled:
 		return "keywave campaign resume " + s.Campaign

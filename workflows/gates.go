@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/rotation"
 )
 
 // What stands between two waves: the bake time, the health checks of the fleet
@@ -67,7 +68,7 @@ func (c *campaign) unhealthy() string {
 }
 
 func (c *campaign) holdWhilePaused() {
-	_ = workflow.Await(c.work, func() bool { return !c.st.Paused || c.cancel })
+	_ = workflow.Await(c.work, func() bool { return !c.st.Paused || c.cancel || c.finished() })
 }
 
 // awaitApproval waits for a person to let the present wave begin, and pauses the
@@ -80,6 +81,7 @@ func (c *campaign) awaitApproval() {
 	approved := func() bool { return slices.Contains(c.st.Approved, wave) || c.cancel }
 	for !approved() {
 		c.waiting = true
+		c.announce(rotation.OnGate, fmt.Sprintf("wave %d waits for an approval", wave))
 		c.tell()
 		inTime := true
 		if within := c.plan.Settings.ApproveWithin.D(); within > 0 {

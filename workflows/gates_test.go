@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +191,37 @@ func logged(s workflows.Status, what, reason string) bool {
 		}
 	}
 	return false
+}
+
+func TestNotices(t *testing.T) {
+	w := newWorld(t, 6, 3, 1)
+	p := w.plan(twoWaves(func(s *rotation.Settings) {
+		s.Approve, s.Notify, s.MaxFailed = []int{2}, []string{"start", "gate", "exposed", "stop", "end"}, "100%"
+	}), 10)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(2 * time.Second)}
+	}
+	w.say(time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2})
+	w.machines["h2"].down(noon.Add(time.Hour+time.Second), 20*time.Minute)
+	w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "bob"})
+	s := w.campaign(w.campaignIn(p))
+	var told []string
+	for _, n := range w.notices {
+		told = append(told, string(n.Event)+" "+n.State)
+		if n.Campaign != "c" || n.Text == "" || n.Zones.Total != 6 || n.At.IsZero() {
+			t.Errorf("%+v", n)
+		}
+	}
+	want := []string{"start running", "gate waiting", "exposed running", "stop paused", "end done"}
+	if s.State != workflows.StateDone || !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q\n%+v\n%s", told, want, s, w.story())
+	}
+}
+
+func TestNoNoticeUnlessAsked(t *testing.T) {
+	w := newWorld(t, 3, 3, 1)
+	w.campaign(w.campaignIn(w.plan(settings(func(s *rotation.Settings) { s.Notify = []string{"stop"} }), 10)))
+	if len(w.notices) > 0 {
+		t.Errorf("told %+v", w.notices)
+	}
 }

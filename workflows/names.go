@@ -24,6 +24,8 @@ const (
 	TypeZone     = "Zone"
 	TypeLease    = "Lease"
 	TypeAudit    = "Audit"
+	TypeCheckup  = "Checkup"
+	TypeNotice   = "Notice"
 )
 
 // PlanID is the workflow ID of a plan.
@@ -44,8 +46,20 @@ func ZoneID(zone rotation.ZoneID) string { return "zone/" + string(zone) }
 // AuditID is the workflow ID of one page of an audit; n is 1-based.
 func AuditID(name string, n int) string { return fmt.Sprintf("audit/%s/page/%d", name, n) }
 
+// CheckupID is the workflow ID of one part of a checkup; n is 1-based.
+func CheckupID(name string, n int) string { return fmt.Sprintf("checkup/%s/part/%d", name, n) }
+
+// NoticeID is the workflow ID of what a campaign's run tells, n-th.
+func NoticeID(campaign, run string, n int) string {
+	return fmt.Sprintf("campaign/%s/notice/%.8s-%d", campaign, run, n)
+}
+
 // LeaseID is the workflow ID of the lease of an account's active process.
 func LeaseID(account rotation.Account) string { return "edgeone/" + string(account) }
+
+// ChangeStandStill marks the histories of shards that stop by themselves when
+// every zone would fail alike.
+const ChangeStandStill = "stand-still"
 
 // Queue is the orchestrator's task queue.
 const Queue = "keywave"
@@ -120,6 +134,8 @@ const (
 	ActHold      = "Hold"
 	ActHealth    = "Health"
 	ActRate      = "Rate"
+	ActNotify    = "Notify"
+	ActExamine   = "Examine"
 )
 
 func keyword(name, value string) temporal.SearchAttributeUpdate {

@@ -42,7 +42,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 }
 
 func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
-	c.st.Paused, c.st.Breached, c.st.Reason = true, false, "paused by an operator"
+	c.st.Paused, c.st.Shut, c.st.Breached, c.st.Reason = true, false, false, "paused by an operator"
 	if o.Reason != "" {
 		c.st.Reason += ": " + o.Reason
 	}
@@ -72,8 +72,15 @@ func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 		c.st.Waived = c.st.Wave + 1
 		c.log(fmt.Sprintf("waived the health checks after wave %d", c.st.Wave+1), o.By, o.Reason)
 	}
+	if o.OutsideWindow {
+		c.goOutside(o.By, o.Reason)
+	}
 	c.resume()
-	return Answer{State: c.status().State, Text: "resumed"}, nil
+	text := "resumed"
+	if c.st.Shut {
+		text = "resumed, and waits: " + c.hours.Why
+	}
+	return Answer{State: c.status().State, Text: text}, nil
 }
 
 func (c *campaign) onApprove(_ workflow.Context, o Order) (Answer, error) {
@@ -121,7 +128,7 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 	c.st.Rate = o.Rate
 	c.log(fmt.Sprintf("set the rate of account %s to %s", c.plan.Account, o.Rate), o.By, o.Reason)
 	switch braked := perSecond != nil && *perSecond == 0; {
-	case braked && !c.st.Paused && !c.cancel:
+	case braked && !c.held() && !c.cancel:
 		c.st.Braked = true
 		c.pause(fmt.Sprintf("the brake of account %s is on: %s", c.plan.Account, o.Reason))
 	case !braked && c.st.Braked:
@@ -204,7 +211,7 @@ func (c *campaign) checkPause(o Order) error {
 	if err := c.checkOpen(o); err != nil {
 		return err
 	}
-	if c.st.Paused {
+	if c.held() {
 		return errors.New("the campaign is paused already: " + c.st.Reason)
 	}
 	return nil
@@ -216,6 +223,15 @@ func (c *campaign) checkResume(o Order) error {
 	}
 	if !c.st.Paused {
 		return errors.New("the campaign is not paused")
+	}
+	if c.st.Shut && !o.OutsideWindow {
+		return fmt.Errorf("%s, and the campaign goes on by itself then; at once: --outside-window --reason \"…\"", c.hours.Why)
+	}
+	if o.OutsideWindow && !c.shut() {
+		return errors.New("no window is closed and no date frozen; resume without --outside-window")
+	}
+	if o.OutsideWindow && o.Reason == "" {
+		return errors.New("going on outside the window needs a reason")
 	}
 	if c.st.Braked {
 		return fmt.Errorf("the brake of account %s is on; release it: keywave brake off --account %s --reason \"…\"", c.plan.Account, c.plan.Account)

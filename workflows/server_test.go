@@ -111,6 +111,9 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		return w.onPrior(input[activities.PriorIn](t))
 	case workflows.ActAwait:
 		return w.onAwait(ctx, t, input[activities.AwaitIn](t))
+	case workflows.ActNotify:
+		w.notices = append(w.notices, input[rotation.Notice](t))
+		return activities.NotifyOut{}, nil
 	case workflows.ActHealth:
 		return w.onHealth(input[activities.HealthIn](t)), nil
 	case workflows.ActRate:
@@ -162,6 +165,9 @@ func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn
 		return activities.RefreshOut{Sending: activities.NotSent, Why: "cancelled before it was sent"}, nil
 	}
 	now := workflow.Now(ctx)
+	if !in.ClosesAt.IsZero() && !now.Before(in.ClosesAt) {
+		return activities.RefreshOut{Sending: activities.NotSent, Why: "the window closed"}, nil
+	}
 	if !in.ProvedAt.IsZero() && now.Sub(in.ProvedAt) > in.ProofFor.D() {
 		return activities.RefreshOut{Sending: activities.NotSent, Why: "a host's proof expired", Again: true}, nil
 	}

@@ -37,6 +37,8 @@ type ShardIn struct {
 	Mend bool `json:"mend,omitempty"`
 	// Decided is what people decided about zones and hosts.
 	Decided Decided `json:"decided,omitzero"`
+	// ClosesAt is the instant from which on no refresh may be signed.
+	ClosesAt time.Time `json:"closesAt,omitzero"`
 }
 
 // Decided is what people decided about single zones and hosts of a campaign.
@@ -117,6 +119,8 @@ type Control struct {
 	Close bool `json:"close,omitempty"`
 	// Decided replaces what was decided before; nil keeps it.
 	Decided *Decided `json:"decided,omitempty"`
+	// ClosesAt replaces ShardIn's.
+	ClosesAt time.Time `json:"closesAt,omitzero"`
 }
 
 const (
@@ -468,6 +472,7 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 		Verb: z.verb, Zone: z.plan.ID, Name: z.plan.Name, Account: s.in.Account,
 		Hosts: s.hostsOf(z), Baseline: z.plan.Baseline, Timing: s.in.Timing,
 		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
+		ClosesAt: s.in.ClosesAt,
 	}
 	if z.mending {
 		in.Baseline, in.Since = "", z.record.Since
@@ -585,7 +590,7 @@ func (s *shard) judge(z *shardZone) {
 	s.breaker(r)
 	switch {
 	case r.Halt:
-		s.halt, s.urgent = r.Why, true
+		s.standStill(r.Why)
 	case r.Outcome == rotation.Exposed || r.Outcome == rotation.Unknown || r.Outcome == rotation.Unchanged:
 		s.urgent = true
 	case r.Outcome == rotation.Pending && !s.stopped && z.back < handedBack:
@@ -608,8 +613,16 @@ func (s *shard) breaker(r rotation.Record) {
 		s.cause, s.alike = r.Cause, 1
 	}
 	if failed && r.Cause != "" && s.alike >= breakAfter {
-		s.halt = fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", s.alike, r.Cause, r.Why)
-		s.urgent = true
+		s.standStill(fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", s.alike, r.Cause, r.Why))
+	}
+}
+
+// standStill stops without waiting for the campaign's order, which comes when
+// the campaign has heard why. A retry on its way begins anew anyway.
+func (s *shard) standStill(why string) {
+	s.halt, s.urgent = why, true
+	if !s.retry && workflow.GetVersion(s.work, ChangeStandStill, workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		s.stop()
 	}
 }
 
@@ -670,6 +683,7 @@ func (s *shard) follow(order Control) {
 	if order.Seq < s.seq {
 		return
 	}
+	s.in.ClosesAt = order.ClosesAt
 	s.seq, s.window, s.close = order.Seq, order.Window, s.close || order.Close
 	if order.Decided != nil {
 		s.decide(*order.Decided)

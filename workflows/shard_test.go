@@ -506,6 +506,18 @@ func TestShardStopsAfterFailuresInARow(t *testing.T) {
 	t.Errorf("nobody was told\n%s", w.story())
 }
 
+// The zone after the one that says that every zone would fail alike is not begun,
+// however long the campaign takes to hear of it.
+func TestShardStandsStillAtOnce(t *testing.T) {
+	w := newWorld(t, 6, 2, 1)
+	w.zones["zone-03"].refresh = []refreshing{refused("AuthFailure.SecretIdNotFound", true)}
+	w.stopAndClose(time.Hour, 1)
+	out := w.shard(w.shardIn(1))
+	if began := w.happened("zone-start"); len(began) != 3 || out.Tally.Zones.Pending != 3 || out.Note.Halt == "" {
+		t.Errorf("%d zones were begun, %+v\n%s", len(began), out, w.story())
+	}
+}
+
 func TestShardOneSuccessResetsTheBreaker(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)
 	for i, id := range w.order {

@@ -77,6 +77,8 @@ type world struct {
 	// unwell is what each health check says, in turn.
 	unwell map[string][]string
 	rates  []activities.RateIn
+	// notices are what people elsewhere were told.
+	notices []rotation.Notice
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }

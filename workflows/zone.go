@@ -34,6 +34,8 @@ type ZoneIn struct {
 	Doubt time.Time `json:"doubt,omitzero"`
 	// Emergency waives the proofs, and says why.
 	Emergency string `json:"emergency,omitempty"`
+	// ClosesAt is the instant from which on no refresh may be signed.
+	ClosesAt time.Time `json:"closesAt,omitzero"`
 	// Campaign and Shard are empty for an operation by a person, By and Reason
 	// for one of a campaign.
 	Campaign string `json:"campaign,omitempty"`
@@ -242,7 +244,7 @@ func (z *zone) refresh() {
 	}
 	ctx, cancel := workflow.WithCancel(z.work)
 	z.cancelRefresh = cancel
-	in := activities.RefreshIn{Zone: z.in.Zone, Locations: z.locations(), ProofFor: z.in.Timing.ProofFor}
+	in := activities.RefreshIn{Zone: z.in.Zone, Locations: z.locations(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
 	if z.in.Emergency == "" {
 		in.ProvedAt = z.oldestProof()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"keywave/internal/calendar"
 	"keywave/internal/rotation"
 )
 
@@ -42,7 +43,7 @@ func defaultCampaign() rotation.Settings {
 // machine (local) or not.
 func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) rotation.Settings {
 	const what = "campaign"
-	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "maxFailed", "maxExposed",
+	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "notify", "maxFailed", "maxExposed", "windows", "freeze",
 		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor")
 	read := func(field string, fallback rotation.Span, least, most time.Duration) rotation.Span {
 		return value(r, in[field], what+": "+field, fallback, span(least, most))
@@ -54,7 +55,10 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) rot
 	c.Approve = r.approve(in["approve"], what+": approve", len(c.Waves))
 	c.ApproveWithin = read("approveWithin", 0, time.Second, 30*day)
 	c.SecondPerson = value(r, in["secondPerson"], what+": secondPerson", false, boolean)
+	c.Notify = r.occasions(in["notify"], what+": notify")
 	c.Health = r.checks(in["health"], what+": health", health)
+	c.Windows = r.lines(in["windows"], what+": windows", calendar.Window)
+	c.Freeze = r.lines(in["freeze"], what+": freeze", calendar.Freeze)
 	c.MaxFailed = value(r, in["maxFailed"], what+": maxFailed", c.MaxFailed, share)
 	c.MaxExposed = value(r, in["maxExposed"], what+": maxExposed", c.MaxExposed, whole(0, 1_000_000))
 
@@ -109,6 +113,15 @@ func endsWithAll(sizes []string) bool {
 	}
 	percent, _ := percentOf(sizes[len(sizes)-1])
 	return percent == 100
+}
+
+// lines is a list of texts that parse reads.
+func (r *reader) lines(n *yaml.Node, what string, parse func(string) (string, error)) []string {
+	var list []string
+	for _, item := range r.items(n, what) {
+		list = append(list, value(r, item, what, "", parse))
+	}
+	return list
 }
 
 // approve is the waves, counted from 1, that wait for a person, in order.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"keywave/internal/rotation"
 )
 
 // Check is a question whether what the zones serve is well, asked between two
@@ -59,6 +61,19 @@ func (r *reader) checks(n *yaml.Node, what string, known map[string]Check) []str
 			r.say(item, what, "%s is here twice; remove one", check)
 		}
 		list = append(list, check)
+	}
+	return list
+}
+
+// occasions is the list of what people elsewhere are told of.
+func (r *reader) occasions(n *yaml.Node, what string) []string {
+	known := make([]string, 0, len(rotation.Occasions()))
+	for _, o := range rotation.Occasions() {
+		known = append(known, string(o))
+	}
+	var list []string
+	for _, item := range r.items(n, what) {
+		list = append(list, value(r, item, what, "", oneOf("occasion", known...)))
 	}
 	return list
 }

@@ -52,9 +52,10 @@ func layers() []layer {
 	world := []string{anywhere}
 	return []layer{
 		{packages: "internal/rotation", tests: true},
+		{packages: "internal/calendar", tests: true},
 		{packages: "activities", house: rotation, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}},
-		{packages: "workflows", house: []string{"activities", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
-		{packages: "internal/fleet", house: rotation, outside: world, tests: true},
+		{packages: "workflows", house: []string{"activities", "internal/calendar", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
+		{packages: "internal/fleet", house: []string{"internal/calendar", "internal/rotation"}, outside: world, tests: true},
 		{packages: "internal/edgeone", house: rotation, outside: world, tests: true},
 		{packages: "internal/seal", house: rotation, outside: world, tests: true},
 		{packages: "internal/deliver", house: rotation, outside: world, tests: true},
@@ -110,6 +111,7 @@ func TestViolationsAreFound(t *testing.T) {
 	for file, imports := range map[string]string{
 		"internal/rotation/r.go":                `import "time"`,
 		"internal/rotation/r_test.go":           `import "keywave/internal/rotation"`,
+		"internal/calendar/c.go":                `import "time"`,
 		"activities/a.go":                       `import ("go.temporal.io/sdk/activity"; "golang.org/x/sync/errgroup"; "keywave/internal/rotation")`,
 		"workflows/w.go":                        `import (sdkworker "go.temporal.io/sdk/worker"; "keywave/activities"; "keywave/internal/rotation")`,
 		"workflows/w_test.go":                   `import ("github.com/x/y"; "keywave/workflows")`,

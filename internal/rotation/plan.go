@@ -59,6 +59,12 @@ type Settings struct {
 	// Health names the fleet file's checks that must be content before the next
 	// wave.
 	Health []string `json:"health,omitempty"`
+	// Notify lists the occasions on which people elsewhere are told.
+	Notify []string `json:"notify,omitempty"`
+	// Windows and Freeze are the calendar that every campaign of the plan obeys,
+	// as calendar.Spec has it.
+	Windows []string `json:"windows,omitempty"`
+	Freeze  []string `json:"freeze,omitempty"`
 }
 
 // Budget resolves maxFailed for a plan of total zones: a percentage is rounded

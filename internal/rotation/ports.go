@@ -125,3 +125,16 @@ type Sealer interface {
 type Opener interface {
 	Open(location Location, zone ZoneID, sealed []byte) (Secret, error)
 }
+
+// Notifier tells people elsewhere. An error that trying again will not mend is
+// a *RefusedError.
+type Notifier interface {
+	Notify(ctx context.Context, n Notice) error
+}
+
+// RefusedError says that a notice was refused, in words without the receiver's
+// address: that is often a secret.
+type RefusedError struct{ Why string }
+
+// Error is why.
+func (e *RefusedError) Error() string { return e.Why }

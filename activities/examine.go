@@ -1,0 +1,51 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// ExamineIn names a zone to try the account's credentials on.
+type ExamineIn struct {
+	Zone rotation.ZoneID `json:"zone"`
+}
+
+// ExamineOut is what EdgeOne answered.
+type ExamineOut struct {
+	// RequestID is of the read of the zone's live key.
+	RequestID string `json:"requestId,omitempty"`
+	// Problem is why it failed, Code EdgeOne's code for it, and Class what that
+	// says; empty when the key could be read.
+	Problem string         `json:"problem,omitempty"`
+	Code    string         `json:"code,omitempty"`
+	Class   rotation.Class `json:"class,omitempty"`
+	// AheadMs is how far the clock of this worker is ahead of EdgeOne's, by the
+	// date of the answer, which has whole seconds; nil when there was none.
+	AheadMs *int64 `json:"aheadMs,omitempty"`
+}
+
+// Examine reads a zone's live key and keeps only that it could: it is the one
+// action of a rotation that can be tried without changing anything.
+func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error) {
+	defer beat(ctx)()
+	_, receipt, err := e.API.Describe(ctx, in.Zone)
+	now := time.Now()
+	out := ExamineOut{RequestID: receipt.RequestID}
+	if !receipt.Dated.IsZero() {
+		ahead := now.Sub(receipt.Dated).Milliseconds()
+		out.AheadMs = &ahead
+	}
+	var api *rotation.APIError
+	switch {
+	case errors.As(err, &api):
+		out.Problem, out.Code, out.Class = api.Error(), api.Code, api.Class
+	case ctx.Err() != nil:
+		return out, ctx.Err()
+	case err != nil:
+		return out, fail(KindLease, err.Error())
+	}
+	return out, nil
+}
