@@ -4,10 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Every command there is, the generated ones too, explains itself and has an
@@ -39,12 +46,7 @@ func TestEveryCommandHelps(t *testing.T) {
 func TestEveryCommandRefusesWrongUse(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	for _, words := range everyCommand(t) {
-		for _, wrong := range [][]string{
-			{"--nonsense"},
-			{"--output"},
-			{"--output", "xml"},
-			{"one", "two", "three"},
-		} {
+		for _, wrong := range wrongUses(words) {
 			args := append(words[1:len(words):len(words)], wrong...)
 			t.Run(strings.Join(args, " "), func(t *testing.T) {
 				code, out, said := speak(args...)
@@ -58,6 +60,116 @@ func TestEveryCommandRefusesWrongUse(t *testing.T) {
 					t.Errorf("not one line with the way to --help: %q", said)
 				}
 			})
+		}
+	}
+}
+
+// wrongUses of a command: flags and values that there are not, too many
+// arguments, too few, and nonsense for each flag that wants a number, a
+// duration or a yes.
+func wrongUses(words []string) [][]string {
+	wrong := [][]string{
+		{"--nonsense"},
+		{"--output"},
+		{"--output", "xml"},
+		{"one", "two", "three", "four"},
+	}
+	cmd, _, _ := (&app{out: io.Discard, err: io.Discard}).root().Find(words[1:])
+	for missing := range argumentsOf(cmd) {
+		wrong = append(wrong, slices.Repeat([]string{"one"}, missing))
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if kind := f.Value.Type(); kind != "string" && kind != "stringSlice" && kind != "stringArray" {
+			wrong = append(wrong, []string{"--" + f.Name + "=nonsense"})
+		}
+	})
+	return wrong
+}
+
+// A word that is nearly a command is answered with the command.
+func TestEveryCommandIsSuggested(t *testing.T) {
+	for _, words := range everyCommand(t)[1:] {
+		last := words[len(words)-1]
+		if last == "help" { // cobra offers it nowhere
+			continue
+		}
+		slip := last[:len(last)-1] + "~"
+		t.Run(strings.Join(words, " "), func(t *testing.T) {
+			code, out, said := speak(append(words[1:len(words)-1:len(words)-1], slip)...)
+			if code != exitError || out != "" || strings.Count(said, "\n") != 1 || !regexp.MustCompile(`did you mean .*\b`+last+`\b`).MatchString(said) {
+				t.Errorf("exit code %d, standard output %q, standard error %q", code, out, said)
+			}
+		})
+	}
+}
+
+// Completion is silent, and gives up on a Temporal that takes the connection and
+// says nothing; connect alone would wait for 10 s.
+func TestCompletionWithoutTemporal(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, address := range []string{silent.Addr().String(), "127.0.0.1:1"} {
+		t.Setenv("TEMPORAL_ADDRESS", address)
+		for _, words := range [][]string{{"campaign", "status"}, {"zone", "show"}, {"host", "retire"}, {"campaign", "start", "--plan"}} {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			var out, said bytes.Buffer
+			code := run(ctx, slices.Concat([]string{"__complete"}, words, []string{""}), &out, &said)
+			if code != exitOK || out.String() != ":4\n" || ctx.Err() != nil {
+				t.Errorf("%v at %s: exit code %d, standard output %q, %v", words, address, code, out.String(), ctx.Err())
+			}
+			cancel()
+		}
+	}
+}
+
+// What a fleet file names is offered without Temporal.
+func TestCompletionFromAFleetFile(t *testing.T) {
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	file := filepath.Join(t.TempDir(), "fleet.yaml")
+	err := os.WriteFile(file, []byte(`version: 1
+locations:
+  hk: {hosts: {gw-1: {ssh: {address: "10.0.0.1", user: edge, path: "/etc/edgeone/{zone}.key"}}}}
+zones:
+  - {id: zone-2, hosts: [gw-1]}
+  - {id: zone-1, hosts: [gw-1]}
+  - {id: other-1, hosts: [gw-1]}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := speak("__complete", "zone", "repair", "-f", file, "zone-")
+	if want := "zone-1\nzone-2\n:4\n"; code != exitOK || out != want {
+		t.Errorf("exit code %d, %q, want %q", code, out, want)
+	}
+}
+
+// Every command has a man page, with its example, that does not name the tool
+// it was made with.
+func TestManPages(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "man1")
+	code, out, said := speak("man", dir)
+	if code != exitOK || said != "" {
+		t.Fatalf("exit code %d, %q, %q", code, out, said)
+	}
+	for _, words := range everyCommand(t) {
+		if words[len(words)-1] == "help" {
+			continue
+		}
+		page, err := os.ReadFile(filepath.Join(dir, strings.Join(words, "-")+".1"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, want := range []string{".TH ", ".SH SYNOPSIS", ".SH EXAMPLE"} {
+			if !strings.Contains(string(page), want) {
+				t.Errorf("%v: no %s", words, want)
+			}
+		}
+		if strings.Contains(string(page), "cobra") {
+			t.Errorf("%v: names the tool", words)
 		}
 	}
 }

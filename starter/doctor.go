@@ -4,192 +4,144 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
+	"slices"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/taskqueue/v1"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/internal/fleet"
-	"keywave/internal/seal"
-	"keywave/internal/temporalclient"
-	"keywave/workflows"
 )
 
-// finding of the doctor: what was looked at, whether it is well, and what to do.
+// level is how a check came out.
+type level string
+
+// The levels. Only failures make the doctor exit 2.
+const (
+	levelOK    level = "ok"
+	levelNote  level = "note"  // cannot be told, and nothing says that it is wrong
+	levelWarn  level = "warn"  // works, but not as it should
+	levelFail  level = "fail"  // rotations will be refused or fail
+	levelFixed level = "fixed" // was not as it should be until now
+)
+
+// check is one thing that was looked at, and what to do about it.
 type check struct {
-	What   string `json:"what"`
-	OK     bool   `json:"ok"`
-	Saw    string `json:"saw"`
+	What  string `json:"what"`
+	Level level  `json:"level"`
+	Saw   string `json:"saw"`
+	// Remedy is what to do or, of what was fixed, what was done.
 	Remedy string `json:"remedy,omitempty"`
+	// fix mends it and says what it did; nil where Keywave owns nothing.
+	fix func(context.Context) (string, error)
+}
+
+// failed is a check that could not be made.
+func failed(what string, err error, remedy string) check {
+	return check{What: what, Level: levelFail, Saw: err.Error(), Remedy: remedy}
+}
+
+type doctorOptions struct {
+	fleetFile string
+	keyring   string
+	fix       bool
+	policy    bool
 }
 
 func (a *app) doctor() *cobra.Command {
-	var fleetFile, keyring string
+	o := &doctorOptions{}
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Temporal, queues, search attributes, keysets: what is wrong and how to mend it",
-		Example: "  keywave doctor -f fleet.yaml", Args: exactly(),
+		Use: "doctor", Short: "What is wrong with Temporal, workers, credentials, keysets and hosts, and how to mend it",
+		Long: `Look at everything that a rotation needs, and change nothing. With a fleet file,
+the workers are asked too: the account's worker reads the key of one zone, and
+each host proves that it can take one.
+
+Each line is ok, note (cannot be told), warn or fail; exit code 2 means that
+something failed. --fix mends what belongs to Keywave in Temporal: the namespace,
+its retention and the search attributes. It touches no host.`,
+		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor --fix\n  keywave doctor --policy > policy.json", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			checks, err := a.examine(cmd.Context(), fleetFile, keyring)
+			if o.policy {
+				return a.showPolicy()
+			}
+			checks, err := a.examine(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			if err := a.print(checks, func(w io.Writer) { showChecks(w, checks) }); err != nil {
 				return err
 			}
-			ill := 0
-			for _, c := range checks {
-				if !c.OK {
-					ill++
-				}
-			}
-			if ill > 0 {
-				return notDone(fmt.Errorf("%d of %d need mending", ill, len(checks)))
+			if n := count(checks, levelFail); n > 0 {
+				return notDone(fmt.Errorf("%d of %d checks failed", n, len(checks)))
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "also look at the queues and keysets of this fleet file")
-	cmd.Flags().StringVar(&keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
+	f := cmd.Flags()
+	f.StringVarP(&o.fleetFile, "fleet", "f", "", "also look at the queues, workers, keysets and hosts of this fleet file")
+	f.StringVar(&o.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
+	f.BoolVar(&o.fix, "fix", false, "mend the namespace, its retention and the search attributes")
+	f.BoolVar(&o.policy, "policy", false, "print the least CAM policy that the account's credentials need, and do nothing else")
 	return cmd
 }
 
-func (a *app) examine(ctx context.Context, fleetFile, keyring string) ([]check, error) {
+func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	var f *fleet.Fleet
-	if fleetFile != "" {
+	if o.fleetFile != "" {
 		var err error
-		if f, err = readFleet(fleetFile); err != nil {
+		if f, err = readFleet(o.fleetFile); err != nil {
 			return nil, err
 		}
 	}
-	checks := a.examineTemporal(ctx, f)
-	if f != nil {
-		checks = append(checks, checkKeysets(f, keyring)...)
+	checks, conn := a.examineTemporal(ctx, o.fix)
+	if conn != nil {
+		defer conn.Close()
 	}
-	return checks, nil
-}
-
-func (a *app) examineTemporal(ctx context.Context, f *fleet.Fleet) []check {
-	conn, err := a.connect(ctx)
-	if err != nil {
-		return []check{{What: "Temporal", Saw: err.Error()}}
-	}
-	defer conn.Close()
-	checks := []check{{What: "Temporal", OK: true, Saw: conn.Address + ", namespace " + conn.Namespace}}
-	checks = append(checks, checkRetention(ctx, conn), checkAttributes(ctx, conn),
-		checkPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW, "--roles orchestrator"))
 	if f == nil {
-		return checks
+		return checks, nil
 	}
-	account := f.Account.Name
-	checks = append(checks,
-		checkPollers(ctx, conn, workflows.LeaseQueue(account), enums.TASK_QUEUE_TYPE_ACTIVITY, "--roles edgeone"),
-		checkPollers(ctx, conn, workflows.RefreshQueue(account), enums.TASK_QUEUE_TYPE_ACTIVITY, "--roles edgeone"),
-		checkPollers(ctx, conn, workflows.EdgeOneQueue(account), enums.TASK_QUEUE_TYPE_ACTIVITY, "--roles edgeone"))
-	for _, l := range f.Locations {
-		checks = append(checks, checkPollers(ctx, conn, workflows.LocationQueue(l), enums.TASK_QUEUE_TYPE_ACTIVITY, "--roles location --locations "+string(l)))
+	if conn == nil {
+		return append(checks, checkKeyring(f, o.keyring)...), nil
 	}
-	return checks
+	for _, q := range queuesOf(f) {
+		checks = append(checks, q.check(ctx, conn)...)
+	}
+	return append(checks, examineWorkers(ctx, conn, f, o.keyring)...), nil
 }
 
-const wantedRetention = 30 * 24 * time.Hour
-
-func checkRetention(ctx context.Context, conn *temporalclient.Connection) check {
-	c := check{What: "retention"}
-	d, err := conn.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: conn.Namespace})
-	if err != nil {
-		c.Saw = err.Error()
-		return c
+// mend carries out the fixes of checks that are not ok.
+func mend(ctx context.Context, checks []check) {
+	for i := range checks {
+		c := &checks[i]
+		if c.fix == nil || c.Level == levelOK {
+			continue
+		}
+		did, err := c.fix(ctx)
+		if err != nil {
+			c.Saw += "; it could not be mended: " + err.Error()
+			continue
+		}
+		c.Level, c.Remedy = levelFixed, did
 	}
-	kept := d.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration()
-	c.Saw, c.OK = kept.String(), kept >= wantedRetention
-	if !c.OK {
-		c.Remedy = "resume and report need closed workflows: temporal operator namespace update --retention 720h -n " + conn.Namespace
-	}
-	return c
 }
 
-func checkAttributes(ctx context.Context, conn *temporalclient.Connection) check {
-	c := check{What: "search attributes"}
-	missing, err := conn.MissingSearchAttributes(ctx, workflows.Attributes())
-	switch {
-	case err != nil:
-		c.Saw = err.Error()
-	case len(missing) > 0:
-		c.Saw, c.Remedy = fmt.Sprintf("missing %v", missing), "a worker with the orchestrator role registers them at its start"
-	default:
-		c.OK, c.Saw = true, "registered"
-	}
-	return c
-}
-
-func checkPollers(ctx context.Context, conn *temporalclient.Connection, queue string, kind enums.TaskQueueType, roles string) check {
-	c := check{What: "queue " + queue}
-	ok, err := hasPollers(ctx, conn, queue, kind)
-	switch {
-	case err != nil:
-		c.Saw = err.Error()
-	case ok:
-		c.OK, c.Saw = true, "polled"
-	default:
-		c.Saw, c.Remedy = "nobody polls it", "start one: bin/worker --fleet fleet.yaml "+roles
-	}
-	return c
-}
-
-// pollerIsRecent is how long after its last poll a worker still counts: polls
-// are long, a minute each.
-const pollerIsRecent = 90 * time.Second
-
-func hasPollers(ctx context.Context, conn *temporalclient.Connection, queue string, kind enums.TaskQueueType) (bool, error) {
-	d, err := conn.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: conn.Namespace, TaskQueueType: kind, TaskQueue: &taskqueue.TaskQueue{Name: queue},
-	})
-	if err != nil {
-		return false, fmt.Errorf("queue %s cannot be looked at: %w", queue, err)
-	}
-	for _, p := range d.GetPollers() {
-		if time.Since(p.GetLastAccessTime().AsTime()) < pollerIsRecent {
-			return true, nil
+func count(checks []check, l level) int {
+	n := 0
+	for _, c := range checks {
+		if c.Level == l {
+			n++
 		}
 	}
-	return false, nil
-}
-
-func checkKeysets(f *fleet.Fleet, dir string) []check {
-	if dir == "" {
-		var err error
-		if dir, err = seal.DefaultDir(); err != nil {
-			return []check{{What: "keysets", Saw: err.Error()}}
-		}
-	}
-	infos, err := seal.Show(dir)
-	if err != nil {
-		return []check{{What: "keysets", Saw: err.Error()}}
-	}
-	var checks []check
-	for _, l := range f.Locations {
-		c := check{What: "keyset " + string(l), Saw: "not in " + dir, Remedy: "keywave keyring create " + string(l)}
-		for _, i := range infos {
-			if i.Location == l {
-				c.OK, c.Saw, c.Remedy = i.Problem == "", i.Fingerprint, i.Problem
-			}
-		}
-		checks = append(checks, c)
-	}
-	return checks
+	return n
 }
 
 func showChecks(w io.Writer, checks []check) {
 	for _, c := range checks {
-		mark := "ok     "
-		if !c.OK {
-			mark = "MEND   "
-		}
-		fmt.Fprintf(w, "%s%s: %s\n", mark, c.What, c.Saw)
+		fmt.Fprintf(w, "%-6s %s: %s\n", c.Level, c.What, c.Saw)
 		if c.Remedy != "" {
 			fmt.Fprintf(w, "       → %s\n", c.Remedy)
 		}
+	}
+	levels := []level{levelFail, levelWarn}
+	if !slices.ContainsFunc(checks, func(c check) bool { return slices.Contains(levels, c.Level) }) {
+		fmt.Fprintln(w, "All is well.")
 	}
 }

@@ -52,20 +52,24 @@ func TestMain(m *testing.M) {
 //	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
 //	calls                           stdout: how often each API action was called
 //	                                since the last calls
+//	hook                            start a receiver of notices: HOOK, hook.txt
 //	held FILE                       write down what hosts hold
 //	[!] changed FILE                what hosts hold is another than when FILE was written
 //	open                            stdout: the open workflows, without the lease
 //	json [FIELD VALUE]…             stdout is exactly one JSON document with these
 //	                                fields; a.b is a field of a field
 //	field NAME FIELD                sets NAME to a field of stdout's JSON document
+//	dated DURATION                  put a clock that is off before the simulator;
+//	                                sets DATED to its address
+//	retention NAMESPACE DURATION    set how long closed workflows are kept
 func TestScript(t *testing.T) {
 	p := programs(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "changed": changed,
-			"open": open, "json": document, "field": field, "rest": rest,
+			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "hook": hook, "changed": changed,
+			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention,
 			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
 			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
 			"work":     func(ts *testscript.TestScript, _ bool, args []string) { startWorker(ts, p, args) },
@@ -130,6 +134,7 @@ func environment(ts *testscript.TestScript) []string {
 	for _, name := range []string{
 		"PATH", "HOME", "TMPDIR", "TZ", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "GOCOVERDIR",
 		"TEMPORAL_ADDRESS", "TENCENTCLOUD_CREDENTIALS_FILE", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY",
+		"KEYWAVE_WEBHOOK_URL", "KEYWAVE_WEBHOOK_FORMAT", "KEYWAVE_WEBHOOK_SECRET",
 	} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)

@@ -20,7 +20,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 		case len(args) == len(names):
 			return nil
 		case len(names) == 0:
-			return wrongUse(cmd, "%s takes no arguments, and %q is one", cmd.Name(), args[0])
+			return wrongUse(cmd, "%s takes no arguments, and %q is one%s", cmd.Name(), args[0], meant(cmd, args[0]))
 		}
 		return wrongUse(cmd, "%s takes %s", cmd.Name(), strings.Join(names, " and "))
 	}
@@ -31,12 +31,17 @@ func oneBelow(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	meant := ""
+	return wrongUse(cmd, "there is no command %q%s", args[0], meant(cmd, args[0]))
+}
+
+// meant is the commands below cmd that a word is nearly.
+func meant(cmd *cobra.Command, word string) string {
 	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		meant = fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+	near := cmd.SuggestionsFor(word)
+	if len(near) == 0 {
+		return ""
 	}
-	return wrongUse(cmd, "there is no command %q%s", args[0], meant)
+	return fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
 }
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }

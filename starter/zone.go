@@ -8,14 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
-	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
 
@@ -157,83 +154,4 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// zoneView is what zone show prints.
-type zoneView struct {
-	Zone     rotation.ZoneID  `json:"zone"`
-	Campaign string           `json:"campaign,omitempty"`
-	Running  bool             `json:"running"`
-	Status   string           `json:"status"`
-	Started  time.Time        `json:"startedAt"`
-	Trip     *rotation.Trip   `json:"trip,omitempty"`
-	Record   *rotation.Record `json:"record,omitempty"`
-}
-
-func (a *app) zoneShow() *cobra.Command {
-	return &cobra.Command{
-		Use: "show ZONE", Short: "Where a zone's latest operation stands, or how it ended", Args: exactly("ZONE"),
-		Example: "  keywave zone show zone-27q0p0bal192",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			view, err := lookAtZone(cmd.Context(), conn, rotation.ZoneID(args[0]))
-			if err != nil {
-				return err
-			}
-			return a.print(view, func(w io.Writer) { showZone(w, view) })
-		},
-	}
-}
-
-func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (zoneView, error) {
-	view := zoneView{Zone: id}
-	described, err := conn.DescribeWorkflowExecution(ctx, workflows.ZoneID(id), "")
-	if errors.As(err, new(*serviceerror.NotFound)) {
-		return view, refused(fmt.Errorf("zone %s has no operation in Temporal", id))
-	}
-	if err != nil {
-		return view, fmt.Errorf("zone %s cannot be looked at: %w", id, err)
-	}
-	info := described.GetWorkflowExecutionInfo()
-	view.Status, view.Started = info.GetStatus().String(), info.GetStartTime().AsTime()
-	view.Running = info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
-	if p := info.GetSearchAttributes().GetIndexedFields()[workflows.AttrCampaign]; p != nil {
-		_ = converter.GetDefaultDataConverter().FromPayload(p, &view.Campaign)
-	}
-	run := info.GetExecution().GetRunId()
-	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-		view.Record = &rotation.Record{}
-		return view, conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
-	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	answer, err := conn.QueryWorkflow(ctx, workflows.ZoneID(id), run, workflows.QueryTrip)
-	if err != nil {
-		return view, fmt.Errorf("zone %s is %s, but no worker answers for it (%w); start one: bin/worker --fleet fleet.yaml", id, view.Status, err)
-	}
-	view.Trip = &rotation.Trip{}
-	return view, answer.Get(view.Trip)
-}
-
-func showZone(w io.Writer, v zoneView) {
-	if v.Campaign != "" {
-		fmt.Fprintf(w, "campaign  %s\n", v.Campaign)
-	}
-	if v.Record != nil {
-		showRecord(w, *v.Record)
-		return
-	}
-	t := v.Trip
-	fmt.Fprintf(w, "zone      %s\nstatus    %s since %s\nphase     %s\n", v.Zone, v.Status, v.Started.Local().Format(time.DateTime), t.Phase)
-	fmt.Fprintf(w, "key       %s → %s\nhosts     %d of %d acknowledged\n", orDash(string(t.Baseline)), orDash(string(t.Live)), len(t.Acks), len(t.Hosts))
-	for _, met := range t.Met {
-		fmt.Fprintf(w, "met       %s\n", met)
-	}
-	for _, last := range t.Last {
-		fmt.Fprintf(w, "host      %s: %s\n", last.Host, last.Problem)
-	}
 }

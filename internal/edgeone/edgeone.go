@@ -276,12 +276,12 @@ func safely(ctx context.Context, send func(context.Context) (*string, error)) (i
 
 // judge says what an exchange means, from what was written and what was heard.
 func (c *Client) judge(ctx context.Context, x *exchange, id *string, err error) (rotation.Receipt, error) {
-	written, signed, stopped := x.seal()
+	written, receipt, stopped := x.seal()
 	said := hear(id, err)
 	if !written {
 		return rotation.Receipt{}, unwritten(ctx, stopped, said)
 	}
-	receipt := rotation.Receipt{RequestID: cleanRequestID(said.requestID), Signed: signed}
+	receipt.RequestID = cleanRequestID(said.requestID)
 	if said.requestID == "" {
 		// Only EdgeOne's own answers have a request ID; without one, nobody
 		// who knows has spoken.
@@ -292,7 +292,7 @@ func (c *Client) judge(ctx context.Context, x *exchange, id *string, err error) 
 	}
 	class := classOf(said.code)
 	if class == rotation.Throttled {
-		c.pace.throttled(x.action, signed)
+		c.pace.throttled(x.action, receipt.Signed)
 	}
 	return receipt, &rotation.APIError{Class: class, Code: said.code, RequestID: receipt.RequestID}
 }

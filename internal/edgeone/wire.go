@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keywave/internal/rotation"
 )
 
 // maxAnswer bounds an answer's body, after decompression. A page of 100 zones
@@ -75,6 +77,7 @@ type exchange struct {
 	sealed  bool      // judged: nothing may be written any more
 	stopped error     // what the gate said when it was too late to sign
 	mark    *mark     // of the request, once it is written
+	dated   time.Time // of the answer, by its own header
 }
 
 type exchangeKey struct{}
@@ -136,13 +139,20 @@ func (x *exchange) keep(m *mark) {
 	}
 }
 
+// date notes what the answer's Date header says, if it is one.
+func (x *exchange) date(header string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.dated, _ = http.ParseTime(header)
+}
+
 // seal ends the exchange: what was not written by now never will be.
-func (x *exchange) seal() (written bool, signed time.Time, stopped error) {
+func (x *exchange) seal() (written bool, known rotation.Receipt, stopped error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sealed = true
 	x.pace.answered(x.mark)
-	return x.written, x.signed, x.stopped
+	return x.written, rotation.Receipt{Signed: x.signed, Dated: x.dated}, x.stopped
 }
 
 // guard stands between the SDK's HTTP client and the connections: it lets a
@@ -162,6 +172,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.date(resp.Header.Get("Date"))
 	return whole(resp)
 }
 

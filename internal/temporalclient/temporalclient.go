@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -42,6 +43,9 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.Identity = identity
+	if onThisMachine(options.HostPort) {
+		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{} // it costs both ends more than it saves
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
@@ -53,11 +57,16 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 		c.Close()
 		var notFound *serviceerror.NamespaceNotFound
 		if errors.As(err, &notFound) {
-			return nil, fmt.Errorf("the Temporal at %s has no namespace %q; create it (temporal operator namespace create --retention 720h -n %s) or set TEMPORAL_NAMESPACE", options.HostPort, options.Namespace, options.Namespace)
+			return nil, &NoNamespace{options.HostPort, options.Namespace, options}
 		}
 		return nil, fmt.Errorf("the Temporal at %s does not show namespace %q: %w", options.HostPort, options.Namespace, err)
 	}
 	return conn, nil
+}
+
+func onThisMachine(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // EnsureSearchAttributes registers the Keyword attributes that are missing.

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"keywave/activities"
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/internal/seal"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+// hostsPerCheckup keeps a workflow's input and result far below Temporal's 2 MB.
+const hostsPerCheckup = 500
+
+// examineWorkers has the workers try what only they can: credentials, clock,
+// keysets and hosts. Where none answers, the keysets on this machine are all
+// that can be looked at.
+func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, keyring string) []check {
+	const what = "workers"
+	if polled, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW); err != nil || !polled {
+		return append([]check{{What: what, Level: levelNote, Saw: "credentials, clock and hosts were not tried: that takes a worker with the orchestrator role"}}, checkKeyring(f, keyring)...)
+	}
+	outs, err := checkup(ctx, conn, f)
+	if err != nil {
+		return append([]check{failed(what, err, "look at the log of the worker with the orchestrator role")}, checkKeyring(f, keyring)...)
+	}
+	first := outs[0]
+	checks := checkAccount(f, first)
+	if first.Unsealed != "" {
+		checks = append(checks, check{What: "keysets", Level: levelFail, Saw: first.Unsealed, Remedy: "give the edgeone worker the public keysets of all locations: keywave keyring --help"})
+		return append(checks, checkKeyring(f, keyring)...)
+	}
+	for _, l := range f.Locations {
+		checks = append(checks, checkLocation(l, outs)...)
+	}
+	return checks
+}
+
+// checkup runs one workflow for each part of the hosts, all at once.
+func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet) ([]workflows.CheckupOut, error) {
+	name := planName("")
+	var runs []client.WorkflowRun
+	for hosts := range slices.Chunk(proofsAsked(f), hostsPerCheckup) {
+		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.CheckupID(name, len(runs)+1), TaskQueue: workflows.Queue,
+			StaticSummary: "checkup of " + many(len(hosts), "host") + " by " + operator(),
+		}, workflows.TypeCheckup, workflows.CheckupIn{Account: f.Account.Name, Zone: f.Zones[0].ID, Hosts: hosts})
+		if err != nil {
+			return nil, fmt.Errorf("the checkup cannot be started: %w", err)
+		}
+		runs = append(runs, run)
+	}
+	outs := make([]workflows.CheckupOut, len(runs))
+	for i, run := range runs {
+		if err := waitForWorker(ctx, conn, run, &outs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return outs, nil
+}
+
+// proofsAsked has each host with one of its zones: what the others need of it
+// is looked at by a plan.
+func proofsAsked(f *fleet.Fleet) []activities.ProveHost {
+	var hosts []activities.ProveHost
+	asked := map[rotation.HostName]bool{}
+	for _, z := range f.Zones {
+		for _, h := range z.Hosts {
+			if !asked[h] {
+				asked[h] = true
+				hosts = append(hosts, activities.ProveHost{Host: f.Hosts[h].Ref(), Zones: []activities.ProveZone{{ID: z.ID}}})
+			}
+		}
+	}
+	return hosts
+}
+
+func checkAccount(f *fleet.Fleet, out workflows.CheckupOut) []check {
+	account := string(f.Account.Name)
+	if out.Unasked != "" {
+		return []check{{
+			What: "credentials of " + account, Level: levelFail, Saw: "not tried: " + out.Unasked,
+			Remedy: "start one: bin/worker --fleet fleet.yaml --roles edgeone",
+		}}
+	}
+	read := check{
+		What: "permission " + actionDescribe, Level: levelOK,
+		Saw: fmt.Sprintf("EdgeOne showed the key of %s (request %s)", f.Zones[0].ID, orDash(out.EdgeOne.RequestID)),
+	}
+	if out.EdgeOne.Problem != "" {
+		read.Level, read.Saw, read.Remedy = levelFail, string(f.Zones[0].ID)+": "+out.EdgeOne.Problem, refusalRemedy(f, out.EdgeOne)
+	}
+	return []check{
+		read,
+		{What: "permission " + actionRefresh, Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
+		checkClock(account, out.EdgeOne.AheadMs),
+	}
+}
+
+// refusalRemedy is what to do about EdgeOne's answer.
+func refusalRemedy(f *fleet.Fleet, out activities.ExamineOut) string {
+	switch {
+	case strings.HasPrefix(out.Code, "UnauthorizedOperation"):
+		return "give the account's credentials the permissions of: keywave doctor --policy"
+	case out.Code == "AuthFailure.SignatureExpire":
+		return "set the clock of the account's worker"
+	case out.Class == rotation.Denied:
+		return fmt.Sprintf("correct the credentials that the account's worker reads (account.credentials: %s)", f.Account.Credentials)
+	case out.Class == rotation.Refused:
+		return fmt.Sprintf("is zone %s one of this account, and does it have a key?", f.Zones[0].ID)
+	case out.Class == rotation.Throttled:
+		return "something else uses up the account's limit; find it, or lower account.requestsPerSecond"
+	}
+	return fmt.Sprintf("check account.endpoint (%s) and the network of the account's worker; then try again", f.Account.Endpoint)
+}
+
+// A signature is good for 300 s around EdgeOne's time.
+const (
+	clockWarns = 60 * time.Second
+	clockFails = 240 * time.Second
+)
+
+func checkClock(account string, aheadMs *int64) check {
+	c := check{What: "clock of the worker of " + account, Level: levelOK}
+	if aheadMs == nil {
+		c.Level, c.Saw = levelNote, "EdgeOne gave no date to compare it with"
+		return c
+	}
+	ahead := time.Duration(*aheadMs) * time.Millisecond
+	side := "ahead of"
+	if ahead < 0 {
+		side = "behind"
+	}
+	c.Saw = fmt.Sprintf("%s %s EdgeOne's", ahead.Abs().Round(time.Second), side)
+	if ahead.Abs() <= clockWarns {
+		return c
+	}
+	c.Level, c.Remedy = levelWarn, "let NTP set it: EdgeOne refuses a signature that is 300 s off"
+	if ahead.Abs() > clockFails {
+		c.Level = levelFail
+	}
+	return c
+}
+
+// checkLocation says whether the location's workers open what the account's
+// worker seals, and whether its hosts can take a key.
+func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
+	keyset := check{What: "keyset " + string(l), Level: levelOK, Saw: "the location's worker opens what the account's worker seals"}
+	var bad []check
+	can, all := 0, 0
+	for _, out := range outs {
+		for _, checked := range out.Locations {
+			switch {
+			case checked.Location != l:
+			case checked.Unasked != "":
+				return []check{{What: "hosts of " + string(l), Level: levelFail, Saw: "not tried: " + checked.Unasked, Remedy: "start one: bin/worker --fleet fleet.yaml --roles location --locations " + string(l)}}
+			case checked.Unopened != "":
+				keyset.Level, keyset.Saw = levelFail, checked.Unopened
+				keyset.Remedy = "give the location's workers and the edgeone workers the same keyset; the hosts are tried after that"
+				return []check{keyset}
+			default:
+				all += len(checked.Proofs)
+				for _, p := range checked.Proofs {
+					if p.Problem == "" {
+						can++
+						continue
+					}
+					bad = append(bad, check{What: "host " + string(p.Host), Level: levelFail, Saw: p.Problem, Remedy: hostRemedy(p.Problem)})
+				}
+			}
+		}
+	}
+	checks := []check{keyset}
+	if can > 0 {
+		checks = append(checks, check{What: "hosts of " + string(l), Level: levelOK, Saw: fmt.Sprintf("%d of %d can take a key", can, all)})
+	}
+	return append(checks, bad...)
+}
+
+// hostRemedies is what to do about a host, by the step at which it failed.
+var hostRemedies = map[rotation.HostStep]string{
+	rotation.StepConnect:  "check its address in the fleet file, the firewall, and that sshd runs",
+	rotation.StepIdentity: "find out why its host key changed; if it was reinstalled, pin the new key as hostKey",
+	rotation.StepAuth:     "let the worker's SSH key in: authorized_keys of the user",
+	rotation.StepWrite:    "the directory of path must exist, have room, and take new files from the user",
+	rotation.StepReload:   "correct reload in the fleet file, or install what it calls",
+	rotation.StepVerify:   "correct verify in the fleet file, or install what it calls",
+	rotation.StepSession:  "look at its sshd log, and try again",
+}
+
+func hostRemedy(problem string) string {
+	step, _, _ := strings.Cut(problem, ":")
+	if remedy, known := hostRemedies[rotation.HostStep(step)]; known {
+		return remedy
+	}
+	return "start the location's workers with this fleet file"
+}
+
+// checkKeyring looks at the keysets on this machine.
+func checkKeyring(f *fleet.Fleet, dir string) []check {
+	if dir == "" {
+		var err error
+		if dir, err = seal.DefaultDir(); err != nil {
+			return []check{failed("keysets", err, "name their directory with --keyring")}
+		}
+	}
+	infos, err := seal.Show(dir)
+	if err != nil {
+		return []check{failed("keysets", err, "name their directory with --keyring")}
+	}
+	var checks []check
+	for _, l := range f.Locations {
+		c := check{What: "keyset " + string(l), Level: levelFail, Saw: "not in " + dir, Remedy: "keywave keyring create " + string(l)}
+		for _, i := range infos {
+			if i.Location != l {
+				continue
+			}
+			if c.Level, c.Saw, c.Remedy = levelOK, i.Fingerprint, ""; i.Problem != "" {
+				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "keywave keyring rotate "+string(l)
+			}
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+// zoneView is what zone show prints.
+type zoneView struct {
+	Zone     rotation.ZoneID `json:"zone"`
+	Name     string          `json:"name,omitempty"`
+	Verb     rotation.Verb   `json:"verb"`
+	Campaign string          `json:"campaign,omitempty"`
+	By       string          `json:"by,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Running  bool            `json:"running"`
+	// Status is Temporal's: Running, Completed, Terminated, …
+	Status  string     `json:"status"`
+	Started time.Time  `json:"startedAt"`
+	Ended   *time.Time `json:"endedAt"`
+	// Trip is where it stands; a worker must answer for it. Record is how it
+	// ended.
+	Trip   *rotation.Trip   `json:"trip,omitempty"`
+	Record *rotation.Record `json:"record,omitempty"`
+	Stages []zoneStage      `json:"stages"`
+	// URL is the operation in the Temporal UI, where TEMPORAL_UI_URL says where
+	// that is.
+	URL string `json:"url,omitempty"`
+}
+
+func (a *app) zoneShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ZONE", Short: "A zone's latest operation, stage by stage", Args: exactly("ZONE"),
+		Long: `Show where a zone's latest operation stands or how it ended, stage by stage:
+times, hosts, fingerprints, request IDs. With TEMPORAL_UI_URL set (such as
+http://127.0.0.1:8233) it ends with a link.`,
+		Example: "  keywave zone show zone-27q0p0bal192",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			view, err := lookAtZone(cmd.Context(), conn, rotation.ZoneID(args[0]))
+			if view.Stages == nil {
+				return err
+			}
+			return cmp.Or(a.print(view, func(w io.Writer) { showZone(w, view) }), err)
+		},
+	}
+}
+
+// lookAtZone may fail and still return a view with stages: a worker is needed
+// only to say where an operation stands.
+func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (zoneView, error) {
+	view := zoneView{Zone: id}
+	described, err := conn.DescribeWorkflowExecution(ctx, workflows.ZoneID(id), "")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return view, refused(fmt.Errorf("zone %s has no operation in Temporal", id))
+	}
+	if err != nil {
+		return view, fmt.Errorf("zone %s cannot be looked at: %w", id, err)
+	}
+	info := described.GetWorkflowExecutionInfo()
+	run := info.GetExecution().GetRunId()
+	view.Status, view.Started = info.GetStatus().String(), info.GetStartTime().AsTime()
+	if view.Running = info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING; !view.Running {
+		ended := info.GetCloseTime().AsTime()
+		view.Ended = &ended
+	}
+	view.URL = inUI(conn.Namespace, workflows.ZoneID(id), run)
+	if err := view.tell(conn.GetWorkflowHistory(ctx, workflows.ZoneID(id), run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)); err != nil {
+		return zoneView{}, fmt.Errorf("the history of zone %s cannot be read: %w", id, err)
+	}
+	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+		view.Record = &rotation.Record{}
+		return view, conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := conn.QueryWorkflow(ctx, workflows.ZoneID(id), run, workflows.QueryTrip)
+	if err != nil {
+		return view, fmt.Errorf("zone %s is %s, but no worker says where it stands (%w); start one: bin/worker --fleet fleet.yaml", id, view.Status, err)
+	}
+	view.Trip = &rotation.Trip{}
+	return view, answer.Get(view.Trip)
+}
+
+// inUI is a workflow's address in the Temporal UI, or "" when nobody said where
+// the UI is.
+func inUI(namespace, id, run string) string {
+	ui := strings.TrimRight(os.Getenv("TEMPORAL_UI_URL"), "/")
+	if ui == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", ui, url.PathEscape(namespace), url.PathEscape(id), run)
+}
+
+func showZone(w io.Writer, v zoneView) {
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "%-9s %s\n", name, text)
+		}
+	}
+	line("campaign", v.Campaign)
+	line("by", v.By)
+	line("reason", v.Reason)
+	switch t := v.Trip; {
+	case v.Record != nil:
+		showRecord(w, *v.Record)
+	case t == nil:
+		line("zone", string(v.Zone))
+		line("status", v.Status+" since "+v.Started.Local().Format(time.DateTime))
+	default:
+		line("zone", string(v.Zone))
+		line("status", v.Status+" since "+v.Started.Local().Format(time.DateTime))
+		line("phase", string(t.Phase))
+		line("key", orDash(string(t.Baseline))+" → "+orDash(string(t.Live)))
+		line("hosts", fmt.Sprintf("%d of %d acknowledged", len(t.Acks), len(t.Hosts)))
+		for _, met := range t.Met {
+			line("met", met)
+		}
+		for _, last := range t.Last {
+			line("host", string(last.Host)+": "+last.Problem)
+		}
+	}
+	showStages(w, v.Stages)
+	line("look", v.URL)
+}
