@@ -119,6 +119,7 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 	for _, p := range pages {
 		plan.Pairs += p.Pairs()
 	}
+	plan.Limit = f.Account.RequestsPerSecond
 	plan.Takes = plan.Estimate(f.Account.RequestsPerSecond)
 	within := planWithin(f)
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

@@ -21,14 +21,19 @@ func (a *app) campaignReport() *cobra.Command {
 	var format, out string
 	cmd := &cobra.Command{
 		Use: "report NAME", Short: "What was planned, what happened, every zone's outcome and exposure", Args: exactly("NAME"),
-		Example: "  keywave campaign report spring-rotation --format md -o report.md",
+		Long: `Gather the report of a campaign: what was planned, what people and budgets did, and
+each zone's one outcome, keys (as fingerprints), exposure and hosts. html is one
+file that loads nothing and holds the whole json; csv has a row for each zone and
+host. The report's digest goes to standard error: note it elsewhere, and
+keywave report verify FILE compares.`,
+		Example: "  keywave campaign report spring-rotation --format html -o spring.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.output == "json" && !cmd.Flags().Changed("format") {
 				format = "json"
 			}
 			write, ok := reportWriters()[format]
 			if !ok {
-				return fmt.Errorf("--format %q: use json or md", format)
+				return fmt.Errorf("--format %q: use html, json, csv or md", format)
 			}
 			conn, err := a.connect(cmd.Context())
 			if err != nil {
@@ -40,19 +45,60 @@ func (a *app) campaignReport() *cobra.Command {
 				return err
 			}
 			if out == "" {
-				return write(r, a.out)
+				err = write(r, a.out)
+			} else {
+				err = writeFile(out, func(w io.Writer) error { return write(r, w) })
 			}
-			return writeFile(out, func(w io.Writer) error { return write(r, w) })
+			if err == nil {
+				fmt.Fprintf(a.err, "Digest of the report: %s\n", r.Digest)
+			}
+			return err
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "md", "json or md; with --output json it is json")
+	cmd.Flags().StringVar(&format, "format", "md", "html, json, csv or md; with --output json it is json")
 	cmd.Flags().StringVarP(&out, "out", "o", "", "write to this file")
 	return cmd
+}
+
+func (a *app) report() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "report", Short: "Check a report that was written earlier",
+		Example: "  keywave report verify spring.html", Args: oneBelow, RunE: showHelp,
+	}
+	cmd.AddCommand(a.reportVerify())
+	return cmd
+}
+
+func (a *app) reportVerify() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify FILE", Short: "Whether a report (html or json) still is what was written", Args: exactly("FILE"),
+		Long: `Compute the digest of a report's content and compare it with the one in the file. It
+tells a damaged or edited file from a whole one. It is no signature: who edits the
+file can write another digest. Compare it with the one that you noted elsewhere.`,
+		Example: "  keywave report verify spring.html",
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = f.Close() }()
+			digest, err := report.Verify(f)
+			if err != nil {
+				return notDone(fmt.Errorf("%s: %w", args[0], err))
+			}
+			return a.print(struct {
+				File   string `json:"file"`
+				Digest string `json:"digest"`
+			}{args[0], digest}, func(w io.Writer) { fmt.Fprintf(w, "%s is whole. Digest: %s\n", args[0], digest) })
+		},
+	}
 }
 
 func reportWriters() map[string]func(report.Report, io.Writer) error {
 	return map[string]func(report.Report, io.Writer) error{
 		"json": func(r report.Report, w io.Writer) error { return r.WriteJSON(w) },
+		"html": func(r report.Report, w io.Writer) error { return r.WriteHTML(w) },
+		"csv":  func(r report.Report, w io.Writer) error { return r.WriteCSV(w) },
 		"md":   func(r report.Report, w io.Writer) error { return r.WriteMarkdown(w) },
 	}
 }

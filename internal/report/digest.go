@@ -21,32 +21,69 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// Verify reads a report as WriteJSON wrote it, or as any other tool laid it out
-// since, and says whether its digest is that of its content: the SHA-256 of the
+// Verify reads a report as WriteJSON or WriteHTML wrote it, or as any other tool
+// laid the JSON out since, and says whether its digest is that of its content: the SHA-256 of the
 // canonical JSON (RFC 8785: members sorted, no blanks, strings in their shortest
 // form; every number is an integer) of the object without its member "digest".
 // The same by hand: jq -cSj 'del(.digest)' report.json | sha256sum. A digest
 // tells a damaged report from a whole one; it is no signature.
-func Verify(r io.Reader) error {
+func Verify(r io.Reader) (string, error) {
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("report cannot be read: %w", err)
+		return "", fmt.Errorf("report cannot be read: %w", err)
+	}
+	page := raw
+	if raw, err = inside(raw); err != nil {
+		return "", err
 	}
 	var says struct{ Format, Campaign, Digest string }
 	if err := json.Unmarshal(raw, &says); err != nil {
-		return fmt.Errorf("report is not whole: %w", err)
+		return "", fmt.Errorf("report is not whole: %w", err)
 	}
 	if says.Format != Format {
-		return fmt.Errorf("not a report of the form %s: its format is %q", Format, says.Format)
+		return "", fmt.Errorf("not a report of the form %s: its format is %q", Format, says.Format)
 	}
 	has, err := digestOf(raw)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if has != says.Digest {
-		return fmt.Errorf("report was changed after it was made: its digest says %q, its content has %q; make it anew: keywave campaign report %s", says.Digest, has, says.Campaign)
+		return "", fmt.Errorf("report was changed after it was made: its digest says %q, its content has %q; make it anew: keywave campaign report %s", says.Digest, has, says.Campaign)
+	}
+	if len(page) > len(raw) {
+		return has, samePage(page, raw)
+	}
+	return has, nil
+}
+
+// samePage says whether a page shows what the report in it says.
+func samePage(page, raw []byte) error {
+	var r Report
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("report is not whole: %w", err)
+	}
+	var again bytes.Buffer
+	if err := r.WriteHTML(&again); err != nil {
+		return err
+	}
+	if !bytes.Equal(again.Bytes(), page) {
+		return errors.New("the report inside of the page is whole, but the page around it is not what this keywave writes for it: another version wrote it, or it was edited; write it anew: keywave campaign report " + r.Campaign + " --format html")
 	}
 	return nil
+}
+
+// inside is the JSON of an HTML report, or what it is given.
+func inside(raw []byte) ([]byte, error) {
+	if !bytes.HasPrefix(raw, []byte("<!doctype html>")) {
+		return raw, nil
+	}
+	const opens, closes = `<script type="application/json" id="report">`, "</script>"
+	_, after, found := bytes.Cut(raw, []byte(opens))
+	body, _, closed := bytes.Cut(after, []byte(closes))
+	if !found || !closed {
+		return nil, errors.New("report is not whole: the page holds no report")
+	}
+	return body, nil
 }
 
 func (r Report) digest() (string, error) {

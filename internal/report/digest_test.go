@@ -35,7 +35,7 @@ func TestVerifyAcceptsAnyLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, layout := range map[string][]byte{"as written": raw, "compact": compact.Bytes(), "sorted": sorted} {
-		if err := Verify(bytes.NewReader(layout)); err != nil {
+		if _, err := Verify(bytes.NewReader(layout)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -57,12 +57,12 @@ func TestVerifyNoticesEveryChange(t *testing.T) {
 		if changed[i] = b + 1; b == '9' || b == 'Z' || b == 'z' {
 			changed[i] = b - 1
 		}
-		if Verify(bytes.NewReader(changed)) == nil {
+		if _, err := Verify(bytes.NewReader(changed)); err == nil {
 			t.Fatalf("changed %q to %q at %d, in …%s…: not noticed", b, changed[i], i, raw[max(0, i-30):min(len(raw), i+30)])
 		}
 	}
 	for n := 0; n < len(raw)-2; n += 7 {
-		if Verify(bytes.NewReader(raw[:n])) == nil {
+		if _, err := Verify(bytes.NewReader(raw[:n])); err == nil {
 			t.Fatalf("cut off after %d bytes: not noticed", n)
 		}
 	}
@@ -86,7 +86,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 		"not UTF-8":          {strings.NewReader(strings.Replace(raw, "mei", "m\xffi", 1)), "not UTF-8"},
 		"a disk that breaks": {iotest.ErrReader(io.ErrUnexpectedEOF), "cannot be read"},
 	} {
-		if err := Verify(c.from); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Verify(c.from); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -109,7 +109,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(written(f))
 	f.Add([]byte(`{"format":"keywave/report/v1","a":["\ud83d\ude00\u2028<&>\u007f",{"b":-0,"":""}],"digest":"x"}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		_ = Verify(bytes.NewReader(raw))
+		_, _ = Verify(bytes.NewReader(raw))
 		var content map[string]any
 		d := json.NewDecoder(bytes.NewReader(raw))
 		d.UseNumber()

@@ -64,6 +64,9 @@ type Plan struct {
 	// Findings are the first of the Found problems met while planning.
 	Findings []rotation.Finding `json:"findings,omitempty"`
 	Found    int                `json:"found"`
+	// Limit is the account's limit of calls a second when the plan was made; 0
+	// where the plan does not say.
+	Limit float64 `json:"limit,omitempty"`
 }
 
 // Wave sums up the zones of one wave.
@@ -129,7 +132,7 @@ func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, r
 		Format: Format, Campaign: status.Campaign, State: status.State,
 		Plan: Plan{
 			Name: plan.Name, Digest: plan.Digest, Account: plan.Account, Made: plan.Made.UTC(),
-			Findings: plan.Findings, Found: plan.Found,
+			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit,
 		},
 		StartedAt: status.StartedAt.UTC(), EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next,
 		Emergency: status.Emergency, Log: slices.Concat([]workflows.Entry{}, status.Log), Settings: plan.Settings, API: status.API,

@@ -195,6 +195,8 @@ func TestGolden(t *testing.T) {
 			r := c.build(t)
 			golden(t, name+".json", r.WriteJSON)
 			golden(t, name+".md", r.WriteMarkdown)
+			golden(t, name+".csv", r.WriteCSV)
+			golden(t, name+".html", r.WriteHTML)
 		})
 	}
 }
@@ -302,7 +304,7 @@ func TestReportHoldsNothingButItsFields(t *testing.T) {
 				all = append(all, noted(at+"."+key, f.Type)...)
 			}
 			return all
-		case reflect.String, reflect.Int, reflect.Int64:
+		case reflect.String, reflect.Int, reflect.Int64, reflect.Float64, reflect.Bool:
 			return []string{at + " " + typ.Kind().String()}
 		}
 		t.Errorf("%s is of %s, which could hold anything", at, typ)
@@ -360,7 +362,7 @@ func TestTenThousandZones(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("Build and WriteJSON: %v, %d bytes", time.Since(start), js.Len())
-	if err := Verify(bytes.NewReader(js.Bytes())); err != nil {
+	if _, err := Verify(bytes.NewReader(js.Bytes())); err != nil {
 		t.Error(err)
 	}
 	if err := r.WriteMarkdown(&md); err != nil {
@@ -392,7 +394,7 @@ func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestWritersSayThatTheDiskIsFull(t *testing.T) {
 	r := badDay(t).build(t)
-	if r.WriteJSON(full{}) == nil || r.WriteMarkdown(full{}) == nil {
+	if r.WriteJSON(full{}) == nil || r.WriteMarkdown(full{}) == nil || r.WriteCSV(full{}) == nil || r.WriteHTML(full{}) == nil {
 		t.Error("no error")
 	}
 }

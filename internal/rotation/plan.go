@@ -189,6 +189,9 @@ type Plan struct {
 	// Takes is how long the campaign will run, without its waits for people: an
 	// estimate, outside the digest.
 	Takes Span `json:"takes,omitzero"`
+	// Limit is the account's limit of calls a second when the plan was made,
+	// outside the digest.
+	Limit float64 `json:"limit,omitzero"`
 }
 
 // pace is the part of the account's limit that refreshes are sent at.

@@ -348,6 +348,10 @@ func each(v reflect.Value, path string, try func(path string)) {
 		v.SetInt(v.Int() + 1)
 		try(path)
 		v.SetInt(v.Int() - 1)
+	case reflect.Float64:
+		v.SetFloat(v.Float() + 1)
+		try(path)
+		v.SetFloat(v.Float() - 1)
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
 		try(path)
@@ -388,7 +392,7 @@ func TestEstimate(t *testing.T) {
 // What a plan will do is approved by its digest; its name, when it was made,
 // what was met and what it adds up to are not.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
-	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes"}
+	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes", "Plan.Limit"}
 	p := samplePlan()
 	p.Settings.Health = []string{"shop", "smoke"}
 	p.Settings.Windows, p.Settings.Freeze = []string{"Sat 02:00-06:00 UTC"}, []string{"2026-12-24"}
