@@ -79,6 +79,10 @@ fmt: ## format every Go file
 e2e: build ## the real programs, end to end
 	go test -timeout 15m -count=1 $(TESTFLAGS) ./internal/e2e/...
 
+.PHONY: ui-test
+ui-test: programs prepare ## a campaign in the real Temporal UI, in headless Chromium (UI_IMAGES=DIR keeps screenshots)
+	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 5m -count=1 ./internal/e2e -run TestTemporalUI
+
 # packages lists the packages whose tests hold $(1), a basic regular expression.
 packages  = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=devserver --exclude-dir=tools '$(1)' .)))
 is-golden = flag\.Bool("update"

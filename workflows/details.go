@@ -93,6 +93,10 @@ func planDetails(p rotation.Plan) string {
 
 func campaignDetails(s Status, now time.Time) string {
 	var b strings.Builder
+	if s.Emergency != "" {
+		fmt.Fprintf(&b, "**EMERGENCY**: proofs, bake times, health checks and approvals are waived. %s\n\n", s.Emergency)
+	}
+	b.WriteString("A campaign gives each zone of a plan a new key and brings it to the zone's hosts.\n\n")
 	fmt.Fprintf(&b, "Campaign **%s** is **%s**", s.Campaign, s.State)
 	if s.Reason != "" {
 		fmt.Fprintf(&b, ": %s", s.Reason)
@@ -108,6 +112,12 @@ func campaignDetails(s Status, now time.Time) string {
 	b.WriteString(attentionTable(s.Attention, s.SetAside))
 	if s.Next != "" {
 		fmt.Fprintf(&b, "\nNext: `%s`\n", s.Next)
+	}
+	if s.Zones.Exposed > 0 {
+		fmt.Fprintf(&b, "\nIts exposed zones, in the list of workflows: `%s`\n", ExposedQuery(s.Campaign))
+	}
+	if s.EndedAt == nil {
+		b.WriteString("\nFrom here: *More Actions*, *Send an Update*: `pause`, `resume`, `approve`. *Cancel* ends it kindly; *Terminate* leaves zones to `keywave campaign resume`.\n")
 	}
 	return b.String()
 }

@@ -1,14 +1,16 @@
 #!/bin/sh
 # Installs what `make test` needs beyond Go, where that can be done: a real sshd
-# for the delivery tests. Elsewhere it says so, and those tests are skipped by name.
+# for the delivery tests, Chromium for the Temporal UI. Elsewhere it says what is
+# missing, and those tests are skipped by name.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-if command -v sshd >/dev/null 2>&1; then
-	exit 0
-fi
+missing=
+command -v sshd >/dev/null 2>&1 || missing="$missing openssh-server"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-	echo "prepare: there is no sshd here; install openssh-server to run the tests against it" >&2
+	echo "prepare: install these to run all tests:$missing" >&2
 	exit 0
 fi
 
@@ -22,5 +24,5 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Retries=3
-apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends openssh-server >/dev/null
-echo "prepare: installed openssh-server"
+apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends $missing >/dev/null
+echo "prepare: installed$missing"
