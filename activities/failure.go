@@ -16,6 +16,7 @@ const (
 	KindLease    Kind = "NotActive"   // this process may not call EdgeOne now; the active one will
 	KindTemporal Kind = "Temporal"    // Temporal did not answer; worth another try
 	KindNotice   Kind = "Notice"      // a webhook refuses a notice
+	KindFleet    Kind = "Fleet"       // the fleet file is not the one that was approved, or cannot be planned
 )
 
 func (k Kind) retry() bool { return k == KindTemporal || k == KindLease }

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -20,6 +21,28 @@ type RateIn struct {
 	// By and Reason are kept by Temporal with the limit.
 	By     string `json:"by"`
 	Reason string `json:"reason"`
+}
+
+// RateNow is the limit that Temporal holds for a task queue.
+type RateNow struct {
+	PerSecond *float32 // nil is none
+	By        string
+	Reason    string
+	At        time.Time
+}
+
+// RateOf reads it.
+func RateOf(ctx context.Context, c client.Client, namespace, queue string) (RateNow, error) {
+	d, err := c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: namespace, TaskQueue: &taskqueue.TaskQueue{Name: queue},
+		TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, ReportConfig: true,
+	})
+	limit := d.GetConfig().GetQueueRateLimit()
+	if err != nil || limit.GetRateLimit() == nil {
+		return RateNow{}, err
+	}
+	perSecond, set := limit.GetRateLimit().GetRequestsPerSecond(), limit.GetMetadata()
+	return RateNow{&perSecond, set.GetUpdateIdentity(), set.GetReason(), set.GetUpdateTime().AsTime()}, nil
 }
 
 // RateOut is empty.

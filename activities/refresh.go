@@ -18,6 +18,9 @@ type EdgeOne struct {
 	// Checks are the fleet file's health checks, by name; each returns what is
 	// wrong.
 	Checks map[string]func(context.Context) error
+	// Plan makes a plan of the fleet file. refused says why there can be none;
+	// an error is worth another try.
+	Plan func(context.Context, PlanFleetIn) (plan rotation.Plan, refused string, err error)
 }
 
 // RefreshIn asks for a new key of one zone.

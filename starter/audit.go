@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -64,7 +65,7 @@ func (a *app) runAudit(ctx context.Context, f *fleet.Fleet, path string, targets
 		return err
 	}
 	if out.Describes == 0 {
-		return unreachable(f, out.Findings)
+		return refused(planning.Unreachable(f, out.Findings))
 	}
 	if err := a.print(out, func(w io.Writer) { showAudit(w, out) }); err != nil {
 		return err

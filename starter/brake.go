@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/enums/v1"
-	taskqueue "go.temporal.io/api/taskqueue/v1"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/activities"
 	"keywave/internal/rotation"
@@ -162,19 +159,13 @@ func released(ctx context.Context, conn *temporalclient.Connection, account rota
 // brakeOf reads the limit that Temporal holds for the account's refreshes.
 func brakeOf(ctx context.Context, conn *temporalclient.Connection, account rotation.Account) (brakeState, error) {
 	state := brakeState{Account: account}
-	d, err := conn.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: conn.Namespace, TaskQueue: &taskqueue.TaskQueue{Name: workflows.RefreshQueue(account)},
-		TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, ReportConfig: true,
-	})
+	now, err := activities.RateOf(ctx, conn, conn.Namespace, workflows.RefreshQueue(account))
 	if err != nil {
 		return state, fmt.Errorf("the brake of account %s cannot be looked at: %w", account, err)
 	}
-	limit := d.GetConfig().GetQueueRateLimit()
-	if limit.GetRateLimit() == nil {
-		return state, nil
+	state.Rate, state.By, state.Reason = now.PerSecond, now.By, now.Reason
+	if now.PerSecond != nil {
+		state.At = &now.At
 	}
-	rate, at := limit.GetRateLimit().GetRequestsPerSecond(), limit.GetMetadata().GetUpdateTime().AsTime()
-	state.Rate, state.At = &rate, &at
-	state.By, state.Reason = limit.GetMetadata().GetUpdateIdentity(), limit.GetMetadata().GetReason()
 	return state, nil
 }

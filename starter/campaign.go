@@ -349,7 +349,7 @@ func settled(s workflows.Status) bool {
 	case workflows.StateDone, workflows.StateEnded, workflows.StateCancelled, workflows.StateWaiting:
 		return true
 	case workflows.StatePaused:
-		return s.InFlight == 0
+		return s.InFlight == 0 && !s.Shut()
 	case workflows.StateRunning, workflows.StateBaking:
 	}
 	return false

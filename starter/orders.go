@@ -205,10 +205,14 @@ and are never refreshed; unknown ones are read back first; the others rotate.`,
 		Example: "  keywave campaign resume spring-rotation --watch",
 	}
 	read := budgetFlags(cmd, &o)
+	cmd.Flags().BoolVar(&o.OutsideWindow, "outside-window", false, "go on although a window is closed or a date frozen; recorded")
 	cmd.Flags().BoolVar(&o.WaiveHealth, "waive-health", false, "go on although a health check is not content; recorded")
 	cmd.Flags().BoolVar(&watch, "watch", false, "watch until it ends or needs a person")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		read()
+		if o.OutsideWindow && o.Reason == "" {
+			return errors.New("--outside-window refreshes when nothing should be; say why with --reason")
+		}
 		return a.resume(cmd.Context(), args[0], o, watch)
 	}
 	return cmd
@@ -254,7 +258,10 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name 
 	}
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
-		Again: true, Began: status.StartedAt,
+		Again: true, Began: status.StartedAt, Outside: o.OutsideWindow,
+	}
+	if status.Hours != nil {
+		in.Hours = status.Hours.Own
 	}
 	if err := launch(ctx, conn, in, plan, true); err != nil {
 		return "", err

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/fleet"
+	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -100,67 +101,33 @@ func writePlan(path string, plan rotation.Plan) error {
 	return os.WriteFile(path, append(body, '\n'), 0o644)
 }
 
-// planWithin is how long planning may take: each zone costs one call.
-func planWithin(f *fleet.Fleet) time.Duration {
-	return 2*time.Minute + time.Duration(float64(len(f.Zones))/f.Account.RequestsPerSecond*2)*time.Second
-}
-
 // makePlan starts the plan and its draft pages, and waits for the plan.
 func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (rotation.Plan, error) {
-	targets := f.Targets()
-	pages, waves, err := rotation.Cut(f.Account.Name, targets, f.Campaign.Waves)
+	draft, err := planning.NewDraft(f, name)
 	if err != nil {
-		return rotation.Plan{}, refused(err)
+		return draft.Plan, refused(err)
 	}
 	if err := awaitWorker(ctx, conn); err != nil {
-		return rotation.Plan{}, err
+		return draft.Plan, err
 	}
-	plan := rotation.Plan{Name: name, Account: f.Account.Name, Settings: f.Campaign, Zones: len(targets), Hosts: len(f.Hosts), Waves: waves}
-	for _, p := range pages {
-		plan.Pairs += p.Pairs()
-	}
-	plan.Limit = f.Account.RequestsPerSecond
-	plan.Takes = plan.Estimate(f.Account.RequestsPerSecond)
-	within := planWithin(f)
-	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflows.PlanID(name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		StaticSummary:         fmt.Sprintf("plan of %d zones on %d hosts", plan.Zones, plan.Hosts),
-	}, workflows.TypePlan, workflows.PlanIn{Plan: plan, Pages: len(pages), Within: rotation.Span(within)})
+	plan := draft.Plan
+	run, err := draft.Start(ctx, conn)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
 		return plan, refused(fmt.Errorf("there is a plan or campaign named %s already; give another --name", name))
 	}
 	if err != nil {
 		return plan, refused(fmt.Errorf("the plan cannot be started: %w", err))
 	}
-	for _, page := range pages {
-		_, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.PageID(name, page.Number), TaskQueue: workflows.Queue,
-			StaticSummary: fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, name, len(page.Zones), page.Wave),
-		}, workflows.TypePage, workflows.PageIn{Plan: name, Page: page, Keep: rotation.Span(workflows.PlanValidFor)})
-		if err != nil {
-			return plan, refused(fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err))
-		}
+	if err := draft.StartPages(ctx, conn); err != nil {
+		return plan, refused(err)
 	}
 	if err = waitForWorker(ctx, conn, run, &plan); err == nil && plan.Describes == 0 {
-		err = unreachable(f, plan.Findings)
+		err = refused(planning.Unreachable(f, plan.Findings))
 	}
 	if err != nil {
-		for _, page := range pages { // without a plan they are of no use
-			_ = conn.TerminateWorkflow(ctx, workflows.PageID(name, page.Number), "", "there is no plan")
-		}
+		draft.Discard(ctx, conn)
 	}
 	return plan, err
-}
-
-// unreachable says that not one request was sent: the network or the endpoint
-// is wrong, and not the zones.
-func unreachable(f *fleet.Fleet, found []rotation.Finding) error {
-	why := ""
-	if len(found) > 0 {
-		why = " (" + found[0].Text + ")"
-	}
-	return refused(fmt.Errorf("no request reached EdgeOne at %s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", f.Account.Endpoint, why))
 }
 
 // awaitWorker refuses when no worker polls for workflows, before anything is

@@ -23,6 +23,7 @@ import (
 	"keywave/internal/edgeone"
 	"keywave/internal/fleet"
 	"keywave/internal/health"
+	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
 	"keywave/internal/telemetry"
@@ -117,6 +118,9 @@ func (w *workers) wireEdgeOne() error {
 		return err
 	}
 	w.edgeOne = &activities.EdgeOne{API: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
+	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (rotation.Plan, string, error) {
+		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
+	}
 	for name, c := range w.fleet.Health {
 		w.edgeOne.Checks[name] = health.New(health.Config{HTTP: c.HTTP, Command: c.Command, Within: c.Within})
 	}

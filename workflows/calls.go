@@ -90,6 +90,10 @@ func examineAct() act[activities.ExamineIn, activities.ExamineOut] {
 	return act[activities.ExamineIn, activities.ExamineOut]{ActExamine}
 }
 
+func planFleetAct() act[activities.PlanFleetIn, rotation.Plan] {
+	return act[activities.PlanFleetIn, rotation.Plan]{ActPlanFleet}
+}
+
 func notifyAct() act[rotation.Notice, activities.NotifyOut] {
 	return act[rotation.Notice, activities.NotifyOut]{ActNotify}
 }
@@ -112,7 +116,7 @@ func RegisterWorkflows(r interface {
 },
 ) {
 	for name, w := range map[string]any{
-		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice,
+		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}
@@ -130,6 +134,7 @@ func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	probeAct().register(r, e.Probe)
 	healthAct().register(r, e.Health)
 	examineAct().register(r, e.Examine)
+	planFleetAct().register(r, e.PlanFleet)
 }
 
 // RegisterLocation registers what waits on a LocationQueue.
@@ -230,6 +235,14 @@ func checkupOptions(account rotation.Account, why string) workflow.ActivityOptio
 func bulkOptions(account rotation.Account, why string) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		TaskQueue: EdgeOneQueue(account), Summary: why, StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout: heartbeat, RetryPolicy: patient(0), Priority: temporal.Priority{PriorityKey: priorityBulk},
+	}
+}
+
+// planFleetOptions are for planning a whole fleet: each zone costs one call.
+func planFleetOptions(account rotation.Account, why string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: CatchUp, StartToCloseTimeout: 24 * time.Hour,
 		HeartbeatTimeout: heartbeat, RetryPolicy: patient(0), Priority: temporal.Priority{PriorityKey: priorityBulk},
 	}
 }

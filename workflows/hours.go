@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/calendar"
+	"keywave/internal/rotation"
 )
 
 // A campaign's hours: while its calendar is closed no refresh is sent, exposed
@@ -30,10 +31,12 @@ func (s Status) Shut() bool { return s.State == StatePaused && s.Hours != nil &&
 
 func (c *campaign) hasHours() bool { return c.in.Emergency == "" && c.hasCalendar() }
 
-func (c *campaign) hasCalendar() bool { return !c.planHours().Empty() || !c.in.Hours.Empty() }
+func (c *campaign) hasCalendar() bool {
+	return !planHours(c.plan.Settings).Empty() || !c.in.Hours.Empty()
+}
 
-func (c *campaign) planHours() calendar.Spec {
-	return calendar.Spec{Windows: c.plan.Settings.Windows, Freeze: c.plan.Settings.Freeze}
+func planHours(s rotation.Settings) calendar.Spec {
+	return calendar.Spec{Windows: s.Windows, Freeze: s.Freeze}
 }
 
 // keepHours begins to obey the calendar.
@@ -62,17 +65,20 @@ func (c *campaign) watchHours(ctx workflow.Context) {
 
 func (c *campaign) look() {
 	c.looked = workflow.Now(c.work)
-	specs := []calendar.Spec{c.planHours(), c.in.Hours}
-	now := c.looked
-	var look calendar.Look
-	_ = workflow.SideEffect(c.work, func(workflow.Context) any {
+	c.hours = lookAt(c.work, planHours(c.plan.Settings), c.in.Hours)
+}
+
+// lookAt is what calendars say now, recorded.
+func lookAt(ctx workflow.Context, specs ...calendar.Spec) (look calendar.Look) {
+	now := workflow.Now(ctx)
+	_ = workflow.SideEffect(ctx, func(workflow.Context) any {
 		all, err := calendar.Parse(specs...)
 		if err != nil {
 			return calendar.Look{Why: "the calendar cannot be read: " + err.Error()}
 		}
 		return all.Look(now)
 	}).Get(&look)
-	c.hours = look
+	return look
 }
 
 // obeyHours pauses and resumes as the calendar says. What a person or the
@@ -103,8 +109,9 @@ func (c *campaign) shut() bool { return c.hasHours() && !c.hours.Open && !c.st.O
 
 // close pauses until the calendar opens.
 func (c *campaign) close() {
-	c.pause(c.hours.Why)
-	c.st.Shut = true
+	c.st.Paused, c.st.Shut, c.st.Reason = true, true, c.hours.Why
+	c.log("paused", "", c.hours.Why)
+	c.order(Control{Stop: true})
 	c.tell()
 }
 

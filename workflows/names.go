@@ -7,6 +7,7 @@ package workflows
 
 import (
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -26,6 +27,8 @@ const (
 	TypeAudit    = "Audit"
 	TypeCheckup  = "Checkup"
 	TypeNotice   = "Notice"
+	// TypeScheduled is one run of a schedule.
+	TypeScheduled = "Scheduled"
 )
 
 // PlanID is the workflow ID of a plan.
@@ -52,6 +55,19 @@ func CheckupID(name string, n int) string { return fmt.Sprintf("checkup/%s/part/
 // NoticeID is the workflow ID of what a campaign's run tells, n-th.
 func NoticeID(campaign, run string, n int) string {
 	return fmt.Sprintf("campaign/%s/notice/%.8s-%d", campaign, run, n)
+}
+
+// ScheduleID is the ID of a Temporal schedule.
+func ScheduleID(name string) string { return "schedule/" + name }
+
+// ScheduledID is the workflow ID of a schedule's runs, to which Temporal appends
+// the time.
+func ScheduledID(name string) string { return "schedule/" + name + "/run" }
+
+// ScheduledName is the name of the plan and the campaign of a schedule's run
+// that started then.
+func ScheduledName(schedule string, started time.Time) string {
+	return schedule + "-" + started.UTC().Format("20060102-150405")
 }
 
 // LeaseID is the workflow ID of the lease of an account's active process.
@@ -136,7 +152,13 @@ const (
 	ActRate      = "Rate"
 	ActNotify    = "Notify"
 	ActExamine   = "Examine"
+	ActPlanFleet = "PlanFleet"
 )
+
+// ExposedQuery finds a campaign's exposed zones in the list of workflows.
+func ExposedQuery(campaign string) string {
+	return fmt.Sprintf("%s = '%s' AND %s = '%s'", AttrCampaign, campaign, AttrOutcome, rotation.Exposed)
+}
 
 func keyword(name, value string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)

@@ -21,12 +21,12 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		handle      func(workflow.Context, Order) (Answer, error)
 		check       func(Order) error
 	}{
-		{UpdatePause, "Start no further refresh. Answers when every refresh not yet started is provably cancelled; zones that may have refreshed go on, and are counted.", c.onPause, c.checkPause},
-		{UpdateResume, "Go on with whatever is not done; maxFailed and maxExposed may be raised with it.", c.onResume, c.checkResume},
-		{UpdateApprove, "Let a wave that waits for a person begin.", c.onApprove, c.checkApprove},
-		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later.", c.onCancel, c.checkOpen},
-		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more.", c.onSkip, c.checkSkip},
-		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one.", c.onRetire, c.checkRetire},
+		{UpdatePause, "Start no further refresh. Answers when every refresh not yet started is provably cancelled; zones that may have refreshed go on, and are counted. Input: {\"reason\": \"…\"}", c.onPause, c.checkPause},
+		{UpdateResume, "Go on with whatever is not done; maxFailed and maxExposed may be raised with it. Input: {\"reason\": \"…\", \"maxExposed\": 1}", c.onResume, c.checkResume},
+		{UpdateApprove, "Let a wave that waits for a person begin. Input: {\"wave\": 2, \"by\": \"your name\", \"reason\": \"…\"}", c.onApprove, c.checkApprove},
+		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later. Input: {\"reason\": \"…\"}", c.onCancel, c.checkOpen},
+		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more. Input: {\"zone\": \"zone-…\", \"reason\": \"…\"}", c.onSkip, c.checkSkip},
+		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one. Input: {\"host\": \"…\", \"reason\": \"…\"}", c.onRetire, c.checkRetire},
 		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it).", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {

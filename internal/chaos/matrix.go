@@ -36,6 +36,7 @@ func edgesToTry() []at {
 		{kind: "connected"},
 		{kind: "exec", bad: map[string]any{"kind": "lateStart", "count": 3, "delayMs": 700}},
 		{kind: "stdin"},
+		{kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
 		{kind: "exited", bad: map[string]any{"kind": "lateAck", "count": 3, "delayMs": 700}},
 		{kind: "acknowledged"},
 	}

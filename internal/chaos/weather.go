@@ -23,14 +23,14 @@ type weather struct {
 
 // apiFaults are all kinds of the simulator, and answers of EdgeOne's own.
 var apiFaults = []string{
-	"resetBefore", "resetAfter", "closeAfter", "delayBefore", "delayAfter", "truncatedBody", "truncatedJSON",
+	"resetBefore", "resetAfter", "closeAfter", "delayBefore", "delayAfter", "truncatedBody", "stalledBody", "truncatedJSON",
 	"html502Before", "html502After", "error5xxBody", "internalErrorBefore", "internalErrorAfter", "emptyObject",
 	"lateLanding", "throttle", "error:OperationDenied.ConfigLocked", "error:ServiceUnavailable", "error:RequestLimitExceeded.UinLimitExceeded",
 }
 
 var hostFaults = []string{
 	"down", "authRefused", "otherHostKey", "hang", "diskFull", "readOnlyDir", "reloadFails",
-	"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck",
+	"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck", "lateReload",
 }
 
 // counted are the bad days of commands, which strike a number of times; the
@@ -89,10 +89,9 @@ func (w *weather) apiFault(ctx context.Context) {
 
 func (w *weather) hostFault(ctx context.Context) {
 	kind := hostFaults[w.rng.IntN(len(hostFaults))]
-	bad := map[string]any{"kind": kind}
+	bad := map[string]any{"kind": kind, "delayMs": w.rng.IntN(2000)}
 	if slices.Contains(counted, kind) {
 		bad["count"] = 1 + w.rng.IntN(4)
-		bad["delayMs"] = w.rng.IntN(2000)
 	} else {
 		bad["seconds"] = 1 + w.rng.Float64()*7
 	}

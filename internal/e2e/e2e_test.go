@@ -432,12 +432,18 @@ func temporal(t *testing.T, s *stage.Stack) client.Client {
 	return c
 }
 
-// noKeyAnywhere searches, and shows that the search can fail.
-func noKeyAnywhere(t *testing.T, s *stage.Stack) {
+// noKey searches everywhere.
+func noKey(t *testing.T, s *stage.Stack) {
 	t.Helper()
 	if found, err := s.NoKeyAnywhere(t.Context()); err != nil || len(found) > 0 {
 		t.Fatal(err, found)
 	}
+}
+
+// noKeyAnywhere searches, and shows that the search can fail.
+func noKeyAnywhere(t *testing.T, s *stage.Stack) {
+	t.Helper()
+	noKey(t, s)
 	keys, err := s.Keys(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,17 @@ package e2e
 import (
 	"encoding/base64"
 	"errors"
+	"io"
+	"net"
 	"os/exec"
 	"regexp"
+	"testing"
+
+	"go.temporal.io/api/enums/v1"
+
+	"keywave/internal/rotation"
+	"keywave/internal/stage"
+	"keywave/workflows"
 )
 
 func asExit(err error) (*exec.ExitError, bool) {
@@ -24,4 +33,49 @@ func plainPayloads(event []byte) []byte {
 		}
 	}
 	return all
+}
+
+// refreshing says that a worker has taken up the zone's refresh and has not ended
+// it.
+func refreshing(t *testing.T, s *stage.Stack, zone string) bool {
+	t.Helper()
+	seen, err := temporal(t, s).DescribeWorkflowExecution(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), "")
+	if err != nil {
+		return false // it has not begun
+	}
+	for _, a := range seen.GetPendingActivities() {
+		if a.GetActivityType().GetName() == workflows.ActRefresh && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+			return true
+		}
+	}
+	return false
+}
+
+// forward listens at an address and passes connections on to another, until the
+// test ends.
+func forward(t *testing.T, from, to string) {
+	t.Helper()
+	l, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = in.Close() }()
+				out, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer func() { _ = out.Close() }()
+				go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+				_, _ = io.Copy(in, out)
+			}()
+		}
+	}()
 }

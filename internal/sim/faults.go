@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -27,14 +28,18 @@ type Fault struct {
 	// all).
 	Count int `json:"count,omitempty"`
 	// Kind is one of FaultKinds, or "error:" and an API error code, which is
-	// answered without executing.
+	// answered without executing, or "errorAfter:" and one that is answered
+	// after executing.
 	Kind string `json:"fault"`
 	// DelayMs is how long the answer is held back after execution; see
 	// delayBefore, lateLanding and staleDescribe for what they do with it.
 	DelayMs int `json:"delayMs,omitempty"`
 }
 
-const errorFault = "error:"
+const (
+	errorFault      = "error:"
+	errorAfterFault = "errorAfter:"
+)
 
 // conduct is what the simulator does with a call that a fault strikes.
 type conduct struct {
@@ -64,6 +69,8 @@ func conducts() map[string]conduct {
 		// Half of the body of the promised length; half of it as if it were all.
 		"truncatedBody": {spoil: truncateBody},
 		"truncatedJSON": {spoil: truncateJSON},
+		// Half of the body, and then nothing until the client gives up.
+		"stalledBody": {spoil: stallBody},
 		// A proxy's error page; a 5xx around the true answer.
 		"html502Before": {skip: true, spoil: badGateway},
 		"html502After":  {spoil: badGateway},
@@ -85,12 +92,15 @@ func conducts() map[string]conduct {
 	}
 }
 
-// FaultKinds names every fault but the "error:" ones, sorted.
+// FaultKinds names every fault but the "error:" and "errorAfter:" ones, sorted.
 func FaultKinds() []string { return slices.Sorted(maps.Keys(conducts())) }
 
 func conductOf(kind string) (conduct, bool) {
 	if code, ok := strings.CutPrefix(kind, errorFault); ok {
 		return conduct{skip: true, code: code}, code != ""
+	}
+	if code, ok := strings.CutPrefix(kind, errorAfterFault); ok {
+		return conduct{code: code}, code != ""
 	}
 	c, ok := conducts()[kind]
 	return c, ok
@@ -100,7 +110,7 @@ func conductOf(kind string) (conduct, bool) {
 func (f Fault) Validate() error {
 	var errs []error
 	if _, ok := conductOf(f.Kind); !ok {
-		errs = append(errs, fmt.Errorf("unknown fault %q: use one of %s, or error:<Code>", f.Kind, strings.Join(FaultKinds(), ", ")))
+		errs = append(errs, fmt.Errorf("unknown fault %q: use one of %s, or error:<Code> or errorAfter:<Code>", f.Kind, strings.Join(FaultKinds(), ", ")))
 	}
 	if !wild(f.Action) && !slices.Contains(Actions(), f.Action) {
 		errs = append(errs, fmt.Errorf("unknown action %q: use one of %s, or *", f.Action, strings.Join(Actions(), ", ")))
@@ -194,10 +204,20 @@ func reset(w http.ResponseWriter, _ []byte) {
 
 func closeSilently(w http.ResponseWriter, _ []byte) { _ = takeConnection(w).Close() }
 
-func truncateBody(w http.ResponseWriter, body []byte) {
-	conn := takeConnection(w)
+func truncateBody(w http.ResponseWriter, body []byte) { _ = beginBody(w, body).Close() }
+
+func stallBody(w http.ResponseWriter, body []byte) {
+	conn := beginBody(w, body)
 	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_, _ = io.Copy(io.Discard, conn) // ends when the client closes
+}
+
+// beginBody sends the first half of what it promises.
+func beginBody(w http.ResponseWriter, body []byte) net.Conn {
+	conn := takeConnection(w)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)/2])
+	return conn
 }
 
 // truncateJSON ends inside the last field, so that a key stands whole in the

@@ -34,6 +34,7 @@ func TestFaultsAsTheSDKSeesThem(t *testing.T) {
 		{fault: "internalErrorBefore", executed: 0, code: "InternalError"},
 		{fault: "internalErrorAfter", executed: 1, code: "InternalError"},
 		{fault: "emptyObject", executed: 1, silent: true},
+		{fault: "errorAfter:ResponseSizeLimitExceeded", executed: 1, code: "ResponseSizeLimitExceeded"},
 		{fault: "throttle", executed: 0, code: "RequestLimitExceeded"},
 		{fault: "noKey", executed: 0, code: "OperationDenied"},
 		{fault: "error:UnauthorizedOperation.CamUnauthorized", executed: 0, code: "UnauthorizedOperation.CamUnauthorized"},
@@ -84,6 +85,21 @@ func TestDelaysExecuteWhoeverStillListens(t *testing.T) {
 			awaitRefreshes(t, a, "zone-a", 1)
 		})
 	}
+}
+
+func TestStalledBodyHoldsTheAnswer(t *testing.T) {
+	a := start(t, sim.Config{Faults: []sim.Fault{{Action: refresh, Nth: 1, Kind: "stalledBody"}}})
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	in := teo.NewRefreshMultiPathGatewaySecretKeyRequest()
+	zone := "zone-a"
+	in.ZoneId = &zone
+	_, err := a.RefreshMultiPathGatewaySecretKeyWithContext(ctx, in)
+	wantCode(t, err, "ClientError.ParseJsonError") // half of an answer: the SDK does not say that it timed out
+	if ctx.Err() == nil {
+		t.Error("it did not stall")
+	}
+	awaitRefreshes(t, a, zone, 1)
 }
 
 func TestLateLanding(t *testing.T) {

@@ -42,6 +42,9 @@ const (
 	LateStart Kind = "lateStart"
 	// LateAck: output and status are sent DelayMs after a command's end. [commands]
 	LateAck Kind = "lateAck"
+	// LateReload: the host's reload script takes DelayMs; the key file is in
+	// place by then. [nothing]
+	LateReload Kind = "lateReload"
 )
 
 // Bad is a bad day. It lasts until it has struck Count times, until Seconds have
@@ -62,7 +65,7 @@ type Bad struct {
 func Kinds() []Kind {
 	return []Kind{
 		Down, AuthRefused, OtherHostKey, Hang, DiskFull, ReadOnlyDir, ReloadFails,
-		DropAtExec, DropMidTransfer, DropBeforeAck, LateStart, LateAck,
+		DropAtExec, DropMidTransfer, DropBeforeAck, LateStart, LateAck, LateReload,
 	}
 }
 
@@ -75,7 +78,7 @@ func (b Bad) Validate() error {
 	if b.Nth < 0 || b.Count < 0 || b.Seconds < 0 || b.DelayMs < 0 {
 		errs = append(errs, errors.New("nth, count, seconds and delayMs cannot be negative"))
 	}
-	if b.counted() && (b.Kind == Down || b.Kind == ReadOnlyDir) {
+	if b.counted() && (b.Kind == Down || b.Kind == ReadOnlyDir || b.Kind == LateReload) {
 		errs = append(errs, fmt.Errorf("%s cannot be counted: use seconds, or heal it", b.Kind))
 	}
 	if b.Nth > 1 && b.Kind == ReloadFails {
@@ -134,6 +137,8 @@ func (h *Host) takeEffect(b Bad) error {
 		return h.freezeDirs()
 	case ReloadFails:
 		return h.breakReload(b.Count)
+	case LateReload:
+		return h.delayReload(b.delay())
 	}
 	return nil
 }
@@ -168,6 +173,8 @@ func (h *Host) end(kind Kind) error {
 		return h.thawDirs()
 	case ReloadFails:
 		return h.mendReload()
+	case LateReload:
+		return h.hastenReload()
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ const (
 	reloadLog      = "reloads"
 	failureLog     = "failed-reloads"
 	reloadFails    = ".reload-fails" // all reloads fail; in "….d" each file fails one
+	reloadLate     = ".reload-late"  // how many seconds reloads take
+	keyExt         = ".key"
 	hostKeyFile    = "ssh_host_ed25519_key"
 	reopenAttempts = 100
 	reopenPause    = 20 * time.Millisecond
@@ -49,6 +51,7 @@ for token in "$dir"/` + reloadFails + `.d/*; do
 	rm "$token" 2>/dev/null && fail
 done
 [ -e "$dir/` + reloadFails + `" ] && fail
+[ -e "$dir/` + reloadLate + `" ] && sleep "$(cat "$dir/` + reloadLate + `")"
 note ` + reloadLog + `
 `
 
@@ -59,6 +62,7 @@ type Host struct {
 	clientKeys []ssh.PublicKey
 	delay      time.Duration
 	journal    *journal.Journal
+	renames    *renames
 	signer     ssh.Signer
 	other      ssh.Signer
 	port       int
@@ -115,7 +119,11 @@ func (h *Host) prepare() error {
 	if err := h.thawAll(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(h.dir, keysDir), 0o700); err != nil {
+	keys := filepath.Join(h.dir, keysDir)
+	if err := os.MkdirAll(keys, 0o700); err != nil {
+		return err
+	}
+	if err := h.renames.add(h.name, keys); err != nil {
 		return err
 	}
 	script := filepath.Join(h.dir, reloadScript)
@@ -133,7 +141,7 @@ func (h *Host) prepare() error {
 		return err
 	}
 	h.other, err = ssh.NewSignerFromSigner(other)
-	return errors.Join(err, h.mendReload())
+	return errors.Join(err, h.mendReload(), h.hastenReload())
 }
 
 // LoadOrMakeKey reads the OpenSSH private key at path, or makes an ed25519 one
@@ -185,7 +193,7 @@ func (h *Host) Dir() string { return h.dir }
 
 // KeyFile is where the host holds a zone's key; "{zone}" gives the fleet file's
 // path.
-func (h *Host) KeyFile(zone string) string { return filepath.Join(h.dir, keysDir, zone+".key") }
+func (h *Host) KeyFile(zone string) string { return filepath.Join(h.dir, keysDir, zone+keyExt) }
 
 // ReloadCommand is the path of the host's reload script.
 func (h *Host) ReloadCommand() string { return filepath.Join(h.dir, reloadScript) }
@@ -359,6 +367,13 @@ func (h *Host) mendReload() error {
 	path := filepath.Join(h.dir, reloadFails)
 	return errors.Join(os.RemoveAll(path), os.RemoveAll(path+".d"))
 }
+
+// delayReload makes every reload take d.
+func (h *Host) delayReload(d time.Duration) error {
+	return os.WriteFile(filepath.Join(h.dir, reloadLate), fmt.Appendf(nil, "%.3f", d.Seconds()), 0o600)
+}
+
+func (h *Host) hastenReload() error { return os.RemoveAll(filepath.Join(h.dir, reloadLate)) }
 
 // freezeDirs takes the write permission from every directory of the host.
 func (h *Host) freezeDirs() error {

@@ -40,6 +40,7 @@ type Config struct {
 type Hosts struct {
 	names   []string
 	byName  map[string]*Host
+	renames *renames
 	running sync.WaitGroup
 }
 
@@ -52,7 +53,7 @@ func Start(cfg Config) (*Hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	hs := &Hosts{names: slices.Clone(cfg.Names), byName: map[string]*Host{}}
+	hs := &Hosts{names: slices.Clone(cfg.Names), byName: map[string]*Host{}, renames: watchRenames(cfg.Journal)}
 	for _, name := range cfg.Names {
 		if hs.byName[name] != nil || name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
 			return nil, fmt.Errorf("host %q: names must be different, and directory names", name)
@@ -62,6 +63,7 @@ func Start(cfg Config) (*Hosts, error) {
 			return nil, fmt.Errorf("host %s cannot be made: %w", name, err)
 		}
 	}
+	go hs.renames.serve()
 	for _, name := range cfg.Names {
 		if err := hs.byName[name].open(); err != nil {
 			return nil, errors.Join(err, hs.Close())
@@ -81,7 +83,7 @@ func (hs *Hosts) newHost(cfg Config, name, dir string) *Host {
 		delay = cfg.DelayMs[""]
 	}
 	return &Host{
-		name: name, dir: dir, clientKeys: cfg.ClientKeys, journal: cfg.Journal, running: &hs.running,
+		name: name, dir: dir, clientKeys: cfg.ClientKeys, journal: cfg.Journal, renames: hs.renames, running: &hs.running,
 		delay: time.Duration(delay) * time.Millisecond,
 		port:  cfg.Ports[name],
 		conns: map[*conn]struct{}{}, bad: map[Kind]*badDay{}, procs: map[int]struct{}{},
@@ -124,6 +126,7 @@ func (hs *Hosts) Close() error {
 		errs = append(errs, h.close())
 	}
 	hs.running.Wait()
+	hs.renames.close()
 	return errors.Join(errs...)
 }
 

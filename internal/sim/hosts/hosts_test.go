@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -544,17 +545,68 @@ func TestLateStartAndLateAckPlaceTheEdges(t *testing.T) {
 	for _, e := range edges {
 		kinds = append(kinds, e.Edge)
 	}
-	want := []journal.Kind{journal.Connected, journal.Exec, journal.Stdin, journal.Exited, journal.Acknowledged}
-	if !slices.Equal(kinds, want) {
-		t.Errorf("edges are %v, want %v", kinds, want)
+	want := []journal.Kind{journal.Connected, journal.Exec, journal.Stdin, journal.Renamed, journal.Exited, journal.Acknowledged}
+	if runtime.GOOS != "linux" {
+		want = slices.Delete(want, 3, 4)
 	}
-	if took := edges[4].MonoUs - edges[3].MonoUs; took < 300_000 {
+	if !slices.Equal(kinds, want) {
+		t.Fatalf("edges are %v, want %v", kinds, want)
+	}
+	exited, acknowledged := edges[len(edges)-2], edges[len(edges)-1]
+	if took := acknowledged.MonoUs - exited.MonoUs; took < 300_000 {
 		t.Errorf("it was acknowledged %d µs after its end", took)
 	}
 	begin(t, h, hosts.Bad{Kind: hosts.LateStart, Count: 1, DelayMs: 200})
 	began := time.Now()
 	if _, err := run(client, "true", ""); err != nil || time.Since(began) < 200*time.Millisecond {
 		t.Errorf("it started after %v (%v)", time.Since(began), err)
+	}
+}
+
+// Every key file that a command renamed into place is reported before its end,
+// on the host and for the zone, however many there are; other files are not.
+// And a reload that takes long keeps the two apart.
+func TestRenamedIsPlacedBeforeTheEnd(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("renames are seen on Linux only")
+	}
+	f := start(t, nil, "gw-1", "gw-2")
+	client := f.mustDial(t, "gw-2")
+	if _, err := run(client, "true", ""); err != nil { // by now it is connected
+		t.Fatal(err)
+	}
+	for range 20 {
+		_, before := f.log.Since(0, 0)
+		if _, err := run(client, "cd keys; for n in .zone-x.key zone-y zone-a.key zone-b.key; do echo k >.new; mv .new $n; done; echo k >zone-c.key", ""); err != nil {
+			t.Fatal(err)
+		}
+		edges, _ := f.log.Since(before, 0)
+		var told []string
+		for _, e := range edges {
+			told = append(told, strings.TrimSpace(strings.Join([]string{string(e.Edge), e.Host, e.Zone}, " ")))
+		}
+		want := []string{"exec gw-2", "renamed gw-2 zone-a", "renamed gw-2 zone-b", "exited gw-2", "acknowledged gw-2"}
+		if !slices.Equal(told, want) {
+			t.Fatalf("edges are %q, want %q", told, want)
+		}
+	}
+	begin(t, f.Host("gw-2"), hosts.Bad{Kind: hosts.LateReload, DelayMs: 60_000})
+	_, before := f.log.Since(0, 0)
+	ended := make(chan error, 1)
+	go func() { _, err := run(client, put+"; "+f.Host("gw-2").ReloadCommand(), "new\n"); ended <- err }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for after, seen := before, false; !seen; {
+		edges, last := f.log.Wait(ctx, after, 0)
+		if len(edges) == 0 {
+			t.Fatal("no rename was reported while the command runs")
+		}
+		after, seen = last, edges[len(edges)-1].Edge == journal.Renamed
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the reload was not late (%v)", err)
+	default:
 	}
 }
 
@@ -595,7 +647,7 @@ func TestNetworkDelayDoesNotBreakPipelining(t *testing.T) {
 
 func TestWrongBadDaysAreRefused(t *testing.T) {
 	f := start(t, nil, "gw-1")
-	for _, b := range []hosts.Bad{{Kind: "grumpy"}, {Kind: hosts.Down, Count: 1}, {Kind: hosts.Hang, Seconds: -1}, {Kind: hosts.ReloadFails, Nth: 2}} {
+	for _, b := range []hosts.Bad{{Kind: "grumpy"}, {Kind: hosts.Down, Count: 1}, {Kind: hosts.Hang, Seconds: -1}, {Kind: hosts.ReloadFails, Nth: 2}, {Kind: hosts.LateReload, Count: 1}} {
 		if err := f.Host("gw-1").Begin(b); err == nil || !strings.Contains(err.Error(), "gw-1") {
 			t.Errorf("%+v gives %v", b, err)
 		}

@@ -76,6 +76,7 @@ func (s *session) run() {
 	defer out.close()
 	out.hold(isLate || h.has(DropBeforeAck))
 	status, signal := s.execute(out)
+	h.renames.look()
 	s.note(journal.Exited, &status, "")
 	time.Sleep(late.delay())
 	if s.fed.Load() && s.cutBy(DropBeforeAck) {

@@ -29,6 +29,7 @@ const (
 	Connected    Kind = "connected"    // a connection was authenticated
 	Exec         Kind = "exec"         // a command was received
 	Stdin        Kind = "stdin"        // the command's first input bytes were received
+	Renamed      Kind = "renamed"      // a zone's key file was renamed into place (seen on Linux only)
 	Exited       Kind = "exited"       // the command ended; what it wrote to disk is there
 	Acknowledged Kind = "acknowledged" // its exit status was sent
 	Cut          Kind = "cut"          // a bad day cut the connection

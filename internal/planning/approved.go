@@ -1,0 +1,121 @@
+package planning
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/activities"
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// Approve is a person's approval of a fleet.
+func Approve(f *fleet.Fleet, by, reason string, at time.Time) (rotation.Approval, error) {
+	d, err := NewDraft(f, "")
+	a := rotation.Approval{
+		By: by, At: at.UTC(), Reason: reason, Digest: f.Digest, Zones: len(f.Zones), Hosts: len(f.Hosts),
+		Whole: rotation.Whole{Settings: f.Campaign},
+	}
+	if body, _ := json.Marshal(d.Pages); len(body) <= rotation.MaxPageBytes {
+		a.Whole.Waves, a.Whole.Pages = d.Plan.Waves, d.Pages
+	}
+	return a, err
+}
+
+// Planner plans the fleet file of an account's worker, if it is the one that a
+// person approved.
+type Planner struct {
+	File   string
+	Loaded *fleet.Fleet // the file as it was when the worker started
+	Client client.Client
+	// Namespace is where Client is.
+	Namespace string
+}
+
+const mostDifferences = 5
+
+// Plan reads the fleet file anew and makes a plan of it. What refuses it says
+// that nothing was touched and what a person has to do; an error is worth
+// another try.
+func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan rotation.Plan, refused string, err error) {
+	f, err := fleet.Read(p.File)
+	if err != nil {
+		return plan, fmt.Sprintf("the fleet file of account %s cannot be read, nothing was touched: %v", p.Loaded.Account.Name, err), nil
+	}
+	if refused = p.differs(in, f); refused != "" {
+		return plan, refused, nil
+	}
+	limit, err := activities.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(f.Account.Name))
+	if err != nil {
+		return plan, "", err
+	}
+	if limit.PerSecond != nil && *limit.PerSecond == 0 {
+		return plan, fmt.Sprintf("the brake of account %s is on, by %s: %s; nothing was touched; release it: keywave brake off --account %s --reason \"…\"", f.Account.Name, limit.By, limit.Reason, f.Account.Name), nil
+	}
+	return p.make(ctx, in, f)
+}
+
+func (p Planner) differs(in activities.PlanFleetIn, f *fleet.Fleet) string {
+	approved := in.Approval
+	now, err := Approve(f, "", "", time.Time{})
+	if err != nil {
+		return err.Error()
+	}
+	next := fmt.Sprintf("look at it, then: keywave schedule approve %s -f fleet.yaml --reason \"…\"", in.Schedule)
+	if found := approved.Differs(now, fleet.PartsDiffer); len(found) > 0 {
+		var texts []string
+		for _, d := range found[:min(len(found), mostDifferences)] {
+			texts = append(texts, d.String())
+		}
+		if more := len(found) - mostDifferences; more > 0 {
+			texts = append(texts, fmt.Sprintf("and %d more", more))
+		}
+		return fmt.Sprintf("the fleet file is not what %s approved on %s, nothing was touched: digest %s with %d zones on %d hosts, approved was %s with %d zones on %d hosts: %s; %s",
+			approved.By, approved.At.Format(time.DateOnly), now.Digest, now.Zones, now.Hosts, approved.Digest, approved.Zones, approved.Hosts, strings.Join(texts, "; "), next)
+	}
+	if p.Loaded.Digest != f.Digest {
+		return "the fleet file was approved, but the workers of account " + string(f.Account.Name) + " run with the one before it; nothing was touched; restart them"
+	}
+	return ""
+}
+
+func (p Planner) make(ctx context.Context, in activities.PlanFleetIn, f *fleet.Fleet) (plan rotation.Plan, refused string, err error) {
+	draft, err := NewDraft(f, in.Name)
+	if err != nil {
+		return plan, err.Error(), nil
+	}
+	run, err := draft.Start(ctx, p.Client)
+	taken := errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted))
+	switch {
+	case taken && in.Again:
+		run = p.Client.GetWorkflow(ctx, workflows.PlanID(in.Name), "")
+	case taken:
+		return plan, fmt.Sprintf("there is a plan or campaign named %s already; nothing was touched", in.Name), nil
+	case err != nil:
+		return plan, "", err
+	}
+	if err := draft.StartPages(ctx, p.Client); err != nil {
+		return plan, "", err
+	}
+	err = run.Get(ctx, &plan)
+	var app *temporal.ApplicationError
+	switch {
+	case errors.As(err, &app):
+		refused, err = app.Message(), nil
+	case err == nil && plan.Describes == 0:
+		refused = Unreachable(f, plan.Findings).Error()
+	}
+	if refused != "" {
+		draft.Discard(ctx, p.Client)
+	}
+	return plan, refused, err
+}

@@ -1,0 +1,84 @@
+// Package planning starts the workflows of a plan from a fleet, for an operator
+// and for a schedule alike. It changes nothing at EdgeOne or on hosts.
+package planning
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"keywave/internal/fleet"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// Draft is a plan without baselines, and its pages.
+type Draft struct {
+	Plan  rotation.Plan
+	Pages []rotation.Page
+	// Within is how long its pages may take: each zone costs one call.
+	Within time.Duration
+}
+
+// NewDraft cuts a fleet into waves and pages.
+func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
+	pages, waves, err := rotation.Cut(f.Account.Name, f.Targets(), f.Campaign.Waves)
+	if err != nil {
+		return Draft{}, err
+	}
+	d := Draft{
+		Plan:   rotation.Plan{Name: name, Account: f.Account.Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
+		Pages:  pages,
+		Within: 2*time.Minute + time.Duration(float64(len(f.Zones))/f.Account.RequestsPerSecond*2)*time.Second,
+	}
+	for _, p := range pages {
+		d.Plan.Pairs += p.Pairs()
+	}
+	d.Plan.Limit = f.Account.RequestsPerSecond
+	d.Plan.Takes = d.Plan.Estimate(f.Account.RequestsPerSecond)
+	return d, nil
+}
+
+// Start starts the plan, which ends when all of its pages have reported. An
+// error of type WorkflowExecutionAlreadyStarted says that its name is taken.
+func (d Draft) Start(ctx context.Context, c client.Client) (client.WorkflowRun, error) {
+	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.PlanID(d.Plan.Name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		StaticSummary:         fmt.Sprintf("plan of %d zones on %d hosts", d.Plan.Zones, d.Plan.Hosts),
+	}, workflows.TypePlan, workflows.PlanIn{Plan: d.Plan, Pages: len(d.Pages), Within: rotation.Span(d.Within)})
+}
+
+// StartPages starts the pages; one that is there already is left alone.
+func (d Draft) StartPages(ctx context.Context, c client.Client) error {
+	for _, page := range d.Pages {
+		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue,
+			StaticSummary: fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, d.Plan.Name, len(page.Zones), page.Wave),
+		}, workflows.TypePage, workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(workflows.PlanValidFor)})
+		if err != nil {
+			return fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err)
+		}
+	}
+	return nil
+}
+
+// Discard ends the pages: without a plan they are of no use.
+func (d Draft) Discard(ctx context.Context, c client.Client) {
+	for _, page := range d.Pages {
+		_ = c.TerminateWorkflow(ctx, workflows.PageID(d.Plan.Name, page.Number), "", "there is no plan")
+	}
+}
+
+// Unreachable says that not one request was sent: the network or the endpoint
+// is wrong, and not the zones.
+func Unreachable(f *fleet.Fleet, found []rotation.Finding) error {
+	why := ""
+	if len(found) > 0 {
+		why = " (" + found[0].Text + ")"
+	}
+	return fmt.Errorf("no request reached EdgeOne at %s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", f.Account.Endpoint, why)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// transcript is the key of what a script has recorded.
+type transcript struct{}
+
+// say adds a line of comment to the transcript.
+func say(ts *testscript.TestScript, _ bool, args []string) {
+	b := ts.Value(transcript{}).(*bytes.Buffer)
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString("# " + strings.Join(args, " ") + "\n")
+}
+
+// record runs a command as exits does, and adds it and what it says to the
+// transcript, as a person would have seen it.
+func record(ts *testscript.TestScript, neg bool, args []string) {
+	exits(ts, neg, args)
+	b := ts.Value(transcript{}).(*bytes.Buffer)
+	b.WriteString("$ " + shown(args[1:]) + "\n")
+	b.WriteString(settled.Replace(ts.ReadFile("stdout") + ts.ReadFile("stderr")))
+}
+
+func shown(args []string) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		if words[i] = a; strings.ContainsAny(a, " ") {
+			words[i] = `"` + a + `"`
+		}
+	}
+	return strings.ReplaceAll(strings.Join(words, " "), os.Getenv("FLEET"), "fleet.yaml")
+}
+
+// replacer puts fixed words where a run has its own times and names.
+type replacer []struct {
+	from *regexp.Regexp
+	to   string
+}
+
+var settled = replacer{
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "9f2c…"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "353794fe0444d3b4c770ca25956e45d5"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "2026-11-24 03:12:09"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "03:12:09"},
+	{regexp.MustCompile(`\b\d+ ?ms\b`), "90ms"},
+	{regexp.MustCompile(`\b\d+(\.\d+)? zones/s`), "2.4 zones/s"},
+	{regexp.MustCompile(`\b(\d+m)?\d+s\b( *)`), "9s$2"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "10.1.0.11:22"},
+	{regexp.MustCompile(`\b[\w-]+@[\w.-]+`), "ann@bastion"},
+	{regexp.MustCompile(`/\S*/fleet\.yaml`), "fleet.yaml"},
+}
+
+func (r replacer) Replace(s string) string {
+	for _, x := range r {
+		s = x.from.ReplaceAllString(s, x.to)
+	}
+	return s
+}
+
+// recorded compares the transcript with the code block of a page of the docs, or
+// writes it there with -update.
+func recorded(ts *testscript.TestScript, _ bool, args []string) {
+	body, err := os.ReadFile(args[0])
+	ts.Check(err)
+	before, rest, found := strings.Cut(string(body), "```console\n")
+	was, after, closed := strings.Cut(rest, "```\n")
+	if !found || !closed {
+		ts.Fatalf("%s has no block of console", args[0])
+	}
+	now := ts.Value(transcript{}).(*bytes.Buffer).String()
+	if now == was {
+		return
+	}
+	if !*update {
+		ts.Fatalf("%s shows something else (go test ./starter -run TestScript/^day$ -update writes it anew); now it is:\n%s", args[0], now)
+	}
+	ts.Check(os.WriteFile(args[0], []byte(before+"```console\n"+now+"```\n"+after), 0o644))
+}
+
+func TestSettled(t *testing.T) {
+	const in = "plan 0123456789abcdef0123456789abcdef at 2026-01-02 03:04:05 by root@vm-1, p50 12 ms"
+	if got, want := settled.Replace(in), "plan 353794fe0444d3b4c770ca25956e45d5 at 2026-11-24 03:12:09 by ann@bastion, p50 90ms"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
