@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 //	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
 //	calls                           stdout: how often each API action was called
 //	                                since the last calls
-//	say WORDS…, record CODE PROGRAM ARG…, recorded FILE
+//	say WORDS…, types CODE PROGRAM ARG…, recorded FILE
 //	                                keep what a person types and sees, and compare it
 //	                                with the console block of a page of the docs
 //	hook                            start a receiver of notices: HOOK, hook.txt
@@ -71,7 +71,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "hook": hook, "say": say, "record": record, "recorded": recorded, "changed": changed,
+			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention,
 			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
 			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
