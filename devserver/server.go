@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -36,10 +35,6 @@ const (
 	stopWithin  = 4 * time.Second // then the process ends anyway: nothing is lost by it
 )
 
-// gcPercent lets the heap grow: a server of many short calls otherwise spends a
-// seventh of its time collecting.
-const gcPercent = 200
-
 // innerServices talk to each other only, each on a free loopback port.
 var innerServices = []primitives.ServiceName{
 	primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
@@ -48,7 +43,6 @@ var innerServices = []primitives.ServiceName{
 // run serves until ctx ends. It writes the ready line to stdout once Temporal
 // and the UI answer.
 func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
-	debug.SetGCPercent(gcPercent)
 	db, err := openDatabase(ctx, cfg.DB)
 	if err != nil {
 		return err
