@@ -31,6 +31,14 @@ func View(s workflows.Status, width int, color bool, now time.Time) string {
 	return strings.Join(view(s, width, math.MaxInt, color, now), "\n") + "\n"
 }
 
+// Fit is View in at most rows lines.
+func Fit(s workflows.Status, width, rows int, color bool, now time.Time) string {
+	return strings.Join(view(s, width, max(1, rows), color, now), "\n") + "\n"
+}
+
+// Clip is a line without control characters, cut to width display cells.
+func Clip(s string, width int) string { return truncate(clean(s), width) }
+
 // view draws at most rows lines; the list of what needs a person shrinks first.
 func view(s workflows.Status, width, rows int, color bool, now time.Time) []string {
 	if width <= 0 {
