@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what `make test` needs beyond Go, where that can be done: a real sshd
-# for the delivery tests, Chromium for the Temporal UI. Elsewhere it says what is
+# for the delivery tests, Chromium for the Temporal UI, tmux for the screen of campaign watch. Elsewhere it says what is
 # missing, and those tests are skipped by name.
 set -eu
 
@@ -8,6 +8,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 missing=
 command -v sshd >/dev/null 2>&1 || missing="$missing openssh-server"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v tmux >/dev/null 2>&1 || missing="$missing tmux"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "prepare: install these to run all tests:$missing" >&2

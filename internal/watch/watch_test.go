@@ -77,8 +77,10 @@ func (s *screen) types(text string) (last tea.Cmd) {
 
 func TestGolden(t *testing.T) {
 	for name, prepare := range map[string]func(*screen){
-		"first":   func(*screen) {},
-		"running": func(s *screen) { s.gets(asked{status: status(workflows.StateRunning, 190), at: noon.Add(2 * time.Second)}) },
+		"first": func(*screen) {},
+		"running": func(s *screen) {
+			s.gets(asked{status: status(workflows.StateRunning, 190), at: noon.Add(2 * time.Second)})
+		},
 		"waiting": func(s *screen) { s.gets(asked{status: status(workflows.StateWaiting, 190), at: noon}) },
 		"prompt":  func(s *screen) { s.types("plunx\bch") },
 		"help":    func(s *screen) { s.types("?") },
