@@ -35,6 +35,10 @@ type offer func(ctx context.Context, cmd *cobra.Command, word string) []string
 func (a *app) offers() map[string]offer {
 	return map[string]offer{
 		"NAME": a.asking(campaignNames), "ZONE": a.zoneNames, "HOST": a.hostNames, "LOCATION": locationNames,
+		"SCHEDULE": a.asking(func(ctx context.Context, conn *temporalclient.Connection, _ string) []string {
+			names, _ := scheduleNames(ctx, conn)
+			return names
+		}),
 	}
 }
 

@@ -74,7 +74,7 @@ type scheduleOptions struct {
 func (a *app) scheduleCreate() *cobra.Command {
 	o := &scheduleOptions{}
 	cmd := &cobra.Command{
-		Use: "create NAME -f fleet.yaml --every 90d --reason R", Short: "Approve a fleet and run campaigns of it from now on", Args: exactly("NAME"),
+		Use: "create SCHEDULE -f fleet.yaml --every 90d --reason R", Short: "Approve a fleet and run campaigns of it from now on", Args: exactly("SCHEDULE"),
 		Long: `Approve a fleet and run campaigns of it from now on: the first after one interval.
 A run that is due plans at once; outside its windows its campaign waits for the
 next one. A run that is due on a frozen date is left out, and so is one that is
@@ -197,7 +197,7 @@ func noSchedule(name string, err error) error {
 func (a *app) scheduleApprove() *cobra.Command {
 	o := &approveOptions{}
 	cmd := &cobra.Command{
-		Use: "approve NAME -f fleet.yaml --reason R", Short: "Let a schedule run a fleet file that was changed", Args: exactly("NAME"),
+		Use: "approve SCHEDULE -f fleet.yaml --reason R", Short: "Let a schedule run a fleet file that was changed", Args: exactly("SCHEDULE"),
 		Long: `Let a schedule run a fleet file that was changed, from its next run on. What it is
 that differs is said by the run that was refused. The account's worker must have
 been started with the new file. A paused schedule stays paused.`,
@@ -236,7 +236,7 @@ func (a *app) changeSchedule(ctx context.Context, name string, do func(*client.S
 func (a *app) reasoned(use, short, long string, do func(ctx context.Context, name, reason string) error) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: use + " NAME --reason R", Short: short, Long: long, Args: exactly("NAME"),
+		Use: use + " SCHEDULE --reason R", Short: short, Long: long, Args: exactly("SCHEDULE"),
 		Example: fmt.Sprintf("  keywave schedule %s quarterly --reason \"…\"", use),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if reason == "" {

@@ -195,7 +195,7 @@ func lookAtRun(ctx context.Context, conn *temporalclient.Connection, name string
 
 func (a *app) scheduleShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "A schedule: what was approved, its next times, how its runs ended", Args: exactly("NAME"),
+		Use: "show SCHEDULE", Short: "A schedule: what was approved, its next times, how its runs ended", Args: exactly("SCHEDULE"),
 		Example: "  keywave schedule show quarterly --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := a.connect(cmd.Context())
@@ -228,7 +228,9 @@ func (v scheduleView) show(w io.Writer) {
 	fmt.Fprintf(w, "Schedule %s %s: %s\n", v.Schedule, state, v.Note)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"runs", every}, {"windows", strings.Join(v.Windows, ", ")}, {"freeze", strings.Join(v.Freeze, ", ")},
+		{"runs", every},
+		{"windows", strings.Join(v.Windows, ", ")},
+		{"freeze", strings.Join(v.Freeze, ", ")},
 		{"fleet", fmt.Sprintf("%s: %s on %s of account %s", v.Approved.Fleet, many(v.Approved.Zones, "zone"), many(v.Approved.Hosts, "host"), v.Account)},
 		{"approved", fmt.Sprintf("by %s on %s: %s", v.Approved.By, v.Approved.At.Local().Format(time.DateTime), v.Approved.Reason)},
 		{"left out", leftOut(v)},
@@ -238,7 +240,10 @@ func (v scheduleView) show(w io.Writer) {
 		}
 	}
 	_ = t.Flush()
-	if len(v.Next) > 0 {
+	switch {
+	case len(v.Next) > 0 && v.Paused:
+		fmt.Fprintln(w, "Next, once it is resumed:")
+	case len(v.Next) > 0:
 		fmt.Fprintln(w, "Next:")
 	}
 	for _, n := range v.Next {

@@ -65,6 +65,7 @@ func TestMain(m *testing.M) {
 //	dated DURATION                  put a clock that is off before the simulator;
 //	                                sets DATED to its address
 //	retention NAMESPACE DURATION    set how long closed workflows are kept
+//	clock NAME DURATION             sets NAME to the time of day then, in UTC
 func TestScript(t *testing.T) {
 	p := programs(t)
 	testscript.Run(t, testscript.Params{
@@ -72,7 +73,7 @@ func TestScript(t *testing.T) {
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
-			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention,
+			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay,
 			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
 			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
 			"work":     func(ts *testscript.TestScript, _ bool, args []string) { startWorker(ts, p, args) },
@@ -354,6 +355,12 @@ func document(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is %s, want %s", pair[0], got, pair[1])
 		}
 	}
+}
+
+func timeOfDay(ts *testscript.TestScript, _ bool, args []string) {
+	in, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], time.Now().Add(in).UTC().Format(time.TimeOnly))
 }
 
 func field(ts *testscript.TestScript, _ bool, args []string) {

@@ -114,6 +114,8 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 	case workflows.ActNotify:
 		w.notices = append(w.notices, input[rotation.Notice](t))
 		return activities.NotifyOut{}, nil
+	case workflows.ActPlanFleet:
+		return w.onPlanFleet(input[activities.PlanFleetIn](t))
 	case workflows.ActHealth:
 		return w.onHealth(input[activities.HealthIn](t)), nil
 	case workflows.ActRate:

@@ -79,6 +79,10 @@ type world struct {
 	rates  []activities.RateIn
 	// notices are what people elsewhere were told.
 	notices []rotation.Notice
+	// scheduled is how a schedule's fleet is run; planRefused is why it is not.
+	scheduled   rotation.Settings
+	planRefused string
+	late        time.Duration // until a worker takes the first workflow
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }
@@ -392,6 +396,10 @@ func (i *inbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteW
 	id := info.WorkflowExecution.ID
 	zone, _ := strings.CutPrefix(id, "zone/")
 	what := strings.ToLower(info.WorkflowType.Name)
+	if late := w.late; late > 0 {
+		w.late = 0
+		_ = workflow.Sleep(ctx, late)
+	}
 	w.running[id]++
 	w.log(workflow.Now(ctx), what+"-start", rotation.ZoneID(zone), "")
 	defer func() { w.running[id]-- }()

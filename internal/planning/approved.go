@@ -79,8 +79,13 @@ func (p Planner) differs(in activities.PlanFleetIn, f *fleet.Fleet) string {
 		if more := len(found) - mostDifferences; more > 0 {
 			texts = append(texts, fmt.Sprintf("and %d more", more))
 		}
-		return fmt.Sprintf("the fleet file is not what %s approved on %s, nothing was touched: digest %s with %d zones on %d hosts, approved was %s with %d zones on %d hosts: %s; %s",
-			approved.By, approved.At.Format(time.DateOnly), now.Digest, now.Zones, now.Hosts, approved.Digest, approved.Zones, approved.Hosts, strings.Join(texts, "; "), next)
+		what := "campaign settings differ"
+		if now.Digest != approved.Digest {
+			what = fmt.Sprintf("digest %s with %d zones on %d hosts, approved was %s with %d zones on %d hosts",
+				now.Digest, now.Zones, now.Hosts, approved.Digest, approved.Zones, approved.Hosts)
+		}
+		return fmt.Sprintf("the fleet file is not what %s approved on %s, nothing was touched: %s: %s; %s",
+			approved.By, approved.At.Format(time.DateOnly), what, strings.Join(texts, "; "), next)
 	}
 	if p.Loaded.Digest != f.Digest {
 		return "the fleet file was approved, but the workers of account " + string(f.Account.Name) + " run with the one before it; nothing was touched; restart them"

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // The API actions that a rotation calls.
@@ -37,6 +38,8 @@ type (
 		Host   string `json:"host"`
 		ID     string `json:"requestId"`
 		MonoUs int64  `json:"monoUs"`
+		// At is wall time, which on this machine is Temporal's too.
+		At time.Time `json:"at"`
 	}
 	// Calls are the simulator's counters of one action: authenticated arrivals,
 	// those that took effect, those above the limit, and the most arrivals in any
