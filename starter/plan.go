@@ -226,10 +226,22 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	}
 	fmt.Fprintf(w, "  time      about %s at the account's pace, bake times included; waits for people come on top\n", p.Takes)
 	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
+	if hours := hoursOf(p.Settings); hours != "" {
+		fmt.Fprintf(w, "  hours     %s\n", hours)
+	}
 	if len(p.Settings.Health) > 0 {
 		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
 	}
 	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
+}
+
+// hoursOf is when refreshes may start.
+func hoursOf(s rotation.Settings) string {
+	hours := strings.Join(s.Windows, ", ")
+	if len(s.Freeze) > 0 {
+		hours = strings.TrimPrefix(hours+"; not on "+strings.Join(s.Freeze, ", "), "; ")
+	}
+	return hours
 }
 
 // many is "1 zone" or "2 zones".

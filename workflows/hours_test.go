@@ -66,7 +66,7 @@ func TestWindowClosesMidRun(t *testing.T) {
 	w := newWorld(t, 8, 4, 2)
 	w.slowly(3 * time.Second)
 	w.opens(24 * time.Hour)
-	p := w.plan(settings(hours("12:00-12:00:05 UTC")), 4)
+	p := w.plan(settings(hours("12:00-12:00:05 UTC")), 8)
 	closed := w.status(time.Hour)
 	s := w.campaign(w.campaignIn(p))
 	if n := w.sentBetween(0, 5*time.Second); n == 0 || n == 8 || closed.Zones.Done != n {
@@ -77,6 +77,11 @@ func TestWindowClosesMidRun(t *testing.T) {
 	}
 	if n := w.sentBetween(5*time.Second, 24*time.Hour); n > 0 {
 		t.Errorf("%d were refreshed while it was closed\n%s", n, w.story())
+	}
+	for _, e := range w.happened("sent") { // each knows when its own window closes
+		if want := e.at.Format("until "+time.DateOnly) + " 12:00:05"; e.note != want {
+			t.Errorf("%s was refreshed with %q, want %q", e.zone, e.note, want)
+		}
 	}
 	if s.State != workflows.StateDone || s.EndedAt.Sub(noon) < 24*time.Hour {
 		t.Errorf("%+v\n%s", s, w.story())
@@ -116,11 +121,15 @@ func TestPersonsPauseOutlastsTheWindow(t *testing.T) {
 	p := w.plan(settings(hours("14:00-16:00 UTC")), 10)
 	w.say(time.Hour, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "not today"})
 	open := w.status(3 * time.Hour)
+	needless := w.say(3*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann", OutsideWindow: true, Reason: "now"})
 	resumed := w.say(5*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
 	waits := w.status(6 * time.Hour)
 	s := w.campaign(w.campaignIn(p))
 	if open.State != workflows.StatePaused || open.Reason != "paused by an operator: not today" || open.Shut() {
 		t.Errorf("while the window is open: %+v", open)
+	}
+	if needless.rejected == nil || !strings.Contains(needless.rejected.Error(), "resume without --outside-window") {
+		t.Errorf("outside of a window that is open: %v", needless.rejected)
 	}
 	if !strings.HasPrefix(resumed.Text, "resumed, and waits: the window 14:00-16:00 UTC is closed until Tue") || !waits.Shut() {
 		t.Errorf("resumed while it is closed: %+v, then %+v", resumed, waits)

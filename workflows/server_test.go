@@ -186,7 +186,11 @@ func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn
 func (w *world) sign(ctx workflow.Context, z *edgeZone, in activities.RefreshIn) time.Time {
 	now := workflow.Now(ctx)
 	z.sent++
-	w.log(now, "sent", z.id, "")
+	until := ""
+	if !in.ClosesAt.IsZero() {
+		until = "until " + in.ClosesAt.UTC().Format(time.DateTime)
+	}
+	w.log(now, "sent", z.id, until)
 	if in.ProvedAt.IsZero() != w.emergency {
 		w.Errorf("%s is refreshed with proofs of %v, and emergency is %t", z.id, in.ProvedAt, w.emergency)
 	}

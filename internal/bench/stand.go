@@ -159,7 +159,7 @@ func (s *stand) keyFile(zone rotation.ZoneID, host rotation.HostName) string {
 }
 
 func (s *stand) startKeywave(ctx context.Context) error {
-	if err := s.StartTemporal(ctx); err != nil {
+	if err := s.FirstTemporal(ctx); err != nil {
 		return err
 	}
 	if _, err := s.CLI(ctx, "keyring", "create", location, "--keyring", s.Keyring()); err != nil {

@@ -394,7 +394,7 @@ func TestEstimate(t *testing.T) {
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
 	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes", "Plan.Limit"}
 	p := samplePlan()
-	p.Settings.Health = []string{"shop", "smoke"}
+	p.Settings.Health, p.Settings.Notify = []string{"shop", "smoke"}, []string{"start", "end"}
 	p.Settings.Windows, p.Settings.Freeze = []string{"Sat 02:00-06:00 UTC"}, []string{"2026-12-24"}
 	before, leaves := p.DigestOf(), 0
 	each(reflect.ValueOf(&p).Elem(), "Plan", func(path string) {

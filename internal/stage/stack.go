@@ -77,7 +77,7 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 	if err := json.Unmarshal([]byte(line), &s.Places); err != nil {
 		return s, fmt.Errorf("the simulator said %q: %w", line, err)
 	}
-	if err := s.firstTemporal(ctx); err != nil {
+	if err := s.FirstTemporal(ctx); err != nil {
 		return s, err
 	}
 	for _, location := range []string{"hk", "eu-west"} {
@@ -94,9 +94,9 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 	return s, nil
 }
 
-// firstTemporal starts the server for the first time. A port that was free a
+// FirstTemporal starts the server for the first time. A port that was free a
 // moment ago may be somebody else's by now: then it takes others.
-func (s *Stack) firstTemporal(ctx context.Context) error {
+func (s *Stack) FirstTemporal(ctx context.Context) error {
 	var err error
 	for range 3 {
 		if err = s.StartTemporal(ctx); err == nil {
