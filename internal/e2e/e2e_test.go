@@ -3,17 +3,20 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -200,7 +203,8 @@ func zonesOf(t *testing.T, s *stage.Stack) []string {
 // A campaign with answers lost in every way: done, one executed refresh per
 // zone, every host's file is the live key; and no key anywhere else.
 func TestCampaignWithFaults(t *testing.T) {
-	s := raise(t, 60, 12, 1)
+	told := receiver(t)
+	s := raiseWith(t, strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1), 60, 12, 1)
 	zones := zonesOf(t, s)
 	for i, kind := range []string{"resetAfter", "throttle", "truncatedJSON", "error5xxBody", "internalErrorAfter", "emptyObject", "truncatedBody", "html502After", "closeAfter", "resetBefore", "internalErrorBefore", "html502Before"} {
 		fault(t, s, zones[i+1], kind)
@@ -216,6 +220,11 @@ func TestCampaignWithFaults(t *testing.T) {
 	if body, err := os.ReadFile(filepath.Join(s.Dir, "report.md")); err != nil || !strings.Contains(string(body), "adopted by read-back") {
 		t.Errorf("the report does not say what the lost answers led to (%v):\n%s%s", err, md, body)
 	}
+	for _, format := range []string{"html", "csv", "json"} {
+		must(t, s, "campaign", "report", "c", "--format", format, "-o", filepath.Join(s.Dir, "report."+format))
+	}
+	eventually(t, "the end is told", time.Minute, func() bool { return bytes.Contains(told(), []byte(`"event":"end"`)) })
+	s.Said = append(s.Said, string(told()))
 	must(t, s, "campaign", "status", "c")
 	must(t, s, "campaign", "list")
 	must(t, s, "zone", "show", zones[1])
@@ -223,6 +232,26 @@ func TestCampaignWithFaults(t *testing.T) {
 	nothingIsLeftOnHosts(t, s)
 	exportHistories(t, s)
 	noKeyAnywhere(t, s)
+}
+
+// receiver takes the notices of the workers that are started after it.
+func receiver(t *testing.T) (told func() []byte) {
+	t.Helper()
+	var mu sync.Mutex
+	var all []byte
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(append(all, body...), '\n')
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("KEYWAVE_WEBHOOK_URL", server.URL)
+	return func() []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		return bytes.Clone(all)
+	}
 }
 
 // status is a campaign's, as the CLI documents it.
