@@ -34,7 +34,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []string{workflows.TypePlan, workflows.TypePage, workflows.TypeCampaign, workflows.TypeShard, workflows.TypeZone, workflows.TypeLease} {
+	for _, kind := range []string{workflows.TypePlan, workflows.TypePage, workflows.TypeCampaign, workflows.TypeShard, workflows.TypeZone, workflows.TypeLease, workflows.TypeScheduled} {
 		if seen[strings.ToLower(kind)] == 0 {
 			t.Errorf("no recorded history of a %s workflow; make histories", kind)
 		}
