@@ -188,9 +188,9 @@ func readOptions(in ZoneIn, why string, priority int) workflow.ActivityOptions {
 	}
 }
 
-func deliverOptions(queue string, location rotation.Location, hosts int, own bool, round int) workflow.ActivityOptions {
+func deliverOptions(queue, summary string, own bool, round int) workflow.ActivityOptions {
 	o := workflow.ActivityOptions{
-		TaskQueue: queue, Summary: fmtHosts(hosts) + " in " + string(location),
+		TaskQueue: queue, Summary: clipped(summary),
 		ScheduleToStartTimeout: noWorker, StartToCloseTimeout: delivery, HeartbeatTimeout: heartbeat,
 		RetryPolicy: once(), Priority: temporal.Priority{PriorityKey: priorityNormal},
 	}
@@ -273,6 +273,11 @@ func childPolicy(id, summary string) workflow.ChildWorkflowOptions {
 		ParentClosePolicy: enums.PARENT_CLOSE_POLICY_REQUEST_CANCEL, WaitForCancellation: true,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	}
+}
+
+// within is a wait that the Temporal UI shows by what it is for.
+func within(d time.Duration, what string) workflow.AwaitOptions {
+	return workflow.AwaitOptions{Timeout: d, TimerOptions: workflow.TimerOptions{Summary: clipped(what)}}
 }
 
 // clipped keeps a static summary under Temporal's 200 bytes.

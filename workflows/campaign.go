@@ -409,13 +409,14 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 			}
 			previous = last.Run
 		}
-		o := childPolicy(id, fmt.Sprintf("page %d of %d, wave %d of %d, of campaign %s", page, len(c.plan.Pages), c.st.Wave+1, len(c.plan.Waves), c.in.Name))
-		o.TypedSearchAttributes = Searchable(c.in.Name, "", "")
-		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, ShardIn{
+		in := ShardIn{
 			Campaign: c.in.Name, Account: c.plan.Account, Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 			Window: r.window, Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
 			Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.st.Mending, Decided: c.st.Decided, ClosesAt: c.closesAt(),
-		})
+		}
+		o := childPolicy(id, shardSummary(in, len(c.plan.Pages), c.st.Wave+1, len(c.plan.Waves)))
+		o.TypedSearchAttributes = Searchable(c.in.Name, "", "")
+		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, in)
 		var started workflow.Execution
 		err := child.GetChildWorkflowExecution().Get(ctx, &started)
 		if err == nil {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,59 +25,184 @@ func zoneSummary(verb rotation.Verb, name string, id rotation.ZoneID, hosts []ro
 	if name == "" {
 		name = string(id)
 	}
-	var places []string
-	seen := map[rotation.Location]bool{}
+	return fmt.Sprintf("%ss %s on %s in %s", verb, name, fmtHosts(len(hosts)), listed(locationsOf(hosts)))
+}
+
+func locationsOf(hosts []rotation.HostRef) []rotation.Location {
+	var all []rotation.Location
 	for _, h := range hosts {
-		if !seen[h.Location] {
-			seen[h.Location] = true
-			places = append(places, string(h.Location))
+		if !slices.Contains(all, h.Location) {
+			all = append(all, h.Location)
 		}
 	}
-	return fmt.Sprintf("%s %s: %s in %s", verb, name, fmtHosts(len(hosts)), strings.Join(places, ", "))
+	return all
+}
+
+func shardSummary(in ShardIn, pages, wave, waves int) string {
+	if in.Mend {
+		return fmt.Sprintf("delivers what an earlier run left exposed or unknown on page %d of %d of campaign %s", in.Page, pages, in.Campaign)
+	}
+	return fmt.Sprintf("rotates page %d of %d, in wave %d of %d, of campaign %s", in.Page, pages, wave, waves, in.Campaign)
+}
+
+// deliverySummary names the hosts of one round, in one location.
+func deliverySummary(l rotation.Location, hosts []rotation.HostRef, round int) string {
+	names := make([]rotation.HostName, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	text := fmt.Sprintf("to %s in %s", listed(names), l)
+	if round > 0 {
+		text = fmt.Sprintf("try %d, %s", round+1, text)
+	}
+	return text
+}
+
+// waitSummary says what a zone waits for.
+func waitSummary(t *rotation.Trip) string {
+	switch {
+	case t.Phase == rotation.PhaseHold:
+		return "until no request given up can still be executed"
+	case t.Phase == rotation.PhaseSettle:
+		return "before it reads again which key is live"
+	case t.Phase == rotation.PhaseDeliver && len(t.Last) > 0:
+		return fmt.Sprintf("before the next try, because %s: %s", t.Last[0].Host, t.Last[0].Problem)
+	case t.Phase == rotation.PhaseDeliver:
+		return "before the next try"
+	}
+	return "before it asks EdgeOne again"
+}
+
+// listed is "a", "a and b", "a, b and c".
+func listed[S ~string](all []S) string {
+	words := make([]string, len(all))
+	for i, s := range all {
+		words[i] = string(s)
+	}
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 var phaseWords = map[rotation.Phase]string{
 	rotation.PhaseBaseline: "reads which key is live",
 	rotation.PhaseProve:    "asks each host to prove that it can take a key",
 	rotation.PhaseRefresh:  "asks EdgeOne for a new key (the old key is alive until then)",
-	rotation.PhaseReadBack: "the answer was lost: reads back whether the key changed",
+	rotation.PhaseReadBack: "reads back whether the key changed, because the answer was lost",
 	rotation.PhaseSettle:   "waits before it reads again",
 	rotation.PhaseDeliver:  "brings the live key to the hosts (the old key is dead)",
 	rotation.PhaseVerify:   "reads the live key back after the last acknowledgement",
 	rotation.PhaseHold:     "waits until no request given up can still be executed; the zone is served, and stays locked",
-	rotation.PhaseEnded:    "ended",
+}
+
+// outcomeWords is what each outcome means to somebody who reads it for the first
+// time.
+var outcomeWords = map[rotation.Outcome]string{
+	rotation.Done:      "every host holds the live key",
+	rotation.Unchanged: "it failed before the key changed; the old key is alive",
+	rotation.Exposed:   "the old key is dead, and some host does not hold the new one: an outage",
+	rotation.Unknown:   "nobody can tell yet whether the key changed",
+	rotation.Skipped:   "a person excluded it",
+	rotation.Pending:   "not begun; the old key is alive",
 }
 
 func zoneDetails(in ZoneIn, t *rotation.Trip) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s** %s: %s", in.Verb, in.Zone, phaseWords[t.Phase])
-	if t.Ended != "" {
-		fmt.Fprintf(&b, " **%s**", t.Ended)
+	b.WriteString(emergency(in.Emergency))
+	fmt.Fprintf(&b, "**%s %s**", in.Verb, in.Zone)
+	if in.Name != "" {
+		fmt.Fprintf(&b, " (%s)", plain(in.Name))
 	}
-	fmt.Fprintf(&b, "\n\n%d of %d hosts acknowledged", len(t.Acks), len(t.Hosts))
-	if t.Live != "" {
-		fmt.Fprintf(&b, " `%s`", t.Live)
+	if t.Ended == "" {
+		fmt.Fprintf(&b, ": %s.\n", phaseWords[t.Phase])
+	} else {
+		fmt.Fprintf(&b, " ended **%s**: %s.\n", t.Ended, outcomeWords[t.Ended])
 	}
-	if t.Baseline != "" {
-		fmt.Fprintf(&b, "; the key before was `%s`", t.Baseline)
-	}
-	b.WriteString(".\n")
 	if t.Why != "" {
-		fmt.Fprintf(&b, "\n%s\n", t.Why)
+		fmt.Fprintf(&b, "%s.\n", plain(t.Why))
+	}
+	b.WriteString(zoneHelp(in, t))
+	b.WriteString("\n" + row("host", "in", "the live key") + "\n|---|---|---|\n")
+	for _, h := range in.Hosts {
+		b.WriteString(row(h.Name, h.Location, holds(t, h.Name)) + "\n")
+	}
+	if t.Baseline != "" || t.Live != "" {
+		fmt.Fprintf(&b, "\nThe key before was %s, the live one is %s.\n", code(t.Baseline), code(t.Live))
+	}
+	if len(t.Met) > 0 {
+		b.WriteString("\nMet on the way:\n\n")
 	}
 	for _, m := range t.Met {
-		fmt.Fprintf(&b, "\n* %s", m)
+		fmt.Fprintf(&b, "* %s\n", plain(m))
 	}
-	for _, a := range t.Last {
-		fmt.Fprintf(&b, "\n* %s: %s", a.Host, a.Problem)
+	switch {
+	case in.Campaign != "":
+		fmt.Fprintf(&b, "\nPart of %s.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
+	case in.By != "":
+		fmt.Fprintf(&b, "\nAsked for by %s. %s\n", plain(in.By), plain(in.Reason))
 	}
 	return b.String()
 }
 
+// zoneHelp is what to do about a zone whose clients may be locked out.
+func zoneHelp(in ZoneIn, t *rotation.Trip) string {
+	switch {
+	case t.Ended == rotation.Exposed || t.Ended == rotation.Unknown:
+		return fmt.Sprintf("\nDo next: `keywave zone repair %s -f fleet.yaml`. It delivers the live key and never asks for a new one.\n", in.Zone)
+	case t.Ended != "" || t.Live == "" || len(t.Missing()) == 0 || len(t.Last) == 0:
+		return ""
+	}
+	return fmt.Sprintf("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
+		"Should it never come back: `keywave host retire %s --zone %s --reason \"…\"`\n",
+		clock(t.Since), listed(t.Missing()), clock(t.Until), t.Missing()[0], in.Zone)
+}
+
+// holds is what is known of a host.
+func holds(t *rotation.Trip, h rotation.HostName) string {
+	for _, a := range t.Last {
+		if a.Host == h {
+			return a.Problem
+		}
+	}
+	switch {
+	case !slices.Contains(t.Hosts, h):
+		return "retired by a person"
+	case t.Live != "" && !slices.Contains(t.Missing(), h):
+		return "acknowledged"
+	}
+	return "not yet"
+}
+
+func code[S ~string](s S) string {
+	if s == "" {
+		return "not known"
+	}
+	return "`" + string(s) + "`"
+}
+
+func clock(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }
+
+func emergency(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "**EMERGENCY**: proofs, bake times, health checks and approvals are waived: " + plain(why) + "\n\n"
+}
+
 func shardDetails(in ShardIn, n ShardNews) string {
+	var b strings.Builder
+	b.WriteString(emergency(in.Emergency))
 	c := n.Tally.Zones
-	return fmt.Sprintf("Page %d of campaign **%s**: %d of %d zones done, %d in flight, %d unchanged, %d exposed, %d unknown, %d pending.%s",
-		in.Page, in.Campaign, c.Done, c.Total, n.InFlight, c.Unchanged, c.Exposed, c.Unknown, c.Pending, attentionTable(n.Note.Attention, n.Note.SetAside))
+	fmt.Fprintf(&b, "Page %d of campaign **%s**: %d of %s done, %d in flight.\n\n", in.Page, plain(in.Campaign), c.Done, plural(c.Total, "zone"), n.InFlight)
+	b.WriteString(attention(n.Note.Attention, n.Note.SetAside, c))
+	if c.Exposed > 0 {
+		b.WriteString(exposedLink(in.Campaign))
+	}
+	b.WriteString(outcomes(c))
+	fmt.Fprintf(&b, "\nIt is run by %s, which takes the orders.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
+	return b.String()
 }
 
 func planDetails(p rotation.Plan) string {
@@ -86,83 +212,169 @@ func planDetails(p rotation.Plan) string {
 		fmt.Fprintf(&b, "\n\n%s:\n", plural(p.Found, "finding"))
 	}
 	for _, f := range p.Findings {
-		fmt.Fprintf(&b, "\n* %s %s: %s", f.Zone, f.Host, f.Text)
+		fmt.Fprintf(&b, "\n* %s %s: %s", f.Zone, f.Host, plain(f.Text))
 	}
 	return b.String()
 }
 
 func campaignDetails(s Status, now time.Time) string {
 	var b strings.Builder
-	if s.Emergency != "" {
-		fmt.Fprintf(&b, "**EMERGENCY**: proofs, bake times, health checks and approvals are waived. %s\n\n", s.Emergency)
-	}
-	b.WriteString("A campaign gives each zone of a plan a new key and brings it to the zone's hosts.\n\n")
-	fmt.Fprintf(&b, "Campaign **%s** is **%s**", s.Campaign, s.State)
-	if s.Reason != "" {
-		fmt.Fprintf(&b, ": %s", s.Reason)
+	b.WriteString(emergency(s.Emergency))
+	fmt.Fprintf(&b, "Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.\nIt is **%s**", plain(s.Campaign), plural(s.Zones.Total, "zone"), s.State)
+	if why := reasonWords(s); why != "" {
+		fmt.Fprintf(&b, ": %s", plain(why))
 	}
 	b.WriteString(".\n\n")
-	b.WriteString(row("zones", s.Zones.Total) + "\n|---|--:|\n")
-	for _, o := range rotation.Outcomes() {
-		b.WriteString(row(o, s.Zones.Of(o)) + "\n")
-	}
-	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d). Hosts acknowledged: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, s.Hosts.Acknowledged, s.Hosts.Total)
-	e := s.ExposureMs
-	fmt.Fprintf(&b, "\nExposure: p50 %d ms, p90 %d ms, p99 %d ms, max %d ms. %s\n", e.P50, e.P90, e.P99, e.Max, pace(s, now))
-	b.WriteString(attentionTable(s.Attention, s.SetAside))
-	if s.Next != "" {
-		fmt.Fprintf(&b, "\nNext: `%s`\n", s.Next)
-	}
+	b.WriteString(attention(s.Attention, s.SetAside, s.Zones))
 	if s.Zones.Exposed > 0 {
-		fmt.Fprintf(&b, "\nIts exposed zones, in the list of workflows: `%s`\n", ExposedQuery(s.Campaign))
+		b.WriteString(exposedLink(s.Campaign))
 	}
-	if s.EndedAt == nil {
-		b.WriteString("\nFrom here: *More Actions*, *Send an Update*: `pause`, `resume`, `approve`. *Cancel* ends it kindly; *Terminate* leaves zones to `keywave campaign resume`.\n")
+	b.WriteString(toDo(s))
+	b.WriteString(outcomes(s.Zones))
+	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d). Keys on hosts: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, s.Hosts.Acknowledged, s.Hosts.Total)
+	if e := s.ExposureMs; e.Max > 0 {
+		fmt.Fprintf(&b, "Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
+	}
+	if len(s.Log) > 0 {
+		b.WriteString("\nWhat people and budgets did:\n\n")
+	}
+	for _, e := range s.Log[max(0, len(s.Log)-latest):] {
+		b.WriteString(entry(e))
 	}
 	return b.String()
 }
 
-// pace is zones per second so far and what that leaves.
-func pace(s Status, now time.Time) string {
-	if s.EndedAt != nil {
-		now = *s.EndedAt
+// latest is how much of a campaign's log is shown.
+const latest = 6
+
+func entry(e Entry) string {
+	text := clock(e.At) + " " + plain(e.What)
+	if e.By != "" {
+		text += " by " + plain(e.By)
 	}
+	if e.Reason != "" {
+		text += ": " + plain(e.Reason)
+	}
+	return "* " + text + "\n"
+}
+
+// reasonWords is why the campaign is in its state.
+func reasonWords(s Status) string {
+	switch {
+	case s.Reason != "":
+		return s.Reason
+	case s.State == StateWaiting:
+		return fmt.Sprintf("wave %d of %d begins when a person approves it", s.Wave, s.Waves)
+	case s.State == StateBaking:
+		return fmt.Sprintf("wave %d of %d is done, and is watched for a while", s.Wave, s.Waves)
+	}
+	return ""
+}
+
+// toDo is the next command, the same from the UI, and what the UI's own buttons
+// do.
+func toDo(s Status) string {
+	var b strings.Builder
+	if s.Next != "" {
+		prose, command, _ := strings.Cut(s.Next, "keywave ")
+		fmt.Fprintf(&b, "\nDo next: %s`keywave %s`\n", plain(prose), command)
+	}
+	order := map[State]string{
+		StateRunning: `pause: {"reason": "…"}`, StateBaking: `pause: {"reason": "…"}`, StatePaused: `resume: {"reason": "…"}`,
+		StateWaiting: fmt.Sprintf(`approve: {"wave": %d, "by": "your name", "reason": "…"}`, s.Wave),
+	}[s.State]
+	if name, input, ok := strings.Cut(order, ": "); ok {
+		fmt.Fprintf(&b, "Or from here: *More Actions*, *Send an Update*, `%s`, with the data `%s`\n", name, input)
+		b.WriteString("*Request Cancellation* ends it kindly. *Terminate* leaves its zones as they are at that moment.\n")
+	}
+	return b.String() + "\n"
+}
+
+// outcomes is a table of those that there are.
+func outcomes(c rotation.Counts) string {
+	var b strings.Builder
+	b.WriteString(row("zones", "outcome", "which means") + "\n|--:|---|---|\n")
+	for _, o := range rotation.Outcomes() {
+		if n := c.Of(o); n > 0 {
+			b.WriteString(row(n, o, outcomeWords[o]) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// pace is zones per second so far and what that leaves, while it runs.
+func pace(s Status, now time.Time) string {
 	took := now.Sub(s.StartedAt).Seconds()
-	if s.Zones.Done == 0 || took <= 0 {
+	if s.State != StateRunning || s.Zones.Done == 0 || took <= 0 {
 		return ""
 	}
 	rate := float64(s.Zones.Done) / took
 	text := fmt.Sprintf("%.1f zones/s.", rate)
-	if left := s.Zones.Pending; left > 0 && s.EndedAt == nil {
+	if left := s.Zones.Pending; left > 0 {
 		text += fmt.Sprintf(" About %s to go.", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
 	}
 	return text
 }
 
-func attentionTable(zones, hosts []Attention) string {
+// attention lists what needs a person, what has the same reason together.
+func attention(zones, hosts []Attention, c rotation.Counts) string {
 	if len(zones)+len(hosts) == 0 {
 		return ""
 	}
-	var b strings.Builder
-	b.WriteString("\n\n" + row("needs a person", "outcome", "why") + "\n|---|---|---|\n")
+	type alike struct {
+		what string
+		who  []string
+	}
+	groups := map[string]*alike{}
+	var whys []string
+	add := func(a Attention, what, who string) {
+		key := what + "\x00" + a.Why
+		if groups[key] == nil {
+			groups[key] = &alike{what: what}
+			whys = append(whys, key)
+		}
+		groups[key].who = append(groups[key].who, who)
+	}
 	for _, a := range zones {
-		b.WriteString(row(a.Zone, a.Outcome, a.Why) + "\n")
+		add(a, string(a.Outcome), linked(string(a.Zone), ZoneID(a.Zone)))
 	}
 	for _, a := range hosts {
-		b.WriteString(row("host "+a.Host, "set aside", a.Why) + "\n")
+		add(a, "set aside", "host "+plain(string(a.Host)))
 	}
-	return b.String()
+	var b strings.Builder
+	b.WriteString("\n**Needs a person**\n\n")
+	for _, key := range whys {
+		_, why, _ := strings.Cut(key, "\x00")
+		fmt.Fprintf(&b, "* **%s** %s: %s\n", groups[key].what, listed(groups[key].who), plain(why))
+	}
+	if more := c.Failed() - len(zones); len(zones) > 0 && more > 0 {
+		fmt.Fprintf(&b, "* and %s more\n", plural(more, "zone"))
+	}
+	return b.String() + "\n"
+}
+
+func exposedLink(campaign string) string {
+	query := ExposedQuery(campaign)
+	return fmt.Sprintf("\n[All exposed zones of this campaign](%s), in the list of workflows: `%s`\n", listPath(currentNamespace, query), query)
+}
+
+func linked(text, id string) string {
+	return fmt.Sprintf("[%s](%s)", plain(text), workflowPath(currentNamespace, id))
+}
+
+// plain has text of others stand in Markdown as it is.
+func plain(s string) string {
+	return strings.NewReplacer("\n", " ", `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "~", `\~`, "|", "/").Replace(s)
 }
 
 // row is a table's row. The Temporal UI draws cells without any room between
 // them, so each has its own.
 func row(cells ...any) string {
 	const room = "\u00a0"
-	clean := strings.NewReplacer("|", "/", "\n", " ", "<", "‹", ">", "›", "`", "'")
 	var b strings.Builder
 	b.WriteString("|")
 	for _, c := range cells {
-		b.WriteString(room + clean.Replace(fmt.Sprint(c)) + room + "|")
+		b.WriteString(room + plain(fmt.Sprint(c)) + room + "|")
 	}
 	return b.String()
 }

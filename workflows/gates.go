@@ -33,7 +33,7 @@ func (c *campaign) bake() {
 	}
 	c.baking = true
 	c.tell()
-	_, _ = workflow.AwaitWithTimeout(c.work, c.plan.Settings.Bake.D(), func() bool { return c.cancel })
+	_, _ = workflow.AwaitWithOptions(c.work, within(c.plan.Settings.Bake.D(), fmt.Sprintf("the bake time of wave %d", c.st.Wave+1)), func() bool { return c.cancel })
 	c.baking = false
 }
 
@@ -84,8 +84,8 @@ func (c *campaign) awaitApproval() {
 		c.announce(rotation.OnGate, fmt.Sprintf("wave %d waits for an approval", wave))
 		c.tell()
 		inTime := true
-		if within := c.plan.Settings.ApproveWithin.D(); within > 0 {
-			inTime, _ = workflow.AwaitWithTimeout(c.work, within, approved)
+		if limit := c.plan.Settings.ApproveWithin.D(); limit > 0 {
+			inTime, _ = workflow.AwaitWithOptions(c.work, within(limit, fmt.Sprintf("for somebody who approves wave %d", wave)), approved)
 		} else {
 			_ = workflow.Await(c.work, approved)
 		}

@@ -57,7 +57,8 @@ func (c *campaign) keepHours() {
 
 func (c *campaign) watchHours(ctx workflow.Context) {
 	for !c.hours.Until.IsZero() {
-		_ = workflow.Sleep(ctx, max(time.Second, c.hours.Until.Sub(workflow.Now(ctx))))
+		wait := within(max(time.Second, c.hours.Until.Sub(workflow.Now(ctx))), "until the calendar is looked at again")
+		_ = workflow.NewTimerWithOptions(ctx, wait.Timeout, wait.TimerOptions).Get(ctx, nil)
 		c.look()
 		c.obeyHours()
 	}

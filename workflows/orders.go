@@ -27,7 +27,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later. Input: {\"reason\": \"…\"}", c.onCancel, c.checkOpen},
 		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more. Input: {\"zone\": \"zone-…\", \"reason\": \"…\"}", c.onSkip, c.checkSkip},
 		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one. Input: {\"host\": \"…\", \"reason\": \"…\"}", c.onRetire, c.checkRetire},
-		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it).", c.onSet, c.checkSet},
+		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it). Input: {\"window\": 10, \"reason\": \"…\"}", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, u.handle, workflow.UpdateHandlerOptions{

@@ -762,7 +762,7 @@ func (s *shard) report(ctx workflow.Context) {
 	for {
 		_ = workflow.Await(ctx, func() bool { return !s.retry && s.dirty || atOnce() })
 		if rest := last.Add(newsEvery).Sub(workflow.Now(ctx)); rest > 0 {
-			_, _ = workflow.AwaitWithTimeout(ctx, rest, atOnce)
+			_, _ = workflow.AwaitWithOptions(ctx, within(rest, "before the campaign is told more"), atOnce)
 		}
 		if s.ended {
 			return
@@ -824,7 +824,7 @@ func (s *shard) kept() int {
 func (s *shard) watchStarts(ctx workflow.Context) {
 	for !s.ended {
 		_ = workflow.Await(ctx, func() bool { return s.ended || s.unstarted() })
-		_, _ = workflow.AwaitWithTimeout(ctx, startWithin, func() bool { return s.ended })
+		_, _ = workflow.AwaitWithOptions(ctx, within(startWithin, "for zones that do not start"), func() bool { return s.ended })
 		for _, z := range s.zones {
 			if f := z.flight; f != nil && !f.started && workflow.Now(ctx).Sub(f.since) >= startWithin {
 				f.lost = true

@@ -290,7 +290,7 @@ func (z *zone) read() {
 	switch {
 	case z.trip.Phase == rotation.PhaseReadBack:
 		in.Known = []rotation.Fingerprint{z.trip.Baseline}
-		summary, priority = "did the key change?", priorityExposed
+		summary, priority = "the answer was lost: did the key change?", priorityExposed
 	case z.trip.Live != "":
 		in.Known = []rotation.Fingerprint{z.trip.Live}
 	case z.in.Verb == rotation.Rotate:
@@ -391,7 +391,7 @@ func (z *zone) lostDelivery(l rotation.Location, err error) string {
 }
 
 func (z *zone) send(queue string, l rotation.Location, hosts []rotation.HostRef, own bool) workflow.Future {
-	return deliverAct().start(z.work, deliverOptions(queue, l, len(hosts), own, z.trip.Round), activities.DeliverIn{
+	return deliverAct().start(z.work, deliverOptions(queue, deliverySummary(l, hosts, z.trip.Round), own, z.trip.Round), activities.DeliverIn{
 		Zone: z.in.Zone, Location: l, Key: z.trip.Live, Sealed: z.sealed[l], Hosts: hosts, Expect: z.trip.Expect(),
 	})
 }
@@ -427,7 +427,8 @@ func (z *zone) sleep(until time.Time) bool {
 		if mark, ok := z.nextMark(); ok && mark.Before(next) {
 			next = mark
 		}
-		if workflow.Sleep(ctx, next.Sub(z.now())) != nil {
+		wait := within(next.Sub(z.now()), waitSummary(z.trip))
+		if workflow.NewTimerWithOptions(ctx, wait.Timeout, wait.TimerOptions).Get(ctx, nil) != nil {
 			return false
 		}
 		z.sayMarks()
@@ -443,7 +444,7 @@ func (z *zone) await(f workflow.Future, out any) error {
 		if !ok {
 			break
 		}
-		_, _ = workflow.AwaitWithTimeout(z.work, mark.Sub(z.now()), f.IsReady)
+		_, _ = workflow.AwaitWithOptions(z.work, within(mark.Sub(z.now()), "until its exposure must be told"), f.IsReady)
 		z.sayMarks()
 	}
 	return f.Get(z.work, out)
@@ -517,15 +518,7 @@ func (z *zone) end(ctx workflow.Context) (rotation.Record, error) {
 
 func (z *zone) tell(ctx workflow.Context) { workflow.SetCurrentDetails(ctx, zoneDetails(z.in, z.trip)) }
 
-func (z *zone) locations() []rotation.Location {
-	var all []rotation.Location
-	for _, h := range z.in.Hosts {
-		if !slices.Contains(all, h.Location) {
-			all = append(all, h.Location)
-		}
-	}
-	return all
-}
+func (z *zone) locations() []rotation.Location { return locationsOf(z.in.Hosts) }
 
 // hostsIn are the zone's hosts in a location; of those in only, unless nil.
 func (z *zone) hostsIn(l rotation.Location, only []rotation.HostName) []rotation.HostRef {

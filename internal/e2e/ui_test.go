@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"keywave/internal/rotation"
@@ -48,48 +47,62 @@ func look(t *testing.T, s *stage.Stack) *browser {
 // reads waits until the page shows all words.
 func (b *browser) reads(words ...string) {
 	b.Helper()
+	b.waits(func() {}, words)
+}
+
+// becomes is reads of what the UI asks for anew when R is pressed.
+func (b *browser) becomes(words ...string) {
+	b.Helper()
+	b.waits(func() {
+		if err := chromedp.Run(b.ctx, chromedp.KeyEvent("r")); err != nil {
+			b.Fatal(err)
+		}
+	}, words)
+}
+
+func (b *browser) waits(meanwhile func(), words []string) {
+	b.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	text := ""
 	for time.Now().Before(deadline) {
+		meanwhile()
 		text = b.text()
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		if stage.Pause(b.ctx, 200*time.Millisecond) != nil {
+			break
+		}
 	}
 	b.keep("failed")
 	b.Fatalf("the page does not show all of %q:\n%s", words, text)
 }
 
-// text is what the page and its frames say: the UI shows Markdown in a frame.
+// text is what is to be seen of the page and its frames: the UI shows Markdown in
+// a frame.
 func (b *browser) text() string {
 	b.Helper()
-	var said []string
-	var walk func(n *cdp.Node)
-	walk = func(n *cdp.Node) {
-		if n == nil || n.NodeName == "SCRIPT" || n.NodeName == "STYLE" {
-			return
-		}
-		if n.NodeType == cdp.NodeTypeText {
-			said = append(said, n.NodeValue)
-		}
-		for _, child := range n.Children {
-			walk(child)
-		}
-		for _, root := range n.ShadowRoots {
-			walk(root)
-		}
-		walk(n.ContentDocument)
-	}
-	err := chromedp.Run(b.ctx, chromedp.ActionFunc(func(ctx context.Context) error {
-		root, err := dom.GetDocument().WithDepth(-1).WithPierce(true).Do(ctx)
-		walk(root)
-		return err
-	}))
-	if err != nil {
+	const script = `[document, ...[...document.querySelectorAll("iframe")].map((f) => f.contentDocument)]
+		.map((d) => d && d.body ? d.body.innerText : "").join("\n")`
+	var said string
+	if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &said)); err != nil {
 		b.Fatal(err)
 	}
-	return strings.NewReplacer(" .", ".", " ,", ",", " :", ":").Replace(strings.Join(strings.Fields(strings.Join(said, " ")), " "))
+	return strings.Join(strings.Fields(said), " ")
+}
+
+// follows opens what a link in the page's Markdown leads to.
+func (b *browser) follows(words string) {
+	b.Helper()
+	script := fmt.Sprintf(`[...document.querySelectorAll("iframe")].flatMap((f) => [...f.contentDocument.links])
+		.filter((a) => a.innerText === %q).map((a) => a.href)`, words)
+	var to []string
+	if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &to)); err != nil || len(to) != 1 {
+		b.Fatalf("there are %d links called %q (%v):\n%s", len(to), words, err, b.text())
+	}
+	if err := chromedp.Run(b.ctx, chromedp.Navigate(to[0])); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func (b *browser) opens(path string) {
@@ -161,62 +174,82 @@ func (b *browser) keep(name string) {
 	}
 }
 
-// What somebody sees in the Temporal UI who has never seen Keywave: a campaign
-// that waits and is approved from there, one that a dead host has stopped, its
-// exposed zones, and the story of one zone.
-func TestTemporalUI(t *testing.T) {
-	s := raiseWith(t, strings.Replace(touchy, "{", "{approve: [2], ", 1), 40, 8, 1)
-	b := look(t, s)
-	exits(t, s, 2, "approve", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--reason", "ticket 4711", "--watch")
-
-	campaign := workflows.CampaignID("c")
-	b.opensWorkflow(s, campaign, "user-metadata")
-	b.reads("A campaign gives each zone of a plan a new key", "Campaign c is waiting", "Wave 2 of 3",
-		`keywave campaign approve c --wave 2 --reason`, "rotate 40 zones on 8 hosts in 3 waves", "ticket 4711")
-	b.keep("waiting")
-
-	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+// sends sends an update as a person does; without data the editor stays empty.
+func (b *browser) sends(update, data string) {
+	b.Helper()
 	b.clicks("More Actions")
 	b.clicks("Send an Update")
 	b.clicks("Select an Update")
 	b.reads("Let a wave that waits for a person begin.", `"wave": 2`, "Start no further refresh.")
-	b.keep("updates")
-	b.clicks("approve")
-	b.types(`{"wave": 2, "by": "ann", "reason": "canary is well"}`)
-	b.clicks("Data") // the editor lays its text out anew, and the button moves
-	b.reads(`"canary is well" }`)
-	b.keep("approve")
+	b.clicks(update)
+	if data != "" {
+		b.types(data)
+		b.clicks("Data") // the editor lays its text out anew, and the button moves
+		b.reads(strings.Fields(strings.Trim(data, "{}"))...)
+	}
+	b.keep(update)
 	b.clicks("Submit")
-	eventually(t, "the approval from the UI is taken", 30*time.Second, func() bool {
-		st, err := s.Status(t.Context())
-		return err == nil && st.State != "waiting"
-	})
-	exits(t, s, 2, "resume", "campaign", "watch", "c") // gw-hk-2 does not answer
-	zone := exposedZone(t, s)
-	b.opensWorkflow(s, campaign, "user-metadata")
-	b.reads("Campaign c is paused: exposed zones:", "and the budget maxExposed is 0", "needs a person", zone, "gw-hk-2",
-		"keywave campaign resume c", "KeywaveCampaign = ")
-	b.keep("campaign")
+}
 
-	b.opens("?query=" + url.QueryEscape(workflows.ExposedQuery("c")))
-	b.reads(workflows.ZoneID(rotation.ZoneID(zone)), "Running")
+// What somebody sees in the Temporal UI who has never seen Keywave: a campaign
+// that is paused, resumed and approved from there, one that a host has stopped
+// that does not answer, its exposed zones, the story of a zone whose answer was
+// lost, and the end.
+func TestTemporalUI(t *testing.T) {
+	s := raiseWith(t, strings.Replace(touchy, "{", "{approve: [2], ", 1), 40, 8, 1)
+	b := look(t, s)
+	exits(t, s, 2, "approve", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--reason", "ticket 4711", "--watch")
+	lost := zonesOf(t, s)[1] // of the second wave, on gw-eu-west-1 and gw-eu-west-2
+	fault(t, s, lost, "resetAfter")
+	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+
+	campaign := workflows.CampaignID("c")
+	b.opensWorkflow(s, campaign, "user-metadata")
+	b.reads("rotate 40 zones on 8 hosts in 3 waves", "ticket 4711", "Campaign c gives each of 40 zones a new key",
+		"It is waiting: wave 2 of 3 begins when a person approves it.", `Do next: keywave campaign approve c --wave 2 --reason "…"`,
+		`Send an Update, approve, with the data {"wave": 2, "by": "your name", "reason": "…"}`,
+		"1 done every host holds the live key", "39 pending not begun; the old key is alive")
+	b.sends("pause", "")
+	b.becomes("It is paused: paused by an operator.", "Do next: mend what is named above, then: keywave campaign resume c")
+	b.sends("resume", "{}")
+	b.becomes("It is waiting: wave 2 of 3")
+	b.sends("approve", `{"wave": 2, "by": "ann", "reason": "canary is well"}`)
+
+	b.becomes("It is paused: exposed zones:", "and the budget maxExposed is 0", "Needs a person", "exposed zone-", "gw-hk-2: session:",
+		"keywave campaign resume c", "exposed the old key is dead, and some host does not hold the new one: an outage",
+		"approved wave 2 by ann: canary is well")
+	b.keep("campaign")
+	zone := exposedZone(t, s)
+
+	b.follows("All exposed zones of this campaign")
+	b.reads("KeywaveCampaign", "KeywaveOutcome", `"exposed"`, workflows.ZoneID(rotation.ZoneID(zone)), "RUNNING")
+	if text := b.text(); strings.Contains(text, lost) || strings.Contains(text, "COMPLETED") {
+		t.Errorf("the list of exposed zones names others:\n%s", text)
+	}
 	b.keep("list")
 
-	b.opensWorkflow(s, workflows.ZoneID(rotation.ZoneID(zone)), "user-metadata")
-	b.reads(zone+": brings the live key to the hosts (the old key is dead)", "gw-hk-2: session: ", "hosts in ")
-	b.keep("zone")
-	b.opensWorkflow(s, workflows.ZoneID(rotation.ZoneID(zone)), "history")
-	b.reads("1 host in ")
-	b.keep("history")
 	b.opensWorkflow(s, workflows.ShardID("c", 2), "user-metadata")
-	b.reads("Page 2 of campaign c:", "page 2 of 3, wave 2 of 3, of campaign c")
+	b.reads("rotates page 2 of 3, in wave 2 of 3, of campaign c", "Page 2 of campaign c:", "of 19 zones done", "Needs a person")
+	b.keep("shard")
+	b.follows(zone)
+	b.clicks("User Metadata")
+	b.reads("rotates shop-", "brings the live key to the hosts (the old key is dead)", "clients of gw-hk-2 may be locked out",
+		"keywave host retire gw-hk-2 --zone "+zone, "gw-hk-2 hk session:")
+	b.keep("exposed-zone")
 
-	status := must(t, s, "campaign", "status", "c", "--output", "json")
-	for _, word := range []string{`"by":"ann"`, `"reason":"canary is well"`} {
-		if !strings.Contains(status, word) {
-			t.Errorf("the status does not hold what was sent from the UI, %s:\n%s", word, status)
-		}
+	b.opensWorkflow(s, workflows.ZoneID(rotation.ZoneID(lost)), "timeline")
+	b.reads("COMPLETED", "new key for "+lost, "the answer was lost: did the key change?",
+		"to gw-eu-west-1 and gw-eu-west-2 in eu-west", "verify after the last acknowledgement")
+	b.keep("zone")
+
+	if err := s.Heal(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	b.opensWorkflow(s, campaign, "user-metadata")
+	b.becomes("by now it is kept again")
+	b.sends("resume", `{"by": "ann", "reason": "gw-hk-2 is back"}`)
+	b.becomes("It is done.", "40 done every host holds the live key", "resumed by ann: gw-hk-2 is back")
+	b.keep("done")
 }
 
 // types types into the editor that is to be seen.
@@ -236,7 +269,8 @@ func (b *browser) types(text string) {
 			b.Fatalf("there is nothing to type into:\n%s", b.text())
 		}
 	}
-	if err := chromedp.Run(b.ctx, chromedp.KeyEvent(text)); err != nil {
+	all := chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)) // the dialog keeps what was typed last
+	if err := chromedp.Run(b.ctx, all, chromedp.KeyEvent(text)); err != nil {
 		b.Fatal(err)
 	}
 }
