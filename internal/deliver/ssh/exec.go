@@ -60,9 +60,9 @@ type answer struct {
 // script's own, whatever a login shell or a reload command prints.
 type transcript struct {
 	attempt string
-	// placed is closed when the file is in place, reloaded when the reload
-	// command has succeeded, final at the verdict.
-	placed, reloaded, final chan struct{}
+	// begun is closed when the script begins, placed when the file is in place,
+	// reloaded when the reload command has succeeded, final at the verdict.
+	begun, placed, reloaded, final chan struct{}
 
 	mu     sync.Mutex
 	line   []byte
@@ -111,6 +111,7 @@ func (t *transcript) endLine() {
 	switch word {
 	case "begun":
 		a.begun, t.noise = true, deliver.LastLine{}
+		reached(t.begun)
 	case "stage":
 		a.stage, t.noise = rest, deliver.LastLine{}
 		switch rest {
@@ -155,9 +156,28 @@ func (t *transcript) soFar() answer {
 	return a
 }
 
-// run runs a command in one session. The error is nil only when its script
-// came to a verdict.
-func (h *Host) run(ctx context.Context, c command) (answer, error) {
+// run runs a command. The error is nil only when its script came to a verdict.
+// A session that was opened beforehand may be one of a connection that has died
+// meanwhile: a script that gives no sign of life there runs once more, as another
+// attempt, on a new one. That is safe even where it did run: look changes nothing,
+// and put takes only the place of what is expected, its own key among that.
+func (h *Host) run(ctx context.Context, build func(attempt string) command) (answer, error) {
+	var c command
+	var a answer
+	for range 2 {
+		var err error
+		c = build(deliver.NewAttempt())
+		if a, err = h.try(ctx, c); !errors.Is(err, errNoSign) {
+			return a, err
+		}
+	}
+	return a, h.silent(c, a)
+}
+
+var errNoSign = errors.New("no sign of life on a session that was opened beforehand")
+
+// try runs a command in one session.
+func (h *Host) try(ctx context.Context, c command) (answer, error) {
 	s, err := h.session(ctx)
 	if err != nil {
 		return answer{}, err
@@ -167,17 +187,17 @@ func (h *Host) run(ctx context.Context, c command) (answer, error) {
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	t := &transcript{attempt: c.attempt, placed: make(chan struct{}), reloaded: make(chan struct{}), final: make(chan struct{})}
+	t := &transcript{attempt: c.attempt, begun: make(chan struct{}), placed: make(chan struct{}), reloaded: make(chan struct{}), final: make(chan struct{})}
 	talked := make(chan error, 1)
 	go func() { talked <- s.talk(timed, c, t) }()
-	select {
-	case err = <-talked:
-	case <-timed.Done():
-	}
+	err = s.listen(timed, t, talked, h.shared.options.DialTimeout)
 	a := t.soFar()
 	switch {
 	case a.verdict != "":
 		return a, nil
+	case s.early && !a.begun && a.status == "" && timed.Err() == nil:
+		s.link.retire()
+		return a, errNoSign
 	case err != nil:
 		return a, h.failed(rotation.StepAuth, err.Error())
 	case ctx.Err() != nil:
@@ -186,6 +206,30 @@ func (h *Host) run(ctx context.Context, c command) (answer, error) {
 		return a, h.stalled(s, c, a, limit)
 	}
 	return a, h.silent(c, a)
+}
+
+// listen waits until the talk is over or ctx ends. On a session that was opened
+// beforehand it does not wait for longer than patience until the script begins.
+func (s *session) listen(ctx context.Context, t *transcript, talked <-chan error, patience time.Duration) error {
+	var silence <-chan time.Time
+	if s.early {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		silence = timer.C
+	}
+	begun := t.begun
+	for {
+		select {
+		case err := <-talked:
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-begun:
+			silence, begun = nil, nil
+		case <-silence:
+			return errNoSign
+		}
+	}
 }
 
 // talk sends the command with its input at once, without waiting for replies,

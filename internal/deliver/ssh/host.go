@@ -121,19 +121,20 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 	if err := deliver.CheckKey(key); err != nil {
 		return "", err
 	}
-	attempt := deliver.NewAttempt()
 	order, then, done := h.reload()
 	defer done()
-	a, err := h.run(ctx, command{
-		script:  putScript,
-		attempt: attempt,
-		args: []string{
-			string(zone), path.Dir(file), path.Base(file), fmt.Sprintf("%04o", h.settings.FileMode()),
-			string(rotation.FingerprintOf(zone, key)), expectation(zone, expect), h.cfg.Reload, h.cfg.Verify,
-		},
-		stdin:   []byte(key.Expose() + "\n" + attempt + "\n" + order),
-		then:    then,
-		changes: true,
+	a, err := h.run(ctx, func(attempt string) command {
+		return command{
+			script:  putScript,
+			attempt: attempt,
+			args: []string{
+				string(zone), path.Dir(file), path.Base(file), fmt.Sprintf("%04o", h.settings.FileMode()),
+				string(rotation.FingerprintOf(zone, key)), expectation(zone, expect), h.cfg.Reload, h.cfg.Verify,
+			},
+			stdin:   []byte(key.Expose() + "\n" + attempt + "\n" + order),
+			then:    then,
+			changes: true,
+		}
 	})
 	if err != nil {
 		return "", err
@@ -277,7 +278,9 @@ func (h *Host) look(ctx context.Context, q *question, zones []rotation.ZoneID, p
 		q.ask("file", string(zone), file)
 	}
 	q.ask("end", "-", "-")
-	a, err := h.run(ctx, command{script: lookScript, attempt: deliver.NewAttempt(), stdin: []byte(q.String()), acknowledged: prove})
+	a, err := h.run(ctx, func(attempt string) command {
+		return command{script: lookScript, attempt: attempt, stdin: []byte(q.String()), acknowledged: prove}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,16 @@ type link struct {
 	busy    int
 	retired bool
 	used    time.Time
+	// next is a channel opened beforehand, which spares the next command a
+	// round trip; it does not count as busy.
+	next *opening
+}
+
+// opening is a channel that is asked for, and ready once it is there or refused.
+type opening struct {
+	ready   chan struct{}
+	session *session
+	err     error
 }
 
 func (l *link) alive() bool {
@@ -122,37 +132,61 @@ func (l *link) answers(within time.Duration) bool {
 	}
 }
 
-// open opens a channel; it gives up waiting when ctx ends, and then lets go of
-// whatever is opened later.
+// open gives the channel that was opened beforehand, or opens one; it gives up
+// waiting when ctx ends, and then lets go of whatever is opened later.
 func (l *link) open(ctx context.Context) (*session, error) {
 	if err := l.take(); err != nil {
 		return nil, err
 	}
-	type opened struct {
-		*session
-		err error
-	}
-	result := make(chan opened, 1)
-	go func() {
-		channel, requests, err := l.conn.OpenChannel("session", nil)
-		result <- opened{&session{Channel: channel, requests: requests, link: l}, err}
-	}()
-	select {
-	case r := <-result:
-		if r.err != nil {
-			l.release()
-			return nil, r.err
+	l.mu.Lock()
+	next := l.next
+	l.next = nil
+	l.mu.Unlock()
+	if next != nil {
+		if s, err := l.await(ctx, next); err == nil && !s.gone() {
+			s.early = true
+			return s, nil
 		}
-		return r.session, nil
+	}
+	s, err := l.await(ctx, l.begin())
+	if err != nil {
+		l.release()
+	}
+	return s, err
+}
+
+// begin asks for a channel.
+func (l *link) begin() *opening {
+	o := &opening{ready: make(chan struct{})}
+	go func() {
+		defer close(o.ready)
+		channel, requests, err := l.conn.OpenChannel("session", nil)
+		o.session, o.err = &session{Channel: channel, requests: requests, link: l}, err
+	}()
+	return o
+}
+
+func (l *link) await(ctx context.Context, o *opening) (*session, error) {
+	select {
+	case <-o.ready:
+		return o.session, o.err
 	case <-ctx.Done():
 		go func() {
-			if r := <-result; r.err == nil {
-				go ssh.DiscardRequests(r.requests)
-				_ = r.Close()
+			if <-o.ready; o.err == nil {
+				go ssh.DiscardRequests(o.session.requests)
+				_ = o.session.Close()
 			}
-			l.release()
 		}()
 		return nil, context.Cause(ctx)
+	}
+}
+
+// stock opens a channel beforehand, unless there is one.
+func (l *link) stock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil && !l.retired && l.alive() {
+		l.next = l.begin()
 	}
 }
 

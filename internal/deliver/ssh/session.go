@@ -20,6 +20,20 @@ type session struct {
 	link     *link
 	ended    sync.Once
 	slots    chan struct{}
+	early    bool // opened beforehand: whether the peer still lives is not known
+}
+
+// gone says that the host has closed the channel before we used it.
+func (s *session) gone() bool {
+	select {
+	case r, open := <-s.requests:
+		if open {
+			_ = r.Reply(false, nil) // sshd asks so whether we live
+		}
+		return !open
+	default:
+		return false
+	}
 }
 
 // end closes the channel, not the connection, and frees the slot. A wire that
@@ -72,6 +86,7 @@ func (h *Host) open(ctx context.Context) (*session, error) {
 		s, err := l.open(timed)
 		cancel()
 		if err == nil {
+			l.stock()
 			return s, nil
 		}
 		if ctx.Err() != nil {
