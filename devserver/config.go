@@ -25,6 +25,7 @@ type config struct {
 	UIPort      int           // the web UI, always on loopback
 	HTTPPort    int           // the frontend's HTTP API
 	MetricsPort int           // Prometheus, always on loopback
+	ProfilePort int           // profiles of the Go runtime, always on loopback
 	Namespace   string        // made when the file does not have it
 	Retention   time.Duration // of a namespace that is made
 	LogLevel    string
@@ -41,6 +42,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	f.IntVar(&c.UIPort, "ui-port", 8233, "the web UI's `port`; 0 for no UI")
 	f.IntVar(&c.HTTPPort, "http-port", 0, "the `port` of the frontend's HTTP API; 0 for none")
 	f.IntVar(&c.MetricsPort, "metrics-port", 0, "the `port` of Prometheus metrics; 0 for none")
+	f.IntVar(&c.ProfilePort, "profile-port", 0, "the `port` of net/http/pprof; 0 for none")
 	f.StringVar(&c.Namespace, "namespace", "default", "the `name` of the namespace to make when the file does not have it")
 	f.DurationVar(&c.Retention, "retention", 30*24*time.Hour, "how long a namespace made now keeps closed workflows")
 	f.StringVar(&c.LogLevel, "log-level", "error", "one of "+strings.Join(logLevels, ", ")+"; logs go to standard error")
@@ -78,7 +80,7 @@ func (c config) validate() error {
 	for _, p := range []struct {
 		flag string
 		port int
-	}{{"--port", c.Port}, {"--ui-port", c.UIPort}, {"--http-port", c.HTTPPort}, {"--metrics-port", c.MetricsPort}} {
+	}{{"--port", c.Port}, {"--ui-port", c.UIPort}, {"--http-port", c.HTTPPort}, {"--metrics-port", c.MetricsPort}, {"--profile-port", c.ProfilePort}} {
 		if p.port < 0 || p.port > 65535 {
 			wrong = append(wrong, fmt.Sprintf("%s %d is not a port", p.flag, p.port))
 		}

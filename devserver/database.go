@@ -56,7 +56,11 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	d := &database{path: path, lock: lock}
-	if err := errors.Join(d.private(), d.setUp(ctx)); err != nil {
+	err = errors.Join(d.private(), d.setUp(ctx))
+	if err == nil {
+		err = keepStatements(d.store(), d.dsn())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, lock.Close()))
 	}
 	return d, nil
@@ -108,13 +112,15 @@ func (d *database) setUp(ctx context.Context) error {
 	if err := tx.QueryRowContext(ctx, count).Scan(&tables, &ours); err != nil {
 		return err
 	}
-	switch {
-	case ours > 0:
-		return nil
-	case tables > 0:
-		return errors.New("a database, but not one of Temporal's")
+	if ours == 0 {
+		if tables > 0 {
+			return errors.New("a database, but not one of Temporal's")
+		}
+		if err := sqliteschema.SetupSchemaOnDB(execer{ctx: ctx, tx: tx}); err != nil {
+			return err
+		}
 	}
-	if err := sqliteschema.SetupSchemaOnDB(execer{ctx: ctx, tx: tx}); err != nil {
+	if err := slim(ctx, tx); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -158,7 +164,7 @@ func (d *database) store() *serverconfig.SQL {
 }
 
 func (d *database) dsn() string {
-	q := url.Values{"mode": {"rwc"}}
+	q := url.Values{"mode": {"rwc"}, "_time_format": {"sqlite"}}
 	for k, v := range pragmas {
 		q.Add("_pragma", k+"="+v)
 	}

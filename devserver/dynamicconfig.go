@@ -21,6 +21,16 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// No call to the outside.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 
+		// What one process needs not: a history is not decoded only to be encoded
+		// again for the next service, payloads are not searched for some that
+		// are stored elsewhere, and nobody reads the signals of health.
+		dynamicconfig.SendRawHistoryBetweenInternalServices.Key():     true,
+		dynamicconfig.SendRawHistoryBytesToMatchingService.Key():      true,
+		dynamicconfig.ExternalPayloadsEnabled.Key():                   false,
+		dynamicconfig.PersistenceHealthSignalMetricsEnabled.Key():     false,
+		dynamicconfig.PersistenceHealthSignalAggregationEnabled.Key(): false,
+		dynamicconfig.HistoryHealthSignalMetricsEnabled.Key():         false,
+
 		// The default, 128,000 workflows in memory, is for bigger machines.
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8192,
 	}

@@ -133,7 +133,7 @@ func claimPorts(cfg *config) (inner map[primitives.ServiceName]int, err error) {
 	for _, asked := range []struct {
 		flag, ip string
 		port     int
-	}{{"--ui-port", loopback, cfg.UIPort}, {"--http-port", cfg.IP, cfg.HTTPPort}, {"--metrics-port", loopback, cfg.MetricsPort}} {
+	}{{"--ui-port", loopback, cfg.UIPort}, {"--http-port", cfg.IP, cfg.HTTPPort}, {"--metrics-port", loopback, cfg.MetricsPort}, {"--profile-port", loopback, cfg.ProfilePort}} {
 		if asked.port == 0 {
 			continue
 		}
@@ -184,6 +184,9 @@ func newServer(cfg config, inner map[primitives.ServiceName]int, store *serverco
 			HandlerPath:   "/metrics",
 		}}
 	}
+	if cfg.ProfilePort != 0 {
+		c.Global.PProf = serverconfig.PProf{Host: loopback, Port: cfg.ProfilePort}
+	}
 	const off = "disabled"
 	c.Archival.History.State = off
 	c.Archival.Visibility.State = off
@@ -214,7 +217,9 @@ func newServer(cfg config, inner map[primitives.ServiceName]int, store *serverco
 // newLogger writes to standard error, and spares it the stack of every error.
 func newLogger(level string) log.Logger {
 	zl := log.BuildZapLogger(log.Config{Level: level})
-	return log.NewZapLogger(zl.WithOptions(zap.AddStacktrace(zap.PanicLevel)))
+	// Without zap's own With, which encodes the tags of each workflow and task
+	// whether or not anything is ever logged of it.
+	return struct{ log.Logger }{log.NewZapLogger(zl.WithOptions(zap.AddStacktrace(zap.PanicLevel)))}
 }
 
 func newUI(cfg config) *uiserver.Server {

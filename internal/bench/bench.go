@@ -21,6 +21,7 @@ type config struct {
 	quick         bool
 	parts         string
 	out, bin, dir string
+	profile       string
 	scale, zones  int
 }
 
@@ -87,6 +88,9 @@ func partNames() string {
 
 // chosen are the parts to run, in their order.
 func (c config) chosen() ([]part, error) {
+	if c.profile != "" {
+		return []part{{"profile", (*bench).profileEngine}}, nil
+	}
 	if c.parts == "" {
 		return parts(), nil
 	}
@@ -105,6 +109,7 @@ type bench struct {
 	sizes
 	programs stage.Programs
 	bin, dir string
+	profile  string
 	say      func(format string, args ...any)
 	results  []result
 	// empty is the size of an empty database, once it is known.
@@ -140,7 +145,7 @@ func run(ctx context.Context, c config, out, progress io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir}
+	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir, profile: c.profile}
 	b.say = func(format string, args ...any) {
 		fmt.Fprintf(progress, "%5.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
@@ -185,7 +190,7 @@ func (b *bench) publish(ctx context.Context, c config, out io.Writer, took time.
 		}
 		fmt.Fprintf(out, "%s\n", line)
 	}
-	full := !c.quick && c.zones == 0 && c.parts == ""
+	full := !c.quick && c.zones == 0 && c.parts == "" && c.profile == ""
 	if c.out == "" && full {
 		c.out = page
 	}

@@ -23,6 +23,7 @@ func main() {
 	flag.StringVar(&c.bin, "bin", "bin", "where keywave, worker and devserver are")
 	flag.StringVar(&c.dir, "dir", "", "where to keep logs and databases (default: a temporary directory, removed)")
 	flag.IntVar(&c.scale, "scale", 0, "one more size for the part scale, such as 10000")
+	flag.StringVar(&c.profile, "profile", "", "run the part engine and write the Temporal server's CPU profile to this file")
 	flag.IntVar(&c.zones, "zones", 0, "this many zones everywhere: to try the benchmark itself")
 	flag.Parse()
 	if err := run(ctx, c, os.Stdout, os.Stderr); err != nil {

@@ -28,6 +28,8 @@ type setup struct {
 	workers int
 	// settings are added to the campaign section of the fleet file.
 	settings string
+	// serverFlags are given to the Temporal server besides.
+	serverFlags []string
 }
 
 // stand is a simulated world with its hosts full of live keys, and Keywave's
@@ -53,7 +55,7 @@ func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 	b.say("%s: %d zones, %d hosts each, %d ms away", run.name, run.zones, run.hostsEach, run.delayMs)
 	dir := filepath.Join(b.dir, strings.ReplaceAll(run.name, " ", "-"))
 	s := &stand{setup: run, Stack: &stage.Stack{
-		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign},
+		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags},
 		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
 	}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -157,14 +157,15 @@ func StartTemporal(ctx context.Context, p Programs, db, log string, port, uiPort
 	return startTemporal(ctx, p, "", os.Environ(), db, log, port, uiPort)
 }
 
-func startTemporal(ctx context.Context, p Programs, dir string, env []string, db, log string, port, uiPort int) (*Temporal, error) {
+func startTemporal(ctx context.Context, p Programs, dir string, env []string, db, log string, port, uiPort int, flags ...string) (*Temporal, error) {
 	if port == 0 {
 		port = FreePort()
 	}
 	if uiPort == 0 {
 		uiPort = FreePort()
 	}
-	process, err := startIn(dir, "devserver", p.DevServer, log, env, "--db", db, "--port", strconv.Itoa(port), "--ui-port", strconv.Itoa(uiPort))
+	flags = append(flags, "--db", db, "--port", strconv.Itoa(port), "--ui-port", strconv.Itoa(uiPort))
+	process, err := startIn(dir, "devserver", p.DevServer, log, env, flags...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	Zones, Hosts, Limit int
 	Settings            string
 	Workers             int
+	// ServerFlags are given to the Temporal server besides.
+	ServerFlags []string
 	// Campaign is the name of the one that Finish and Check look at.
 	Campaign string
 }
@@ -119,7 +121,7 @@ func (s *Stack) StartTemporal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Temporal, err = startTemporal(ctx, s.Programs, home, env, filepath.Join(s.Dir, "temporal.db"), s.Log("devserver"), s.Port, s.UIPort)
+	s.Temporal, err = startTemporal(ctx, s.Programs, home, env, filepath.Join(s.Dir, "temporal.db"), s.Log("devserver"), s.Port, s.UIPort, s.ServerFlags...)
 	return err
 }
 
