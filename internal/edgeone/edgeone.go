@@ -35,6 +35,7 @@ const (
 	ActionRefresh  = "RefreshMultiPathGatewaySecretKey"
 	ActionDescribe = "DescribeMultiPathGatewaySecretKey"
 	ActionZones    = "DescribeZones"
+	ActionGateways = "DescribeMultiPathGateways"
 )
 
 // DefaultLimit is how many calls of one action EdgeOne allows an account in a
@@ -75,7 +76,7 @@ type Client struct {
 	pace    *Pace
 	gate    func() error
 	timeout time.Duration
-	// patience is the first wait before a page of zones is asked for again; it
+	// patience is the first wait before a page of a listing is asked for again; it
 	// doubles.
 	patience time.Duration
 	signer   *signer
@@ -92,6 +93,7 @@ type sdk struct {
 	refresh  func(ctx context.Context, zone string) (key, requestID *string, err error)
 	describe func(ctx context.Context, zone string) (key, requestID *string, err error)
 	zones    func(ctx context.Context, req *teo.DescribeZonesRequest) (*teo.DescribeZonesResponseParams, error)
+	gateways func(ctx context.Context, req *teo.DescribeMultiPathGatewaysRequest) (*teo.DescribeMultiPathGatewaysResponseParams, error)
 }
 
 // New checks the configuration and connects to nothing yet.
@@ -193,6 +195,13 @@ func newSDK(scheme, host, name string, signer *signer, through http.RoundTripper
 		},
 		zones: func(ctx context.Context, req *teo.DescribeZonesRequest) (*teo.DescribeZonesResponseParams, error) {
 			resp, err := client.DescribeZonesWithContext(ctx, req)
+			if err != nil || resp == nil {
+				return nil, err
+			}
+			return resp.Response, nil
+		},
+		gateways: func(ctx context.Context, req *teo.DescribeMultiPathGatewaysRequest) (*teo.DescribeMultiPathGatewaysResponseParams, error) {
+			resp, err := client.DescribeMultiPathGatewaysWithContext(ctx, req)
 			if err != nil || resp == nil {
 				return nil, err
 			}

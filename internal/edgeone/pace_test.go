@@ -153,7 +153,7 @@ func TestThePaceIsEvenAndFirstComeFirstServed(t *testing.T) {
 func TestActionsHaveAPaceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, start := NewPace(1), time.Now()
-		for _, a := range []string{ActionRefresh, ActionDescribe, ActionZones} {
+		for _, a := range []string{ActionRefresh, ActionDescribe, ActionZones, ActionGateways} {
 			if err := p.wait(t.Context(), a); err != nil {
 				t.Error(err)
 			}

@@ -1,0 +1,113 @@
+package rotation
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Inventory is what EdgeOne knows of an account's zones. Its errors are as
+// those of EdgeOne; nothing is changed by it.
+type Inventory interface {
+	// Zones lists the zones that a query chooses (DescribeZones), oldest first:
+	// most of them from offset on, or fewer at the end. It asks again where
+	// that may help.
+	Zones(ctx context.Context, q ZoneQuery, offset, most int) (ZonePage, error)
+	// Gateways lists the private gateways of a zone
+	// (DescribeMultiPathGateways); cloud ones hold no key of ours.
+	Gateways(ctx context.Context, zone ZoneID) ([]Gateway, error)
+}
+
+// ZoneQuery chooses zones; an empty field does not choose. All that are given
+// must hold.
+type ZoneQuery struct {
+	// Name is a zone's name, in which each * stands for anything.
+	Name string `json:"name,omitempty"`
+	// Status is active or pending.
+	Status string            `json:"status,omitempty"`
+	Tags   map[string]string `json:"tags,omitempty"`
+}
+
+// Chooses says whether the zone has the name and all of the tags. EdgeOne is
+// asked for less than that, for its filters know neither * nor two tags at
+// once; its answer alone says what has the status.
+func (q ZoneQuery) Chooses(z ListedZone) bool {
+	for key, value := range q.Tags {
+		if have, ok := z.Tags[key]; !ok || have != value {
+			return false
+		}
+	}
+	return q.Name == "" || glob(q.Name, z.Name)
+}
+
+// glob matches with * for any text.
+func glob(pattern, s string) bool {
+	first, rest, stars := strings.Cut(pattern, "*")
+	if !stars {
+		return pattern == s
+	}
+	s, ok := strings.CutPrefix(s, first)
+	if !ok {
+		return false
+	}
+	parts := strings.Split(rest, "*")
+	last := parts[len(parts)-1]
+	for _, part := range parts[:len(parts)-1] {
+		_, after, found := strings.Cut(s, part)
+		if !found {
+			return false
+		}
+		s = after
+	}
+	return strings.HasSuffix(s, last)
+}
+
+// String is the query as people say it, "all zones" when it chooses none out.
+func (q ZoneQuery) String() string {
+	var parts []string
+	if q.Name != "" {
+		parts = append(parts, "name "+q.Name)
+	}
+	if q.Status != "" {
+		parts = append(parts, "status "+q.Status)
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.Tags)) {
+		parts = append(parts, "tag "+key+"="+q.Tags[key])
+	}
+	if len(parts) == 0 {
+		return "all zones"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ZonePage is a part of a listing.
+type ZonePage struct {
+	Zones []ListedZone
+	// Total is how many zones EdgeOne has for its filters, Next the offset to go
+	// on from; the listing ends when Next reaches Total.
+	Total int
+	Next  int
+	// Moved says that zones were deleted meanwhile, so that others may have
+	// slipped past: begin anew.
+	Moved bool
+}
+
+// ListedZone is a zone as EdgeOne lists it.
+type ListedZone struct {
+	ID   ZoneID `json:"id"`
+	Name string `json:"name,omitempty"`
+	// Locked says in EdgeOne's words why the zone may not be changed now; empty
+	// when it may.
+	Locked string            `json:"locked,omitempty"`
+	Tags   map[string]string `json:"tags,omitempty"`
+	// Gateways are its private ones, where they were asked for.
+	Gateways []Gateway `json:"gateways,omitempty"`
+}
+
+// Gateway is a private gateway of a zone.
+type Gateway struct {
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+	IP   string `json:"ip,omitempty"`
+}
