@@ -22,8 +22,13 @@ type Fleet struct {
 	Locations []rotation.Location
 	Hosts     map[rotation.HostName]Host
 	// Zones are in the order of the file. Each has at least one host, and every
-	// host it names is in Hosts.
+	// host it names is in Hosts. They are nil where they come from elsewhere and
+	// were not read yet.
 	Zones []Zone
+	// Source is where the zones come from.
+	Source Source
+	// Notes are what people should know of the zones.
+	Notes []rotation.Finding
 	// Health is the checks between waves, by name.
 	Health map[string]Check
 	// Campaign is how a campaign runs, defaults filled in.
@@ -53,6 +58,10 @@ type Host struct {
 	Location rotation.Location
 	SSH      *SSH
 	File     *File
+	// Gateway is the IP by which EdgeOne knows the host as a private gateway;
+	// empty where its name says it. It decides which zones the host has, and is
+	// no part of its definition.
+	Gateway string
 	// Digest names everything that decides where and how a key goes: 32 hex
 	// digits over the definition after defaults.
 	Digest string
@@ -128,23 +137,32 @@ func (f *Fleet) Targets() []rotation.Target {
 	return targets
 }
 
-// Read reads the fleet file at path. Its error is of the file system or
-// Mistakes.
-func Read(path string) (*Fleet, error) {
+// Read reads the fleet file at path, and the table of zones that it names. Zones
+// that come from EdgeOne are still to be resolved. Its error is of the file
+// system or Mistakes.
+func Read(path string) (*Fleet, error) { return read(path, false) }
+
+// Bare reads the fleet file at path and nothing else: zones that do not stand in
+// it are missing, and its digest is without them. It is all that a worker
+// needs.
+func Bare(path string) (*Fleet, error) { return read(path, true) }
+
+func read(path string, bare bool) (*Fleet, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the fleet file: %w", err)
 	}
-	return Parse(path, data)
+	return parse(&reader{file: path, bare: bare}, data)
 }
 
-// Parse reads a fleet file's content; name stands before each mistake. A
-// non-nil error is Mistakes.
-func Parse(name string, data []byte) (*Fleet, error) {
-	r := &reader{file: name}
+// Parse reads a fleet file's content; name stands before each mistake, and what
+// the file names is found from there. A non-nil error is Mistakes.
+func Parse(name string, data []byte) (*Fleet, error) { return parse(&reader{file: name}, data) }
+
+func parse(r *reader, data []byte) (*Fleet, error) {
 	f := r.read(data)
-	if len(r.found) > 0 {
-		return nil, r.found.sorted()
+	if all := append(r.found.sorted(), r.elsewhere...); len(all) > 0 {
+		return nil, all
 	}
 	f.digest()
 	return f, nil

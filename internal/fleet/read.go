@@ -151,6 +151,12 @@ func (r *reader) host(e entry, location rotation.Location, from map[string]inher
 	}
 	where := place{at: e.at, what: what}
 	transports := r.entries(e.value, what)
+	transports = slices.DeleteFunc(transports, func(t entry) bool {
+		if t.key == "gateway" {
+			host.Gateway = r.gateway(t.value, what, host.Name)
+		}
+		return t.key == "gateway"
+	})
 	if len(transports) != 1 && e.value.Kind == yaml.MappingNode {
 		r.say(e.at, what, "has %d transports; write one, ssh: {…} or file: {…}", len(transports))
 	}
@@ -172,6 +178,19 @@ func (r *reader) host(e entry, location rotation.Location, from map[string]inher
 	f.Hosts[host.Name], places[host.Name] = host, where
 }
 
+// gateway reads the IP that EdgeOne knows a host by; no two hosts share one.
+func (r *reader) gateway(n *yaml.Node, what string, host rotation.HostName) string {
+	ip := value(r, n, what+": gateway", "", gatewayIP)
+	if other, taken := r.gateways[ip]; taken && ip != "" {
+		r.say(n, what+": gateway", "%s is that of host %q too; remove one", ip, other)
+	}
+	if r.gateways == nil {
+		r.gateways = map[string]rotation.HostName{}
+	}
+	r.gateways[ip] = host
+	return ip
+}
+
 // require says which fields neither the transport at n nor its defaults gave.
 func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fields ...string) {
 	if n.Kind != yaml.MappingNode {
@@ -188,12 +207,21 @@ func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fi
 	}
 }
 
-// zones fills in the fleet's zones.
+// zones fills in the fleet's zones, or where they come from.
 func (r *reader) zones(root, n *yaml.Node, f *Fleet) {
+	if n != nil && n.Kind == yaml.MappingNode {
+		r.source(n, f)
+		return
+	}
 	items := r.items(n, "zones")
 	if n == nil || n.Kind == yaml.SequenceNode && len(items) == 0 {
 		r.say(orElse(n, root), "", "no zones; write zones: [{id: zone-…, hosts: […]}]")
 	}
+	r.list(items, f)
+}
+
+// list reads zones one by one.
+func (r *reader) list(items []*yaml.Node, f *Fleet) {
 	known := hostNames(f)
 	lines := make(map[rotation.ZoneID]int, len(items))
 	f.Zones = make([]Zone, 0, len(items))
@@ -233,24 +261,36 @@ func (r *reader) zone(n *yaml.Node, hosts map[rotation.HostName]Host, known []st
 	zone.Name = value(r, in["name"], what+": name", "", text(253))
 	zone.Labels = r.labels(in["labels"], what+": labels")
 
-	list := r.items(in["hosts"], what+": hosts")
-	if in["hosts"] == nil || in["hosts"].Kind == yaml.SequenceNode && len(list) == 0 {
-		r.say(orElse(in["hosts"], n), what, "has no hosts; write the hosts that must hold its key, or remove the zone")
+	if in["hosts"] == nil {
+		r.say(n, what, noHosts)
+		return zone
 	}
-	zone.Hosts = make([]rotation.HostName, 0, len(list))
+	zone.Hosts = r.zoneHosts(in["hosts"], what, hosts, known)
+	return zone
+}
+
+const noHosts = "has no hosts; write the hosts that must hold its key, or remove the zone"
+
+// zoneHosts reads the hosts that must hold a key.
+func (r *reader) zoneHosts(n *yaml.Node, what string, hosts map[rotation.HostName]Host, known []string) []rotation.HostName {
+	list := r.items(n, what+": hosts")
+	if n.Kind == yaml.SequenceNode && len(list) == 0 {
+		r.say(n, what, noHosts)
+	}
+	found := make([]rotation.HostName, 0, len(list))
 	for _, item := range list {
 		host := value(r, item, what+": hosts", "", name[rotation.HostName])
 		switch _, is := hosts[host]; {
 		case host == "":
 		case !is:
 			r.unknownHost(item, what, string(host), known)
-		case slices.Contains(zone.Hosts, host):
+		case slices.Contains(found, host):
 			r.say(item, what, "host %q is here twice; remove one", host)
 		default:
-			zone.Hosts = append(zone.Hosts, host)
+			found = append(found, host)
 		}
 	}
-	return zone
+	return found
 }
 
 func (r *reader) unknownHost(n *yaml.Node, what, host string, known []string) {
@@ -276,11 +316,9 @@ func (r *reader) labels(n *yaml.Node, what string) map[string]string {
 
 // overwrites finds definitions by which one zone's key would replace another's.
 func (r *reader) overwrites(f *Fleet, places map[rotation.HostName]place) {
-	zones := map[rotation.HostName]int{}
-	for _, z := range f.Zones {
-		for _, h := range z.Hosts {
-			zones[h]++
-		}
+	crowded := map[rotation.HostName]string{}
+	for _, c := range f.crowded() {
+		crowded[c.Name] = c.why
 	}
 	said := map[*yaml.Node]bool{}
 	files := map[string]rotation.HostName{}
@@ -289,9 +327,9 @@ func (r *reader) overwrites(f *Fleet, places map[rotation.HostName]place) {
 		if file.Path == "" {
 			continue
 		}
-		if zones[h.Name] > 1 && !strings.Contains(file.Path, zoneMark) && !said[where.path] {
+		if why := crowded[h.Name]; why != "" && !said[where.path] {
 			said[where.path] = true
-			r.say(where.path, where.what, "path %q is one file, but the host serves %d zones, and each would overwrite the other's key; put %s into it", file.Path, zones[h.Name], zoneMark)
+			r.say(where.path, where.what, "%s", why)
 		}
 		id := h.fileID()
 		if other, taken := files[id]; taken {

@@ -10,13 +10,20 @@ import (
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"keywave/internal/rotation"
 )
 
 // reader walks the YAML of one fleet file and collects what is wrong in it. A
 // value with a mistake reads as its fallback, so that reading goes on.
 type reader struct {
 	file  string
+	bare  bool // what the file names elsewhere is not read
 	found Mistakes
+	// gateways are the hosts by the IP that EdgeOne knows them by.
+	gateways map[string]rotation.HostName
+	// elsewhere is what is wrong in the file of zones.
+	elsewhere Mistakes
 }
 
 // say records a mistake at n; what names whose it is, and may be empty.
