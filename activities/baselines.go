@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 
 	"keywave/internal/rotation"
 )
@@ -9,6 +10,9 @@ import (
 // BaselinesIn asks for the live keys' fingerprints of many zones.
 type BaselinesIn struct {
 	Zones []rotation.ZoneID `json:"zones"`
+	// Strict fails it when a key cannot be read; EdgeOne's refusal to show one
+	// is an answer.
+	Strict bool `json:"strict,omitempty"`
 }
 
 // BaselinesOut has one Baseline per zone, in the same order.
@@ -35,6 +39,9 @@ func (e *EdgeOne) Baselines(ctx context.Context, in BaselinesIn) (BaselinesOut, 
 		}
 		if read.Halt {
 			return out, fail(KindDenied, read.Problem)
+		}
+		if in.Strict && read.Problem != "" && !read.Final {
+			return out, fail(KindUnread, fmt.Sprintf("zone %s: %s", zone, read.Problem))
 		}
 		out.Baselines[i] = Baseline{read.Key, read.Problem}
 		out.API = out.API.Plus(read.API)

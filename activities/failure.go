@@ -17,6 +17,8 @@ const (
 	KindTemporal Kind = "Temporal"    // Temporal did not answer; worth another try
 	KindNotice   Kind = "Notice"      // a webhook refuses a notice
 	KindFleet    Kind = "Fleet"       // the fleet file is not the one that was approved, or cannot be planned
+	KindListing  Kind = "Listing"     // EdgeOne's list of zones or gateways could not be read
+	KindUnread   Kind = "Unread"      // a live key could not be read where all have to be
 )
 
 func (k Kind) retry() bool { return k == KindTemporal || k == KindLease }

@@ -13,8 +13,9 @@ import (
 
 // EdgeOne is what the edgeone role does for one account.
 type EdgeOne struct {
-	API    rotation.EdgeOne
-	Sealer rotation.Sealer
+	API       rotation.EdgeOne
+	Inventory rotation.Inventory
+	Sealer    rotation.Sealer
 	// Checks are the fleet file's health checks, by name; each returns what is
 	// wrong.
 	Checks map[string]func(context.Context) error

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
-	"keywave/internal/fleet"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -21,11 +22,7 @@ func (a *app) audit() *cobra.Command {
 		Use: "audit -f fleet.yaml", Short: "Compare each live key with what each host holds; changes nothing", Args: exactly(),
 		Example: "  keywave audit -f fleet.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := readFleet(fleetFile)
-			if err != nil {
-				return err
-			}
-			return a.runAudit(cmd.Context(), f, fleetFile, f.Targets())
+			return a.runAudit(cmd.Context(), fleetFile, "")
 		},
 	}
 	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "the fleet file")
@@ -38,28 +35,21 @@ func (a *app) zoneAudit() *cobra.Command {
 		Use: "audit ZONE -f fleet.yaml", Short: "Compare the live key with what the zone's hosts hold; changes nothing", Args: exactly("ZONE"),
 		Example: "  keywave zone audit zone-27q0p0bal192 -f fleet.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := readFleet(fleetFile)
-			if err != nil {
-				return err
-			}
-			for _, t := range f.Targets() {
-				if t.ID == rotation.ZoneID(args[0]) {
-					return a.runAudit(cmd.Context(), f, fleetFile, []rotation.Target{t})
-				}
-			}
-			return refused(fmt.Errorf("zone %s is not in %s; add it there with its hosts", args[0], fleetFile))
+			return a.runAudit(cmd.Context(), fleetFile, rotation.ZoneID(args[0]))
 		},
 	}
 	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "the fleet file")
 	return cmd
 }
 
-func (a *app) runAudit(ctx context.Context, f *fleet.Fleet, path string, targets []rotation.Target) error {
-	conn, err := a.connect(ctx)
+// runAudit audits one zone, or all when it is empty.
+func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) error {
+	f, conn, err := a.wholeFleet(ctx, path, only)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	targets := slices.DeleteFunc(f.Targets(), func(t rotation.Target) bool { return only != "" && t.ID != only })
 	out, err := audit(ctx, conn, f.Account.Name, targets)
 	if err != nil {
 		return err
@@ -87,7 +77,7 @@ func audit(ctx context.Context, conn *temporalclient.Connection, account rotatio
 	if err := awaitWorker(ctx, conn); err != nil {
 		return out, err
 	}
-	name := planName("")
+	name := planning.Unique(time.Now())
 	runs := make([]client.WorkflowRun, len(pages))
 	for i, page := range pages {
 		runs[i], err = conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

@@ -44,7 +44,9 @@ type startOptions struct {
 	name      string
 	reason    string
 	emergency bool
-	watch     bool
+	// acceptDrift runs a plan although live keys are not the planned ones.
+	acceptDrift bool
+	watch       bool
 }
 
 func (a *app) campaignStart() *cobra.Command {
@@ -62,6 +64,9 @@ func (a *app) campaignStart() *cobra.Command {
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
 			}
+			if o.acceptDrift && (o.reason == "" || o.digest == "") {
+				return errAcceptDrift
+			}
 			return a.startCampaign(cmd.Context(), o)
 		},
 	}
@@ -71,14 +76,12 @@ func (a *app) campaignStart() *cobra.Command {
 	f.StringVar(&o.name, "name", "", "the campaign's name (default: from the time)")
 	f.StringVar(&o.reason, "reason", "", "why, for the record")
 	f.BoolVar(&o.emergency, "emergency", false, "waive proofs, bake times and approvals; recorded")
+	f.BoolVar(&o.acceptDrift, "accept-drift", false, "with --plan: run it although live keys changed since it was made; recorded")
 	f.BoolVar(&o.watch, "watch", false, "watch until it ends or needs a person")
 	return cmd
 }
 
 func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
-	name := planName(o.name)
-	var plan rotation.Plan
-	var conn *temporalclient.Connection
 	var f *fleet.Fleet
 	var err error
 	if o.fleetFile != "" {
@@ -86,40 +89,79 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 			return err
 		}
 	}
-	if o.digest == "" {
-		if conn, err = a.connect(ctx); err != nil {
-			return err
-		}
-		defer conn.Close()
-		if plan, err = a.makePlan(ctx, conn, f, name); err != nil {
-			return err
-		}
-		a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
-		for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
-			a.say("  %s", finding(f))
-		}
-	} else {
-		if conn, err = a.connect(ctx); err != nil {
-			return err
-		}
-		defer conn.Close()
-		if plan, err = findPlan(ctx, conn, o.digest); err != nil {
-			return err
-		}
-		if f != nil {
-			if err := unchanged(ctx, conn, plan, f); err != nil {
-				return err
-			}
-		}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
 	}
-	in := workflows.CampaignIn{Name: name, Plan: plan.Name, Digest: plan.Digest, By: operator(), Reason: o.reason}
+	defer conn.Close()
+	if f, err = resolve(ctx, conn, f); err != nil {
+		return err
+	}
+	in := workflows.CampaignIn{Name: planName(o.name), By: operator(), Reason: o.reason}
 	if o.emergency {
 		in.Emergency = o.reason
 	}
+	var plan rotation.Plan
+	if o.digest == "" {
+		plan, err = a.planNow(ctx, conn, f, in.Name)
+	} else {
+		plan, err = a.approvedPlan(ctx, conn, f, o, &in)
+	}
+	if err != nil {
+		return err
+	}
+	in.Plan, in.Digest = plan.Name, plan.Digest
 	if err := launch(ctx, conn, in, plan, false); err != nil {
 		return err
 	}
-	return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s runs. Look at it: keywave campaign watch %s", name, name), o.watch)
+	return a.underWay(ctx, conn, in.Name, fmt.Sprintf("Campaign %s runs. Look at it: keywave campaign watch %s", in.Name, in.Name), o.watch)
+}
+
+// planNow plans a fleet in order to run the plan at once.
+func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (rotation.Plan, error) {
+	plan, err := a.makePlan(ctx, conn, f, name)
+	if err != nil {
+		return plan, err
+	}
+	a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
+	for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
+		a.say("  %s", finding(f))
+	}
+	return plan, nil
+}
+
+// approvedPlan finds a plan that was made before, and refuses one that is too
+// old, or whose fleet file or live keys are others by now.
+func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *startOptions, in *workflows.CampaignIn) (rotation.Plan, error) {
+	plan, err := findPlan(ctx, conn, o.digest)
+	if err != nil {
+		return plan, err
+	}
+	if old := workflows.TooOld(plan, time.Now()); old != "" {
+		return plan, refused(errors.New(old))
+	}
+	if err := awaitWorker(ctx, conn); err != nil {
+		return plan, err
+	}
+	if err := released(ctx, conn, plan.Account); err != nil {
+		return plan, err
+	}
+	whole, err := withPages(ctx, conn, plan)
+	if err != nil {
+		return plan, refused(err)
+	}
+	if f != nil {
+		if err := unchanged(plan, whole, f); err != nil {
+			return plan, err
+		}
+	}
+	out, err := a.reread(ctx, conn, plan, whole)
+	if err != nil {
+		return plan, err
+	}
+	in.Reread = out.Describes
+	in.Drift, err = drifted(plan, out, o)
+	return plan, err
 }
 
 // underWay says that a campaign runs, and watches it if that is wanted.

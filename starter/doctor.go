@@ -98,11 +98,16 @@ func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	if f == nil {
 		return checks, nil
 	}
+	bare := f
 	if conn == nil {
 		return append(checks, checkKeyring(f, o.keyring)...), nil
 	}
 	for _, q := range queuesOf(f) {
 		checks = append(checks, q.check(ctx, conn)...)
+	}
+	f, err := resolve(ctx, conn, f)
+	if err != nil {
+		return append(append(checks, failed("zones", err, "see zones in the fleet file, and what else is wrong here")), checkKeyring(bare, o.keyring)...), nil
 	}
 	return append(checks, examineWorkers(ctx, conn, f, o.keyring)...), nil
 }

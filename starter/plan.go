@@ -41,14 +41,10 @@ Nothing is changed. A plan is valid for 7 days.`,
 		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml -o plan.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := readFleet(o.fleetFile)
-			if err != nil {
-				return err
-			}
 			if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
 				return fmt.Errorf("--out %s cannot be written: %w", o.out, err)
 			}
-			conn, err := a.connect(cmd.Context())
+			f, conn, err := a.wholeFleet(cmd.Context(), o.fleetFile, "")
 			if err != nil {
 				return err
 			}
@@ -70,20 +66,6 @@ Nothing is changed. A plan is valid for 7 days.`,
 	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "write the plan as JSON to this file")
 	return cmd
-}
-
-func readFleet(path string) (*fleet.Fleet, error) {
-	if path == "" {
-		return nil, errors.New("which fleet? give -f fleet.yaml")
-	}
-	f, err := fleet.Read(path)
-	if found, ok := errors.AsType[fleet.Mistakes](err); ok && len(found) > 1 {
-		return nil, refused(fmt.Errorf("%d mistakes, nothing was touched:\n%w", len(found), found))
-	}
-	if err != nil {
-		return nil, refused(err)
-	}
-	return f, nil
 }
 
 func planName(given string) string {
@@ -128,29 +110,6 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 		draft.Discard(ctx, conn)
 	}
 	return plan, err
-}
-
-// awaitWorker refuses when no worker polls for workflows, before anything is
-// started that would begin later, when nobody looks.
-func awaitWorker(ctx context.Context, conn *temporalclient.Connection) error {
-	tick := time.NewTicker(lookForWorkerEvery)
-	defer tick.Stop()
-	for began := time.Now(); ; {
-		ok, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
-		switch {
-		case ok:
-			return nil
-		case err != nil:
-			return refused(err)
-		case time.Since(began) > noWorkerAfter:
-			return noWorker(conn)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
 }
 
 func noWorker(conn *temporalclient.Connection) error {
@@ -208,6 +167,9 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	fmt.Fprintf(w, "  digest    %s\n", p.Digest)
 	fmt.Fprintf(w, "  account   %s\n", p.Account)
 	fmt.Fprintf(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
+	if p.Source != "" {
+		fmt.Fprintf(w, "  from      %s\n", p.Source)
+	}
 	for i, wave := range p.Waves {
 		note := ""
 		if i == 0 {

@@ -85,11 +85,7 @@ func withPages(ctx context.Context, conn *temporalclient.Connection, plan rotati
 }
 
 // unchanged refuses when the fleet file is not any more what was approved.
-func unchanged(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, f *fleet.Fleet) error {
-	old, err := withPages(ctx, conn, plan)
-	if err != nil {
-		return err
-	}
+func unchanged(plan rotation.Plan, old rotation.Whole, f *fleet.Fleet) error {
 	pages, waves, err := rotation.Cut(f.Account.Name, f.Targets(), f.Campaign.Waves)
 	if err != nil {
 		return refused(err)

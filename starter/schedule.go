@@ -50,16 +50,17 @@ func (o *approveOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.reason, "reason", "", "why, for the record")
 }
 
-// read gives the fleet, and refuses one that is not meant.
-func (o *approveOptions) read() (*fleet.Fleet, error) {
+// approved gives the fleet, and refuses one that is not meant.
+func (a *app) approved(ctx context.Context, o *approveOptions) (*fleet.Fleet, *temporalclient.Connection, error) {
 	if o.reason == "" {
-		return nil, errNoReason
+		return nil, nil, errNoReason
 	}
-	f, err := readFleet(o.fleetFile)
+	f, conn, err := a.wholeFleet(ctx, o.fleetFile, "")
 	if err == nil && o.digest != "" && o.digest != f.Digest {
+		conn.Close()
 		err = refused(fmt.Errorf("the digest of %s is %s, not %s; nothing was changed", o.fleetFile, f.Digest, o.digest))
 	}
-	return f, err
+	return f, conn, err
 }
 
 var errNoReason = errors.New("why? give --reason")
@@ -106,10 +107,11 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 	if err != nil {
 		return fmt.Errorf("--every: %w", err)
 	}
-	f, err := o.read()
+	f, conn, err := a.approved(ctx, &o.approveOptions)
 	if err != nil {
 		return err
 	}
+	defer conn.Close()
 	in := workflows.ScheduledIn{Schedule: name, Account: f.Account.Name, Hours: o.hours}
 	if err := approve(&in, f, "created", o.reason); err != nil {
 		return err
@@ -122,11 +124,6 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 	if look := all.Look(now); !look.Open && look.Until.IsZero() {
 		return refused(fmt.Errorf("%s, so nothing would ever be refreshed; nothing was created", look.Why))
 	}
-	conn, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	_, err = conn.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID: workflows.ScheduleID(name),
 		Spec: client.ScheduleSpec{
@@ -203,10 +200,11 @@ that differs is said by the run that was refused. The account's worker must have
 been started with the new file. A paused schedule stays paused.`,
 		Example: "  keywave schedule approve quarterly -f fleet.yaml --reason \"two new zones\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := o.read()
+			f, conn, err := a.approved(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
+			defer conn.Close()
 			return a.changeSchedule(cmd.Context(), args[0], func(_ *client.Schedule, in *workflows.ScheduledIn) error {
 				if f.Account.Name != in.Account {
 					return refused(fmt.Errorf("schedule %s is of account %s, and the fleet file of account %s", args[0], in.Account, f.Account.Name))

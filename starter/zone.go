@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,19 +59,12 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 }
 
 func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) error {
-	f, err := readFleet(o.fleetFile)
-	if err != nil {
-		return err
-	}
-	in, err := zoneIn(f, verb, id, o)
-	if err != nil {
-		return refused(err)
-	}
-	conn, err := a.connect(ctx)
+	f, conn, err := a.wholeFleet(ctx, o.fleetFile, id)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	in := zoneIn(f, verb, id, o)
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
@@ -107,24 +101,20 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", id, record.Outcome, id, o.fleetFile))
 }
 
-func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) (workflows.ZoneIn, error) {
-	for _, z := range f.Zones {
-		if z.ID != id {
-			continue
-		}
-		in := workflows.ZoneIn{
-			Verb: verb, Zone: id, Name: z.Name, Account: f.Account.Name, Timing: f.Campaign.Timing,
-			By: operator(), Reason: o.reason,
-		}
-		if o.emergency {
-			in.Emergency = o.reason
-		}
-		for _, h := range z.Hosts {
-			in.Hosts = append(in.Hosts, f.Hosts[h].Ref())
-		}
-		return in, nil
+// zoneIn asks for an operation on a zone of the fleet.
+func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) workflows.ZoneIn {
+	z := f.Zones[slices.IndexFunc(f.Zones, func(z fleet.Zone) bool { return z.ID == id })]
+	in := workflows.ZoneIn{
+		Verb: verb, Zone: id, Name: z.Name, Account: f.Account.Name, Timing: f.Campaign.Timing,
+		By: operator(), Reason: o.reason,
 	}
-	return workflows.ZoneIn{}, fmt.Errorf("zone %s is not in %s; add it there with its hosts", id, o.fleetFile)
+	if o.emergency {
+		in.Emergency = o.reason
+	}
+	for _, h := range z.Hosts {
+		in.Hosts = append(in.Hosts, f.Hosts[h].Ref())
+	}
+	return in
 }
 
 func showRecord(w io.Writer, r rotation.Record) {

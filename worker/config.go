@@ -112,7 +112,7 @@ func (c *config) load() error {
 	if c.fleetFile == "" {
 		return fmt.Errorf("--fleet is missing: the roles edgeone and location read endpoint, hosts and commands from the fleet file")
 	}
-	c.fleet, err = fleet.Read(c.fleetFile)
+	c.fleet, err = fleet.Bare(c.fleetFile)
 	if found, ok := errors.AsType[fleet.Mistakes](err); ok && len(found) > 1 {
 		return fmt.Errorf("%d mistakes, nothing was started:\n%w", len(found), found)
 	}

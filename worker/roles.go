@@ -117,7 +117,7 @@ func (w *workers) wireEdgeOne() error {
 	if err != nil {
 		return err
 	}
-	w.edgeOne = &activities.EdgeOne{API: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
+	w.edgeOne = &activities.EdgeOne{API: api, Inventory: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (rotation.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
 	}

@@ -94,6 +94,10 @@ func planFleetAct() act[activities.PlanFleetIn, rotation.Plan] {
 	return act[activities.PlanFleetIn, rotation.Plan]{ActPlanFleet}
 }
 
+func discoverAct() act[activities.DiscoverIn, activities.DiscoverOut] {
+	return act[activities.DiscoverIn, activities.DiscoverOut]{ActDiscover}
+}
+
 func notifyAct() act[rotation.Notice, activities.NotifyOut] {
 	return act[rotation.Notice, activities.NotifyOut]{ActNotify}
 }
@@ -117,6 +121,7 @@ func RegisterWorkflows(r interface {
 ) {
 	for name, w := range map[string]any{
 		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled,
+		TypeDiscover: Discover, TypeReread: Reread,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}
@@ -135,6 +140,7 @@ func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	healthAct().register(r, e.Health)
 	examineAct().register(r, e.Examine)
 	planFleetAct().register(r, e.PlanFleet)
+	discoverAct().register(r, e.Discover)
 }
 
 // RegisterLocation registers what waits on a LocationQueue.
@@ -167,6 +173,7 @@ const (
 	refreshTail   = 30 * time.Second // beyond the proofs' life: one call's timeout and the answer
 	noWorker      = 15 * time.Second // a location without any worker
 	longPoll      = 30 * time.Second
+	unhurried     = 2 * time.Minute // a person waits, and others may be served first
 )
 
 func once() *temporal.RetryPolicy { return &temporal.RetryPolicy{MaximumAttempts: 1} }
@@ -237,6 +244,13 @@ func bulkOptions(account rotation.Account, why string) workflow.ActivityOptions 
 		TaskQueue: EdgeOneQueue(account), Summary: why, StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout: heartbeat, RetryPolicy: patient(0), Priority: temporal.Priority{PriorityKey: priorityBulk},
 	}
+}
+
+// unhurriedOptions are for what a person waits for who can ask again.
+func unhurriedOptions(account rotation.Account, why string) workflow.ActivityOptions {
+	o := bulkOptions(account, why)
+	o.ScheduleToStartTimeout, o.RetryPolicy = unhurried, patient(20)
+	return o
 }
 
 // planFleetOptions are for planning a whole fleet: each zone costs one call.

@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -22,6 +23,10 @@ type CampaignIn struct {
 	Reason string `json:"reason,omitempty"`
 	// Emergency waives proofs, bake times and approvals, and says why.
 	Emergency string `json:"emergency,omitempty"`
+	// Drift is what a person accepted of a plan whose live keys had changed.
+	Drift *AcceptedDrift `json:"drift,omitempty"`
+	// Reread counts the calls that it took to see that.
+	Reread int `json:"reread,omitempty"`
 	// Again has what an earlier, closed run of this campaign left gone on with.
 	Again bool `json:"again,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
@@ -76,6 +81,8 @@ type Status struct {
 	Attention []Attention `json:"attention,omitempty"`
 	SetAside  []Attention `json:"setAside,omitempty"`
 	Emergency string      `json:"emergency,omitempty"`
+	// Drift is what was accepted at the start.
+	Drift *AcceptedDrift `json:"drift,omitempty"`
 	// Hours is what the calendar says; nil without one.
 	Hours *Hours  `json:"hours,omitempty"`
 	Log   []Entry `json:"log,omitempty"`
@@ -167,6 +174,38 @@ const maxLog = 50
 // PlanValidFor is how old a plan may be when its campaign starts.
 const PlanValidFor = 7 * 24 * time.Hour
 
+// TooOld says why a plan is not to be run any more; empty when it is valid.
+func TooOld(p rotation.Plan, now time.Time) string {
+	age := now.Sub(p.Made)
+	if age <= PlanValidFor {
+		return ""
+	}
+	return fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed", p.Digest, age.Round(time.Hour), PlanValidFor)
+}
+
+// AcceptedDrift is that a person runs a plan although live keys are not any more
+// those that it has.
+type AcceptedDrift struct {
+	// Zones is how many drifted, of Read that were read again.
+	Zones int `json:"zones"`
+	Read  int `json:"read"`
+	// Named are the first of them.
+	Named  []rotation.Difference `json:"named"`
+	Reason string                `json:"reason"`
+}
+
+// String is the count and the names.
+func (d AcceptedDrift) String() string {
+	texts := make([]string, len(d.Named))
+	for i, n := range d.Named {
+		texts[i] = n.String()
+	}
+	if more := d.Zones - len(d.Named); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%d of %s not as planned: %s", d.Zones, plural(d.Read, "live key"), strings.Join(texts, "; "))
+}
+
 // running is a shard under way.
 type running struct {
 	news    ShardNews
@@ -234,10 +273,10 @@ func (c *campaign) load() error {
 	if c.in.State != nil {
 		return nil
 	}
-	if age := workflow.Now(c.work).Sub(plan.Made); age > PlanValidFor && !c.in.Again {
-		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed", c.in.Digest, age.Round(time.Hour), PlanValidFor), "PlanRefused", nil)
+	if old := TooOld(plan, workflow.Now(c.work)); old != "" && !c.in.Again {
+		return temporal.NewNonRetryableApplicationError(old, "PlanRefused", nil)
 	}
-	c.st.Window, c.st.Describes = plan.Settings.Window, plan.Describes
+	c.st.Window, c.st.Describes = plan.Settings.Window, plan.Describes+c.in.Reread
 	c.st.Budget, err = plan.Settings.Budget(plan.Zones)
 	what := "started"
 	if c.in.Again {
@@ -247,6 +286,9 @@ func (c *campaign) load() error {
 	c.announce(rotation.OnStart, fmt.Sprintf("%s by %s: %d zones in %d waves. %s", what, c.in.By, plan.Zones, len(plan.Waves), c.in.Reason))
 	if c.in.Emergency != "" {
 		c.log("emergency: proofs, bake times and approvals waived", c.in.By, c.in.Emergency)
+	}
+	if c.in.Drift != nil {
+		c.log("drift accepted: "+c.in.Drift.String(), c.in.By, c.in.Drift.Reason)
 	}
 	c.tell()
 	return err
@@ -687,7 +729,7 @@ func (c *campaign) status() Status {
 		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
 		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
 		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
-		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Hours: c.opening(), Log: c.st.Log,
+		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Drift: c.in.Drift, Hours: c.opening(), Log: c.st.Log,
 	}
 	s.API.Describe += c.st.Describes
 	s.State = c.state(t.Zones)

@@ -220,6 +220,9 @@ func planDetails(p rotation.Plan) string {
 func campaignDetails(s Status, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(emergency(s.Emergency))
+	if s.Drift != nil {
+		fmt.Fprintf(&b, "**Drift accepted**, %s: %s\n\n", plain(s.Drift.Reason), plain(s.Drift.String()))
+	}
 	fmt.Fprintf(&b, "Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.\nIt is **%s**", plain(s.Campaign), plural(s.Zones.Total, "zone"), s.State)
 	if why := reasonWords(s); why != "" {
 		fmt.Fprintf(&b, ": %s", plain(why))

@@ -29,6 +29,10 @@ const (
 	TypeNotice   = "Notice"
 	// TypeScheduled is one run of a schedule.
 	TypeScheduled = "Scheduled"
+	// TypeDiscover lists a part of the zones that EdgeOne has.
+	TypeDiscover = "Discover"
+	// TypeReread compares live keys with their plan.
+	TypeReread = "Reread"
 )
 
 // PlanID is the workflow ID of a plan.
@@ -51,6 +55,13 @@ func AuditID(name string, n int) string { return fmt.Sprintf("audit/%s/page/%d",
 
 // CheckupID is the workflow ID of one part of a checkup; n is 1-based.
 func CheckupID(name string, n int) string { return fmt.Sprintf("checkup/%s/part/%d", name, n) }
+
+// DiscoverID is the workflow ID of one part of a listing of zones; n is 1-based.
+func DiscoverID(name string, n int) string { return fmt.Sprintf("discover/%s/part/%d", name, n) }
+
+// RereadID is the workflow ID of one part of a comparison of live keys with
+// their plan; n is 1-based.
+func RereadID(name string, n int) string { return fmt.Sprintf("reread/%s/part/%d", name, n) }
 
 // NoticeID is the workflow ID of what a campaign's run tells, n-th.
 func NoticeID(campaign, run string, n int) string {
@@ -153,6 +164,7 @@ const (
 	ActNotify    = "Notify"
 	ActExamine   = "Examine"
 	ActPlanFleet = "PlanFleet"
+	ActDiscover  = "Discover"
 )
 
 // ExposedQuery finds a campaign's exposed zones in the list of workflows.

@@ -39,10 +39,10 @@ type PageIn struct {
 	Keep rotation.Span `json:"keep"`
 }
 
-const (
-	maxFindings   = 50
-	baselineBatch = 100
-)
+// MaxFindings is how many findings a plan names; the others are counted.
+const MaxFindings = 50
+
+const baselineBatch = 100
 
 // Plan collects its pages' digests and is then the frozen list of what a
 // campaign will do. It changes nothing.
@@ -66,7 +66,7 @@ func Plan(ctx workflow.Context, in PlanIn) (rotation.Plan, error) {
 		plan.Pages[r.Page-1] = r.Digest
 		plan.Describes += r.Describes
 		plan.Found += r.Found
-		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), maxFindings-len(plan.Findings))]...)
+		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), MaxFindings-len(plan.Findings))]...)
 	}
 	plan.Made = workflow.Now(ctx).UTC()
 	plan.Digest = plan.DigestOf()
@@ -99,7 +99,7 @@ func draft(ctx workflow.Context, in PageIn) error {
 		report.Digest = in.Page.Digest()
 	}
 	report.Found = len(report.Findings)
-	report.Findings = report.Findings[:min(len(report.Findings), maxFindings)]
+	report.Findings = report.Findings[:min(len(report.Findings), MaxFindings)]
 	err := workflow.SignalExternalWorkflow(ctx, PlanID(in.Plan), "", SignalPagePlanned, report).Get(ctx, nil)
 	if err != nil || report.Refused != "" {
 		return err
@@ -109,13 +109,18 @@ func draft(ctx workflow.Context, in PageIn) error {
 }
 
 func readBaselines(ctx workflow.Context, page *rotation.Page, report *PagePlanned) error {
+	return readAll(ctx, page, report, bulkOptions, false)
+}
+
+// readAll is readBaselines, and strict fails it when a key cannot be read.
+func readAll(ctx workflow.Context, page *rotation.Page, report *PagePlanned, options func(rotation.Account, string) workflow.ActivityOptions, strict bool) error {
 	for from := 0; from < len(page.Zones); from += baselineBatch {
 		part := page.Zones[from:min(from+baselineBatch, len(page.Zones))]
-		in := activities.BaselinesIn{}
+		in := activities.BaselinesIn{Strict: strict}
 		for _, z := range part {
 			in.Zones = append(in.Zones, z.ID)
 		}
-		out, err := baselinesAct().do(ctx, bulkOptions(page.Account, fmt.Sprintf("baselines of %d zones", len(part))), in)
+		out, err := baselinesAct().do(ctx, options(page.Account, fmt.Sprintf("baselines of %d zones", len(part))), in)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ const (
 	codeNoKey     = "ClientError.MissingSecretKey"
 	codeBadKey    = "ClientError.UnusableSecretKey"
 	codeBadPage   = "ClientError.UnusablePage"
+	codeMoved     = "ClientError.RowsVanishedWhileListing"
 	codeUnknown   = "ClientError.UnreadableCode"
 )
 

@@ -2,7 +2,6 @@ package edgeone
 
 import (
 	"context"
-	"errors"
 
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
 	teo "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/teo/v20220901"
@@ -16,8 +15,6 @@ const (
 	private      = "private"
 )
 
-var errGatewaysMoved = errors.New("EdgeOne: gateways were deleted while they were being listed, each time; nothing was changed, list them again later")
-
 // Gateways implements rotation.Inventory. It begins anew when gateways vanish
 // between two pages, since others could have slipped past.
 func (c *Client) Gateways(ctx context.Context, zone rotation.ZoneID) ([]rotation.Gateway, error) {
@@ -30,7 +27,7 @@ func (c *Client) Gateways(ctx context.Context, zone rotation.ZoneID) ([]rotation
 			return gateways, nil
 		}
 	}
-	return nil, errGatewaysMoved
+	return nil, &rotation.APIError{Class: rotation.Ambiguous, Code: codeMoved}
 }
 
 // gatewaysOnce goes through the pages; still says that no gateway vanished

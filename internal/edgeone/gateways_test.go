@@ -2,6 +2,7 @@ package edgeone
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"sync/atomic"
 	"testing"
@@ -58,7 +59,8 @@ func TestGatewaysThatNeverHoldStill(t *testing.T) {
 	var total atomic.Int32
 	total.Store(5000)
 	s := serve(t, gatewaysOf(func(int) int { return int(total.Add(-1)) }))
-	if _, err := connect(t, s.endpoint()).Gateways(t.Context(), zone); err != errGatewaysMoved {
+	_, err := connect(t, s.endpoint()).Gateways(t.Context(), zone)
+	if api, ok := errors.AsType[*rotation.APIError](err); !ok || api.Code != codeMoved {
 		t.Errorf("got %v", err)
 	}
 }

@@ -20,27 +20,14 @@ const (
 
 var _ rotation.Inventory = (*Client)(nil)
 
-// Zones implements rotation.Inventory. A page is asked for again when that may
-// help.
-func (c *Client) Zones(ctx context.Context, q rotation.ZoneQuery, offset, most int) (rotation.ZonePage, error) {
-	all := rotation.ZonePage{Next: offset}
-	for {
-		page, err := patiently(ctx, c, func() (listed[rotation.ListedZone], error) { return c.zonesAt(ctx, q, all.Next) })
-		if err != nil {
-			return rotation.ZonePage{}, err
-		}
-		all.Moved = all.Moved || page.total < all.Total
-		all.Total = page.total
-		all.Next += len(page.rows)
-		for _, z := range page.rows {
-			if q.Chooses(z) {
-				all.Zones = append(all.Zones, z)
-			}
-		}
-		if all.Moved || all.Next >= all.Total || all.Next-offset >= most {
-			return all, nil
-		}
+// Zones implements rotation.Inventory.
+func (c *Client) Zones(ctx context.Context, q rotation.ZoneQuery, offset int) (rotation.ZonePage, error) {
+	page, err := patiently(ctx, c, func() (listed[rotation.ListedZone], error) { return c.zonesAt(ctx, q, offset) })
+	if err != nil {
+		return rotation.ZonePage{}, err
 	}
+	chosen := slices.DeleteFunc(slices.Clone(page.rows), func(z rotation.ListedZone) bool { return !q.Chooses(z) })
+	return rotation.ZonePage{Zones: chosen, Total: page.total, Next: offset + len(page.rows)}, nil
 }
 
 // listed is one answer of a listing, checked so that nothing can be missing

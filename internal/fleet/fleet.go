@@ -105,7 +105,7 @@ type Zone struct {
 }
 
 // Canary says that the zone is to go first: it has the label tier: canary.
-func (z Zone) Canary() bool { return z.Labels["tier"] == "canary" }
+func (z Zone) Canary() bool { return z.Labels[rotation.TierLabel] == "canary" }
 
 // Ordered is the zones in the order in which a campaign takes them: canaries
 // first, otherwise as in the file.

@@ -47,11 +47,19 @@ const mostDifferences = 5
 // that nothing was touched and what a person has to do; an error is worth
 // another try.
 func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan rotation.Plan, refused string, err error) {
-	f, err := fleet.Read(p.File)
-	if err != nil {
+	bare, f, err := p.read(ctx)
+	var app *temporal.ApplicationError
+	switch {
+	case errors.As(err, &app):
+		return plan, fmt.Sprintf("the zones of account %s are not known, nothing was touched: %s", p.Loaded.Account.Name, app.Message()), nil
+	case errors.As(err, new(fleet.Unplaced)), errors.Is(err, ErrMoved):
+		return plan, fmt.Sprintf("the zones of account %s do not fit the fleet file, nothing was touched: %v", p.Loaded.Account.Name, err), nil
+	case err != nil && bare != nil:
+		return plan, "", err
+	case err != nil:
 		return plan, fmt.Sprintf("the fleet file of account %s cannot be read, nothing was touched: %v", p.Loaded.Account.Name, err), nil
 	}
-	if refused = p.differs(in, f); refused != "" {
+	if refused = p.differs(in, bare, f); refused != "" {
 		return plan, refused, nil
 	}
 	limit, err := activities.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(f.Account.Name))
@@ -64,7 +72,20 @@ func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan rota
 	return p.make(ctx, in, f)
 }
 
-func (p Planner) differs(in activities.PlanFleetIn, f *fleet.Fleet) string {
+// read gives the fleet file alone, as workers read it, and the fleet with its
+// zones, wherever they come from.
+func (p Planner) read(ctx context.Context) (bare, f *fleet.Fleet, err error) {
+	if f, err = fleet.Read(p.File); err != nil {
+		return nil, nil, err
+	}
+	if bare, err = fleet.Bare(p.File); err != nil {
+		return nil, nil, err
+	}
+	f, err = Resolve(ctx, p.Client, f, func(ctx context.Context, run client.WorkflowRun, result any) error { return run.Get(ctx, result) })
+	return bare, f, err
+}
+
+func (p Planner) differs(in activities.PlanFleetIn, bare, f *fleet.Fleet) string {
 	approved := in.Approval
 	now, err := Approve(f, "", "", time.Time{})
 	if err != nil {
@@ -84,10 +105,14 @@ func (p Planner) differs(in activities.PlanFleetIn, f *fleet.Fleet) string {
 			what = fmt.Sprintf("digest %s with %d zones on %d hosts, approved was %s with %d zones on %d hosts",
 				now.Digest, now.Zones, now.Hosts, approved.Digest, approved.Zones, approved.Hosts)
 		}
-		return fmt.Sprintf("the fleet file is not what %s approved on %s, nothing was touched: %s: %s; %s",
-			approved.By, approved.At.Format(time.DateOnly), what, strings.Join(texts, "; "), next)
+		name := "the fleet file"
+		if from := f.Source.String(); from != "" {
+			name += ", its zones from " + from + ","
+		}
+		return fmt.Sprintf("%s is not what %s approved on %s, nothing was touched: %s: %s; %s",
+			name, approved.By, approved.At.Format(time.DateOnly), what, strings.Join(texts, "; "), next)
 	}
-	if p.Loaded.Digest != f.Digest {
+	if p.Loaded.Digest != bare.Digest {
 		return "the fleet file was approved, but the workers of account " + string(f.Account.Name) + " run with the one before it; nothing was touched; restart them"
 	}
 	return ""

@@ -62,7 +62,7 @@ func TestAnotherFleetIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := parse(t, strings.Replace(file, c.from, c.to, 1))
-			said := Planner{Loaded: now}.differs(asked(t, was), now)
+			said := Planner{Loaded: now}.differs(asked(t, was), now, now)
 			if (said == "") != (c.want == "") || !strings.Contains(said, c.want) {
 				t.Errorf("it says %q, want %q", said, c.want)
 			}
@@ -75,7 +75,7 @@ func TestAnotherFleetIsRefused(t *testing.T) {
 
 func TestWorkersWithTheFileBeforeAreRefused(t *testing.T) {
 	now := parse(t, strings.Replace(file, "10.0.0.2:22", "10.0.0.3:22", 1))
-	if said := (Planner{Loaded: parse(t, file)}).differs(asked(t, now), now); !strings.Contains(said, "nothing was touched; restart them") {
+	if said := (Planner{Loaded: parse(t, file)}).differs(asked(t, now), now, now); !strings.Contains(said, "nothing was touched; restart them") {
 		t.Errorf("it says %q", said)
 	}
 }
@@ -95,10 +95,10 @@ func TestALargeFleetIsApprovedByDigest(t *testing.T) {
 	if body, _ := json.Marshal(in); len(body) > 10_000 {
 		t.Errorf("the approval is %d bytes long", len(body))
 	}
-	if said := (Planner{Loaded: was}).differs(in, was); said != "" {
+	if said := (Planner{Loaded: was}).differs(in, was, was); said != "" {
 		t.Errorf("the same fleet: %q", said)
 	}
-	if said := (Planner{Loaded: now}).differs(in, now); !strings.Contains(said, "with 100002 zones on 2 hosts, approved was "+was.Digest+" with 100001 zones on 2 hosts: zones, hosts, labels or the endpoint are others") {
+	if said := (Planner{Loaded: now}).differs(in, now, now); !strings.Contains(said, "with 100002 zones on 2 hosts, approved was "+was.Digest+" with 100001 zones on 2 hosts: zones, hosts, labels or the endpoint are others") {
 		t.Errorf("another fleet: %q", said)
 	}
 }

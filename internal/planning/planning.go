@@ -37,6 +37,8 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 	for _, p := range pages {
 		d.Plan.Pairs += p.Pairs()
 	}
+	d.Plan.Source = f.Source.String()
+	d.Plan.Findings, d.Plan.Found = f.Notes[:min(len(f.Notes), workflows.MaxFindings)], len(f.Notes)
 	d.Plan.Limit = f.Account.RequestsPerSecond
 	d.Plan.Takes = d.Plan.Estimate(f.Account.RequestsPerSecond)
 	return d, nil

@@ -230,6 +230,7 @@ func foot(s workflows.Status, width int) []line {
 		most        int
 	}{
 		{"emergency", emergency(s), red, maxReason},
+		{"drift", drift(s), red, maxReason},
 		{"reason", reason(s), stateStyle(s.State), maxReason},
 	} {
 		lines = append(lines, paragraph(width, p.label, wrap(p.text, width-labelCells), p.style, p.most)...)
@@ -246,6 +247,13 @@ func emergency(s workflows.Status) string {
 		return ""
 	}
 	return "proofs, bake times and approvals are waived: " + clean(s.Emergency)
+}
+
+func drift(s workflows.Status) string {
+	if s.Drift == nil {
+		return ""
+	}
+	return fmt.Sprintf("accepted, %s: %s", clean(s.Drift.Reason), clean(s.Drift.String()))
 }
 
 // reason is the campaign's own, or what its state means.

@@ -238,6 +238,7 @@ func FuzzView(f *testing.F) {
 		z.Total = z.Done + z.Exposed + z.Pending
 		s := statusOf(workflows.StatePaused, z)
 		s.Campaign, s.Reason, s.Next, s.Emergency = name, why, who, why
+		s.Drift = &workflows.AcceptedDrift{Zones: 1, Read: 1, Reason: why}
 		s.Attention = []workflows.Attention{{Zone: rotation.ZoneID(who), Outcome: rotation.Outcome(name), Why: why}}
 		s.SetAside = []workflows.Attention{{Host: rotation.HostName(why), Why: who}}
 		width = 1 + (width&0xFF)%200

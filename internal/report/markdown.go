@@ -73,7 +73,7 @@ func (d document) summary(r Report) {
 		{"settings", settings(r.Settings)},
 	}
 	for _, f := range [][2]string{
-		{"**emergency**", cell(r.Emergency)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
+		{"**emergency**", cell(r.Emergency)}, {"**drift accepted**", cell(r.drift())}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
 	} {
 		if f[1] != "" {
 			facts = append(facts, f)
@@ -81,6 +81,13 @@ func (d document) summary(r Report) {
 	}
 	d.say("\n\n")
 	d.table(len(facts), func(i int) []string { return facts[i][:] }, "", "")
+}
+
+func (r Report) drift() string {
+	if r.Drift == nil {
+		return ""
+	}
+	return r.Drift.Reason + ": " + r.Drift.String()
 }
 
 func (r Report) ran() string {

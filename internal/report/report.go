@@ -35,6 +35,9 @@ type Report struct {
 	// Emergency is why proofs, bake times and approvals were waived; empty when
 	// they were not.
 	Emergency string `json:"emergency,omitempty"`
+	// Drift is what was accepted of live keys that were not as planned any more
+	// when the campaign started; null when nothing was.
+	Drift *workflows.AcceptedDrift `json:"drift,omitempty"`
 	// Log is what people and budgets did, in order.
 	Log      []workflows.Entry `json:"log"`
 	Settings rotation.Settings `json:"settings"`
@@ -135,7 +138,7 @@ func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, r
 			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit,
 		},
 		StartedAt: status.StartedAt.UTC(), EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next,
-		Emergency: status.Emergency, Log: slices.Concat([]workflows.Entry{}, status.Log), Settings: plan.Settings, API: status.API,
+		Emergency: status.Emergency, Drift: status.Drift, Log: slices.Concat([]workflows.Entry{}, status.Log), Settings: plan.Settings, API: status.API,
 	}
 	for _, a := range status.SetAside {
 		r.SetAside = append(r.SetAside, SetAside{a.Host, a.Why})

@@ -128,6 +128,7 @@ func badDay(t testing.TB) campaign {
 	c.status.Reason = "2 zones exposed, budget maxExposed is 0"
 	c.status.Next = "keywave campaign resume spring-rotation"
 	c.status.Emergency = "keys leaked, INC-7781"
+	c.status.Drift = &workflows.AcceptedDrift{Zones: 3, Read: 12, Reason: nasty, Named: []rotation.Difference{{Zone: "zone-27q0p0000003", Text: "has the live key b, had a"}}}
 	c.status.Log = slices.Insert(c.status.Log, 1,
 		workflows.Entry{At: began.Add(time.Minute), What: "paused", Reason: "2 zones exposed, budget maxExposed is 0"},
 		workflows.Entry{At: began.Add(2 * time.Minute), What: "cancelled", By: "o|leg", Reason: nasty})

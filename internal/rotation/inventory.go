@@ -11,9 +11,8 @@ import (
 // those of EdgeOne; nothing is changed by it.
 type Inventory interface {
 	// Zones lists the zones that a query chooses (DescribeZones), oldest first:
-	// most of them from offset on, or fewer at the end. It asks again where
-	// that may help.
-	Zones(ctx context.Context, q ZoneQuery, offset, most int) (ZonePage, error)
+	// one page of them, from offset on. It asks again where that may help.
+	Zones(ctx context.Context, q ZoneQuery, offset int) (ZonePage, error)
 	// Gateways lists the private gateways of a zone
 	// (DescribeMultiPathGateways); cloud ones hold no key of ours.
 	Gateways(ctx context.Context, zone ZoneID) ([]Gateway, error)
@@ -84,14 +83,16 @@ func (q ZoneQuery) String() string {
 // ZonePage is a part of a listing.
 type ZonePage struct {
 	Zones []ListedZone
-	// Total is how many zones EdgeOne has for its filters, Next the offset to go
-	// on from; the listing ends when Next reaches Total.
+	// Total is how many zones EdgeOne has for its filters; where it shrinks from
+	// page to page, zones were deleted, and others may have slipped past. Next
+	// is the offset to go on from; the listing ends where it reaches Total.
 	Total int
 	Next  int
-	// Moved says that zones were deleted meanwhile, so that others may have
-	// slipped past: begin anew.
-	Moved bool
 }
+
+// TierLabel is the label, and the tag at EdgeOne, whose value "canary" lets a
+// zone go first.
+const TierLabel = "tier"
 
 // ListedZone is a zone as EdgeOne lists it.
 type ListedZone struct {

@@ -189,6 +189,9 @@ type Plan struct {
 	// Takes is how long the campaign will run, without its waits for people: an
 	// estimate, outside the digest.
 	Takes Span `json:"takes,omitzero"`
+	// Source is where the zones came from when they did not stand in the fleet
+	// file, outside the digest.
+	Source string `json:"source,omitempty"`
 	// Limit is the account's limit of calls a second when the plan was made,
 	// outside the digest.
 	Limit float64 `json:"limit,omitzero"`

@@ -17,6 +17,8 @@ func (e *EdgeOne) Control() http.Handler {
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) { show(w, e.Keys()) })
 	mux.HandleFunc("POST /faults", accept(func(faults []Fault) error { return e.AddFaults(faults...) }))
 	mux.HandleFunc("POST /zones", accept(func(zones []Zone) error { return e.AddZones(zones...) }))
+	mux.HandleFunc("DELETE /zones/{zone}", e.onZone(e.DeleteZone))
+	mux.HandleFunc("POST /zones/{zone}/key", e.onZone(e.ChangeKey))
 	mux.HandleFunc("POST /limit", accept(e.setLimits))
 	mux.HandleFunc("POST /dataplane/{zone}", e.dataPlane)
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
@@ -24,6 +26,16 @@ func (e *EdgeOne) Control() http.Handler {
 		show(w, struct{}{})
 	})
 	return mux
+}
+
+func (e *EdgeOne) onZone(do func(id string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := do(r.PathValue("zone")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		show(w, struct{}{})
+	}
 }
 
 type limitRequest struct {

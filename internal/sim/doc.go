@@ -15,6 +15,8 @@
 //	POST   /faults             one Fault or a list; added after those that are set
 //	DELETE /faults             no more faults
 //	POST   /zones              one Zone or a list; added to those that exist
+//	DELETE /zones/{zone}       the zone is gone, as when somebody deletes it in the console
+//	POST   /zones/{zone}/key   the zone has a new key, as when somebody changes it in the console
 //	POST   /limit              {"perSecond": 20}; 0 or less lifts the limit
 //	POST   /dataplane/{zone}   {"nonce", "mac"}: 200 if mac is MAC(live key, nonce), 403 if not
 //	GET    /hosts              hosts.State by host name

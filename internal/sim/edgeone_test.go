@@ -472,6 +472,51 @@ func TestStateFileSurvivesAndForgetsNothing(t *testing.T) {
 	}
 }
 
+// What somebody does in the console: another key, and no zone any more; both
+// outlive the process.
+func TestBehindEverybodysBack(t *testing.T) {
+	cfg := sim.Config{StateFile: filepath.Join(t.TempDir(), "edgeone.jsonl")}
+	a := start(t, cfg)
+	before := a.Keys()["zone-a"].Live
+	do := func(method, path string) int {
+		r, _ := http.NewRequest(method, a.control+path, nil)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return response.StatusCode
+	}
+	if status := do("POST", "/zones/zone-a/key"); status != 200 {
+		t.Errorf("the key is not changed: %d", status)
+	}
+	key := a.describe(t, "zone-a")
+	if z := a.State().Zones["zone-a"]; key == before || z.Refreshes != 0 || len(z.Ever) != 2 {
+		t.Errorf("the zone is %+v", z)
+	}
+	if status := do("DELETE", "/zones/zone-b"); status != 200 {
+		t.Errorf("the zone is not deleted: %d", status)
+	}
+	_, err := a.refresh("zone-b")
+	wantCode(t, err, "InvalidParameter")
+	for _, path := range [][2]string{{"POST", "/zones/none/key"}, {"DELETE", "/zones/none"}, {"DELETE", "/zones/zone-b"}} {
+		if status := do(path[0], path[1]); status != 400 {
+			t.Errorf("%v: %d", path, status)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := sim.NewEdgeOne(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if keys := e.Keys(); keys["zone-a"].Live != key || len(keys) != 1 {
+		t.Errorf("after a restart there are %d zones", len(keys))
+	}
+}
+
 func TestControlAPI(t *testing.T) {
 	a := start(t, sim.Config{})
 	do := func(method, path, body string) (int, []byte) {

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// entry is one line of the state file: a zone that was added, or a key that it
-// was given by an action.
+// entry is one line of the state file: a zone that was added or is gone, or a key
+// that it was given by an action.
 type entry struct {
 	Zone *Zone     `json:"zone,omitempty"`
+	Gone bool      `json:"gone,omitempty"`
 	ID   string    `json:"id"`
 	Key  string    `json:"key,omitempty"`
 	By   string    `json:"by,omitempty"`

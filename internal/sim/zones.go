@@ -77,6 +77,38 @@ func (e *EdgeOne) addZone(z Zone) error {
 	return nil
 }
 
+// byConsole is who changed a key behind everybody's back.
+const byConsole = "console"
+
+// ChangeKey gives a zone another key without any call of the API.
+func (e *EdgeOne) ChangeKey(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	z := e.zones[id]
+	if z == nil {
+		return fmt.Errorf("there is no zone %q", id)
+	}
+	if no := e.setKey(z, newKey(), byConsole); no != nil {
+		return errors.New(no.message)
+	}
+	return nil
+}
+
+// DeleteZone takes a zone away.
+func (e *EdgeOne) DeleteZone(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.zones[id] == nil {
+		return fmt.Errorf("there is no zone %q", id)
+	}
+	gone := entry{ID: id, Gone: true, At: e.clock()}
+	if err := e.store.append(gone); err != nil {
+		return fmt.Errorf("zone %s was not deleted: %w", id, err)
+	}
+	e.remember(gone)
+	return nil
+}
+
 // setKey makes key the only one of the zone; the one before is dead at once.
 func (e *EdgeOne) setKey(z *zone, key, by string) *refusal {
 	entry := entry{ID: z.ID, Key: key, By: by, At: e.clock()}
@@ -99,6 +131,11 @@ func (e *EdgeOne) remember(entry entry) {
 	}
 	z := e.zones[entry.ID]
 	if z == nil {
+		return
+	}
+	if entry.Gone {
+		delete(e.zones, entry.ID)
+		e.order = slices.DeleteFunc(e.order, func(other *zone) bool { return other == z })
 		return
 	}
 	z.previous, z.key = z.key, entry.Key

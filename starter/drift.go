@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"keywave/internal/planning"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+const (
+	// rereadMost is how many live keys are read again before a plan is run: a
+	// minute's worth of the account's pace.
+	rereadMost = 1200
+	driftNamed = 20
+	// rereadSilently is how many are read without a word: they take some seconds.
+	rereadSilently = 100
+)
+
+// reread reads the live keys of a plan's zones again, before anything is
+// changed: of a large plan, those of an even sample.
+func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, whole rotation.Whole) (workflows.RereadOut, error) {
+	var out workflows.RereadOut
+	if err := awaitAccount(ctx, conn, plan.Account); err != nil {
+		return out, err
+	}
+	zones := spread(zonesOf(whole), rereadMost)
+	switch {
+	case len(zones) < plan.Zones:
+		a.say("Reading the live keys of an even sample of %d of %s again, to see whether the plan still holds.", len(zones), many(plan.Zones, "zone"))
+	case len(zones) > rereadSilently:
+		a.say("Reading the live keys of %s again, to see whether the plan still holds.", many(len(zones), "zone"))
+	}
+	name := plan.Name + "/" + planning.Unique(time.Now())
+	var runs []client.WorkflowRun
+	for part := range slices.Chunk(zones, rotation.MaxPageZones) {
+		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.RereadID(name, len(runs)+1), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+			StaticSummary: fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), plan.Name, operator()),
+		}, workflows.TypeReread, workflows.RereadIn{Page: rotation.Page{Account: plan.Account, Number: len(runs) + 1, Zones: part}})
+		if err != nil {
+			return out, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))
+		}
+		runs = append(runs, run)
+	}
+	for _, run := range runs {
+		var part workflows.RereadOut
+		if err := waitForWorker(ctx, conn, run, &part); err != nil {
+			return out, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", plan.Digest, err))
+		}
+		out = out.Plus(part)
+	}
+	return out, nil
+}
+
+// zonesOf are a plan's zones, without their hosts.
+func zonesOf(whole rotation.Whole) []rotation.PageZone {
+	var all []rotation.PageZone
+	for _, p := range whole.Pages {
+		for _, z := range p.Zones {
+			all = append(all, rotation.PageZone{ID: z.ID, Baseline: z.Baseline})
+		}
+	}
+	return all
+}
+
+// spread is at most so many of all, evenly over them.
+func spread[T any](all []T, most int) []T {
+	if len(all) <= most {
+		return all
+	}
+	some := make([]T, most)
+	for i := range some {
+		some[i] = all[i*len(all)/most]
+	}
+	return some
+}
+
+// drifted refuses a plan whose live keys are others by now, unless a person
+// accepts that.
+func drifted(plan rotation.Plan, out workflows.RereadOut, o *startOptions) (*workflows.AcceptedDrift, error) {
+	if len(out.Differ) == 0 {
+		return nil, nil
+	}
+	named := out.Differ[:min(len(out.Differ), driftNamed)]
+	if o.acceptDrift {
+		return &workflows.AcceptedDrift{Zones: len(out.Differ), Read: out.Zones, Named: named, Reason: o.reason}, nil
+	}
+	text := ""
+	for _, d := range named {
+		text += "\n  " + d.String()
+	}
+	if more := len(out.Differ) - len(named); more > 0 {
+		text += fmt.Sprintf("\n  … and %d more", more)
+	}
+	return nil, refused(fmt.Errorf("%d of %s are not any more as plan %s has them; nothing was changed:%s\nLook who changed them; then plan again: keywave plan -f fleet.yaml; or run this plan all the same: keywave campaign start --plan %s --accept-drift --reason \"…\"",
+		len(out.Differ), many(out.Zones, "live key"), plan.Digest, text, plan.Digest))
+}
+
+var errAcceptDrift = errors.New("--accept-drift runs a plan (--plan DIGEST) although live keys changed since; say why with --reason")
