@@ -89,17 +89,17 @@ func TestDiscoverFails(t *testing.T) {
 	refused := &rotation.APIError{Class: rotation.Refused, Code: "OperationDenied", RequestID: "r-1"}
 	denied := &rotation.APIError{Class: rotation.Denied, Code: "UnauthorizedOperation.CamUnauthorized", RequestID: "r-1"}
 	for _, c := range []struct {
-		i     inventory
+		i     *inventory
 		kind  activities.Kind
 		text  string
 		retry bool
 	}{
-		{inventory{fail: denied}, activities.KindDenied, "the zones cannot be listed: EdgeOne: UnauthorizedOperation.CamUnauthorized (denied, request r-1); which permissions the account's credentials need: keywave doctor --policy", false},
-		{inventory{fail: refused}, activities.KindListing, "the zones cannot be listed: EdgeOne: OperationDenied (refused, request r-1)", false},
-		{inventory{zones: 50, failGateways: refused}, activities.KindListing, `the gateways of zone "zone-42" cannot be listed: EdgeOne: OperationDenied (refused, request r-1)`, false},
-		{inventory{fail: errors.New("not the active one")}, activities.KindLease, "not the active one", true},
+		{&inventory{fail: denied}, activities.KindDenied, "the zones cannot be listed: EdgeOne: UnauthorizedOperation.CamUnauthorized (denied, request r-1); which permissions the account's credentials need: keywave doctor --policy", false},
+		{&inventory{fail: refused}, activities.KindListing, "the zones cannot be listed: EdgeOne: OperationDenied (refused, request r-1)", false},
+		{&inventory{zones: 50, failGateways: refused}, activities.KindListing, `the gateways of zone "zone-42" cannot be listed: EdgeOne: OperationDenied (refused, request r-1)`, false},
+		{&inventory{fail: errors.New("not the active one")}, activities.KindLease, "not the active one", true},
 	} {
-		_, err := discover(t, &c.i, activities.DiscoverIn{Gateways: true})
+		_, err := discover(t, c.i, activities.DiscoverIn{Gateways: true})
 		var app *temporal.ApplicationError
 		if !errors.As(err, &app) || app.Type() != string(c.kind) || app.Message() != c.text || app.NonRetryable() == c.retry {
 			t.Errorf("%v, want %s: %s", err, c.kind, c.text)

@@ -140,6 +140,9 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 	if old := workflows.TooOld(plan, time.Now()); old != "" {
 		return plan, refused(errors.New(old))
 	}
+	if _, err := conn.DescribeWorkflowExecution(ctx, workflows.CampaignID(in.Name), ""); err == nil {
+		return plan, nameTaken(in.Name)
+	}
 	if err := awaitWorker(ctx, conn); err != nil {
 		return plan, err
 	}
@@ -196,12 +199,16 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 		StaticDetails:                            fmt.Sprintf("Plan `%s`, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
 	}, workflows.TypeCampaign, in)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
-		return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", in.Name, in.Name, in.Name))
+		return nameTaken(in.Name)
 	}
 	if err != nil {
 		return refused(fmt.Errorf("the campaign cannot be started: %w", err))
 	}
 	return nil
+}
+
+func nameTaken(name string) error {
+	return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
 }
 
 func findPlan(ctx context.Context, conn *temporalclient.Connection, digest string) (rotation.Plan, error) {

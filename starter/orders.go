@@ -258,7 +258,7 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name 
 	}
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
-		Again: true, Began: status.StartedAt, Outside: o.OutsideWindow,
+		Again: true, Began: status.StartedAt, Outside: o.OutsideWindow, Drift: status.Drift, Reread: status.Reread,
 	}
 	if status.Hours != nil {
 		in.Hours = status.Hours.Own

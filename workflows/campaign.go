@@ -81,8 +81,10 @@ type Status struct {
 	Attention []Attention `json:"attention,omitempty"`
 	SetAside  []Attention `json:"setAside,omitempty"`
 	Emergency string      `json:"emergency,omitempty"`
-	// Drift is what was accepted at the start.
-	Drift *AcceptedDrift `json:"drift,omitempty"`
+	// Drift is what was accepted at the start, Reread how many calls it took to
+	// look for it.
+	Drift  *AcceptedDrift `json:"drift,omitempty"`
+	Reread int            `json:"reread,omitempty"`
 	// Hours is what the calendar says; nil without one.
 	Hours *Hours  `json:"hours,omitempty"`
 	Log   []Entry `json:"log,omitempty"`
@@ -287,7 +289,7 @@ func (c *campaign) load() error {
 	if c.in.Emergency != "" {
 		c.log("emergency: proofs, bake times and approvals waived", c.in.By, c.in.Emergency)
 	}
-	if c.in.Drift != nil {
+	if c.in.Drift != nil && !c.in.Again {
 		c.log("drift accepted: "+c.in.Drift.String(), c.in.By, c.in.Drift.Reason)
 	}
 	c.tell()
@@ -729,7 +731,7 @@ func (c *campaign) status() Status {
 		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
 		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
 		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
-		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Drift: c.in.Drift, Hours: c.opening(), Log: c.st.Log,
+		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Drift: c.in.Drift, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
 	}
 	s.API.Describe += c.st.Describes
 	s.State = c.state(t.Zones)

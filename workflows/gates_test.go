@@ -225,3 +225,22 @@ func TestNoNoticeUnlessAsked(t *testing.T) {
 		t.Errorf("told %+v", w.notices)
 	}
 }
+
+// A plan whose live keys had changed runs when a person said so, and everybody
+// sees it.
+func TestAcceptedDriftIsOnRecord(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	in := w.campaignIn(w.plan(twoWaves(func(*rotation.Settings) {}), 10))
+	plain := w.campaign(in)
+	w = newWorld(t, 6, 3, 2)
+	in = w.campaignIn(w.plan(twoWaves(func(*rotation.Settings) {}), 10))
+	in.Reread = 6
+	in.Drift = &workflows.AcceptedDrift{Zones: 2, Read: 6, Reason: "ticket 4711", Named: []rotation.Difference{{Zone: "zone-1", Text: "has another key"}}}
+	s := w.campaign(in)
+	if s.State != workflows.StateDone || s.Drift == nil || s.Drift.Zones != 2 || s.API.Describe != plain.API.Describe+6 {
+		t.Errorf("%+v, and without drift %+v", s, plain)
+	}
+	if !logged(s, "drift accepted: 2 of 6 live keys not as planned: zone zone-1 has another key; and 1 more", "ticket 4711") {
+		t.Errorf("the log is %+v", s.Log)
+	}
+}

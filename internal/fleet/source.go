@@ -351,8 +351,6 @@ func (f *Fleet) hostOf(g rotation.Gateway, byIP map[string]rotation.HostName) (r
 		return "", what + " matches no host; name a host so under locations, or give it gateway: with that IP"
 	case named && known && at != byName.Name:
 		return "", fmt.Sprintf("%s is host %q by its name and host %q by its IP; correct one of them under locations", what, byName.Name, at)
-	case named && !known && byName.Gateway != "":
-		return "", fmt.Sprintf("%s has the name of host %q, whose gateway: is %s; correct one of them", what, byName.Name, byName.Gateway)
 	case known:
 		return at, ""
 	}

@@ -236,7 +236,6 @@ zone "../zone-5": its name "a\x1b[2J" holds a control character; remove it
 zone "zone-1": gateway "gw-9" (203.0.113.9) matches no host; name a host so under locations, or give it gateway: with that IP
 zone "zone-2": has no private gateway, and so no host; leave it out by zones.edgeone, give it one, or write zones.edgeone.hosts
 zone "zone-3": gateway "gw-1" (203.0.113.2) is host "gw-1" by its name and host "gw-2" by its IP; correct one of them under locations
-zone "zone-4": gateway "gw-2" (203.0.113.4) has the name of host "gw-2", whose gateway: is 203.0.113.2; correct one of them
 zone "zone-6": a tag "\n" holds a control character; remove it
 host "lonely": path "/k/lonely" is one file, but the host serves 2 zones, and each would overwrite the other's key; put {zone} into it`
 	if !errors.As(err, new(fleet.Unplaced)) || err.Error() != want {
