@@ -107,10 +107,15 @@ func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	}
 	f, err := resolve(ctx, conn, f)
 	if err != nil {
-		return append(append(checks, failed("zones", err, "see zones in the fleet file, and what else is wrong here")), checkKeyring(bare, o.keyring)...), nil
+		return append(append(checks, failed(whatZones, err, "see zones in the fleet file, and what else is wrong here")), checkKeyring(bare, o.keyring)...), nil
+	}
+	if from := f.Source.String(); from != "" {
+		checks = append(checks, check{What: whatZones, Level: levelOK, Saw: fmt.Sprintf("%d, from %s", len(f.Zones), from)})
 	}
 	return append(checks, examineWorkers(ctx, conn, f, o.keyring)...), nil
 }
+
+const whatZones = "zones"
 
 // mend carries out the fixes of checks that are not ok.
 func mend(ctx context.Context, checks []check) {

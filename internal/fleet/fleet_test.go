@@ -58,21 +58,25 @@ func TestMistakes(t *testing.T) {
 			if f != nil || !errors.As(err, &mistakes) || len(mistakes) == 0 {
 				t.Fatalf("got %v and %v, want no fleet and Mistakes", f, err)
 			}
-			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
-			got := err.Error() + "\n"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%swant:\n%s", got, want)
-			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", err.Error()+"\n")
 		})
+	}
+}
+
+// golden compares with a file, or writes it anew.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }
 
@@ -207,18 +211,7 @@ func TestDigestsStayAsTheyAre(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(f.Hosts)) {
 		got += string(name) + " " + f.Hosts[name].Digest + "\n"
 	}
-	if *update {
-		if err := os.WriteFile("testdata/good.digests", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/good.digests")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%swant:\n%s", got, want)
-	}
+	golden(t, "testdata/good.digests", got)
 }
 
 func TestDigestsIgnoreFormAndOrder(t *testing.T) {

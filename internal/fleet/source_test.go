@@ -35,20 +35,7 @@ func TestMistakesInTables(t *testing.T) {
 			if f != nil || !errors.As(err, new(fleet.Mistakes)) {
 				t.Fatalf("got %v and %v, want no fleet and Mistakes", f, err)
 			}
-			golden := strings.TrimSuffix(file, ".csv") + ".txt"
-			got := err.Error() + "\n"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%swant:\n%s", got, want)
-			}
+			golden(t, strings.TrimSuffix(file, ".csv")+".txt", err.Error()+"\n")
 		})
 	}
 }
