@@ -19,8 +19,8 @@ type DiscoverIn struct {
 // Discover lists a part of an account's zones, for whoever reads a fleet file
 // that leaves them to EdgeOne. It changes nothing.
 func Discover(ctx workflow.Context, in DiscoverIn) (activities.DiscoverOut, error) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Lists the zones of account **%s** from the %s on: %s. Changes nothing.", in.Account, ordinal(in.From+1), plain(in.Query.String())))
-	out, err := discoverAct().do(ctx, unhurriedOptions(in.Account, fmt.Sprintf("zones from the %s on", ordinal(in.From+1))), in.DiscoverIn)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Lists the zones of account **%s** from number %d on. Changes nothing.", in.Account, in.From+1))
+	out, err := discoverAct().do(ctx, unhurriedOptions(in.Account, fmt.Sprintf("zones from number %d on", in.From+1)), in.DiscoverIn)
 	return out, untaken(in.Account, "ZonesUnlisted", err)
 }
 
@@ -51,15 +51,18 @@ func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
 	if err := readAll(ctx, &now, &report, unhurriedOptions, true); err != nil {
 		return RereadOut{}, untaken(in.Page.Account, "KeysUnread", err)
 	}
-	out := RereadOut{Zones: len(now.Zones), Describes: report.Describes}
-	out.Differ = rotation.Diff(rotation.Whole{Pages: []rotation.Page{in.Page}}, rotation.Whole{Pages: []rotation.Page{now}}, nil)
-	refused := map[rotation.ZoneID]string{}
+	said := map[rotation.ZoneID]string{}
 	for _, f := range report.Findings {
-		refused[f.Zone] = f.Text
+		said[f.Zone] = f.Text
 	}
+	out := RereadOut{Zones: len(now.Zones), Describes: report.Describes}
 	for i, z := range in.Page.Zones {
+		text := rotation.KeyChanged(z.Baseline, now.Zones[i].Baseline)
 		if z.Baseline != "" && now.Zones[i].Baseline == "" {
-			out.Differ = append(out.Differ, rotation.Difference{Zone: z.ID, Text: fmt.Sprintf("had the live key %s, and EdgeOne does not show it any more; does the zone still exist? %s", z.Baseline, refused[z.ID])})
+			text = fmt.Sprintf("had the live key %s, and EdgeOne does not show it any more; does the zone still exist? %s", z.Baseline, said[z.ID])
+		}
+		if text != "" {
+			out.Differ = append(out.Differ, rotation.Difference{Zone: z.ID, Text: text})
 		}
 	}
 	return out, nil
@@ -74,18 +77,4 @@ func untaken(account rotation.Account, kind string, err error) error {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("no worker of account %s took it up within %s (is one active, or busy? keywave doctor)", account, unhurried), kind, nil)
 	}
 	return temporal.NewNonRetryableApplicationError(why(err), kind, nil)
-}
-
-func ordinal(n int) string {
-	suffix := "th"
-	switch {
-	case n%100 >= 11 && n%100 <= 13:
-	case n%10 == 1:
-		suffix = "st"
-	case n%10 == 2:
-		suffix = "nd"
-	case n%10 == 3:
-		suffix = "rd"
-	}
-	return fmt.Sprintf("%d%s", n, suffix)
 }

@@ -75,8 +75,8 @@ func TestRereadNamesWhatDrifted(t *testing.T) {
 	}
 	want := `zone zone-001 has the live key other, had zone-001: it was changed in between
 zone zone-002 has the live key absent, had zone-002: it was changed in between
-zone zone-005 has the live key new, had absent: it was changed in between
-zone zone-003 had the live key zone-003, and EdgeOne does not show it any more; does the zone still exist? refused`
+zone zone-003 had the live key zone-003, and EdgeOne does not show it any more; does the zone still exist? refused
+zone zone-005 has the live key new, had absent: it was changed in between`
 	if strings.Join(got, "\n") != want || out.Zones != 250 || out.Describes != 250 || len(batches) != 3 {
 		t.Errorf("of %d, in %v:\n%s", out.Zones, batches, strings.Join(got, "\n"))
 	}

@@ -65,6 +65,7 @@ func discover(ctx context.Context, c Executor, f *fleet.Fleet, id string, from i
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary: "zones of account " + string(f.Account.Name) + ", as EdgeOne lists them",
+		StaticDetails: l.Query.String(),
 	}, workflows.TypeDiscover, workflows.DiscoverIn{
 		Account: f.Account.Name, DiscoverIn: activities.DiscoverIn{Query: l.Query, Gateways: l.Gateways, From: from},
 	})

@@ -147,11 +147,20 @@ func diffZones(old, now map[ZoneID]place) []Difference {
 		if !slices.Equal(was.hosts, is.hosts) {
 			say("has hosts %v, had %v", is.hosts, was.hosts)
 		}
-		if was.baseline != is.baseline && was.baseline != "" && is.baseline != "" {
-			say("has the live key %s, had %s: it was changed in between", is.baseline, was.baseline)
+		if text := KeyChanged(was.baseline, is.baseline); text != "" {
+			say("%s", text)
 		}
 	}
 	return found
+}
+
+// KeyChanged says that a zone's live key is another than before; empty when it is
+// not, or one of the two is not known.
+func KeyChanged(was, is Fingerprint) string {
+	if was == is || was == "" || is == "" {
+		return ""
+	}
+	return fmt.Sprintf("has the live key %s, had %s: it was changed in between", is, was)
 }
 
 func names[K cmp.Ordered, V any](old, now map[K]V) []K {
