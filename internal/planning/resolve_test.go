@@ -87,3 +87,20 @@ func TestResolveOfAList(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// What people should know of the zones is a finding of the plan, and so is where
+// they came from; neither is in its digest.
+func TestNotesAreFindings(t *testing.T) {
+	f, err := fleet.Parse("fleet.yaml", []byte(listedFleet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := f.Resolve([]rotation.ListedZone{{ID: "zone-1", Locked: "it is paused"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDraft(whole, "spring")
+	if err != nil || d.Plan.Found != 1 || len(d.Plan.Findings) != 1 || d.Plan.Findings[0].Zone != "zone-1" || d.Plan.Source != "EdgeOne: name shop-*; hosts: gw" {
+		t.Errorf("%+v, %v", d.Plan, err)
+	}
+}
