@@ -25,6 +25,10 @@ type ExamineOut struct {
 	// AheadMs is how far the clock of this worker is ahead of EdgeOne's, by the
 	// date of the answer, which has whole seconds; nil when there was none.
 	AheadMs *int64 `json:"aheadMs,omitempty"`
+	// Credential is which one the worker signs with, and Until when it ends;
+	// empty where that is not known.
+	Credential string    `json:"credential,omitempty"`
+	Until      time.Time `json:"until,omitzero"`
 }
 
 // Examine reads a zone's live key and keeps only that it could: it is the one
@@ -34,6 +38,9 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 	_, receipt, err := e.API.Describe(ctx, in.Zone)
 	now := time.Now()
 	out := ExamineOut{RequestID: receipt.RequestID}
+	if e.Credential != nil {
+		out.Credential, out.Until = e.Credential(ctx)
+	}
 	if !receipt.Dated.IsZero() {
 		ahead := now.Sub(receipt.Dated).Milliseconds()
 		out.AheadMs = &ahead
@@ -41,7 +48,7 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 	var api *rotation.APIError
 	switch {
 	case errors.As(err, &api):
-		out.Problem, out.Code, out.Class = api.Error(), api.Code, api.Class
+		out.Problem, out.Code, out.Class = err.Error(), api.Code, api.Class
 	case ctx.Err() != nil:
 		return out, ctx.Err()
 	case err != nil:

@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,6 +57,29 @@ func TestExamine(t *testing.T) {
 				t.Errorf("ahead by %s, want %s", ahead, c.ahead)
 			}
 		})
+	}
+}
+
+// Examine says which credential was used and when it ends, and of one that is
+// missing what its own error says.
+func TestExamineNamesTheCredential(t *testing.T) {
+	until := time.Now().Add(time.Hour).Round(0)
+	missing := fmt.Errorf("there is no role: %w", &rotation.APIError{Class: rotation.Denied, Code: "ClientError.CredentialError"})
+	for _, c := range []struct {
+		answer  call
+		problem string
+	}{
+		{answers(theKey, 0), ""},
+		{unsigned(missing), missing.Error()},
+	} {
+		e := &activities.EdgeOne{
+			API:        &edgeOne{describes: []call{c.answer}},
+			Credential: func(context.Context) (string, time.Time) { return "cvm-role edge", until },
+		}
+		out, err := run(t, t.Context(), e.Examine, activities.ExamineIn{Zone: zone})
+		if err != nil || out.Credential != "cvm-role edge" || !out.Until.Equal(until) || out.Problem != c.problem {
+			t.Errorf("%+v, %v", out, err)
+		}
 	}
 }
 

@@ -22,6 +22,10 @@ type EdgeOne struct {
 	// Plan makes a plan of the fleet file. refused says why there can be none;
 	// an error is worth another try.
 	Plan func(context.Context, PlanFleetIn) (plan rotation.Plan, refused string, err error)
+	// Credential says which credential requests are signed with, in the fleet
+	// file's words, and when it ends; the zero Time where that is not known.
+	// nil is unknown.
+	Credential func(context.Context) (which string, until time.Time)
 }
 
 // RefreshIn asks for a new key of one zone.

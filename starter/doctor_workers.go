@@ -100,10 +100,41 @@ func checkAccount(f *fleet.Fleet, out workflows.CheckupOut) []check {
 		read.Level, read.Saw, read.Remedy = levelFail, string(f.Zones[0].ID)+": "+out.EdgeOne.Problem, refusalRemedy(f, out.EdgeOne)
 	}
 	return []check{
+		checkCredential(account, out.EdgeOne),
 		read,
 		{What: "permission " + actionRefresh, Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
+}
+
+// checkCredential says which credential the worker signs with. Whether EdgeOne
+// takes it is the next check.
+func checkCredential(account string, out activities.ExamineOut) check {
+	c := check{What: "credentials of " + account, Level: levelOK, Saw: orDash(out.Credential)}
+	if !out.Until.IsZero() {
+		c.Saw += fmt.Sprintf(", until %s (in %s); renewed before that", out.Until.UTC().Format(time.RFC3339), time.Until(out.Until).Round(time.Minute))
+	}
+	if out.Credential == "" {
+		c.Level, c.Saw = levelNote, "the worker does not say which it uses"
+	}
+	return c
+}
+
+// credentialRemedies is what to do about credentials that EdgeOne refuses, by
+// the fleet file's word for where they come from.
+var credentialRemedies = map[string]string{
+	"env":      "export the right variables where the account's edgeone workers start, and restart them",
+	"profile":  "correct that section of the credentials file on the account's edgeone workers; it is read again when it changes",
+	"tccli":    "run tccli auth login or tccli configure as the user of the account's edgeone workers",
+	"cvm-role": "look at the role that is bound to the instance: it needs the permissions of keywave doctor --policy",
+	"tke-oidc": "look at the role of the pod's service account: it needs the permissions of keywave doctor --policy",
+}
+
+func credentialRemedy(c fleet.Credentials) string {
+	if c.Role != "" {
+		return fmt.Sprintf("look at the role %s: its trust policy must name who assumes it (%s), and it needs the permissions of keywave doctor --policy", c.Role, c.Kind)
+	}
+	return credentialRemedies[c.Kind]
 }
 
 // refusalRemedy is what to do about EdgeOne's answer.
@@ -114,7 +145,7 @@ func refusalRemedy(f *fleet.Fleet, out activities.ExamineOut) string {
 	case out.Code == "AuthFailure.SignatureExpire":
 		return "set the clock of the account's worker"
 	case out.Class == rotation.Denied:
-		return fmt.Sprintf("correct the credentials that the account's worker reads (account.credentials: %s)", f.Account.Credentials)
+		return credentialRemedy(f.Account.Credentials)
 	case out.Class == rotation.Refused:
 		return fmt.Sprintf("is zone %s one of this account, and does it have a key?", f.Zones[0].ID)
 	case out.Class == rotation.Throttled:

@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 //	exits CODE[<15s] PROGRAM ARG…   run it; it ends with CODE, in time
 //	eventually 20s PROGRAM ARG…     run it again and again until it succeeds
 //	temporal                        start the embedded server; sets TEMPORAL_ADDRESS
-//	world ARG…                      start keywave sim ARG…; sets FLEET, ENDPOINT, IDENTITY
-//	                                and TENCENTCLOUD_CREDENTIALS_FILE
+//	world ARG…                      start keywave sim ARG…; sets FLEET, ENDPOINT, IDENTITY,
+//	                                ROLE, WEB_IDENTITY and TENCENTCLOUD_CREDENTIALS_FILE
 //	work NAME ARG…                  start a worker, and wait until it is ready
 //	rest NAME                       stop that worker
 //	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
@@ -144,6 +144,7 @@ func environment(ts *testscript.TestScript) []string {
 	for _, name := range []string{
 		"PATH", "HOME", "TMPDIR", "TZ", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "GOCOVERDIR",
 		"TEMPORAL_ADDRESS", "TENCENTCLOUD_CREDENTIALS_FILE", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY",
+		"TKE_REGION", "TKE_PROVIDER_ID", "TKE_ROLE_ARN", "TKE_WEB_IDENTITY_TOKEN_FILE",
 		"KEYWAVE_WEBHOOK_URL", "KEYWAVE_WEBHOOK_FORMAT", "KEYWAVE_WEBHOOK_SECRET",
 	} {
 		if value := ts.Getenv(name); value != "" {
@@ -195,6 +196,7 @@ func startWorld(ts *testscript.TestScript, args []string) {
 	for name, value := range map[string]string{
 		"FLEET": places.Fleet, "ENDPOINT": places.Endpoint, "CONTROL": places.Control,
 		"IDENTITY": places.Identity, "TENCENTCLOUD_CREDENTIALS_FILE": places.Credentials,
+		"ROLE": places.Role, "WEB_IDENTITY": places.WebIdentity,
 	} {
 		ts.Setenv(name, value)
 	}

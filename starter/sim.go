@@ -55,14 +55,17 @@ type simPlaces struct {
 	Fleet       string `json:"fleet"`
 	Credentials string `json:"credentials"`
 	Identity    string `json:"identity"`
+	Role        string `json:"role"`
+	WebIdentity string `json:"webIdentity"`
 }
 
 func simReady(w *sim.World) simPlaces {
-	return simPlaces{w.Endpoint(), w.ControlURL(), w.FleetPath(), w.CredentialsPath(), w.ClientKeyPath()}
+	return simPlaces{w.Endpoint(), w.ControlURL(), w.FleetPath(), w.CredentialsPath(), w.ClientKeyPath(), sim.RoleARN, w.WebIdentityPath()}
 }
 
 func showSim(out io.Writer, world *sim.World) {
 	p := simReady(world)
 	fmt.Fprintf(out, "ready EdgeOne=%s control=%s\n", p.Endpoint, p.Control)
 	fmt.Fprintf(out, "  fleet file   %s\n  credentials  export TENCENTCLOUD_CREDENTIALS_FILE=%s\n  SSH key      worker --ssh-identity %s\n", p.Fleet, p.Credentials, p.Identity)
+	fmt.Fprintf(out, "  assume-role  arn: %s\n  tke-oidc     export TKE_REGION=ap-hongkong TKE_PROVIDER_ID=%s TKE_ROLE_ARN=%s TKE_WEB_IDENTITY_TOKEN_FILE=%s\n", p.Role, sim.ProviderID, p.Role, p.WebIdentity)
 }

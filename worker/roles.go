@@ -51,7 +51,7 @@ func run(ctx context.Context, c *config) error {
 	// of an answer there, and an answer can hold a key.
 	stdlog.SetOutput(io.Discard)
 	w := &workers{config: c, log: logger, fatal: make(chan error, 1), release: make(chan struct{})}
-	if err := w.wire(); err != nil {
+	if err := w.wire(ctx); err != nil {
 		return err
 	}
 	w.temporal, err = temporalclient.Dial(ctx, logger, "keywave-worker@"+c.id)
@@ -90,9 +90,9 @@ type workers struct {
 }
 
 // wire makes the adapters: whatever is missing is said before anything starts.
-func (w *workers) wire() error {
+func (w *workers) wire(ctx context.Context) error {
 	if w.plays(roleEdgeOne) {
-		if err := w.wireEdgeOne(); err != nil {
+		if err := w.wireEdgeOne(ctx); err != nil {
 			return err
 		}
 	}
@@ -102,9 +102,12 @@ func (w *workers) wire() error {
 	return nil
 }
 
-func (w *workers) wireEdgeOne() error {
+func (w *workers) wireEdgeOne(ctx context.Context) error {
 	account := w.fleet.Account
-	credentials, err := edgeone.Credentials(account.Credentials)
+	credentials, err := edgeone.Credentials(ctx, edgeone.Source(account.Credentials), edgeone.Services{
+		Endpoint: account.Endpoint,
+		Warn:     func(err error) { w.log.Warn(err.Error(), telemetry.Account, account.Name) },
+	})
 	if err != nil {
 		return err
 	}
@@ -118,6 +121,10 @@ func (w *workers) wireEdgeOne() error {
 		return err
 	}
 	w.edgeOne = &activities.EdgeOne{API: api, Inventory: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
+	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
+		c, _ := credentials.Credential(ctx)
+		return account.Credentials.String(), c.Until()
+	}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (rotation.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
 	}

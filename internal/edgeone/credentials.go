@@ -1,39 +1,47 @@
 package edgeone
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"keywave/internal/rotation"
 )
 
 // Provider gives the credential that the next request is signed with; it is
-// asked before each. Its errors are *CredentialError.
+// asked before each. Its errors are *CredentialError or the context's.
 type Provider interface {
-	Credential() (Credential, error)
+	Credential(ctx context.Context) (Credential, error)
 }
 
 // Credential is a SecretId with its SecretKey and, when it is a temporary one,
-// its token. It does not print.
+// its token and its end. It does not print.
 type Credential struct {
 	id         string
 	key, token rotation.Secret
+	until      time.Time
 }
 
 // NewCredential takes a credential into custody; token is "" for a permanent
 // one.
 func NewCredential(id, key, token string) Credential {
-	return Credential{id, rotation.NewSecret(key), rotation.NewSecret(token)}
+	return Credential{id: id, key: rotation.NewSecret(key), token: rotation.NewSecret(token)}
 }
 
 // Credential makes a Credential a Provider of itself.
-func (c Credential) Credential() (Credential, error) { return c, nil }
+func (c Credential) Credential(context.Context) (Credential, error) { return c, nil }
+
+// Until is when the credential ends; zero where that is not known, or never.
+func (c Credential) Until() time.Time { return c.until }
 
 // String never shows the credential.
 func (Credential) String() string { return "[credential]" }
@@ -57,57 +65,93 @@ func complain(format string, args ...any) error {
 	return &CredentialError{fmt.Sprintf(format, args...)}
 }
 
-// Credentials finds the credential that a fleet file names, and reads it once,
-// so that a missing one is found at the start.
+// Source says where an account's credential comes from, in the fleet file's
+// words. Kind "" is env.
 //
-//	env      TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY, and for a temporary
-//	         one TENCENTCLOUD_TOKEN or else TENCENTCLOUD_SESSION_TOKEN
-//	profile  [default] secret_id and secret_key in TENCENTCLOUD_CREDENTIALS_FILE,
-//	         or in ~/.tencentcloud/credentials
-//	tccli    ~/.tccli/PROFILE.credential, as "tccli configure" and "tccli auth
-//	         login" write it; PROFILE is TCCLI_PROFILE or "default"
+//	env       [Name]TENCENTCLOUD_SECRET_ID, [Name]TENCENTCLOUD_SECRET_KEY, and for a
+//	          temporary one [Name]TENCENTCLOUD_TOKEN or else
+//	          [Name]TENCENTCLOUD_SESSION_TOKEN
+//	profile   secret_id and secret_key of section Name, or [default], in
+//	          TENCENTCLOUD_CREDENTIALS_FILE, or in ~/.tencentcloud/credentials
+//	tccli     ~/.tccli/PROFILE.credential, as "tccli configure" and "tccli auth
+//	          login" write it; PROFILE is Name, or TCCLI_PROFILE, or "default"
+//	cvm-role  the role of the instance, from its metadata service; Name is the
+//	          role's, or "" for whichever it has
+//	tke-oidc  the role of the pod, from STS, by the TKE_* variables and the token
+//	          that TKE gives it
 //
-// "" is env. Files are read again when they change; one that cannot be read any
-// more leaves the last good credential in use.
-func Credentials(kind string) (Provider, error) {
-	switch kind {
-	case "", "env":
-		return fromEnv()
-	case "profile":
-		path, err := profilePath()
-		if err != nil {
-			return nil, err
-		}
-		return fromFile(path, parseProfile)
-	case "tccli":
-		path, err := tccliPath()
-		if err != nil {
-			return nil, err
-		}
-		return fromFile(path, parseTCCLI)
-	case "cvm-role", "tke-oidc", "assume-role":
-		return nil, complain("%q is not supported yet; use env, profile or tccli", kind)
-	}
-	return nil, complain("%q is not known; use env, profile or tccli", kind)
+// Files are read again when they change; one that cannot be read any more leaves
+// the last good credential in use.
+type Source struct {
+	Kind, Name string
+	// Role, a resource description, is assumed with that credential; "" for
+	// none. The others are "" and 0 for STS's own defaults.
+	Role, Session, ExternalID string
+	Duration                  time.Duration
 }
 
-func fromEnv() (Provider, error) {
-	const idVar, keyVar = "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"
-	var missing []string
-	for _, name := range []string{idVar, keyVar} {
-		if os.Getenv(name) == "" {
-			missing = append(missing, name)
-		}
+// Services is where temporary credentials come from, and who hears of it.
+type Services struct {
+	// Endpoint is the account's, as in Config. STS is at the same place: at
+	// sts.… where it is teo.…, and at the very same endpoint otherwise.
+	Endpoint string
+	// Metadata is the instance's metadata service; "" means Tencent's.
+	Metadata string
+	// Warn hears why a credential could not be renewed, while the old one may
+	// still be good; nil is nobody.
+	Warn func(error)
+}
+
+// Credentials finds the credential that a fleet file names, and reads it once,
+// so that a missing one is found at the start. A temporary one is renewed ahead
+// of its end until ctx ends.
+func Credentials(ctx context.Context, from Source, at Services) (Provider, error) {
+	provider, err := base(ctx, from, at)
+	if err == nil && from.Role != "" {
+		provider, err = assumeRole(ctx, provider, from, at)
 	}
-	if len(missing) > 0 {
-		return nil, complain("%s not set; export %s and %s (and TENCENTCLOUD_TOKEN for a temporary one) in the environment of the edgeone worker, or set credentials: profile or tccli in the fleet file",
-			strings.Join(missing, " and "), idVar, keyVar)
+	if err != nil {
+		return nil, err
 	}
-	token := os.Getenv("TENCENTCLOUD_TOKEN")
-	if token == "" {
-		token = os.Getenv("TENCENTCLOUD_SESSION_TOKEN")
+	if _, err := provider.Credential(ctx); err != nil {
+		return nil, err
 	}
-	return usable(NewCredential(os.Getenv(idVar), os.Getenv(keyVar), token), "the TENCENTCLOUD_* variables")
+	return provider, nil
+}
+
+// base is the source's own credential, without a role assumed with it.
+func base(ctx context.Context, from Source, at Services) (Provider, error) {
+	switch from.Kind {
+	case "", "env":
+		return fromEnv(from.Name)
+	case "profile":
+		path, err := profilePath()
+		section := cmp.Or(from.Name, "default")
+		return &file{path: path, parse: func(text []byte) (id, key, token, why string) { return parseProfile(text, section) }}, err
+	case "tccli":
+		path, err := tccliPath(from.Name)
+		return &file{path: path, parse: parseTCCLI}, err
+	case "cvm-role":
+		return instanceRole(ctx, from.Name, at)
+	case "tke-oidc":
+		return podRole(ctx, at)
+	}
+	return nil, complain("%q is not known; use env, profile, tccli, cvm-role, tke-oidc or assume-role", from.Kind)
+}
+
+func fromEnv(prefix string) (Provider, error) {
+	idVar, keyVar, tokenVar := prefix+"TENCENTCLOUD_SECRET_ID", prefix+"TENCENTCLOUD_SECRET_KEY", prefix+"TENCENTCLOUD_TOKEN"
+	if missing := unset(idVar, keyVar); missing != "" {
+		return nil, complain("%s not set; export %s and %s (and %s for a temporary one) in the environment of the edgeone worker, or set credentials: profile or tccli in the fleet file",
+			missing, idVar, keyVar, tokenVar)
+	}
+	token := cmp.Or(os.Getenv(tokenVar), os.Getenv(prefix+"TENCENTCLOUD_SESSION_TOKEN"))
+	return usable(NewCredential(os.Getenv(idVar), os.Getenv(keyVar), token), "the "+prefix+"TENCENTCLOUD_* variables")
+}
+
+// unset lists the variables that are not set, or empty.
+func unset(names ...string) string {
+	return strings.Join(slices.DeleteFunc(names, func(name string) bool { return os.Getenv(name) != "" }), " and ")
 }
 
 // usable refuses what could not stand in a request's headers.
@@ -133,11 +177,8 @@ func profilePath() (string, error) {
 	return filepath.Join(home, ".tencentcloud", "credentials"), nil
 }
 
-func tccliPath() (string, error) {
-	profile := os.Getenv("TCCLI_PROFILE")
-	if profile == "" {
-		profile = "default"
-	}
+func tccliPath(name string) (string, error) {
+	profile := cmp.Or(name, os.Getenv("TCCLI_PROFILE"), "default")
 	if strings.ContainsAny(profile, `/\`) {
 		return "", complain("TCCLI_PROFILE is a profile's name, not a path")
 	}
@@ -148,8 +189,8 @@ func tccliPath() (string, error) {
 	return filepath.Join(home, ".tccli", profile+".credential"), nil
 }
 
-// parseProfile reads the section [default] of Tencent's INI file.
-func parseProfile(text []byte) (id, key, token string, why string) {
+// parseProfile reads a section of Tencent's INI file.
+func parseProfile(text []byte, wanted string) (id, key, token, why string) {
 	values, section := map[string]string{}, ""
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
@@ -158,12 +199,12 @@ func parseProfile(text []byte) (id, key, token string, why string) {
 			continue
 		}
 		name, value, ok := strings.Cut(line, "=")
-		if ok && section == "default" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
+		if ok && section == wanted && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
 			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 	}
 	if values["secret_id"] == "" || values["secret_key"] == "" {
-		return "", "", "", "has no secret_id and secret_key under [default]; add them"
+		return "", "", "", "has no secret_id and secret_key under [" + wanted + "]; add them"
 	}
 	return values["secret_id"], values["secret_key"], values["token"], ""
 }
@@ -187,16 +228,8 @@ type file struct {
 	last  Credential
 }
 
-func fromFile(path string, parse func([]byte) (id, key, token string, why string)) (Provider, error) {
-	f := &file{path: path, parse: parse}
-	if _, err := f.Credential(); err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
 // Credential reads the file if it changed.
-func (f *file) Credential() (Credential, error) {
+func (f *file) Credential(context.Context) (Credential, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stamp, err := os.Stat(f.path)

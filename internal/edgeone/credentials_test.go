@@ -1,6 +1,7 @@
 package edgeone
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ func bare(t *testing.T) (home string) {
 	for _, name := range []string{
 		"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SESSION_TOKEN",
 		"TENCENTCLOUD_CREDENTIALS_FILE", "TCCLI_PROFILE",
+		"TKE_REGION", "TKE_PROVIDER_ID", "TKE_ROLE_ARN", "TKE_WEB_IDENTITY_TOKEN_FILE",
 	} {
 		t.Setenv(name, "")
 	}
@@ -42,32 +44,41 @@ func TestCredentials(t *testing.T) {
 	const ini = "# mine\n[other]\nsecret_id = x\nsecret_key = y\n[default]\r\nsecret_id = AKIDtest\r\nsecret_key=" + testKey + "\n"
 	const cli = `{"type":"secret","secretId":"AKIDtest","secretKey":"` + testKey + `","token":"` + testToken + `"}`
 	for _, c := range []struct {
-		name, kind string
-		set        func(t *testing.T, home string)
-		token      string
+		name  string
+		from  Source
+		set   func(t *testing.T, home string)
+		token string
 	}{
-		{"env", "env", env(""), ""},
-		{"env is the default", "", env(""), ""},
-		{"env with token", "env", env("TENCENTCLOUD_TOKEN"), testToken},
-		{"env with session token", "env", env("TENCENTCLOUD_SESSION_TOKEN"), testToken},
-		{"profile at home", "profile", func(t *testing.T, home string) { put(t, ini, home, ".tencentcloud", "credentials") }, ""},
-		{"profile elsewhere", "profile", func(t *testing.T, home string) {
+		{"env", Source{Kind: "env"}, env("", ""), ""},
+		{"env is the default", Source{}, env("", ""), ""},
+		{"env with token", Source{Kind: "env"}, env("", "TENCENTCLOUD_TOKEN"), testToken},
+		{"env with session token", Source{Kind: "env"}, env("", "TENCENTCLOUD_SESSION_TOKEN"), testToken},
+		{"env with prefix", Source{Kind: "env", Name: "EU_"}, env("EU_", "TENCENTCLOUD_TOKEN"), testToken},
+		{"another profile", Source{Kind: "profile", Name: "eu"}, func(t *testing.T, home string) {
+			put(t, strings.ReplaceAll(strings.ReplaceAll(ini, "default", "x"), "other", "default")+"[eu]\nsecret_id="+testID+"\nsecret_key="+testKey, home, ".tencentcloud", "credentials")
+		}, ""},
+		{"tccli by name", Source{Kind: "tccli", Name: "eu"}, func(t *testing.T, home string) {
+			put(t, cli, home, ".tccli", "eu.credential")
+			t.Setenv("TCCLI_PROFILE", "prod")
+		}, testToken},
+		{"profile at home", Source{Kind: "profile"}, func(t *testing.T, home string) { put(t, ini, home, ".tencentcloud", "credentials") }, ""},
+		{"profile elsewhere", Source{Kind: "profile"}, func(t *testing.T, home string) {
 			put(t, ini, home, "here")
 			t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", filepath.Join(home, "here"))
 		}, ""},
-		{"tccli", "tccli", func(t *testing.T, home string) { put(t, cli, home, ".tccli", "default.credential") }, testToken},
-		{"tccli profile", "tccli", func(t *testing.T, home string) {
+		{"tccli", Source{Kind: "tccli"}, func(t *testing.T, home string) { put(t, cli, home, ".tccli", "default.credential") }, testToken},
+		{"tccli profile", Source{Kind: "tccli"}, func(t *testing.T, home string) {
 			put(t, cli, home, ".tccli", "prod.credential")
 			t.Setenv("TCCLI_PROFILE", "prod")
 		}, testToken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.set(t, bare(t))
-			provider, err := Credentials(c.kind)
+			provider, err := Credentials(t.Context(), c.from, Services{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := provider.Credential()
+			got, err := provider.Credential(t.Context())
 			if err != nil || got.id != testID || got.key.Expose() != testKey || got.token.Expose() != c.token {
 				t.Errorf("wrong credential, err %v", err)
 			}
@@ -75,14 +86,23 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func env(token string) func(*testing.T, string) {
+func env(prefix, token string) func(*testing.T, string) {
 	return func(t *testing.T, _ string) {
-		t.Setenv("TENCENTCLOUD_SECRET_ID", testID)
-		t.Setenv("TENCENTCLOUD_SECRET_KEY", testKey)
+		t.Setenv(prefix+"TENCENTCLOUD_SECRET_ID", testID)
+		t.Setenv(prefix+"TENCENTCLOUD_SECRET_KEY", testKey)
 		if token != "" {
-			t.Setenv(token, testToken)
+			t.Setenv(prefix+token, testToken)
 		}
 	}
+}
+
+// onTKE is the environment of a pod whose service account has a role.
+func onTKE(t *testing.T, home string) {
+	put(t, testIdentity+"\n", home, "identity")
+	t.Setenv("TKE_REGION", "ap-hongkong")
+	t.Setenv("TKE_PROVIDER_ID", "cls-abcdefgh")
+	t.Setenv("TKE_ROLE_ARN", testRole)
+	t.Setenv("TKE_WEB_IDENTITY_TOKEN_FILE", filepath.Join(home, "identity"))
 }
 
 // TestMissingCredentials: each error names what is missing and the remedy, and
@@ -107,17 +127,27 @@ func TestMissingCredentials(t *testing.T) {
 		{"tccli not JSON", "tccli", func(t *testing.T, home string) { put(t, testKey, home, ".tccli", "default.credential") }, []string{"tccli configure"}},
 		{"tccli path", "tccli", func(t *testing.T, _ string) { t.Setenv("TCCLI_PROFILE", "../x") }, []string{"not a path"}},
 		{"directory", "tccli", func(t *testing.T, home string) { put(t, "", home, ".tccli", "default.credential", "x") }, []string{"cannot be read"}},
-		{"cvm-role", "cvm-role", nil, []string{"not supported yet"}},
-		{"tke-oidc", "tke-oidc", nil, []string{"not supported yet"}},
-		{"assume-role", "assume-role", nil, []string{"not supported yet"}},
-		{"nonsense", "nonsense", nil, []string{"not known", "env, profile or tccli"}},
+		{"tke-oidc", "tke-oidc", nil, []string{"TKE_REGION and TKE_PROVIDER_ID and TKE_ROLE_ARN and TKE_WEB_IDENTITY_TOKEN_FILE not set", "service account"}},
+		{"half of tke-oidc", "tke-oidc", func(t *testing.T, home string) {
+			onTKE(t, home)
+			t.Setenv("TKE_ROLE_ARN", "")
+		}, []string{"TKE_ROLE_ARN not set"}},
+		{"tke-oidc without its file", "tke-oidc", func(t *testing.T, home string) {
+			onTKE(t, home)
+			os.Remove(filepath.Join(home, "identity"))
+		}, []string{"identity, which TKE_WEB_IDENTITY_TOKEN_FILE names, cannot be read"}},
+		{"tke-oidc with an empty file", "tke-oidc", func(t *testing.T, home string) {
+			onTKE(t, home)
+			put(t, "", home, "identity")
+		}, []string{"holds no token"}},
+		{"nonsense", "nonsense", nil, []string{"not known", "env, profile, tccli, cvm-role"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			home := bare(t)
 			if c.set != nil {
 				c.set(t, home)
 			}
-			_, err := Credentials(c.kind)
+			_, err := Credentials(t.Context(), Source{Kind: c.kind}, Services{Endpoint: "http://127.0.0.1:1"})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -145,13 +175,13 @@ func TestCredentialFileIsReadAgain(t *testing.T) {
 		}
 	}
 	write("one", time.Hour)
-	provider, err := Credentials("profile")
+	provider, err := Credentials(t.Context(), Source{Kind: "profile"}, Services{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := func(id string) {
 		t.Helper()
-		if c, err := provider.Credential(); err != nil || c.id != id {
+		if c, err := provider.Credential(t.Context()); err != nil || c.id != id {
 			t.Errorf("got %q, %v; want %q", c.id, err, id)
 		}
 	}
@@ -192,4 +222,4 @@ func TestNoCredentialNoCall(t *testing.T) {
 
 type gone struct{}
 
-func (gone) Credential() (Credential, error) { return Credential{}, complain("gone") }
+func (gone) Credential(context.Context) (Credential, error) { return Credential{}, complain("gone") }

@@ -155,9 +155,9 @@ func loopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// newSDK sets the SDK up so that it sends once and says nothing: no retries, no
-// breaker (it would switch to another endpoint), no debug output.
-func newSDK(scheme, host, name string, signer *signer, through http.RoundTripper) (sdk, error) {
+// newProfile sets the SDK up so that it sends once and says nothing: no retries,
+// no breaker (it would switch to another endpoint), no debug output.
+func newProfile(scheme, host string) *profile.ClientProfile {
 	p := profile.NewClientProfile()
 	p.HttpProfile.Scheme = scheme
 	p.HttpProfile.Endpoint = host
@@ -168,7 +168,11 @@ func newSDK(scheme, host, name string, signer *signer, through http.RoundTripper
 	p.NetworkFailureMaxRetries = 0
 	p.RateLimitExceededMaxRetries = 0
 	p.UnsafeRetryOnConnectionFailure = false
-	client, err := teo.NewClient(signer, "", p)
+	return p
+}
+
+func newSDK(scheme, host, name string, signer *signer, through http.RoundTripper) (sdk, error) {
+	client, err := teo.NewClient(signer, "", newProfile(scheme, host))
 	if err != nil {
 		return sdk{}, errors.New("EdgeOne: the SDK refused its configuration")
 	}
@@ -259,7 +263,8 @@ func (c *Client) call(ctx context.Context, action string, ready func() error, se
 	if err := c.pace.wait(ctx, action); err != nil {
 		return rotation.Receipt{}, err
 	}
-	for _, check := range []func() error{c.signer.load, ctx.Err, c.gate, orOpen(ready)} {
+	load := func() error { return c.signer.load(ctx) }
+	for _, check := range []func() error{load, ctx.Err, c.gate, orOpen(ready)} {
 		if err := check(); err != nil {
 			return rotation.Receipt{}, err
 		}
@@ -302,6 +307,9 @@ func (c *Client) judge(ctx context.Context, x *exchange, id *string, err error) 
 	class := classOf(said.code)
 	if class == rotation.Throttled {
 		c.pace.throttled(x.action, receipt.Signed)
+	}
+	if under(said.code, "AuthFailure.TokenFailure") || under(said.code, "AuthFailure.SecretIdNotFound") {
+		c.signer.refused()
 	}
 	return receipt, &rotation.APIError{Class: class, Code: said.code, RequestID: receipt.RequestID}
 }
@@ -349,13 +357,20 @@ type signer struct {
 	current atomic.Pointer[Credential]
 }
 
-func (s *signer) load() error {
-	credential, err := s.from.Credential()
+func (s *signer) load(ctx context.Context) error {
+	credential, err := s.from.Credential(ctx)
 	if err != nil {
 		return err
 	}
 	s.current.Store(&credential)
 	return nil
+}
+
+// refused tells who gave the credential that it is not accepted any more.
+func (s *signer) refused() {
+	if from, can := s.from.(interface{ refused(id string) }); can {
+		from.refused(s.current.Load().id)
+	}
 }
 
 // GetCredential is asked once by the SDK for each signature.

@@ -49,12 +49,18 @@ func (l *Lease) Valid() error {
 	if l.until.IsZero() {
 		return &NotHeldError{}
 	}
-	now := time.Now()
-	late := max(now.Sub(l.until), now.Round(0).Sub(l.until.Round(0)))
+	late := past(l.until)
 	if late < 0 {
 		return nil
 	}
 	return &NotHeldError{Late: max(late, 1)}
+}
+
+// past is how long ago t was, on the monotonic or the wall clock, whichever says
+// more.
+func past(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
 // NotHeldError says that this process must not call the account's API now.

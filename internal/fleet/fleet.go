@@ -44,9 +44,8 @@ type Account struct {
 	// Endpoint is host[:port], spoken to over HTTPS, or http://host:port when,
 	// and only when, that host is this machine.
 	Endpoint string
-	// Credentials says where the API credentials come from: env, profile or
-	// tccli.
-	Credentials string
+	// Credentials says where the API credentials come from.
+	Credentials Credentials
 	// RequestsPerSecond is the account's limit for each API action, above 0 and
 	// at most 1000.
 	RequestsPerSecond float64

@@ -85,7 +85,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: "profile", RequestsPerSecond: 20}); f.Account != want {
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "profile"}, RequestsPerSecond: 20}); f.Account != want {
 		t.Errorf("account is %+v, want %+v", f.Account, want)
 	}
 	if want := []rotation.Location{"hk", "eu-west"}; !slices.Equal(f.Locations, want) {
@@ -134,6 +134,33 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestCredentials(t *testing.T) {
+	const arn = "qcs::cam::uin/100000000001:roleName/keywave"
+	for text, want := range map[string]struct {
+		fleet.Credentials
+		said string
+	}{
+		`env`:                                 {fleet.Credentials{Kind: "env"}, "env"},
+		`{env: EU_}`:                          {fleet.Credentials{Kind: "env", Name: "EU_"}, "env EU_"},
+		`tccli`:                               {fleet.Credentials{Kind: "tccli"}, "tccli"},
+		`{tccli: eu}`:                         {fleet.Credentials{Kind: "tccli", Name: "eu"}, "tccli eu"},
+		`{profile: eu}`:                       {fleet.Credentials{Kind: "profile", Name: "eu"}, "profile eu"},
+		`cvm-role`:                            {fleet.Credentials{Kind: "cvm-role"}, "cvm-role"},
+		`{cvm-role: edge}`:                    {fleet.Credentials{Kind: "cvm-role", Name: "edge"}, "cvm-role edge"},
+		`tke-oidc`:                            {fleet.Credentials{Kind: "tke-oidc"}, "tke-oidc"},
+		`{assume-role: {arn: "` + arn + `"}}`: {fleet.Credentials{Kind: "env", Role: arn}, "assume-role " + arn + " with env"},
+		`{assume-role: {arn: "` + arn + `", session: ops, duration: 1h, externalId: "fleet-7", source: {profile: eu}}}`: {
+			fleet.Credentials{Kind: "profile", Name: "eu", Role: arn, Session: "ops", ExternalID: "fleet-7", Duration: time.Hour},
+			"assume-role " + arn + " with profile eu",
+		},
+	} {
+		f := parse(t, []byte(`{version: 1, account: {credentials: `+text+`}, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`))
+		if got := f.Account.Credentials; got != want.Credentials || got.String() != want.said {
+			t.Errorf("%s is %+v, said as %q; want %+v, %q", text, got, got, want.Credentials, want.said)
+		}
+	}
+}
+
 func span(d time.Duration) rotation.Span { return rotation.Span(d) }
 
 func TestReadOfNoFile(t *testing.T) {
@@ -145,7 +172,7 @@ func TestReadOfNoFile(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	f := parse(t, []byte(`{version: 1, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`))
-	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: "env", RequestsPerSecond: 20}); f.Account != want {
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "env"}, RequestsPerSecond: 20}); f.Account != want {
 		t.Errorf("account is %+v, want %+v", f.Account, want)
 	}
 	c := f.Campaign

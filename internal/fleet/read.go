@@ -53,7 +53,7 @@ func (r *reader) account(n *yaml.Node) Account {
 	return Account{
 		Name:              value(r, in["name"], what+": name", "default", name[rotation.Account]),
 		Endpoint:          value(r, in["endpoint"], what+": endpoint", "teo.intl.tencentcloudapi.com", endpoint),
-		Credentials:       value(r, in["credentials"], what+": credentials", "env", oneOf("credentials", "env", "profile", "tccli")),
+		Credentials:       r.credentials(in["credentials"], what+": credentials"),
 		RequestsPerSecond: value(r, in["requestsPerSecond"], what+": requestsPerSecond", 20, rate),
 	}
 }

@@ -35,6 +35,9 @@ func actions() map[string]action {
 		actionCreate:   createKey,
 		actionZones:    describeZones,
 		actionGateways: describeGateways,
+
+		actionAssume:    assumeRole,
+		actionAssumeWeb: assumeRoleWithWebIdentity,
 	}
 }
 

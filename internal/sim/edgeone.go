@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,7 +17,6 @@ import (
 )
 
 const (
-	apiVersion     = "2022-09-01"
 	maxRequestBody = 10 << 20
 	journalSize    = 1 << 16
 )
@@ -26,6 +26,9 @@ const (
 type Config struct {
 	// Credentials is who may call, by SecretId.
 	Credentials map[string]Credential
+	// Roles can be assumed by who may call, over STS at the same address, or are
+	// given out by Metadata.
+	Roles []Role
 	// Zones exist at the start.
 	Zones []Zone
 	// Limit is how many calls of one action one SecretId may make in any
@@ -53,11 +56,15 @@ type Credential struct {
 	SecretKey string
 	// Token is that of a temporary credential; empty for a permanent one.
 	Token string
+	// Until is the end of a temporary one; zero is never.
+	Until time.Time
+	// owner is whose limit its calls count against; empty is the SecretId's.
+	owner string
 }
 
 // EdgeOne is the pretend API, an http.Handler. Its control API is Control.
 type EdgeOne struct {
-	credentials map[string]Credential
+	roles       []Role
 	unknownZone string
 	keylessZone string
 	clock       func() time.Time
@@ -66,7 +73,9 @@ type EdgeOne struct {
 	closing     chan struct{}
 	landings    sync.WaitGroup
 
-	mu       sync.Mutex
+	mu          sync.Mutex
+	credentials map[string]Credential
+
 	closed   bool
 	limit    int
 	store    *store
@@ -83,7 +92,8 @@ type EdgeOne struct {
 // StateFile remembers. The error names every mistake in cfg.
 func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 	e := &EdgeOne{
-		credentials: cfg.Credentials,
+		credentials: maps.Clone(cfg.Credentials),
+		roles:       slices.Clone(cfg.Roles),
 		unknownZone: orElse(cfg.UnknownZone, "InvalidParameter"),
 		keylessZone: orElse(cfg.KeylessZone, "OperationDenied"),
 		clock:       cfg.Clock,
@@ -105,6 +115,9 @@ func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 	}
 	if e.journal == nil {
 		e.journal = journal.New(journalSize)
+	}
+	if e.credentials == nil {
+		e.credentials = map[string]Credential{}
 	}
 	for name := range e.actions {
 		e.counters[name] = &Counter{}
@@ -232,8 +245,10 @@ func (e *EdgeOne) receive(r *http.Request) (*call, *refusal) {
 	switch {
 	case no != nil:
 		return c, no
-	case r.Header.Get("X-TC-Version") != apiVersion:
+	case r.Header.Get("X-TC-Version") != serviceOf(c.action).version:
 		return c, refuse("NoSuchVersion", "The API version does not exist.")
+	case serviceOf(c.action).regional && r.Header.Get("X-TC-Region") == "":
+		return c, refuse("MissingParameter", "The request header `X-TC-Region` is missing.")
 	case e.actions[c.action] == nil:
 		return c, refuse("InvalidAction", "The API action does not exist.")
 	}

@@ -13,7 +13,6 @@ import (
 
 const (
 	tc3Algorithm = "TC3-HMAC-SHA256"
-	tc3Service   = "teo"
 	tc3Request   = "tc3_request"
 	// signatureLife is how far X-TC-Timestamp may be from the server's clock.
 	signatureLife = 300 * time.Second
@@ -47,10 +46,14 @@ func parseAuthorization(header string) (authorization, bool) {
 }
 
 // authenticate checks a request as Tencent's front door does (API reference §5)
-// and says whose it is.
+// and says whose it is: a SecretId, or the ARN of a role.
 func (e *EdgeOne) authenticate(r *http.Request, body []byte, now time.Time) (string, *refusal) {
+	service := serviceOf(r.Header.Get("X-TC-Action"))
+	if service.unsigned {
+		return e.unsigned(r)
+	}
 	auth, ok := parseAuthorization(r.Header.Get("Authorization"))
-	if !ok || auth.service != tc3Service {
+	if !ok || auth.service != service.name {
 		return "", refuse("AuthFailure.InvalidAuthorization", "The request header `Authorization` does not conform to the Tencent Cloud standard.")
 	}
 	timestamp := r.Header.Get("X-TC-Timestamp")
@@ -62,18 +65,30 @@ func (e *EdgeOne) authenticate(r *http.Request, body []byte, now time.Time) (str
 	if now.Sub(signed).Abs() > signatureLife || signed.Format(time.DateOnly) != auth.date {
 		return "", refuse("AuthFailure.SignatureExpire", "The provided credentials have expired: the signature's time is not within 300 seconds of the server's.")
 	}
-	credential, ok := e.credentials[auth.secretID]
+	credential, ok := e.credential(auth.secretID)
 	if !ok {
 		return "", refuse("AuthFailure.SecretIdNotFound", "The SecretId is not found, please ensure that your SecretId is correct.")
 	}
 	if !hmac.Equal([]byte(credential.Token), []byte(r.Header.Get("X-TC-Token"))) {
 		return "", refuse("AuthFailure.TokenFailure", "The provided token is not that of the SecretId.")
 	}
+	if end := credential.Until; !end.IsZero() && !now.Before(end) {
+		return "", refuse("AuthFailure.TokenFailure", "The provided token has expired.")
+	}
 	want := signature(credential.SecretKey, auth, timestamp, canonicalRequest(r, auth.signedHeaders, body))
 	if !hmac.Equal([]byte(want), []byte(auth.signature)) {
 		return "", refuse("AuthFailure.SignatureFailure", "The provided credentials could not be validated. Please check your signature is correct.")
 	}
-	return auth.secretID, nil
+	return orElse(credential.owner, auth.secretID), nil
+}
+
+// unsigned checks a request that carries its proof in its body: it says SKIP
+// where others have a signature, and no token of a credential.
+func (e *EdgeOne) unsigned(r *http.Request) (string, *refusal) {
+	if r.Header.Get("Authorization") != "SKIP" || r.Header.Get("X-TC-Token") != "" {
+		return "", refuse("AuthFailure.InvalidAuthorization", "The request header `Authorization` must be SKIP, without X-TC-Token.")
+	}
+	return "", nil
 }
 
 // canonicalRequest is the text whose hash is signed; the path is always "/".

@@ -212,8 +212,12 @@ func (w *World) startEdgeOne(log *journal.Journal) error {
 	if err != nil {
 		return err
 	}
+	role, err := w.role()
+	if err != nil {
+		return err
+	}
 	w.EdgeOne, err = NewEdgeOne(Config{
-		Credentials: credentials, Zones: w.zones(), Limit: w.cfg.Limit, Faults: w.cfg.Faults,
+		Credentials: credentials, Roles: []Role{role}, Zones: w.zones(), Limit: w.cfg.Limit, Faults: w.cfg.Faults,
 		StateFile: filepath.Join(w.cfg.Dir, stateFile), Journal: log,
 	})
 	if err != nil {
@@ -259,6 +263,17 @@ func (w *World) credentials() (map[string]Credential, error) {
 		return nil, fmt.Errorf("%s is damaged; remove it to get new credentials", w.CredentialsPath())
 	}
 	return map[string]Credential{id: {SecretKey: key}}, nil
+}
+
+// role may be assumed with the credentials, or taken with the web identity token
+// of Dir, which is made where it is missing.
+func (w *World) role() (Role, error) {
+	token, err := os.ReadFile(w.WebIdentityPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		token = []byte(randomHex(32))
+		err = os.WriteFile(w.WebIdentityPath(), token, 0o600)
+	}
+	return Role{ARN: RoleARN, ProviderID: ProviderID, Identity: string(token), Instance: true}, err
 }
 
 func randomHex(bytes int) string {
@@ -314,6 +329,16 @@ func (w *World) FleetPath() string { return filepath.Join(w.cfg.Dir, "fleet.yaml
 // CredentialsPath is the credentials file (INI, as ~/.tencentcloud/credentials;
 // mode 0600), for TENCENTCLOUD_CREDENTIALS_FILE.
 func (w *World) CredentialsPath() string { return filepath.Join(w.cfg.Dir, "credentials") }
+
+// The world's role, and the OIDC provider that it trusts.
+const (
+	RoleARN    = "qcs::cam::uin/100000000001:roleName/keywave"
+	ProviderID = "simulator"
+)
+
+// WebIdentityPath is the file with a token of ProviderID (mode 0600), for
+// TKE_WEB_IDENTITY_TOKEN_FILE.
+func (w *World) WebIdentityPath() string { return filepath.Join(w.cfg.Dir, "web-identity-token") }
 
 // ClientKeyPath is the SSH private key that the hosts let in (OpenSSH; mode 0600).
 func (w *World) ClientKeyPath() string { return filepath.Join(w.cfg.Dir, "client_ed25519") }
