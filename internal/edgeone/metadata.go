@@ -67,14 +67,14 @@ func (m *metadata) credential(ctx context.Context, name string) (Credential, err
 		return Credential{}, complain("%s is not the JSON that it should be; look at what answers there", where)
 	}
 	if answer.Code != "Success" {
-		return Credential{}, complain("%s says %s; check that the role exists and that its trust policy names the service cvm.cloud.tencent.com", where, cleanCode(answer.Code))
+		return Credential{}, complain("%s says %s; check that the role exists and that its trust policy names the service cvm.qcloud.com", where, cleanCode(answer.Code))
 	}
 	return lasting(NewCredential(answer.TmpSecretId, answer.TmpSecretKey, answer.Token), where, answer.ExpiredTime, began, dated)
 }
 
 // get reads one page, and its date; missing is what a 404 means.
 func (m *metadata) get(ctx context.Context, page, missing string) ([]byte, time.Time, error) {
-	const unreached = "cvm-role: the metadata service does not answer at %s (%s); it answers on instances of Tencent Cloud alone: set other credentials in the fleet file elsewhere"
+	const unreached = "cvm-role: the metadata service does not answer at %s (%s); it answers only on instances of Tencent Cloud: elsewhere set other credentials in the fleet file"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+page, nil)
 	if err != nil {
 		return nil, time.Time{}, complain("cvm-role: %q is no address of a metadata service", m.url)
@@ -88,7 +88,7 @@ func (m *metadata) get(ctx context.Context, page, missing string) ([]byte, time.
 		return nil, time.Time{}, complain("cvm-role: %s", missing)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, time.Time{}, complain("cvm-role: the metadata service at %s answers with status %d; it is tried again", m.url+page, response.StatusCode)
+		return nil, time.Time{}, complain("cvm-role: the metadata service at %s answers with status %d; try again", m.url+page, response.StatusCode)
 	}
 	if response, err = whole(response); err != nil {
 		return nil, time.Time{}, complain(unreached, m.url, cmp.Or(reason(err), "Unknown"))

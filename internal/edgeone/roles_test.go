@@ -118,14 +118,14 @@ func TestRolesThatAreNotGiven(t *testing.T) {
 		{"too long", Source{Role: testRole, ExternalID: testExternal, Duration: 13 * time.Hour}, nil, []string{"OverTimeError", "shorter duration"}},
 		{"wrong source", assuming(), func(t *testing.T, _ string, _ *Services) { t.Setenv("TENCENTCLOUD_SECRET_KEY", "another-secret-key") }, []string{"AuthFailure.SignatureFailure", "its source"}},
 		{"no source", assuming(), func(t *testing.T, home string, _ *Services) { bare(t) }, []string{"TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY not set"}},
-		{"nobody there", assuming(), func(t *testing.T, _ string, at *Services) { at.Endpoint = "http://" + closed(t) }, []string{"ClientError.NetworkError.Dial", "reaches that address"}},
+		{"nobody there", assuming(), func(t *testing.T, _ string, at *Services) { at.Endpoint = "http://" + closed(t) }, []string{"no usable answer", "(NetworkError.Dial)", "reaches that address"}},
 		{"another pod", Source{Kind: "tke-oidc"}, func(t *testing.T, home string, _ *Services) { put(t, "another", home, "identity") }, []string{"WebIdentityTokenError", "identity provider"}},
 		{"no role bound", Source{Kind: "cvm-role"}, func(t *testing.T, _ string, at *Services) {
 			_, at2 := tencent(t, func(c *sim.Config) { c.Roles = nil })
 			*at = at2
 		}, []string{"no role is bound to this instance", "Bind/Modify role"}},
 		{"another role bound", Source{Kind: "cvm-role", Name: "other"}, nil, []string{"does not have the role other"}},
-		{"no instance", Source{Kind: "cvm-role"}, func(t *testing.T, _ string, at *Services) { at.Metadata = "http://" + closed(t) }, []string{"does not answer", "(Dial)", "instances of Tencent Cloud alone"}},
+		{"no instance", Source{Kind: "cvm-role"}, func(t *testing.T, _ string, at *Services) { at.Metadata = "http://" + closed(t) }, []string{"does not answer", "(Dial)", "only on instances of Tencent Cloud"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			home := bare(t)
@@ -188,45 +188,64 @@ func TestAnswersThatAreNoCredential(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		})
 	}
-	hour := time.Now().Add(time.Hour).Unix()
-	given := func(key, token string, expired int64) string {
-		return fmt.Sprintf(`"TmpSecretId":"AKIDx","TmpSecretKey":%q,"Token":%q},"ExpiredTime":%d`, key, token, expired)
+	// given is an answer of the metadata service, or of STS, with everything in it.
+	given := func(key, token string, life time.Duration) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			lent := fmt.Sprintf(`"TmpSecretId":"AKIDx","TmpSecretKey":%q,"Token":%q`, key, token)
+			end := time.Now().Add(life).Unix()
+			if life == 0 {
+				end = 0
+			}
+			if r.Method == http.MethodPost {
+				fmt.Fprintf(w, `{"Response":{"Credentials":{%s},"ExpiredTime":%d,"RequestId":%q}}`, lent, end, requestID)
+				return
+			}
+			fmt.Fprintf(w, `{"Code":"Success",%s,"ExpiredTime":%d}`, lent, end)
+		})
+	}
+	sources := []Source{assuming(), {Kind: "tke-oidc"}, {Kind: "cvm-role", Name: "keywave"}}
+	ask := func(t *testing.T, from Source, answer http.Handler) error {
+		home := bare(t)
+		env("", "TENCENTCLOUD_TOKEN")(t, home)
+		onTKE(t, home)
+		server := httptest.NewServer(answer)
+		defer server.Close()
+		_, err := Credentials(t.Context(), from, Services{Endpoint: server.URL, Metadata: server.URL})
+		return err
+	}
+	for _, from := range sources {
+		if err := ask(t, from, given(planted, testToken, time.Hour)); err != nil {
+			t.Errorf("%+v: a whole one is refused: %v", from, err)
+		}
 	}
 	for name, answer := range map[string]http.Handler{
-		"not JSON":       page(200, planted),
-		"half":           page(200, `{"Response":{"Credentials":{"TmpSecretKey":"`+planted),
-		"null":           page(200, "null"),
-		"empty":          page(200, "{}"),
-		"a list":         page(200, `["`+planted+`"]`),
-		"wrong types":    page(200, `{"Code":"Success","ExpiredTime":"`+planted+`","Response":{"Credentials":"`+planted+`","RequestId":"`+requestID+`"}}`),
-		"an error":       page(200, `{"Code":"`+planted+`","Response":{"Error":{"Code":"`+planted+`","Message":"`+planted+`"},"RequestId":"`+planted+`"}}`),
-		"502":            page(502, planted),
-		"500":            page(500, `{"Response":{"Credentials":{`+given(planted, "t", hour)+`,"RequestId":"`+requestID+`"}}`),
-		"a redirect":     page(302, planted),
-		"too large":      page(200, strings.Repeat(planted, 1<<16)),
-		"no token":       page(200, `{"Code":"Success","Response":{"Credentials":{`+given(planted, "", hour)+`,"RequestId":"`+requestID+`"}}`),
-		"no end":         page(200, `{"Code":"Success","Response":{"Credentials":{`+given(planted, "t", 0)+`,"RequestId":"`+requestID+`"}}`),
-		"ended":          page(200, `{"Code":"Success","Response":{"Credentials":{`+given(planted, "t", hour-2*3600)+`,"RequestId":"`+requestID+`"}}`),
-		"no credential":  page(200, `{"Code":"Success","Response":{"RequestId":"`+requestID+`"}}`),
-		"no request ID":  page(200, `{"Response":{"Credentials":{`+given(planted, "t", hour)+`}}`),
-		"a line break":   page(200, `{"Code":"Success","Response":{"Credentials":{`+given(planted+"\n", "t", hour)+`,"RequestId":"`+requestID+`"}}`),
-		"metadata ended": page(200, strings.Replace(`{"Code":"Success",`+given(planted, "t", hour-2*3600), "}", "", 1)+"}"),
-		"metadata blank": page(200, `{"Code":"Success","TmpSecretKey":"`+planted+`"}`),
+		"not JSON":          page(200, planted),
+		"half":              page(200, `{"Response":{"Credentials":{"TmpSecretKey":"`+planted),
+		"null":              page(200, "null"),
+		"empty":             page(200, "{}"),
+		"a list":            page(200, `["`+planted+`"]`),
+		"wrong types":       page(200, `{"Response":{"Credentials":"`+planted+`","RequestId":"`+requestID+`"}}`),
+		"wrong types below": page(200, `{"TmpSecretKey":["`+planted+`"],"Response":{"Credentials":{"Token":["`+planted+`"]},"RequestId":"`+requestID+`"}}`),
+		"an error":          page(200, `{"Response":{"Error":{"Code":"`+planted+`","Message":"`+planted+`"},"RequestId":"`+planted+`"}}`),
+		"a code":            page(200, `{"Code":"`+planted+`"}`),
+		"502":               page(502, planted),
+		"a redirect":        page(302, planted),
+		"too large":         page(200, strings.Repeat(planted, 1<<16)),
+		"no credential":     page(200, `{"Response":{"RequestId":"`+requestID+`"}}`),
+		"no request ID":     page(200, `{"Response":{"Credentials":{"TmpSecretId":"AKIDx","TmpSecretKey":"`+planted+`","Token":"t"},"ExpiredTime":9999999999}}`),
+		"no key":            given("", testToken, time.Hour),
+		"no token":          given(planted, "", time.Hour),
+		"no end":            given(planted, testToken, 0),
+		"ended":             given(planted, testToken, -time.Hour),
+		"about to end":      given(planted, testToken, spare/2),
+		"a line break":      given(planted+"\n", testToken, time.Hour),
 		"cut off": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(planted))
 		}),
 	} {
-		for _, from := range []Source{assuming(), {Kind: "tke-oidc"}, {Kind: "cvm-role"}, {Kind: "cvm-role", Name: "keywave"}} {
-			t.Run(name+" "+from.Kind+from.Name, func(t *testing.T) {
-				home := bare(t)
-				env("", "TENCENTCLOUD_TOKEN")(t, home)
-				onTKE(t, home)
-				server := httptest.NewServer(answer)
-				defer server.Close()
-				_, err := Credentials(t.Context(), from, Services{Endpoint: server.URL, Metadata: server.URL})
-				denied(t, err)
-			})
+		for _, from := range append(sources, Source{Kind: "cvm-role"}) {
+			t.Run(name+" "+from.Kind+from.Name, func(t *testing.T) { denied(t, ask(t, from, answer)) })
 		}
 	}
 	if strings.Contains(logged.String(), planted[:20]) {
@@ -481,6 +500,19 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("the caller's own end: %v", err)
 			}
 			time.Sleep(fetchTimeout)
+		})
+	})
+	t.Run("given one that has ended", func(t *testing.T) {
+		g := &giver{life: 2 * time.Hour}
+		within(t, g, func(_ *renewed, warned func() []string, want func(string)) {
+			g.mu.Lock()
+			g.life = -time.Hour
+			g.mu.Unlock()
+			time.Sleep(2*time.Hour - renewAhead + time.Second)
+			want("id-1")
+			if said := warned(); len(said) != 1 || !strings.Contains(said[0], "has already ended; look at the clock") {
+				t.Errorf("%q", said)
+			}
 		})
 	})
 	t.Run("not after the end of its life", func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -151,8 +150,8 @@ func (s *sts) ask(ctx context.Context, what, action string, params map[string]an
 // on the service's clock. dated is what that clock said just after began; the
 // zero Time means that it is taken for this machine's.
 func lasting(c Credential, where string, expired int64, began, dated time.Time) (Credential, error) {
-	if c.token.IsZero() || expired <= 0 {
-		return Credential{}, complain("%s holds no token or no time of expiry; try again", where)
+	if c.token.IsZero() {
+		return Credential{}, complain("%s holds no token; try again", where)
 	}
 	c, err := usable(c, where)
 	if dated.IsZero() {
@@ -168,12 +167,12 @@ func remedies() []struct{ code, remedy string } {
 		{"", "look the code up in Tencent's list for STS, or try again"},
 		{"AuthFailure", "correct the credential that the role is assumed with (its source)"},
 		{"AuthFailure.SignatureExpire", "set the clock of this machine"},
-		{"ClientError", "check that this machine reaches that address; it is tried again"},
+		{"ClientError", "check that this machine reaches that address"},
 		{"InternalError.GetRoleError", "check that the role exists"},
 		{"InvalidParameter", "check the role's ARN, the session's name and the duration, which the role may limit"},
 		{"InvalidParameter.OverTimeError", "ask for a shorter duration, or let the role's sessions last longer"},
 		{"InvalidParameter.WebIdentityTokenError", "check that the cluster is an identity provider of the account (CAM, role-based SSO with OIDC) and that the role trusts it"},
-		{"RequestLimitExceeded", "it is tried again"},
+		{"RequestLimitExceeded", "try again"},
 		{"ResourceNotFound", "check that the role exists: its ARN stands under Roles in the CAM console"},
 		{"UnauthorizedOperation", "let the role's trust policy name who assumes it (and the same external ID), and let its policy allow sts:AssumeRole"},
 	}
@@ -186,7 +185,7 @@ func (s *sts) explain(what string, err error) error {
 		return err
 	}
 	if !ok {
-		return complain("%s: no answer from %s in time; check that this machine reaches that address; it is tried again", what, s.host)
+		return complain("%s: no answer from %s in time; check that this machine reaches that address", what, s.host)
 	}
 	best := remedies()[0]
 	for _, r := range remedies() {
@@ -194,9 +193,8 @@ func (s *sts) explain(what string, err error) error {
 			best = r
 		}
 	}
-	request := ""
-	if api.RequestID != "" {
-		request = fmt.Sprintf(" (request %s)", api.RequestID)
+	if why, ours := strings.CutPrefix(api.Code, "ClientError."); ours {
+		return complain("%s: no usable answer from %s (%s); %s", what, s.host, why, best.remedy)
 	}
-	return complain("%s: %s says %s%s; %s", what, s.host, api.Code, request, best.remedy)
+	return complain("%s: %s says %s (request %s); %s", what, s.host, api.Code, api.RequestID, best.remedy)
 }
