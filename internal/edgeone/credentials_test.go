@@ -209,6 +209,22 @@ func TestCredentialDoesNotPrint(t *testing.T) {
 	}
 }
 
+// Nor does what keeps one; there the SecretId, which is no secret, may be seen.
+func TestKeepersDoNotPrintSecrets(t *testing.T) {
+	kept := newRenewed(t.Context(), nil, nil)
+	kept.current = testCredential()
+	signs := &signer{from: kept}
+	signs.current.Store(&kept.current)
+	for _, keeper := range []any{kept, &file{last: kept.current}, signs, Config{Credentials: kept}} {
+		shown := fmt.Sprintf("%v %+v %#v %s %q %x", keeper, keeper, keeper, keeper, keeper, keeper)
+		for _, secret := range []string{testKey, testToken, fmt.Sprintf("%x", testKey)} {
+			if strings.Contains(shown, secret) {
+				t.Errorf("%T shows %s", keeper, shown)
+			}
+		}
+	}
+}
+
 // Credentials that vanish while running stop the call before anything is sent.
 func TestNoCredentialNoCall(t *testing.T) {
 	s := serve(t, respond(200, keyAnswer))

@@ -15,8 +15,8 @@ import (
 )
 
 // The STS actions, and what they are asked with where the fleet file says
-// nothing (https://www.tencentcloud.com/document/product/1150/49456). STS wants
-// a region and does not care which: the SDK's own providers always say this one.
+// nothing (https://www.tencentcloud.com/document/product/1150/49456). The region
+// is the one that the SDK's own providers always say.
 const (
 	actionAssume    = "AssumeRole"
 	actionAssumeWeb = "AssumeRoleWithWebIdentity"
