@@ -96,26 +96,34 @@ func checkAccount(f *fleet.Fleet, out workflows.CheckupOut) []check {
 		What: "permission " + actionDescribe, Level: levelOK,
 		Saw: fmt.Sprintf("EdgeOne showed the key of %s (request %s)", f.Zones[0].ID, orDash(out.EdgeOne.RequestID)),
 	}
-	if out.EdgeOne.Problem != "" {
+	switch {
+	case out.EdgeOne.Code == codeNoCredential:
+		read.Level, read.Saw = levelNote, "not tried without a credential"
+	case out.EdgeOne.Problem != "":
 		read.Level, read.Saw, read.Remedy = levelFail, string(f.Zones[0].ID)+": "+out.EdgeOne.Problem, refusalRemedy(f, out.EdgeOne)
 	}
 	return []check{
-		checkCredential(account, out.EdgeOne),
+		checkCredential(f, out.EdgeOne),
 		read,
 		{What: "permission " + actionRefresh, Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
 }
 
+// codeNoCredential is the worker's own code: it had nothing to sign with.
+const codeNoCredential = "ClientError.CredentialError"
+
 // checkCredential says which credential the worker signs with. Whether EdgeOne
 // takes it is the next check.
-func checkCredential(account string, out activities.ExamineOut) check {
-	c := check{What: "credentials of " + account, Level: levelOK, Saw: orDash(out.Credential)}
-	if !out.Until.IsZero() {
-		c.Saw += fmt.Sprintf(", until %s (in %s); renewed before that", out.Until.UTC().Format(time.RFC3339), time.Until(out.Until).Round(time.Minute))
-	}
-	if out.Credential == "" {
+func checkCredential(f *fleet.Fleet, out activities.ExamineOut) check {
+	c := check{What: "credentials of " + string(f.Account.Name), Level: levelOK, Saw: out.Credential}
+	switch {
+	case out.Code == codeNoCredential:
+		c.Level, c.Saw, c.Remedy = levelFail, out.Problem, credentialRemedy(f.Account.Credentials)
+	case out.Credential == "":
 		c.Level, c.Saw = levelNote, "the worker does not say which it uses"
+	case !out.Until.IsZero():
+		c.Saw += fmt.Sprintf(", until %s (in %s); renewed before that", out.Until.UTC().Format(time.RFC3339), time.Until(out.Until).Round(time.Minute))
 	}
 	return c
 }

@@ -105,6 +105,14 @@ func (r *renewed) run() {
 		err = complain("the temporary credential that was given has already ended; look at the clock of this machine and at what gives the credential")
 	}
 
+	if warning := r.settle(fresh, err); warning != nil {
+		r.warn(warning)
+	}
+}
+
+// settle ends the renewal with what came of it, and says what is worth a
+// warning.
+func (r *renewed) settle(fresh Credential, err error) (warning error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
@@ -113,12 +121,13 @@ func (r *renewed) run() {
 		r.failed, r.failedAt = err, time.Now()
 		r.wait = min(max(2*r.wait, retryFirst), retryMost)
 		if until := r.current.until; !until.IsZero() {
-			r.warn(fmt.Errorf("the temporary credential, good until %s, could not be renewed; next try in %s: %w", until.UTC().Format(time.RFC3339), r.wait, err))
+			warning = fmt.Errorf("the temporary credential, good until %s, could not be renewed; next try in %s: %w", until.UTC().Format(time.RFC3339), r.wait, err)
 		}
 	}
 	r.schedule()
 	close(r.underway)
 	r.underway = nil
+	return warning
 }
 
 // schedule sets the time of the next renewal.
