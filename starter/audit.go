@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
+	"keywave/internal/fleet"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -50,12 +51,9 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) e
 	}
 	defer conn.Close()
 	targets := slices.DeleteFunc(f.Targets(), func(t rotation.Target) bool { return only != "" && t.ID != only })
-	out, err := audit(ctx, conn, f.Account.Name, targets)
+	out, err := audit(ctx, conn, f, targets)
 	if err != nil {
 		return err
-	}
-	if out.Describes == 0 {
-		return refused(planning.Unreachable(f, out.Findings))
 	}
 	if err := a.print(out, func(w io.Writer) { showAudit(w, out) }); err != nil {
 		return err
@@ -66,11 +64,11 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) e
 	return nil
 }
 
-// audit runs one workflow per page, all at once: the account's pace holds them
-// back.
-func audit(ctx context.Context, conn *temporalclient.Connection, account rotation.Account, targets []rotation.Target) (workflows.AuditOut, error) {
+// audit runs one workflow per page, all at once: each account's pace holds its
+// own back.
+func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, targets []rotation.Target) (workflows.AuditOut, error) {
 	var out workflows.AuditOut
-	pages, _, err := rotation.Cut(account, targets, []string{"100%"})
+	pages, _, err := rotation.Cut(targets, []string{"100%"})
 	if err != nil {
 		return out, err
 	}
@@ -88,12 +86,17 @@ func audit(ctx context.Context, conn *temporalclient.Connection, account rotatio
 			return out, fmt.Errorf("the audit cannot be started: %w", err)
 		}
 	}
-	for _, run := range runs {
+	described := map[rotation.Account]int{}
+	for i, run := range runs {
 		var part workflows.AuditOut
 		if err := waitForWorker(ctx, conn, run, &part); err != nil {
 			return out, err
 		}
 		out = out.Plus(part)
+		described[pages[i].Account] += part.Describes
+	}
+	if away := planning.Unreachable(f, described, out.Findings); away != nil {
+		return out, refused(away)
 	}
 	return out, nil
 }

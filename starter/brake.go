@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/activities"
 	"keywave/internal/rotation"
@@ -21,7 +23,8 @@ func (a *app) brake() *cobra.Command {
 		Use: "brake", Short: "Stop and release all refreshes of an account, in all campaigns",
 		Long: `Stop all refreshes of an account at once: those of every campaign and of every
 person. Deliveries and reads go on, so no exposed zone is held up. Open campaigns
-pause; released, they go on by themselves.`,
+of the account pause; where they have other accounts too, only its zones wait.
+Released, they go on by themselves.`,
 		Example: "  keywave brake on --reason \"incident 7\"\n  keywave brake off --reason \"incident 7 is over\"",
 		Args:    oneBelow, RunE: showHelp,
 	}
@@ -53,7 +56,33 @@ func (s brakeState) String() string {
 	return fmt.Sprintf("The brake of account %s is off; refreshes are limited to %v a second since %s, by %s: %s.", s.Account, *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
 }
 
-const accountFlag = "the account's name in the fleet file"
+const accountFlag = "the account's name in the fleet file (default: the only one that has workers)"
+
+// accountNamed is the account that a person named, or the only one whose workers
+// have ever taken its lease.
+func accountNamed(ctx context.Context, conn *temporalclient.Connection, name string) (rotation.Account, error) {
+	if name != "" {
+		return rotation.Account(name), nil
+	}
+	found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", workflows.TypeLease),
+	})
+	if err != nil {
+		return "", fmt.Errorf("accounts cannot be listed, name one with --account: %w", err)
+	}
+	var all []string
+	for _, e := range found.GetExecutions() {
+		all = append(all, strings.TrimPrefix(e.GetExecution().GetWorkflowId(), workflows.LeaseID("")))
+	}
+	slices.Sort(all)
+	switch len(all) {
+	case 0:
+		return "default", nil
+	case 1:
+		return rotation.Account(all[0]), nil
+	}
+	return "", refused(fmt.Errorf("there are accounts %s, each with a brake of its own; say whose: --account %s", strings.Join(all, ", "), all[0]))
+}
 
 func (a *app) brakeTo(use, rate, short string) *cobra.Command {
 	var account, reason string
@@ -69,7 +98,11 @@ func (a *app) brakeTo(use, rate, short string) *cobra.Command {
 				return err
 			}
 			defer conn.Close()
-			state, err := setBrake(cmd.Context(), conn, rotation.Account(account), rate, reason)
+			whose, err := accountNamed(cmd.Context(), conn, account)
+			if err != nil {
+				return err
+			}
+			state, err := setBrake(cmd.Context(), conn, whose, rate, reason)
 			if err != nil {
 				return err
 			}
@@ -81,7 +114,7 @@ func (a *app) brakeTo(use, rate, short string) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "default", accountFlag)
+	cmd.Flags().StringVar(&account, "account", "", accountFlag)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
 }
@@ -136,14 +169,18 @@ func (a *app) brakeShow() *cobra.Command {
 				return err
 			}
 			defer conn.Close()
-			state, err := brakeOf(cmd.Context(), conn, rotation.Account(account))
+			whose, err := accountNamed(cmd.Context(), conn, account)
+			if err != nil {
+				return err
+			}
+			state, err := brakeOf(cmd.Context(), conn, whose)
 			if err != nil {
 				return err
 			}
 			return a.print(state, func(w io.Writer) { fmt.Fprintln(w, state) })
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "default", accountFlag)
+	cmd.Flags().StringVar(&account, "account", "", accountFlag)
 	return cmd
 }
 

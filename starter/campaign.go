@@ -146,8 +146,10 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 	if err := awaitWorker(ctx, conn); err != nil {
 		return plan, err
 	}
-	if err := released(ctx, conn, plan.Account); err != nil {
-		return plan, err
+	for _, account := range accountsOf(plan) {
+		if err := released(ctx, conn, account); err != nil {
+			return plan, err
+		}
 	}
 	whole, err := withPages(ctx, conn, plan)
 	if err != nil {
@@ -158,11 +160,13 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 			return plan, err
 		}
 	}
-	out, err := a.reread(ctx, conn, plan, whole)
+	out, by, err := a.reread(ctx, conn, plan, whole)
 	if err != nil {
 		return plan, err
 	}
-	in.Reread = out.Describes
+	if in.Reread = out.Describes; len(plan.Accounts) > 0 {
+		in.RereadBy = by
+	}
 	in.Drift, err = drifted(plan, out, o)
 	return plan, err
 }
@@ -184,8 +188,10 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
-	if err := released(ctx, conn, plan.Account); err != nil {
-		return err
+	for _, account := range accountsOf(plan) {
+		if err := released(ctx, conn, account); err != nil {
+			return err
+		}
 	}
 	reuse := enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if again {
@@ -209,6 +215,17 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 
 func nameTaken(name string) error {
 	return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
+}
+
+func accountsOf(plan rotation.Plan) []rotation.Account {
+	if len(plan.Accounts) == 0 {
+		return []rotation.Account{plan.Account}
+	}
+	var all []rotation.Account
+	for _, a := range plan.Accounts {
+		all = append(all, a.Account)
+	}
+	return all
 }
 
 func findPlan(ctx context.Context, conn *temporalclient.Connection, digest string) (rotation.Plan, error) {

@@ -128,13 +128,24 @@ type queue struct {
 	refreshes, lease rotation.Account
 }
 
+// edgeoneWorker is the flags of a worker that calls EdgeOne for an account.
+func edgeoneWorker(f *fleet.Fleet, a fleet.Account) string {
+	if len(f.Accounts) == 1 {
+		return "--roles edgeone"
+	}
+	return "--roles edgeone --accounts " + string(a.Name)
+}
+
 func queuesOf(f *fleet.Fleet) []queue {
-	const edgeone = "--roles edgeone"
-	account := f.Account.Name
-	all := []queue{
-		{name: workflows.LeaseQueue(account), worker: edgeone, lease: account},
-		{name: workflows.RefreshQueue(account), worker: edgeone, ordered: true, refreshes: account},
-		{name: workflows.EdgeOneQueue(account), worker: edgeone},
+	var all []queue
+	for _, a := range f.Accounts {
+		worker := edgeoneWorker(f, a)
+		all = append(
+			all,
+			queue{name: workflows.LeaseQueue(a.Name), worker: worker, lease: a.Name},
+			queue{name: workflows.RefreshQueue(a.Name), worker: worker, ordered: true, refreshes: a.Name},
+			queue{name: workflows.EdgeOneQueue(a.Name), worker: worker},
+		)
 	}
 	for _, l := range f.Locations {
 		all = append(all, queue{name: workflows.LocationQueue(l), worker: "--roles location --locations " + string(l), ordered: true})

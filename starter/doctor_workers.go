@@ -33,47 +33,70 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 	if err != nil {
 		return append([]check{failed(what, err, "look at the log of the worker with the orchestrator role")}, checkKeyring(f, keyring)...)
 	}
-	first := outs[0]
-	checks := checkAccount(f, first)
-	if first.Unsealed != "" {
-		checks = append(checks, check{What: "keysets", Level: levelFail, Saw: first.Unsealed, Remedy: "give the edgeone worker the public keysets of all locations: keywave keyring --help"})
+	var checks []check
+	var sealed []workflows.CheckupOut
+	for _, a := range f.Accounts {
+		first := outs[a.Name][0]
+		checks = append(checks, checkAccount(f, a, first)...)
+		if first.Unsealed == "" {
+			sealed = append(sealed, outs[a.Name]...)
+			continue
+		}
+		checks = append(checks, check{What: "keysets" + ofAccount(f, a), Level: levelFail, Saw: first.Unsealed, Remedy: "give the edgeone worker the public keysets of all locations: keywave keyring --help"})
+	}
+	if len(sealed) == 0 {
 		return append(checks, checkKeyring(f, keyring)...)
 	}
 	for _, l := range f.Locations {
-		checks = append(checks, checkLocation(l, outs)...)
+		checks = append(checks, checkLocation(l, sealed)...)
 	}
 	return checks
 }
 
-// checkup runs one workflow for each part of the hosts, all at once.
-func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet) ([]workflows.CheckupOut, error) {
+// ofAccount tells checks of accounts apart, where there are several.
+func ofAccount(f *fleet.Fleet, a fleet.Account) string {
+	if len(f.Accounts) == 1 {
+		return ""
+	}
+	return " of " + string(a.Name)
+}
+
+// checkup runs one workflow for each part of the hosts of each account, all at
+// once.
+func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet) (map[rotation.Account][]workflows.CheckupOut, error) {
 	name := planName("")
 	var runs []client.WorkflowRun
-	for hosts := range slices.Chunk(proofsAsked(f), hostsPerCheckup) {
-		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.CheckupID(name, len(runs)+1), TaskQueue: workflows.Queue,
-			StaticSummary: "checkup of " + many(len(hosts), "host") + " by " + operator(),
-		}, workflows.TypeCheckup, workflows.CheckupIn{Account: f.Account.Name, Zone: f.Zones[0].ID, Hosts: hosts})
-		if err != nil {
-			return nil, fmt.Errorf("the checkup cannot be started: %w", err)
+	var whose []rotation.Account
+	for _, a := range f.Accounts {
+		zones := f.ZonesOf(a.Name)
+		for hosts := range slices.Chunk(proofsAsked(f, zones), hostsPerCheckup) {
+			run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+				ID: workflows.CheckupID(name, len(runs)+1), TaskQueue: workflows.Queue,
+				StaticSummary: "checkup of " + many(len(hosts), "host") + " by " + operator(),
+			}, workflows.TypeCheckup, workflows.CheckupIn{Account: a.Name, Zone: zones[0].ID, Hosts: hosts})
+			if err != nil {
+				return nil, fmt.Errorf("the checkup cannot be started: %w", err)
+			}
+			runs, whose = append(runs, run), append(whose, a.Name)
 		}
-		runs = append(runs, run)
 	}
-	outs := make([]workflows.CheckupOut, len(runs))
+	outs := map[rotation.Account][]workflows.CheckupOut{}
 	for i, run := range runs {
-		if err := waitForWorker(ctx, conn, run, &outs[i]); err != nil {
+		var out workflows.CheckupOut
+		if err := waitForWorker(ctx, conn, run, &out); err != nil {
 			return nil, err
 		}
+		outs[whose[i]] = append(outs[whose[i]], out)
 	}
 	return outs, nil
 }
 
-// proofsAsked has each host with one of its zones: what the others need of it
-// is looked at by a plan.
-func proofsAsked(f *fleet.Fleet) []activities.ProveHost {
+// proofsAsked has each host of zones with one of them: what the others need of
+// it is looked at by a plan.
+func proofsAsked(f *fleet.Fleet, zones []fleet.Zone) []activities.ProveHost {
 	var hosts []activities.ProveHost
 	asked := map[rotation.HostName]bool{}
-	for _, z := range f.Zones {
+	for _, z := range zones {
 		for _, h := range z.Hosts {
 			if !asked[h] {
 				asked[h] = true
@@ -84,28 +107,28 @@ func proofsAsked(f *fleet.Fleet) []activities.ProveHost {
 	return hosts
 }
 
-func checkAccount(f *fleet.Fleet, out workflows.CheckupOut) []check {
-	account := string(f.Account.Name)
+func checkAccount(f *fleet.Fleet, a fleet.Account, out workflows.CheckupOut) []check {
+	account, zone := string(a.Name), f.ZonesOf(a.Name)[0].ID
 	if out.Unasked != "" {
 		return []check{{
 			What: "credentials of " + account, Level: levelFail, Saw: "not tried: " + out.Unasked,
-			Remedy: "start one: bin/worker --fleet fleet.yaml --roles edgeone",
+			Remedy: "start one: bin/worker --fleet fleet.yaml " + edgeoneWorker(f, a),
 		}}
 	}
 	read := check{
-		What: "permission " + actionDescribe, Level: levelOK,
-		Saw: fmt.Sprintf("EdgeOne showed the key of %s (request %s)", f.Zones[0].ID, orDash(out.EdgeOne.RequestID)),
+		What: "permission " + actionDescribe + ofAccount(f, a), Level: levelOK,
+		Saw: fmt.Sprintf("EdgeOne showed the key of %s (request %s)", zone, orDash(out.EdgeOne.RequestID)),
 	}
 	switch {
 	case out.EdgeOne.Code == codeNoCredential:
 		read.Level, read.Saw = levelNote, "not tried without a credential"
 	case out.EdgeOne.Problem != "":
-		read.Level, read.Saw, read.Remedy = levelFail, string(f.Zones[0].ID)+": "+out.EdgeOne.Problem, refusalRemedy(f, out.EdgeOne)
+		read.Level, read.Saw, read.Remedy = levelFail, string(zone)+": "+out.EdgeOne.Problem, refusalRemedy(a, zone, out.EdgeOne)
 	}
 	return []check{
-		checkCredential(f, out.EdgeOne),
+		checkCredential(a, out.EdgeOne),
 		read,
-		{What: "permission " + actionRefresh, Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
+		{What: "permission " + actionRefresh + ofAccount(f, a), Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
 }
@@ -115,11 +138,11 @@ const codeNoCredential = "ClientError.CredentialError"
 
 // checkCredential says which credential the worker signs with. Whether EdgeOne
 // takes it is the next check.
-func checkCredential(f *fleet.Fleet, out activities.ExamineOut) check {
-	c := check{What: "credentials of " + string(f.Account.Name), Level: levelOK, Saw: out.Credential}
+func checkCredential(a fleet.Account, out activities.ExamineOut) check {
+	c := check{What: "credentials of " + string(a.Name), Level: levelOK, Saw: out.Credential}
 	switch {
 	case out.Code == codeNoCredential:
-		c.Level, c.Saw, c.Remedy = levelFail, out.Problem, credentialRemedy(f.Account.Credentials)
+		c.Level, c.Saw, c.Remedy = levelFail, out.Problem, credentialRemedy(a.Credentials)
 	case out.Credential == "":
 		c.Level, c.Saw = levelNote, "the worker does not say which it uses"
 	case !out.Until.IsZero():
@@ -146,20 +169,20 @@ func credentialRemedy(c fleet.Credentials) string {
 }
 
 // refusalRemedy is what to do about EdgeOne's answer.
-func refusalRemedy(f *fleet.Fleet, out activities.ExamineOut) string {
+func refusalRemedy(a fleet.Account, zone rotation.ZoneID, out activities.ExamineOut) string {
 	switch {
 	case strings.HasPrefix(out.Code, "UnauthorizedOperation"):
 		return "give the account's credentials the permissions of: keywave doctor --policy"
 	case out.Code == "AuthFailure.SignatureExpire":
 		return "set the clock of the account's worker"
 	case out.Class == rotation.Denied:
-		return credentialRemedy(f.Account.Credentials)
+		return credentialRemedy(a.Credentials)
 	case out.Class == rotation.Refused:
-		return fmt.Sprintf("is zone %s one of this account, and does it have a key?", f.Zones[0].ID)
+		return fmt.Sprintf("is zone %s one of this account, and does it have a key?", zone)
 	case out.Class == rotation.Throttled:
 		return "something else uses up the account's limit; find it, or lower account.requestsPerSecond"
 	}
-	return fmt.Sprintf("check account.endpoint (%s) and the network of the account's worker; then try again", f.Account.Endpoint)
+	return fmt.Sprintf("check account.endpoint (%s) and the network of the account's worker; then try again", a.Endpoint)
 }
 
 // A signature is good for 300 s around EdgeOne's time.
@@ -196,6 +219,7 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 	keyset := check{What: "keyset " + string(l), Level: levelOK, Saw: "the location's worker opens what the account's worker seals"}
 	var bad []check
 	can, all := 0, 0
+	seen := map[rotation.HostName]bool{} // a host may have zones of several accounts
 	for _, out := range outs {
 		for _, checked := range out.Locations {
 			switch {
@@ -207,8 +231,12 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 				keyset.Remedy = "give the location's workers and the edgeone workers the same keyset; the hosts are tried after that"
 				return []check{keyset}
 			default:
-				all += len(checked.Proofs)
 				for _, p := range checked.Proofs {
+					if seen[p.Host] {
+						continue
+					}
+					seen[p.Host] = true
+					all++
 					if p.Problem == "" {
 						can++
 						continue

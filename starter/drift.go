@@ -25,11 +25,14 @@ const (
 )
 
 // reread reads the live keys of a plan's zones again, before anything is
-// changed: of a large plan, those of an even sample.
-func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, whole rotation.Whole) (workflows.RereadOut, error) {
+// changed: of a large plan, those of an even sample. It says of how many keys
+// of each account that was.
+func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, whole rotation.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
 	var out workflows.RereadOut
-	if err := awaitAccount(ctx, conn, plan.Account); err != nil {
-		return out, err
+	for _, account := range accountsOf(plan) {
+		if err := awaitAccount(ctx, conn, account); err != nil {
+			return out, nil, err
+		}
 	}
 	zones := spread(zonesOf(whole), rereadMost)
 	switch {
@@ -40,33 +43,66 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan 
 	}
 	name := plan.Name + "/" + planning.Unique(time.Now())
 	var runs []client.WorkflowRun
-	for part := range slices.Chunk(zones, rotation.MaxPageZones) {
+	var whose []rotation.Account
+	for _, part := range inPages(zones) {
 		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RereadID(name, len(runs)+1), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 			StaticSummary: fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), plan.Name, operator()),
-		}, workflows.TypeReread, workflows.RereadIn{Page: rotation.Page{Account: plan.Account, Number: len(runs) + 1, Zones: part}})
+		}, workflows.TypeReread, workflows.RereadIn{Page: rotation.Page{Account: part[0].account, Number: len(runs) + 1, Zones: bare(part)}})
 		if err != nil {
-			return out, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))
+			return out, nil, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))
 		}
-		runs = append(runs, run)
+		runs, whose = append(runs, run), append(whose, part[0].account)
 	}
-	for _, run := range runs {
+	by := map[rotation.Account]int{}
+	for i, run := range runs {
 		var part workflows.RereadOut
 		if err := waitForWorker(ctx, conn, run, &part); err != nil {
-			return out, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", plan.Digest, err))
+			return out, nil, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", plan.Digest, err))
 		}
 		out = out.Plus(part)
+		by[whose[i]] += part.Describes
 	}
-	return out, nil
+	return out, by, nil
 }
 
-// zonesOf are a plan's zones, without their hosts.
-func zonesOf(whole rotation.Whole) []rotation.PageZone {
-	var all []rotation.PageZone
+// planned is a zone of a plan, without its hosts, and whose it is.
+type planned struct {
+	account rotation.Account
+	zone    rotation.PageZone
+}
+
+func zonesOf(whole rotation.Whole) []planned {
+	var all []planned
 	for _, p := range whole.Pages {
 		for _, z := range p.Zones {
-			all = append(all, rotation.PageZone{ID: z.ID, Baseline: z.Baseline})
+			all = append(all, planned{p.Account, rotation.PageZone{ID: z.ID, Baseline: z.Baseline}})
 		}
+	}
+	return all
+}
+
+// inPages cuts zones into what one workflow reads: zones of one account.
+func inPages(zones []planned) [][]planned {
+	own := map[rotation.Account][]planned{}
+	var order []rotation.Account
+	for _, z := range zones {
+		if own[z.account] == nil {
+			order = append(order, z.account)
+		}
+		own[z.account] = append(own[z.account], z)
+	}
+	var pages [][]planned
+	for _, account := range order {
+		pages = slices.AppendSeq(pages, slices.Chunk(own[account], rotation.MaxPageZones))
+	}
+	return pages
+}
+
+func bare(zones []planned) []rotation.PageZone {
+	all := make([]rotation.PageZone, len(zones))
+	for i, z := range zones {
+		all[i] = z.zone
 	}
 	return all
 }

@@ -39,7 +39,7 @@ func resolve(ctx context.Context, conn *temporalclient.Connection, f *fleet.Flee
 	if f == nil || !f.Listed() {
 		return f, nil
 	}
-	if err := awaitAccount(ctx, conn, f.Account.Name); err != nil {
+	if err := awaitAccount(ctx, conn, f.Accounts[0].Name); err != nil {
 		return nil, err
 	}
 	whole, err := planning.Resolve(ctx, conn, f, func(ctx context.Context, run client.WorkflowRun, result any) error {
@@ -53,7 +53,7 @@ func resolve(ctx context.Context, conn *temporalclient.Connection, f *fleet.Flee
 	case ctx.Err() != nil:
 		return nil, err
 	}
-	return nil, refused(fmt.Errorf("the zones of account %s are not known: %w; nothing was changed", f.Account.Name, err))
+	return nil, refused(fmt.Errorf("the zones of account %s are not known: %w; nothing was changed", f.Accounts[0].Name, err))
 }
 
 // wholeFleet reads a fleet file, connects, and has the fleet resolved. It

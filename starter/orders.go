@@ -149,11 +149,14 @@ func (a *app) campaignSet() *cobra.Command {
 		Use: "set NAME", Short: "Change window, budgets or rate of an open campaign", Args: exactly("NAME"),
 		Long: `Change window or budgets of an open campaign, or the rate of refreshes. The rate is
 the account's: it holds for all of its campaigns until it is set again, and cannot
-lift the account's own limit. 0 is the brake (see keywave brake), default lifts it.`,
+lift the account's own limit. 0 is the brake (see keywave brake), default lifts it.
+Where a campaign has several accounts, --account says whose rate it is; the window
+is that of each.`,
 		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"\n  keywave campaign set spring-rotation --rate 5 --reason \"the origin is busy\"",
 	}
 	read := budgetFlags(cmd, &o)
 	cmd.Flags().StringVar(&o.Rate, "rate", "", "refreshes a second, or default")
+	cmd.Flags().StringVar((*string)(&o.Account), "account", "", "whose rate, where the campaign has several accounts")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		read()
 		return a.give(cmd.Context(), args[0], workflows.UpdateSet, o)
@@ -259,6 +262,12 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name 
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
 		Again: true, Began: status.StartedAt, Outside: o.OutsideWindow, Drift: status.Drift, Reread: status.Reread,
+	}
+	for _, a := range status.Accounts {
+		if in.RereadBy == nil {
+			in.RereadBy = map[rotation.Account]int{}
+		}
+		in.RereadBy[a.Account] = a.Reread
 	}
 	if status.Hours != nil {
 		in.Hours = status.Hours.Own

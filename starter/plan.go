@@ -103,8 +103,10 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 	if err := draft.StartPages(ctx, conn); err != nil {
 		return plan, refused(err)
 	}
-	if err = waitForWorker(ctx, conn, run, &plan); err == nil && plan.Describes == 0 {
-		err = refused(planning.Unreachable(f, plan.Findings))
+	if err = waitForWorker(ctx, conn, run, &plan); err == nil {
+		if away := planning.UnreachableBy(f, plan); away != nil {
+			err = refused(away)
+		}
 	}
 	if err != nil {
 		draft.Discard(ctx, conn)
@@ -165,7 +167,12 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	}
 	fmt.Fprintf(w, "Plan %s\n", p.Name)
 	fmt.Fprintf(w, "  digest    %s\n", p.Digest)
-	fmt.Fprintf(w, "  account   %s\n", p.Account)
+	if len(p.Accounts) == 0 {
+		fmt.Fprintf(w, "  account   %s\n", p.Account)
+	}
+	for _, a := range p.Accounts {
+		fmt.Fprintf(w, "  account   %s: %s, %g calls a second\n", a.Account, many(a.Zones, "zone"), a.Limit)
+	}
 	fmt.Fprintf(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
 	if p.Source != "" {
 		fmt.Fprintf(w, "  from      %s\n", p.Source)
@@ -184,9 +191,13 @@ func showPlan(w io.Writer, p rotation.Plan) {
 	}
 	budget, err := p.Settings.Budget(p.Zones)
 	if err == nil {
-		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window)
+		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*max(1, len(p.Accounts)))
 	}
-	fmt.Fprintf(w, "  time      about %s at the account's pace, bake times included; waits for people come on top\n", p.Takes)
+	whose := "the account's pace"
+	if len(p.Accounts) > 0 {
+		whose = "the accounts' own paces, side by side"
+	}
+	fmt.Fprintf(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
 	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
 	if hours := hoursOf(p.Settings); hours != "" {
 		fmt.Fprintf(w, "  hours     %s\n", hours)

@@ -86,7 +86,7 @@ func withPages(ctx context.Context, conn *temporalclient.Connection, plan rotati
 
 // unchanged refuses when the fleet file is not any more what was approved.
 func unchanged(plan rotation.Plan, old rotation.Whole, f *fleet.Fleet) error {
-	pages, waves, err := rotation.Cut(f.Account.Name, f.Targets(), f.Campaign.Waves)
+	pages, waves, err := rotation.Cut(f.Targets(), f.Campaign.Waves)
 	if err != nil {
 		return refused(err)
 	}

@@ -112,7 +112,7 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 		return err
 	}
 	defer conn.Close()
-	in := workflows.ScheduledIn{Schedule: name, Account: f.Account.Name, Hours: o.hours}
+	in := workflows.ScheduledIn{Schedule: name, Account: f.Accounts[0].Name, Hours: o.hours}
 	if err := approve(&in, f, "created", o.reason); err != nil {
 		return err
 	}
@@ -150,6 +150,9 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 // approve puts a person's approval of a fleet into what a schedule does.
 func approve(in *workflows.ScheduledIn, f *fleet.Fleet, what, reason string) error {
 	var err error
+	if in.Accounts = nil; len(f.Accounts) > 1 {
+		in.Accounts = f.AccountNames()
+	}
 	in.Approval, err = planning.Approve(f, operator(), reason, time.Now())
 	record(in, what+" for fleet "+f.Digest, reason)
 	return err
@@ -206,8 +209,8 @@ been started with the new file. A paused schedule stays paused.`,
 			}
 			defer conn.Close()
 			return a.changeSchedule(cmd.Context(), args[0], func(_ *client.Schedule, in *workflows.ScheduledIn) error {
-				if f.Account.Name != in.Account {
-					return refused(fmt.Errorf("schedule %s is of account %s, and the fleet file of account %s", args[0], in.Account, f.Account.Name))
+				if first := f.Accounts[0].Name; first != in.Account {
+					return refused(fmt.Errorf("schedule %s is planned by account %s, and the fleet file's first account is %s", args[0], in.Account, first))
 				}
 				return approve(in, f, "approved", o.reason)
 			})

@@ -28,8 +28,10 @@ import (
 type scheduleView struct {
 	Schedule string           `json:"schedule"`
 	Account  rotation.Account `json:"account"`
-	Every    string           `json:"every"`
-	Jitter   string           `json:"jitter,omitempty"`
+	// Accounts are the fleet's, where it has several; Account's worker plans then.
+	Accounts []rotation.Account `json:"accounts,omitempty"`
+	Every    string             `json:"every"`
+	Jitter   string             `json:"jitter,omitempty"`
 	// Windows and Freeze are the schedule's own and the fleet file's.
 	Windows []string `json:"windows"`
 	Freeze  []string `json:"freeze"`
@@ -104,7 +106,7 @@ func viewOf(ctx context.Context, conn *temporalclient.Connection, name string) (
 		return scheduleView{}, err
 	}
 	v := scheduleView{
-		Schedule: name, Account: in.Account, Windows: []string{}, Freeze: []string{}, Next: []nextRun{}, Runs: []scheduleRun{},
+		Schedule: name, Account: in.Account, Accounts: in.Accounts, Windows: []string{}, Freeze: []string{}, Next: []nextRun{}, Runs: []scheduleRun{},
 		Paused: d.Schedule.State.Paused, Note: d.Schedule.State.Note, Log: in.Log,
 		Overlapped: d.Info.NumActionsSkippedOverlap, Missed: d.Info.NumActionsMissedCatchupWindow,
 		Approved: approved{in.Approval.Digest, in.Approval.Zones, in.Approval.Hosts, in.Approval.By, in.Approval.At, in.Approval.Reason},
@@ -231,7 +233,7 @@ func (v scheduleView) show(w io.Writer) {
 		{"runs", every},
 		{"windows", strings.Join(v.Windows, ", ")},
 		{"freeze", strings.Join(v.Freeze, ", ")},
-		{"fleet", fmt.Sprintf("%s: %s on %s of account %s", v.Approved.Fleet, many(v.Approved.Zones, "zone"), many(v.Approved.Hosts, "host"), v.Account)},
+		{"fleet", fmt.Sprintf("%s: %s on %s of account %s", v.Approved.Fleet, many(v.Approved.Zones, "zone"), many(v.Approved.Hosts, "host"), v.accounts())},
 		{"approved", fmt.Sprintf("by %s on %s: %s", v.Approved.By, v.Approved.At.Local().Format(time.DateTime), v.Approved.Reason)},
 		{"left out", leftOut(v)},
 	} {
@@ -333,4 +335,12 @@ func scheduleNames(ctx context.Context, conn *temporalclient.Connection) ([]stri
 	}
 	slices.Sort(names)
 	return names, err
+}
+
+// accounts are the fleet's, in words.
+func (v scheduleView) accounts() string {
+	if len(v.Accounts) == 0 {
+		return string(v.Account)
+	}
+	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(v.Accounts), "[]")), ", ") + ", planned by the first"
 }

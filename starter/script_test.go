@@ -46,12 +46,16 @@ func TestMain(m *testing.M) {
 //	eventually 20s PROGRAM ARG…     run it again and again until it succeeds
 //	temporal                        start the embedded server; sets TEMPORAL_ADDRESS
 //	world ARG…                      start keywave sim ARG…; sets FLEET, ENDPOINT, IDENTITY,
-//	                                ROLE, WEB_IDENTITY and TENCENTCLOUD_CREDENTIALS_FILE
+//	                                ROLE, WEB_IDENTITY and TENCENTCLOUD_CREDENTIALS_FILE, and
+//	                                with two accounts the second's TENCENTCLOUD_SECRET_ID and
+//	                                _KEY
 //	work NAME ARG…                  start a worker, and wait until it is ready
 //	rest NAME                       stop that worker
 //	control METHOD PATH [BODY]      ask the simulator; its answer is stdout
 //	calls                           stdout: how often each API action was called
 //	                                since the last calls
+//	limits                          stdout: each account's calls of each API action; none
+//	                                made more in a second than its own limit
 //	say WORDS…, types CODE PROGRAM ARG…, recorded FILE
 //	                                keep what a person types and sees, and compare it
 //	                                with the console block of a page of the docs
@@ -72,7 +76,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
+			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay,
 			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
 			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
@@ -200,6 +204,12 @@ func startWorld(ts *testscript.TestScript, args []string) {
 	} {
 		ts.Setenv(name, value)
 	}
+	if places.Environment != "" {
+		for line := range strings.Lines(ts.ReadFile(places.Environment)) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			ts.Setenv(name, value)
+		}
+	}
 }
 
 type atWork struct{}
@@ -306,6 +316,21 @@ func calls(ts *testscript.TestScript, _ bool, _ []string) {
 		fmt.Fprintf(ts.Stdout(), "%s=%d\n", what, now[what]-before[what])
 	}
 	maps.Copy(before, now)
+}
+
+func limits(ts *testscript.TestScript, _ bool, _ []string) {
+	var state sim.State
+	ts.Check(json.Unmarshal(ask(ts, http.MethodGet, "/state", ""), &state))
+	for _, account := range slices.Sorted(maps.Keys(state.Accounts)) {
+		a := state.Accounts[account]
+		for _, action := range slices.Sorted(maps.Keys(a.Actions)) {
+			c := a.Actions[action]
+			fmt.Fprintf(ts.Stdout(), "%s %s=%d\n", account, action, c.Calls)
+			if c.MaxPerSecond > a.Limit {
+				ts.Fatalf("account %s called %s %d times in one second, and may %d", account, action, c.MaxPerSecond, a.Limit)
+			}
+		}
+	}
 }
 
 func held(ts *testscript.TestScript, _ bool, args []string) {

@@ -11,6 +11,7 @@ import (
 
 func (a *app) sim() *cobra.Command {
 	cfg := sim.WorldConfig{}
+	var limits []int
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "Run a pretend EdgeOne and pretend hosts on loopback",
@@ -22,6 +23,12 @@ address: POST /faults, POST /hosts/NAME/bad.`,
 		Example: "  keywave sim --dir sim --zones 60 --hosts 12",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(limits) > max(1, cfg.Accounts) {
+				return fmt.Errorf("--limit has %d numbers for %s", len(limits), many(max(1, cfg.Accounts), "account"))
+			}
+			if cfg.Limit = limits[0]; len(limits) > 1 {
+				cfg.Limits = limits
+			}
 			world, err := sim.NewWorld(cfg)
 			if err != nil {
 				return err
@@ -39,7 +46,8 @@ address: POST /faults, POST /hosts/NAME/bad.`,
 	f.IntVar(&cfg.Zones, "zones", 0, "number of zones (default 60, or those of --dir)")
 	f.IntVar(&cfg.Hosts, "hosts", 0, "number of hosts (default 12, or those of --dir)")
 	f.StringSliceVar(&cfg.Locations, "locations", nil, "locations (default hk,eu-west)")
-	f.IntVar(&cfg.Limit, "limit", 20, "calls per second and API action; below 0 lifts it")
+	f.IntVar(&cfg.Accounts, "accounts", 0, "1 or 2 accounts that share the zones (default 1, or those of --dir)")
+	f.IntSliceVar(&limits, "limit", []int{20}, "calls per second and API action, one for all accounts or one for each; below 0 lifts it")
 	f.IntVar(&cfg.APIPort, "port", 0, "port of the API (default: that of --dir, or a free one)")
 	f.IntVar(&cfg.ControlPort, "control-port", 0, "port of the control address")
 	f.IntVar(&cfg.DelayMs, "delay-ms", 0, "network round trip to every host")
@@ -57,10 +65,16 @@ type simPlaces struct {
 	Identity    string `json:"identity"`
 	Role        string `json:"role"`
 	WebIdentity string `json:"webIdentity"`
+	// Environment is the file with the second account's credential.
+	Environment string `json:"environment,omitempty"`
 }
 
 func simReady(w *sim.World) simPlaces {
-	return simPlaces{w.Endpoint(), w.ControlURL(), w.FleetPath(), w.CredentialsPath(), w.ClientKeyPath(), sim.RoleARN, w.WebIdentityPath()}
+	p := simPlaces{Endpoint: w.Endpoint(), Control: w.ControlURL(), Fleet: w.FleetPath(), Credentials: w.CredentialsPath(), Identity: w.ClientKeyPath(), Role: sim.RoleARN, WebIdentity: w.WebIdentityPath()}
+	if len(w.Accounts()) > 1 {
+		p.Environment = w.EnvironmentPath()
+	}
+	return p
 }
 
 func showSim(out io.Writer, world *sim.World) {
@@ -68,4 +82,7 @@ func showSim(out io.Writer, world *sim.World) {
 	fmt.Fprintf(out, "ready EdgeOne=%s control=%s\n", p.Endpoint, p.Control)
 	fmt.Fprintf(out, "  fleet file   %s\n  credentials  export TENCENTCLOUD_CREDENTIALS_FILE=%s\n  SSH key      worker --ssh-identity %s\n", p.Fleet, p.Credentials, p.Identity)
 	fmt.Fprintf(out, "  assume-role  arn: %s\n  tke-oidc     export TKE_REGION=ap-hongkong TKE_PROVIDER_ID=%s TKE_ROLE_ARN=%s TKE_WEB_IDENTITY_TOKEN_FILE=%s\n", p.Role, sim.ProviderID, p.Role, p.WebIdentity)
+	if p.Environment != "" {
+		fmt.Fprintf(out, "  and of %s  set -a; . %s\n", world.Accounts()[1], p.Environment)
+	}
 }

@@ -105,7 +105,7 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) workflows.ZoneIn {
 	z := f.Zones[slices.IndexFunc(f.Zones, func(z fleet.Zone) bool { return z.ID == id })]
 	in := workflows.ZoneIn{
-		Verb: verb, Zone: id, Name: z.Name, Account: f.Account.Name, Timing: f.Campaign.Timing,
+		Verb: verb, Zone: id, Name: z.Name, Account: z.Account, Timing: f.Campaign.Timing,
 		By: operator(), Reason: o.reason,
 	}
 	if o.emergency {

@@ -28,6 +28,7 @@ type config struct {
 	fleetFile  string
 	roles      []string
 	locations  []string
+	accounts   []string
 	keyring    string
 	identities []string
 	knownHosts []string
@@ -46,11 +47,12 @@ func command() *cobra.Command {
 		Use:   "worker --fleet fleet.yaml",
 		Short: "Run Keywave's workers: workflows, EdgeOne calls, deliveries",
 		Long: `Run Keywave's workers. By default one process plays every role: it runs the
-workflows, calls EdgeOne for the fleet file's account, and delivers to the hosts
+workflows, calls EdgeOne for the fleet file's accounts, and delivers to the hosts
 of all its locations. Temporal is found by temporal.toml and TEMPORAL_*,
 credentials as the fleet file says, SSH identities as ssh(1) would.`,
 		Example: `  worker --fleet fleet.yaml
-  worker --fleet fleet.yaml --roles location --locations hk`,
+  worker --fleet fleet.yaml --roles location --locations hk
+  worker --fleet fleet.yaml --roles edgeone --accounts cn`,
 		Args: noArguments, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.load(); err != nil {
@@ -64,6 +66,7 @@ credentials as the fleet file says, SSH identities as ssh(1) would.`,
 	f.StringVarP(&c.fleetFile, "fleet", "f", "", "the fleet file (needed by the roles edgeone and location)")
 	f.StringSliceVar(&c.roles, "roles", []string{roleOrchestrator, roleEdgeOne, roleLocation}, "roles to play")
 	f.StringSliceVar(&c.locations, "locations", nil, "locations to serve (default: all of the fleet file)")
+	f.StringSliceVar(&c.accounts, "accounts", nil, "accounts to call EdgeOne for (default: all of the fleet file)")
 	f.StringVar(&c.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	f.StringSliceVar(&c.identities, "ssh-identity", nil, "SSH private key files (default: ~/.ssh/id_*)")
 	f.StringSliceVar(&c.knownHosts, "ssh-known-hosts", nil, "known_hosts files for hosts without a pinned key (default: ~/.ssh/known_hosts)")
@@ -119,6 +122,16 @@ func (c *config) load() error {
 	if err != nil {
 		return err
 	}
+	for _, a := range c.accounts {
+		if known := c.fleet.AccountNames(); !slices.Contains(known, rotation.Account(a)) {
+			return fmt.Errorf("--accounts: %s has no account %q; it has %v", c.fleetFile, a, known)
+		}
+	}
+	if c.plays(roleEdgeOne) {
+		if err := apart(c.called()); err != nil {
+			return err
+		}
+	}
 	for _, l := range c.locations {
 		if !slices.Contains(c.fleet.Locations, rotation.Location(l)) {
 			return fmt.Errorf("--locations: %s has no location %q; it has %v", c.fleetFile, l, c.fleet.Locations)
@@ -127,7 +140,26 @@ func (c *config) load() error {
 	return nil
 }
 
+// apart refuses accounts that would be called with one and the same credential.
+func apart(accounts []fleet.Account) error {
+	for i, a := range accounts {
+		for _, b := range accounts[:i] {
+			if a.Credentials == b.Credentials {
+				return fmt.Errorf("accounts %s and %s both read credentials: %s, which is one credential here; give them different sources in the fleet file, or a worker each: --accounts", b.Name, a.Name, a.Credentials)
+			}
+		}
+	}
+	return nil
+}
+
 func (c *config) plays(role string) bool { return slices.Contains(c.roles, role) }
+
+// called are the accounts that this worker calls EdgeOne for.
+func (c *config) called() []fleet.Account {
+	return slices.DeleteFunc(slices.Clone(c.fleet.Accounts), func(a fleet.Account) bool {
+		return len(c.accounts) > 0 && !slices.Contains(c.accounts, string(a.Name))
+	})
+}
 
 // served are the locations whose hosts this worker delivers to.
 func (c *config) served() []rotation.Location {

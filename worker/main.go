@@ -1,5 +1,5 @@
 // Command worker runs Keywave's roles: the orchestrator (workflows), edgeone
-// (calls of one account, by at most one active process) and location (proofs
+// (calls of each account by at most one active process) and location (proofs
 // and deliveries to one location's hosts). It is the only place that links
 // every adapter. It is ready when it says so, and stops on SIGTERM by handing
 // back or finishing what it holds.

@@ -81,19 +81,31 @@ type workers struct {
 	fatal    chan error
 	release  chan struct{}
 
-	edgeOne   *activities.EdgeOne
-	lease     *edgeone.Lease
-	pace      *edgeone.Pace
+	callers   []*caller
 	locations []*activities.Location
 	running   []sdkworker.Worker
-	holding   sdkworker.Worker
+}
+
+// caller is this process's part in one account: it stands by, and is the one
+// that calls EdgeOne while it holds the account's lease. Each account has a
+// credential, a pace and a lease of its own.
+type caller struct {
+	*workers
+	account fleet.Account
+	edgeOne *activities.EdgeOne
+	lease   *edgeone.Lease
+	holding sdkworker.Worker
 }
 
 // wire makes the adapters: whatever is missing is said before anything starts.
 func (w *workers) wire(ctx context.Context) error {
 	if w.plays(roleEdgeOne) {
-		if err := w.wireEdgeOne(ctx); err != nil {
-			return err
+		for _, account := range w.called() {
+			c := &caller{workers: w, account: account, lease: &edgeone.Lease{}}
+			if err := c.wire(ctx); err != nil {
+				return err
+			}
+			w.callers = append(w.callers, c)
 		}
 	}
 	if w.plays(roleLocation) {
@@ -102,12 +114,14 @@ func (w *workers) wire(ctx context.Context) error {
 	return nil
 }
 
-func (w *workers) wireEdgeOne(ctx context.Context) error {
-	account := w.fleet.Account
-	credentials, err := edgeone.Credentials(ctx, edgeone.Source(account.Credentials), edgeone.Services{
-		Endpoint: account.Endpoint,
-		Warn:     func(err error) { w.log.Warn(err.Error(), telemetry.Account, account.Name) },
+func (w *caller) wire(ctx context.Context) error {
+	credentials, err := edgeone.Credentials(ctx, edgeone.Source(w.account.Credentials), edgeone.Services{
+		Endpoint: w.account.Endpoint,
+		Warn:     func(err error) { w.log.Warn(err.Error(), telemetry.Account, w.account.Name) },
 	})
+	if err != nil && len(w.fleet.Accounts) > 1 {
+		return fmt.Errorf("account %s: %w; or let this worker leave it to others: --accounts", w.account.Name, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -115,15 +129,16 @@ func (w *workers) wireEdgeOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.lease, w.pace = &edgeone.Lease{}, edgeone.NewPace(account.RequestsPerSecond)
-	api, err := edgeone.New(edgeone.Config{Endpoint: account.Endpoint, Credentials: credentials, Pace: w.pace, Gate: w.lease.Valid})
+	api, err := edgeone.New(edgeone.Config{
+		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid,
+	})
 	if err != nil {
 		return err
 	}
 	w.edgeOne = &activities.EdgeOne{API: api, Inventory: api, Sealer: sealer, Checks: map[string]func(context.Context) error{}}
 	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
 		c, _ := credentials.Credential(ctx)
-		return account.Credentials.String(), c.Until()
+		return w.account.Credentials.String(), c.Until()
 	}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (rotation.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
@@ -193,8 +208,10 @@ func (w *workers) start(ctx context.Context) error {
 			}
 		}
 	}
-	if w.plays(roleEdgeOne) {
-		return w.standBy(ctx)
+	for _, c := range w.callers {
+		if err := c.standBy(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -229,14 +246,13 @@ func (w *workers) startWorker(queue string, o sdkworker.Options, register func(s
 }
 
 // standBy waits in the account's lease queue to become the active process.
-func (w *workers) standBy(ctx context.Context) error {
-	account := w.fleet.Account.Name
+func (w *caller) standBy(ctx context.Context) error {
 	if err := w.ensureLease(ctx); err != nil {
 		return err
 	}
 	o := w.activityOptions(1)
 	o.WorkerStopTimeout = stopTimeout + 10*time.Second
-	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(account), o)
+	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(w.account.Name), o)
 	workflows.RegisterLease(w.holding, &activities.Lease{
 		Client: w.temporal.Client, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
 	})
@@ -248,8 +264,8 @@ func (w *workers) standBy(ctx context.Context) error {
 }
 
 // ensureLease starts the account's lease workflow where it does not run.
-func (w *workers) ensureLease(ctx context.Context) error {
-	account := w.fleet.Account.Name
+func (w *caller) ensureLease(ctx context.Context) error {
+	account := w.account.Name
 	_, err := w.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.LeaseID(account), TaskQueue: workflows.Queue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
@@ -264,7 +280,7 @@ func (w *workers) ensureLease(ctx context.Context) error {
 const ensureEvery = 30 * time.Second
 
 // keepLease starts the lease workflow again should somebody have ended it.
-func (w *workers) keepLease(ctx context.Context) {
+func (w *caller) keepLease(ctx context.Context) {
 	tick := time.NewTicker(ensureEvery)
 	defer tick.Stop()
 	for {
@@ -273,15 +289,15 @@ func (w *workers) keepLease(ctx context.Context) {
 			return
 		case <-tick.C:
 			if err := w.ensureLease(ctx); err != nil && ctx.Err() == nil {
-				w.log.Warn("the lease workflow cannot be started", "error", err.Error())
+				w.log.Warn("the lease workflow cannot be started", telemetry.Account, w.account.Name, "error", err.Error())
 			}
 		}
 	}
 }
 
 // activate takes up the account's queues: this process is the active one.
-func (w *workers) activate() (func(), error) {
-	account := w.fleet.Account.Name
+func (w *caller) activate() (func(), error) {
+	account := w.account.Name
 	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), w.activityOptions(refreshesAtOnce))
 	workflows.RegisterRefresh(refresh, w.edgeOne)
 	rest := sdkworker.New(w.temporal.Client, workflows.EdgeOneQueue(account), w.activityOptions(describesAtOnce))
@@ -304,9 +320,13 @@ func (w *workers) activate() (func(), error) {
 // so that what was finished is also told.
 func (w *workers) stop() {
 	close(w.release)
-	if w.holding != nil {
-		w.holding.Stop()
+	var holding []sdkworker.Worker
+	for _, c := range w.callers {
+		if c.holding != nil {
+			holding = append(holding, c.holding)
+		}
 	}
+	stopAll(holding)
 	stopAll(w.running)
 	for _, l := range w.locations {
 		for _, h := range l.Hosts {

@@ -25,8 +25,10 @@ type CampaignIn struct {
 	Emergency string `json:"emergency,omitempty"`
 	// Drift is what a person accepted of a plan whose live keys had changed.
 	Drift *AcceptedDrift `json:"drift,omitempty"`
-	// Reread counts the calls that it took to see that.
-	Reread int `json:"reread,omitempty"`
+	// Reread counts the calls that it took to see that, RereadBy those of each
+	// account, where there are several.
+	Reread   int                      `json:"reread,omitempty"`
+	RereadBy map[rotation.Account]int `json:"rereadBy,omitempty"`
 	// Again has what an earlier, closed run of this campaign left gone on with.
 	Again bool `json:"again,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
@@ -75,6 +77,9 @@ type Status struct {
 	Window   int    `json:"window"`
 	// Rate is what set last made of the account's refreshes a second.
 	Rate string `json:"rate,omitempty"`
+	// Accounts are each account's part, where there are several; Window is each
+	// one's own then.
+	Accounts []AccountStatus `json:"accounts,omitempty"`
 	// Reason is why the campaign is in this state, Next what to do about it.
 	Reason    string      `json:"reason,omitempty"`
 	Next      string      `json:"next,omitempty"`
@@ -105,7 +110,8 @@ type CampaignState struct {
 	Todo      []int          `json:"todo"` // pages of the present wave still to run
 	Open      []PageTally    `json:"open"` // pages that ended with zones not done
 	Closed    rotation.Tally `json:"closed"`
-	Window    int            `json:"window"`
+	Lanes     []Lane         `json:"lanes,omitempty"` // where there are several accounts
+	Window    int            `json:"window"`          // of each account
 	Budget    rotation.Budget
 	Approved  []int   `json:"approved,omitempty"`
 	Paused    bool    `json:"paused"`
@@ -155,7 +161,7 @@ type Order struct {
 	// Rate is for set: refreshes a second of the whole account, over all its
 	// campaigns. "0" is the brake, "default" the account's own pace.
 	Rate string `json:"rate,omitempty"`
-	// Account is the one whose rate is set; empty is the campaign's.
+	// Account is the one whose rate is set; empty is the campaign's only one.
 	Account rotation.Account `json:"account,omitempty"`
 	// WaiveHealth is for resume: go on although a health check is not content.
 	WaiveHealth bool `json:"waiveHealth,omitempty"`
@@ -215,6 +221,7 @@ type running struct {
 	run     string
 	started bool
 	again   bool
+	back    bool // it hands its page back, because its account's brake is on
 }
 
 type campaign struct {
@@ -279,6 +286,7 @@ func (c *campaign) load() error {
 		return temporal.NewNonRetryableApplicationError(old, "PlanRefused", nil)
 	}
 	c.st.Window, c.st.Describes = plan.Settings.Window, plan.Describes+c.in.Reread
+	c.makeLanes()
 	c.st.Budget, err = plan.Settings.Budget(plan.Zones)
 	what := "started"
 	if c.in.Again {
@@ -350,12 +358,13 @@ func (c *campaign) isOpen(page int) bool {
 	return slices.ContainsFunc(c.st.Open, func(p PageTally) bool { return p.Page == page })
 }
 
-// runWave runs the pages of the wave: the next shard starts when the last zone
-// of the one before has started, so that stragglers do not idle the API.
+// runWave runs the pages of the wave: an account's next shard starts when the
+// last zone of the one before has started, so that stragglers do not idle the
+// API.
 func (c *campaign) runWave(ctx workflow.Context) error {
 	for {
 		_ = workflow.Await(c.work, func() bool {
-			return c.cancel && len(c.shards) == 0 || !c.cancel && (c.canStart() || c.drained())
+			return c.cancel && len(c.shards) == 0 || !c.cancel && (c.startable() >= 0 || c.drained())
 		})
 		if c.cancel || c.drained() {
 			return nil
@@ -363,8 +372,9 @@ func (c *campaign) runWave(ctx workflow.Context) error {
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return c.continued(ctx)
 		}
-		page := c.st.Todo[0]
-		c.st.Todo = c.st.Todo[1:]
+		next := c.startable()
+		page := c.st.Todo[next]
+		c.st.Todo = slices.Delete(c.st.Todo, next, next+1)
 		c.st.Ran = !c.st.Mending
 		c.start(page)
 	}
@@ -374,23 +384,10 @@ func (c *campaign) drained() bool {
 	return len(c.st.Todo) == 0 && len(c.shards) == 0 && !c.st.Paused || c.finished()
 }
 
-// canStart says that there is a page to run and nobody else admits zones.
-func (c *campaign) canStart() bool {
-	if c.st.Paused || len(c.st.Todo) == 0 || c.windowLeft() < 1 {
-		return false
-	}
-	for _, page := range c.pages {
-		if n := c.shards[page].news; !n.Started || n.Seq < c.st.Seq {
-			return false
-		}
-	}
-	return true
-}
-
-// windowLeft is the part of the window that running shards do not use.
-func (c *campaign) windowLeft() int {
+// windowLeft is the part of the account's window that running shards do not use.
+func (c *campaign) windowLeft(a rotation.Account) int {
 	left := c.st.Window
-	for _, page := range c.pages {
+	for _, page := range c.pagesOf(a) {
 		left -= c.slots(page)
 	}
 	return left
@@ -420,7 +417,7 @@ func (c *campaign) continued(ctx workflow.Context) error {
 // start runs a page's shard as a child and hears its end.
 func (c *campaign) start(page int) {
 	before, again := c.reopen(page)
-	r := &running{window: c.windowLeft(), again: again || c.in.Again}
+	r := &running{window: c.windowLeft(c.plan.AccountOf(page)), again: again || c.in.Again}
 	r.news = ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Slots: r.window}
 	c.shards[page] = r
 	c.pages = append(c.pages, page)
@@ -454,11 +451,15 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 			previous = last.Run
 		}
 		in := ShardIn{
-			Campaign: c.in.Name, Account: c.plan.Account, Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
+			Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 			Window: r.window, Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
 			Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.st.Mending, Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		}
-		o := childPolicy(id, shardSummary(in, len(c.plan.Pages), c.st.Wave+1, len(c.plan.Waves)))
+		summary := shardSummary(in, len(c.plan.Pages), c.st.Wave+1, len(c.plan.Waves))
+		if len(c.st.Lanes) > 0 {
+			summary += ", for account " + string(in.Account)
+		}
+		o := childPolicy(id, summary)
 		o.TypedSearchAttributes = Searchable(c.in.Name, "", "")
 		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, in)
 		var started workflow.Execution
@@ -467,6 +468,8 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 			r.run, r.started = started.RunID, true
 			if c.st.Paused || c.cancel {
 				c.order(Control{Stop: true, Close: c.cancel})
+			} else if r.back {
+				c.sendBack(page)
 			}
 			return child.Get(ctx, out)
 		}
@@ -490,14 +493,20 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 	}
 	if err == nil && out.Tally.Zones.Settled() && out.Tally.Zones.Total > 0 {
 		c.st.Closed = c.st.Closed.Plus(out.Tally)
+		if l := c.lane(c.plan.AccountOf(page)); l != nil {
+			l.Zones, l.API = l.Zones.Plus(out.Tally.Zones), l.API.Plus(out.Tally.API)
+		}
 	} else {
+		if r.back {
+			c.st.Todo = slices.Insert(c.st.Todo, 0, page)
+		}
 		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run, Prior: c.st.Mending})
 	}
 	if err != nil && !c.held() && !c.cancel {
 		c.pause(fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
 	}
-	c.check(out.Note)
-	c.widen()
+	c.check(page, out.Note)
+	c.widen(c.plan.AccountOf(page))
 	c.tell()
 }
 
@@ -513,32 +522,38 @@ func (c *campaign) listen(ctx workflow.Context) {
 		}
 		r.news = n
 		c.announceExposed()
-		c.check(n.Note)
+		c.check(n.Page, n.Note)
 		c.letGo(n)
 		c.tell()
 	}
 }
 
-// widen gives the slots of a shard that ended to the one that admits zones.
-func (c *campaign) widen() {
-	if len(c.pages) == 0 || c.st.Paused || c.cancel {
+// widen gives the slots of a shard that ended to the one of its account that
+// admits zones.
+func (c *campaign) widen(a rotation.Account) {
+	pages := c.pagesOf(a)
+	if len(pages) == 0 || c.st.Paused || c.cancel {
 		return
 	}
-	page := c.pages[len(c.pages)-1]
+	page := pages[len(pages)-1]
 	r := c.shards[page]
-	if room := c.windowLeft() + c.slots(page); r.started && room > r.window {
+	if room := c.windowLeft(a) + c.slots(page); r.started && room > r.window {
 		c.signal(page, Control{Seq: c.st.Seq, Window: room})
 	}
 }
 
 // check pauses the campaign when the budget is exhausted or every zone would
 // fail alike. What is about to be tried again does not count.
-func (c *campaign) check(note ShardNote) {
+func (c *campaign) check(page int, note ShardNote) {
 	if c.held() || c.cancel {
 		return
 	}
 	if note.Halt != "" {
-		c.pause("stopped, because every zone would fail alike: " + note.Halt)
+		of := ""
+		if len(c.st.Lanes) > 0 {
+			of = " of account " + string(c.plan.AccountOf(page))
+		}
+		c.pause("stopped, because every zone" + of + " would fail alike: " + note.Halt)
 		return
 	}
 	if breach := c.st.Budget.Breach(c.judged()); breach != "" {
@@ -549,6 +564,9 @@ func (c *campaign) check(note ShardNote) {
 
 // reason is why the campaign is paused. A breach is told by what is so now.
 func (c *campaign) reason() string {
+	if c.st.Reason == "" && c.endedAt.IsZero() && !c.cancel {
+		return c.braked()
+	}
 	if !c.st.Breached {
 		return c.st.Reason
 	}
@@ -583,20 +601,31 @@ func (c *campaign) pause(reason string) {
 	c.tell()
 }
 
-// order tells all running shards, under a new number. Shards that admit zones
-// at the same time share what is left of the window.
+// order tells all running shards, under a new number.
 func (c *campaign) order(o Control) {
 	c.st.Seq++
-	o.Seq = c.st.Seq
+	for _, a := range c.accounts() {
+		c.orderTo(c.pagesOf(a), o)
+	}
+}
+
+// orderTo tells the shards of one account. Those that admit zones at the same
+// time share what is left of its window; one that hands its page back goes on
+// doing so.
+func (c *campaign) orderTo(pages []int, o Control) {
 	left := c.st.Window
-	for _, page := range c.pages {
+	for _, page := range pages {
 		left -= c.shards[page].news.Slots
 	}
-	for i, page := range c.pages {
+	for i, page := range pages {
 		r := c.shards[page]
-		o.Window = r.window
+		if r.back {
+			c.sendBack(page)
+			continue
+		}
+		o.Seq, o.Window = c.st.Seq, r.window
 		if o.Retry {
-			share := max(0, left) / (len(c.pages) - i)
+			share := max(0, left) / (len(pages) - i)
 			left -= share
 			o.Window = r.news.Slots + share
 		}
@@ -715,7 +744,7 @@ func (c *campaign) state(counts rotation.Counts) State {
 		return StateCancelled
 	case !c.endedAt.IsZero():
 		return StateEnded
-	case c.st.Paused && !(c.st.Shut && c.waiting):
+	case c.st.Paused && !(c.st.Shut && c.waiting), c.stalled():
 		return StatePaused
 	case c.baking:
 		return StateBaking
@@ -731,7 +760,7 @@ func (c *campaign) status() Status {
 		Campaign: c.in.Name, PlanDigest: c.in.Digest, Zones: t.Zones, Hosts: t.Hosts,
 		ExposureMs: t.Exposures.Summary(), API: t.API, StartedAt: c.st.StartedAt,
 		Plan: c.in.Plan, Wave: c.st.Wave + 1, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
-		Window: c.st.Window, Rate: c.st.Rate, Reason: c.reason(), Emergency: c.in.Emergency, Drift: c.in.Drift, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
+		Window: c.st.Window, Rate: c.st.Rate, Accounts: c.accountStatus(), Reason: c.reason(), Emergency: c.in.Emergency, Drift: c.in.Drift, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
 	}
 	s.API.Describe += c.st.Describes
 	s.State = c.state(t.Zones)
@@ -748,7 +777,9 @@ func (c *campaign) status() Status {
 	}
 	s.Attention = s.Attention[:min(len(s.Attention), 2*maxAttention)]
 	s.SetAside = s.SetAside[:min(len(s.SetAside), 2*maxAttention)]
-	s.Next = next(s)
+	if s.Next = next(s); s.State == StatePaused && !c.st.Paused {
+		s.Next = c.release()
+	}
 	return s
 }
 

@@ -208,6 +208,9 @@ func shardDetails(in ShardIn, n ShardNews) string {
 func planDetails(p rotation.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan **%s**, digest `%s`: %s on %s in %s.", p.Name, p.Digest, plural(p.Zones, "zone"), fmtHosts(p.Hosts), plural(len(p.Waves), "wave"))
+	for _, a := range p.Accounts {
+		fmt.Fprintf(&b, " Account %s: %s.", a.Account, plural(a.Zones, "zone"))
+	}
 	if p.Found > 0 {
 		fmt.Fprintf(&b, "\n\n%s:\n", plural(p.Found, "finding"))
 	}
@@ -234,7 +237,12 @@ func campaignDetails(s Status, now time.Time) string {
 	}
 	b.WriteString(toDo(s))
 	b.WriteString(outcomes(s.Zones))
-	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d). Keys on hosts: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, s.Hosts.Acknowledged, s.Hosts.Total)
+	each := ""
+	if len(s.Accounts) > 0 {
+		each = " for each account"
+		b.WriteString(accounts(s.Accounts))
+	}
+	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d%s). Keys on hosts: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total)
 	if e := s.ExposureMs; e.Max > 0 {
 		fmt.Fprintf(&b, "Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
 	}
@@ -301,6 +309,20 @@ func outcomes(c rotation.Counts) string {
 		if n := c.Of(o); n > 0 {
 			b.WriteString(row(n, o, outcomeWords[o]) + "\n")
 		}
+	}
+	return b.String()
+}
+
+// accounts is a table of each account's part.
+func accounts(all []AccountStatus) string {
+	var b strings.Builder
+	b.WriteString("\n" + row("account", "zones done", "refreshes", "a second", "") + "\n|---|--:|--:|--:|---|\n")
+	for _, a := range all {
+		note := ""
+		if a.Brake != "" {
+			note = "its brake is on: " + a.Brake
+		}
+		b.WriteString(row(a.Account, fmt.Sprintf("%d of %d", a.Zones.Done, a.Zones.Total), a.API.Refresh, fmt.Sprintf("%g of %g", a.RefreshesPerSecond, a.Limit), note) + "\n")
 	}
 	return b.String()
 }

@@ -144,7 +144,7 @@ func (c *campaign) finished() bool {
 // letGo ends a shard that is stopped and has nothing left to do.
 func (c *campaign) letGo(n ShardNews) {
 	if c.st.Shut && n.Quiet && n.Tally.Zones.Settled() {
-		c.signal(n.Page, Control{Seq: c.st.Seq, Stop: true, Close: true, Window: c.shards[n.Page].window})
+		c.sendBack(n.Page)
 	}
 }
 

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -104,33 +105,44 @@ func (c *campaign) onSet(ctx workflow.Context, o Order) (Answer, error) {
 		c.adjust(o)
 		c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
 	}
-	if n := len(c.pages); n > 0 && !c.st.Paused {
-		page := c.pages[n-1]
-		c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft()+c.slots(page))})
+	for _, a := range c.accounts() {
+		if pages := c.pagesOf(a); len(pages) > 0 && !c.st.Paused {
+			page := pages[len(pages)-1]
+			c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft(a)+c.slots(page))})
+		}
 	}
 	c.tell()
 	return Answer{State: c.status().State, Text: "set"}, nil
 }
 
-// setRate limits the account's refreshes, of all campaigns. The brake pauses
-// this one besides, so that nothing waits in the queue until its proofs are old.
+// setRate limits an account's refreshes, of all campaigns. The brake pauses this
+// one besides, or holds its lane, so that nothing waits in the queue until its
+// proofs are old.
 func (c *campaign) setRate(ctx workflow.Context, o Order) error {
+	account := cmp.Or(o.Account, c.plan.Account)
 	perSecond, err := ParseRate(o.Rate)
 	if err != nil {
 		return err
 	}
-	_, err = rateAct().do(ctx, storedOptions("refreshes a second of account "+string(c.plan.Account)+": "+o.Rate), activities.RateIn{
-		Namespace: workflow.GetInfo(ctx).Namespace, Queue: RefreshQueue(c.plan.Account), PerSecond: perSecond, By: o.By, Reason: o.Reason,
+	_, err = rateAct().do(ctx, storedOptions("refreshes a second of account "+string(account)+": "+o.Rate), activities.RateIn{
+		Namespace: workflow.GetInfo(ctx).Namespace, Queue: RefreshQueue(account), PerSecond: perSecond, By: o.By, Reason: o.Reason,
 	})
 	if err != nil {
 		return temporal.NewNonRetryableApplicationError(why(err), "RateRefused", nil)
 	}
+	c.log(fmt.Sprintf("set the rate of account %s to %s", account, o.Rate), o.By, o.Reason)
+	braked := perSecond != nil && *perSecond == 0
+	if l := c.lane(account); l != nil {
+		if l.Rate, l.Brake = o.Rate, ""; braked && !c.cancel {
+			c.hold(l, o.Reason)
+		}
+		return nil
+	}
 	c.st.Rate = o.Rate
-	c.log(fmt.Sprintf("set the rate of account %s to %s", c.plan.Account, o.Rate), o.By, o.Reason)
-	switch braked := perSecond != nil && *perSecond == 0; {
+	switch {
 	case braked && !c.held() && !c.cancel:
 		c.st.Braked = true
-		c.pause(fmt.Sprintf("the brake of account %s is on: %s", c.plan.Account, o.Reason))
+		c.pause(brakeIsOn(account, o.Reason))
 	case !braked && c.st.Braked:
 		c.resume()
 	}
@@ -221,6 +233,9 @@ func (c *campaign) checkResume(o Order) error {
 	if err := c.checkOpen(o); err != nil {
 		return err
 	}
+	if braked := c.braked(); braked != "" && !c.st.Paused {
+		return fmt.Errorf("%s; release it: %s", braked, c.release())
+	}
 	if !c.st.Paused {
 		return errors.New("the campaign is not paused")
 	}
@@ -282,8 +297,10 @@ func (c *campaign) checkSet(o Order) error {
 	if o.Rate == "" {
 		return nil
 	}
-	if o.Account != "" && o.Account != c.plan.Account {
-		return fmt.Errorf("the campaign is of account %s", c.plan.Account)
+	if all := c.accounts(); o.Account == "" && len(all) > 1 {
+		return fmt.Errorf("the campaign has accounts %s, each with a rate of its own; say whose: --account %s", listed(all), all[0])
+	} else if o.Account != "" && !slices.Contains(all, o.Account) {
+		return fmt.Errorf("the campaign is of account %s", listed(all))
 	}
 	if o.Reason == "" {
 		return errors.New("the rate is the whole account's: say why")

@@ -65,6 +65,11 @@ func Plan(ctx workflow.Context, in PlanIn) (rotation.Plan, error) {
 		missing--
 		plan.Pages[r.Page-1] = r.Digest
 		plan.Describes += r.Describes
+		for i := range plan.Accounts {
+			if plan.Accounts[i].Account == plan.AccountOf(r.Page) {
+				plan.Accounts[i].Describes += r.Describes
+			}
+		}
 		plan.Found += r.Found
 		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), MaxFindings-len(plan.Findings))]...)
 	}

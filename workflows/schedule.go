@@ -16,8 +16,11 @@ import (
 // ScheduledIn is what a schedule does each time that it is due. It is kept by
 // Temporal with the schedule.
 type ScheduledIn struct {
-	Schedule string           `json:"schedule"`
-	Account  rotation.Account `json:"account"`
+	Schedule string `json:"schedule"`
+	// Account is whose worker plans: the fleet's first.
+	Account rotation.Account `json:"account"`
+	// Accounts are the fleet's, where it has several.
+	Accounts []rotation.Account `json:"accounts,omitempty"`
 	// Approval is the fleet that a person approved; any other is refused.
 	Approval rotation.Approval `json:"approval"`
 	// Hours are the schedule's own, beside the fleet file's.

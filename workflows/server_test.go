@@ -119,7 +119,13 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 	case workflows.ActHealth:
 		return w.onHealth(input[activities.HealthIn](t)), nil
 	case workflows.ActRate:
-		w.rates = append(w.rates, input[activities.RateIn](t))
+		in := input[activities.RateIn](t)
+		w.rates = append(w.rates, in)
+		note := in.Queue
+		if in.PerSecond != nil && *in.PerSecond == 0 {
+			note += " braked"
+		}
+		w.log(workflow.Now(ctx), "rate", "", note)
 		return activities.RateOut{}, nil
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
@@ -174,6 +180,9 @@ func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn
 		return activities.RefreshOut{Sending: activities.NotSent, Why: "a host's proof expired", Again: true}, nil
 	}
 	z := w.zone(in.Zone, now)
+	if queue := workflows.RefreshQueue(z.account); t.options.TaskQueue != queue {
+		w.Errorf("%s is refreshed by %s, and is to be by %s", z.id, t.options.TaskQueue, queue)
+	}
 	become := refreshed
 	if len(z.refresh) > 0 {
 		become, z.refresh = z.refresh[0], z.refresh[1:]
@@ -273,6 +282,9 @@ func (w *world) onRead(ctx workflow.Context, t *task, in activities.ReadIn) (any
 		return nil, temporal.NewCanceledError()
 	}
 	z := w.zone(in.Zone, workflow.Now(ctx))
+	if queue := workflows.EdgeOneQueue(z.account); t.options.TaskQueue != queue {
+		w.Errorf("%s is read by %s, and is to be by %s", z.id, t.options.TaskQueue, queue)
+	}
 	become := readLive
 	if len(z.read) > 0 {
 		become, z.read = z.read[0], z.read[1:]

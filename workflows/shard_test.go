@@ -21,14 +21,27 @@ func (w *world) plan(settings rotation.Settings, pageZones int) rotation.Plan {
 	if err != nil {
 		w.Fatal(err)
 	}
+	accounts := w.accounts()
+	if len(accounts) > 1 {
+		for _, a := range accounts {
+			p.Accounts = append(p.Accounts, rotation.Share{Account: a, Zones: len(w.of(a, w.order)), Limit: 20})
+		}
+	}
 	rest := w.order
 	for wave, n := range counts {
 		cut := rotation.Wave{Zones: n, First: len(p.Pages) + 1}
-		for part := range slices.Chunk(rest[:n], pageZones) {
-			page := w.page(part, len(p.Pages)+1, wave+1)
-			p.Pages = append(p.Pages, page.Digest())
-			p.Pairs += page.Pairs()
-			w.pages[workflows.PageID("p", page.Number)] = page
+		for _, a := range accounts {
+			own := w.of(a, rest[:n])
+			part := rotation.Part{Account: a, Zones: len(own), First: len(p.Pages) + 1}
+			for some := range slices.Chunk(own, pageZones) {
+				page := w.page(some, len(p.Pages)+1, wave+1)
+				p.Pages = append(p.Pages, page.Digest())
+				p.Pairs += page.Pairs()
+				w.pages[workflows.PageID("p", page.Number)] = page
+			}
+			if part.Last = len(p.Pages); len(accounts) > 1 && len(own) > 0 {
+				cut.Parts = append(cut.Parts, part)
+			}
 		}
 		cut.Last = len(p.Pages)
 		p.Waves = append(p.Waves, cut)
@@ -39,12 +52,28 @@ func (w *world) plan(settings rotation.Settings, pageZones int) rotation.Plan {
 	return p
 }
 
+// accounts are those of the zones, in the order of their first.
+func (w *world) accounts() []rotation.Account {
+	var all []rotation.Account
+	for _, id := range w.order {
+		if a := w.zones[id].account; !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// of are those of the zones that are an account's.
+func (w *world) of(a rotation.Account, zones []rotation.ZoneID) []rotation.ZoneID {
+	return slices.DeleteFunc(slices.Clone(zones), func(id rotation.ZoneID) bool { return w.zones[id].account != a })
+}
+
 func (w *world) page(zones []rotation.ZoneID, number, wave int) rotation.Page {
 	var targets []rotation.Target
 	for _, id := range zones {
-		targets = append(targets, rotation.Target{ID: id, Hosts: w.zones[id].hosts})
+		targets = append(targets, rotation.Target{ID: id, Account: w.zones[id].account, Hosts: w.zones[id].hosts})
 	}
-	pages, _, err := rotation.Cut(account, targets, nil)
+	pages, _, err := rotation.Cut(targets, nil)
 	if err != nil || len(pages) != 1 {
 		w.Fatalf("%d pages, %v", len(pages), err)
 	}
@@ -95,12 +124,22 @@ func (w *world) judgeTally(t rotation.Tally) {
 }
 
 // judgeWindow: zones at risk, from the moment their refresh is asked for until
-// they end or give their slot back, are never more than the window; together
-// with those that gave it back they are never more than all.
+// they end or give their slot back, are never more of one account than the
+// window; together with those that gave it back they are never more than all.
 func (w *world) judgeWindow(window, all int) {
+	w.Helper()
+	for _, a := range w.accounts() {
+		w.judgeWindowOf(a, window, all)
+	}
+}
+
+func (w *world) judgeWindowOf(a rotation.Account, window, all int) {
 	w.Helper()
 	risk, loose := map[rotation.ZoneID]bool{}, map[rotation.ZoneID]bool{}
 	for _, e := range w.events {
+		if z := w.zones[e.zone]; z == nil || z.account != a {
+			continue
+		}
 		switch e.what {
 		case workflows.ActRefresh:
 			risk[e.zone] = true
@@ -123,11 +162,40 @@ func (w *world) judgeWindow(window, all int) {
 }
 
 // judgeStops: after a shard received stop no refresh is asked for, and after it
-// said that all is quiet none is sent, until it is told to go on.
+// said that all is quiet none is sent, until it is told to go on. With several
+// accounts this holds for the zones of its own page, until that runs again.
 func (w *world) judgeStops() {
 	w.Helper()
-	var stop, quiet time.Time
+	if len(w.accounts()) == 1 {
+		w.judgeStopsIn(w.events)
+		return
+	}
+	shards := map[string][]event{}
+	shardOf := map[rotation.ZoneID]string{}
+	for _, p := range w.pages {
+		for _, z := range p.Zones {
+			shardOf[z.ID] = workflows.ShardID("c", p.Number)
+		}
+	}
 	for _, e := range w.events {
+		id, _, _ := strings.Cut(e.note, ",") // of stop, quiet and retry
+		switch e.what {
+		case workflows.ActRefresh, "sent":
+			id = shardOf[e.zone]
+		case "shard-asked":
+			id, e.what = string(e.zone), "retry"
+		}
+		shards[id] = append(shards[id], e)
+	}
+	for _, events := range shards {
+		w.judgeStopsIn(events)
+	}
+}
+
+func (w *world) judgeStopsIn(events []event) {
+	w.Helper()
+	var stop, quiet time.Time
+	for _, e := range events {
 		switch e.what {
 		case "stop":
 			if stop.IsZero() {

@@ -95,6 +95,7 @@ const forever = time.Duration(1) << 60
 // edgeZone is a zone at EdgeOne.
 type edgeZone struct {
 	id       rotation.ZoneID
+	account  rotation.Account
 	hosts    []rotation.HostRef
 	keys     []string // oldest first; the last is live
 	landings []time.Time
@@ -158,7 +159,7 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	}
 	for i := range zones {
 		id := rotation.ZoneID(fmt.Sprintf("zone-%02d", i+1))
-		z := &edgeZone{id: id}
+		z := &edgeZone{id: id, account: account}
 		z.newKey()
 		for j := range perZone {
 			m := w.machines[names[(i+j)%hosts]]
@@ -262,7 +263,7 @@ func (m *machine) isDown(now time.Time) bool {
 
 func (w *world) zoneIn(id rotation.ZoneID) workflows.ZoneIn {
 	z := w.zones[id]
-	in := workflows.ZoneIn{Verb: rotation.Rotate, Zone: id, Account: account, Hosts: z.hosts, Baseline: z.fingerprint(), Timing: usualTiming()}
+	in := workflows.ZoneIn{Verb: rotation.Rotate, Zone: id, Account: z.account, Hosts: z.hosts, Baseline: z.fingerprint(), Timing: usualTiming()}
 	for _, h := range z.hosts {
 		w.machines[h.Name].provedAt = w.env.Now()
 		in.Proofs = append(in.Proofs, rotation.Proof{Host: h.Name, At: w.env.Now().UTC(), Queue: ownQueue(h.Location)})

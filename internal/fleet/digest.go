@@ -93,7 +93,13 @@ func (h Host) fileID() string {
 // digest fills in the digests of every host and of the fleet.
 func (f *Fleet) digest() {
 	all := newDigest("keywave/v1 fleet")
-	all.text(string(f.Account.Name), f.Account.Endpoint)
+	if len(f.Accounts) > 1 {
+		all = newDigest("keywave/v1 fleet of accounts")
+		all.count(len(f.Accounts))
+	}
+	for _, a := range slices.SortedFunc(slices.Values(f.Accounts), func(a, b Account) int { return strings.Compare(string(a.Name), string(b.Name)) }) {
+		all.text(string(a.Name), a.Endpoint)
+	}
 	all.count(len(f.Hosts))
 	for _, name := range slices.Sorted(maps.Keys(f.Hosts)) {
 		h := f.Hosts[name]
@@ -104,6 +110,9 @@ func (f *Fleet) digest() {
 	all.count(len(f.Zones))
 	for _, z := range slices.SortedFunc(slices.Values(f.Zones), func(a, b Zone) int { return strings.Compare(string(a.ID), string(b.ID)) }) {
 		all.text(string(z.ID), z.Name)
+		if len(f.Accounts) > 1 {
+			all.text(string(z.Account))
+		}
 		all.count(len(z.Hosts))
 		for _, h := range slices.Sorted(slices.Values(z.Hosts)) {
 			all.text(string(h))

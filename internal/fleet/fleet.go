@@ -17,7 +17,8 @@ import (
 type Fleet struct {
 	// Version is the file's format; always 1.
 	Version int
-	Account Account
+	// Accounts are in the order of the file; each has at least one zone.
+	Accounts []Account
 	// Locations are in the order of the file; each has at least one host.
 	Locations []rotation.Location
 	Hosts     map[rotation.HostName]Host
@@ -33,12 +34,12 @@ type Fleet struct {
 	Health map[string]Check
 	// Campaign is how a campaign runs, defaults filled in.
 	Campaign rotation.Settings
-	// Digest names account name, endpoint, hosts and zones, whatever their order
-	// and the file's comments: 32 hex digits.
+	// Digest names accounts with their endpoints, hosts and zones, whatever their
+	// order and the file's comments: 32 hex digits.
 	Digest string
 }
 
-// Account is the Tencent account that owns the zones.
+// Account is a Tencent account that owns zones.
 type Account struct {
 	Name rotation.Account
 	// Endpoint is host[:port], spoken to over HTTPS, or http://host:port when,
@@ -97,14 +98,30 @@ type File struct {
 
 // Zone is one zone and the hosts that must hold its key.
 type Zone struct {
-	ID     rotation.ZoneID
-	Name   string
-	Hosts  []rotation.HostName
-	Labels map[string]string
+	ID   rotation.ZoneID
+	Name string
+	// Account is one of the fleet's.
+	Account rotation.Account
+	Hosts   []rotation.HostName
+	Labels  map[string]string
 }
 
 // Canary says that the zone is to go first: it has the label tier: canary.
 func (z Zone) Canary() bool { return z.Labels[rotation.TierLabel] == "canary" }
+
+// AccountNames are those of Accounts.
+func (f *Fleet) AccountNames() []rotation.Account {
+	names := make([]rotation.Account, len(f.Accounts))
+	for i, a := range f.Accounts {
+		names[i] = a.Name
+	}
+	return names
+}
+
+// ZonesOf are an account's zones, in the order of the file.
+func (f *Fleet) ZonesOf(a rotation.Account) []Zone {
+	return slices.DeleteFunc(slices.Clone(f.Zones), func(z Zone) bool { return z.Account != a })
+}
 
 // Ordered is the zones in the order in which a campaign takes them: canaries
 // first, otherwise as in the file.
@@ -131,7 +148,7 @@ func (f *Fleet) Targets() []rotation.Target {
 		for j, name := range z.Hosts {
 			refs[j] = f.Hosts[name].Ref()
 		}
-		targets[i] = rotation.Target{ID: z.ID, Name: z.Name, Hosts: refs}
+		targets[i] = rotation.Target{ID: z.ID, Name: z.Name, Account: z.Account, Hosts: refs}
 	}
 	return targets
 }

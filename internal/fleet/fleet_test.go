@@ -85,8 +85,8 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "profile"}, RequestsPerSecond: 20}); f.Account != want {
-		t.Errorf("account is %+v, want %+v", f.Account, want)
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "profile"}, RequestsPerSecond: 20}); len(f.Accounts) != 1 || f.Accounts[0] != want {
+		t.Errorf("accounts are %+v, want %+v", f.Accounts, want)
 	}
 	if want := []rotation.Location{"hk", "eu-west"}; !slices.Equal(f.Locations, want) {
 		t.Errorf("locations are %v, want %v", f.Locations, want)
@@ -117,7 +117,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	if want := (fleet.Zone{
-		ID: "zone-27q0p0bal192", Name: "shop.example.com",
+		ID: "zone-27q0p0bal192", Name: "shop.example.com", Account: "default",
 		Hosts:  []rotation.HostName{"gw-hk-1", "gw-hk-2", "signer"},
 		Labels: map[string]string{"tier": "canary", "team": "shop"},
 	}); len(f.Zones) != 3 || !reflect.DeepEqual(f.Zones[1], want) {
@@ -155,9 +155,59 @@ func TestCredentials(t *testing.T) {
 		},
 	} {
 		f := parse(t, []byte(`{version: 1, account: {credentials: `+text+`}, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`))
-		if got := f.Account.Credentials; got != want.Credentials || got.String() != want.said {
+		if got := f.Accounts[0].Credentials; got != want.Credentials || got.String() != want.said {
 			t.Errorf("%s is %+v, said as %q; want %+v, %q", text, got, got, want.Credentials, want.said)
 		}
+	}
+}
+
+func TestReadAccounts(t *testing.T) {
+	f, err := fleet.Read("testdata/accounts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []fleet.Account{
+		{Name: "intl", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "env"}, RequestsPerSecond: 20},
+		{Name: "cn", Endpoint: "teo.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "profile"}, RequestsPerSecond: 5},
+	}
+	if !slices.Equal(f.Accounts, want) {
+		t.Errorf("accounts are %+v, want %+v", f.Accounts, want)
+	}
+	for _, target := range f.Targets() {
+		if want := map[rotation.ZoneID]rotation.Account{"zone-1": "intl", "zone-2": "cn", "zone-3": "intl"}[target.ID]; target.Account != want {
+			t.Errorf("%s is of account %s, want %s", target.ID, target.Account, want)
+		}
+	}
+	if cn := f.ZonesOf("cn"); len(cn) != 1 || cn[0].ID != "zone-2" || len(f.Zones) != 3 {
+		t.Errorf("account cn has %+v", cn)
+	}
+}
+
+// A list of one account is the same fleet as the account alone; of several, the
+// digest says which zone is whose.
+func TestDigestOfAccounts(t *testing.T) {
+	data, err := os.ReadFile("testdata/accounts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := string(data)
+	digest := parse(t, data).Digest
+	for what, changed := range map[string]string{
+		"a zone of the other account": strings.Replace(accounts, "{id: zone-3, account: intl", "{id: zone-3, account: cn", 1),
+		"another endpoint":            strings.Replace(accounts, "endpoint: teo.tencentcloudapi.com", "endpoint: teo.example.com", 1),
+		"another name":                strings.ReplaceAll(strings.Replace(accounts, "name: cn", "name: main", 1), "account: cn", "account: main"),
+	} {
+		if parse(t, []byte(changed)).Digest == digest {
+			t.Errorf("%s: the digest is the same", what)
+		}
+	}
+	lower := strings.Replace(accounts, "requestsPerSecond: 5", "requestsPerSecond: 7", 1)
+	if parse(t, []byte(lower)).Digest != digest {
+		t.Error("the limit is in the digest")
+	}
+	one := strings.Replace(string(good(t)), "account:\n  name: default\n", "accounts:\n- name: default\n", 1)
+	if got, want := parse(t, []byte(one)).Digest, parse(t, good(t)).Digest; got != want {
+		t.Errorf("a list of one account has digest %s, the account alone %s", got, want)
 	}
 }
 
@@ -172,8 +222,8 @@ func TestReadOfNoFile(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	f := parse(t, []byte(`{version: 1, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}]}`))
-	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "env"}, RequestsPerSecond: 20}); f.Account != want {
-		t.Errorf("account is %+v, want %+v", f.Account, want)
+	if want := (fleet.Account{Name: "default", Endpoint: "teo.intl.tencentcloudapi.com", Credentials: fleet.Credentials{Kind: "env"}, RequestsPerSecond: 20}); len(f.Accounts) != 1 || f.Accounts[0] != want {
+		t.Errorf("accounts are %+v, want %+v", f.Accounts, want)
 	}
 	c := f.Campaign
 	if got, want := strings.Join(c.Waves, " "), "1 5% 25% 100%"; got != want || c.Bake != span(30*time.Second) || c.Window != 40 || c.Approve != nil || c.MaxFailed != "1%" || c.MaxExposed != 0 {
@@ -192,8 +242,8 @@ func TestEndpointsOfThisMachine(t *testing.T) {
 	} {
 		data := fmt.Sprintf(`{version: 1, account: {endpoint: %q}, locations: {hk: {hosts: {gw: {file: {path: /k}}}}}, zones: [{id: zone-1, hosts: [gw]}], campaign: {settle: 200ms, signatureLife: 2s}}`, in)
 		f := parse(t, []byte(data))
-		if f.Account.Endpoint != want || f.Campaign.Timing.Settle != span(200*time.Millisecond) {
-			t.Errorf("%s: endpoint %q, settle %s", in, f.Account.Endpoint, f.Campaign.Timing.Settle)
+		if f.Accounts[0].Endpoint != want || f.Campaign.Timing.Settle != span(200*time.Millisecond) {
+			t.Errorf("%s: endpoint %q, settle %s", in, f.Accounts[0].Endpoint, f.Campaign.Timing.Settle)
 		}
 	}
 }
@@ -367,7 +417,7 @@ func holds(t *testing.T, f *fleet.Fleet) {
 	if f.Version != 1 || len(f.Digest) != 32 || len(f.Locations) == 0 || len(f.Zones) == 0 {
 		t.Errorf("not complete: %+v", f)
 	}
-	if a := f.Account; a.Name == "" || a.Endpoint == "" || !(a.RequestsPerSecond > 0) {
+	if a := f.Accounts[0]; a.Name == "" || a.Endpoint == "" || !(a.RequestsPerSecond > 0) {
 		t.Errorf("account %+v", a)
 	}
 	if _, err := f.Campaign.Budget(len(f.Zones)); err != nil {

@@ -18,16 +18,18 @@ func (r *reader) read(data []byte) *Fleet {
 	if root == nil {
 		return nil
 	}
-	top := r.fields(root, "", "version", "account", "defaults", "locations", "zones", "campaign", "health")
+	top := r.fields(root, "", "version", "account", "accounts", "defaults", "locations", "zones", "campaign", "health")
 	if !r.version(root, top["version"]) {
 		return nil
 	}
-	f := &Fleet{Version: 1, Account: r.account(top["account"])}
+	f := &Fleet{Version: 1}
+	owners := r.accounts(top["account"], top["accounts"], f)
 	places := r.locations(root, top["locations"], r.defaults(top["defaults"]), f)
 	r.zones(root, top["zones"], f)
+	r.owned(f, owners)
 	r.overwrites(f, places)
 	f.Health = r.health(top["health"])
-	f.Campaign = r.campaign(top["campaign"], f.Health, isLocal(f.Account.Endpoint))
+	f.Campaign = r.campaign(top["campaign"], f.Health, !slices.ContainsFunc(f.Accounts, func(a Account) bool { return !isLocal(a.Endpoint) }))
 	return f
 }
 
@@ -47,14 +49,66 @@ func (r *reader) version(root, n *yaml.Node) bool {
 	return false
 }
 
-func (r *reader) account(n *yaml.Node) Account {
-	const what = "account"
+// accounts fills in the fleet's accounts, from one or a list, and says where each
+// of a list stands.
+func (r *reader) accounts(one, many *yaml.Node, f *Fleet) []*yaml.Node {
+	if one != nil && many != nil {
+		r.say(many, "accounts", "account is in line %d already; write all of them here, or remove one of the two", one.Line)
+	}
+	if many == nil {
+		f.Accounts = []Account{r.account(one, "account")}
+		return nil
+	}
+	var owners []*yaml.Node
+	items := r.items(many, "accounts")
+	if many.Kind == yaml.SequenceNode && len(items) == 0 {
+		r.say(many, "accounts", "is empty; write accounts: [{name: …}], or account: {…} for a single one")
+	}
+	for i, item := range items {
+		a := r.account(item, fmt.Sprintf("account %d", i+1))
+		if item.Kind != yaml.MappingNode {
+			continue
+		}
+		first := slices.IndexFunc(f.Accounts, func(b Account) bool { return b.Name == a.Name })
+		if first >= 0 {
+			r.say(item, fmt.Sprintf("account %q", a.Name), "is here twice, first in line %d; give each a name of its own", owners[first].Line)
+			continue
+		}
+		f.Accounts, owners = append(f.Accounts, a), append(owners, item)
+	}
+	if len(f.Accounts) == 0 {
+		f.Accounts = []Account{r.account(nil, "account")}
+		return nil
+	}
+	return owners
+}
+
+// account reads one; without a name it is default.
+func (r *reader) account(n *yaml.Node, what string) Account {
 	in := r.fields(n, what, "name", "endpoint", "credentials", "requestsPerSecond")
 	return Account{
 		Name:              value(r, in["name"], what+": name", "default", name[rotation.Account]),
 		Endpoint:          value(r, in["endpoint"], what+": endpoint", "teo.intl.tencentcloudapi.com", endpoint),
 		Credentials:       r.credentials(in["credentials"], what+": credentials"),
 		RequestsPerSecond: value(r, in["requestsPerSecond"], what+": requestsPerSecond", 20, rate),
+	}
+}
+
+// owned gives each zone its account, which only a fleet of several must name,
+// and finds accounts without zones.
+func (r *reader) owned(f *Fleet, owners []*yaml.Node) {
+	has := map[rotation.Account]bool{}
+	for i := range f.Zones {
+		if len(f.Accounts) == 1 && f.Zones[i].Account == "" {
+			f.Zones[i].Account = f.Accounts[0].Name
+		}
+		has[f.Zones[i].Account] = true
+	}
+	for i, at := range owners {
+		a := f.Accounts[i].Name
+		if len(f.Zones) > 0 && !has[a] && !has[""] { // a zone that names none is a mistake of its own
+			r.say(at, fmt.Sprintf("account %q", a), "has no zones; write account: %s at those that are its, or remove it", a)
+		}
 	}
 }
 
@@ -227,6 +281,7 @@ func (r *reader) list(items []*yaml.Node, f *Fleet) {
 	f.Zones = make([]Zone, 0, len(items))
 	for _, item := range items {
 		zone := r.zone(item, f.Hosts, known)
+		r.owner(item, &zone, f)
 		if line, twice := lines[zone.ID]; twice && zone.ID != "" {
 			r.say(item, fmt.Sprintf("zone %q", zone.ID), "is here twice, first in line %d; remove one", line)
 			continue
@@ -246,7 +301,7 @@ func hostNames(f *Fleet) []string {
 }
 
 func (r *reader) zone(n *yaml.Node, hosts map[rotation.HostName]Host, known []string) Zone {
-	in := r.fields(n, "zone", "id", "name", "hosts", "labels")
+	in := r.fields(n, "zone", "id", "name", "account", "hosts", "labels")
 	if n.Kind != yaml.MappingNode {
 		return Zone{}
 	}
@@ -259,6 +314,7 @@ func (r *reader) zone(n *yaml.Node, hosts map[rotation.HostName]Host, known []st
 		what = fmt.Sprintf("zone %q", zone.ID)
 	}
 	zone.Name = value(r, in["name"], what+": name", "", text(253))
+	zone.Account = value(r, in["account"], what+": account", "", name[rotation.Account])
 	zone.Labels = r.labels(in["labels"], what+": labels")
 
 	if in["hosts"] == nil {
@@ -291,6 +347,28 @@ func (r *reader) zoneHosts(n *yaml.Node, what string, hosts map[rotation.HostNam
 		}
 	}
 	return found
+}
+
+// owner finds a zone's account among the fleet's.
+func (r *reader) owner(n *yaml.Node, zone *Zone, f *Fleet) {
+	var names []string
+	for _, name := range f.AccountNames() {
+		names = append(names, string(name))
+	}
+	what := fmt.Sprintf("zone %q", zone.ID)
+	at := n
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "account" {
+			at = n.Content[i+1]
+		}
+	}
+	switch {
+	case n.Kind != yaml.MappingNode:
+	case zone.Account == "" && len(names) > 1:
+		r.say(n, what, "has no account, and the fleet has several; write account: %s", strings.Join(names, " or "))
+	case zone.Account != "" && !slices.Contains(names, string(zone.Account)):
+		r.say(at, what, "unknown account %q%s; accounts of the fleet are %s", zone.Account, meant(string(zone.Account), names), listed(names))
+	}
 }
 
 func (r *reader) unknownHost(n *yaml.Node, what, host string, known []string) {

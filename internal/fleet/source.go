@@ -71,6 +71,9 @@ func (r *reader) source(n *yaml.Node, f *Fleet) {
 
 func (r *reader) listing(n *yaml.Node, f *Fleet) *Listing {
 	const what = "zones: edgeone"
+	if len(f.Accounts) > 1 {
+		r.say(n, what, "is for a fleet of one account, and this one has several; write a list of zones or {csv: zones.csv}, or a fleet file for each account")
+	}
 	in := r.fields(n, what, "name", "status", "tags", "gateways", "hosts")
 	l := &Listing{
 		Query: rotation.ZoneQuery{
@@ -136,7 +139,7 @@ func (r *reader) table(n *yaml.Node, f *Fleet) {
 	r.elsewhere = t.found.sorted()
 }
 
-func columns() []string { return []string{"id", "name", "hosts", "labels"} }
+func columns() []string { return []string{"id", "name", "hosts", "labels", "account"} }
 
 // rows is a table as the list of zones that a fleet file has, each cell at its
 // place.
@@ -304,7 +307,7 @@ func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 // place gives a listed zone its hosts.
 func (f *Fleet) place(z rotation.ListedZone, byIP map[string]rotation.HostName) (Zone, []string) {
 	var wrong []string
-	zone := Zone{ID: z.ID, Name: z.Name, Hosts: slices.Clone(f.Source.EdgeOne.Hosts)}
+	zone := Zone{ID: z.ID, Name: z.Name, Account: f.Accounts[0].Name, Hosts: slices.Clone(f.Source.EdgeOne.Hosts)}
 	if _, err := name[rotation.ZoneID](string(z.ID)); err != nil {
 		wrong = append(wrong, "its ID "+err.Error())
 	}

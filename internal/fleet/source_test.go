@@ -165,6 +165,26 @@ func gateways(pairs ...string) []rotation.Gateway {
 	return list
 }
 
+// A table of several accounts has a column for them; the fleet file alone does
+// not say whether each has zones.
+func TestAccountsInATable(t *testing.T) {
+	path := fleetWith(t, "{csv: zones.csv}\naccounts: [{name: intl}, {name: cn}]", "account,id,hosts\ncn,zone-1,gw-1\nintl,zone-2,gw-1\n")
+	f := read(t, path)
+	if f.Zones[0].Account != "cn" || f.Zones[1].Account != "intl" {
+		t.Errorf("zones are %+v", f.Zones)
+	}
+	if _, err := fleet.Bare(path); err != nil {
+		t.Errorf("the file alone: %v", err)
+	}
+	path = fleetWith(t, "{csv: zones.csv}\naccounts: [{name: intl}, {name: cn}]", "account,id,hosts\ncm,zone-1,gw-1\n,zone-2,gw-1\nintl,zone-3,gw-1\n")
+	_, err := fleet.Read(path)
+	for _, want := range []string{`zones.csv:2:1: zone "zone-1": unknown account "cm"`, `zones.csv:3:1: zone "zone-2": has no account`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("it says %v, want %s", err, want)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	f := read(t, fleetWith(t, "{edgeone: {hosts: [gw-1]}}", ""))
 	if !f.Listed() || f.Zones != nil {
@@ -180,9 +200,9 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []fleet.Zone{
-		{ID: "zone-a", Hosts: []rotation.HostName{"gw-1", "gw-2", "gw-3"}},
-		{ID: "zone-b", Name: "b.example.com", Hosts: []rotation.HostName{"gw-1", "gw-2"}, Labels: map[string]string{"tier": "canary"}},
-		{ID: "zone-c", Hosts: []rotation.HostName{"gw-1"}},
+		{ID: "zone-a", Account: "default", Hosts: []rotation.HostName{"gw-1", "gw-2", "gw-3"}},
+		{ID: "zone-b", Name: "b.example.com", Account: "default", Hosts: []rotation.HostName{"gw-1", "gw-2"}, Labels: map[string]string{"tier": "canary"}},
+		{ID: "zone-c", Account: "default", Hosts: []rotation.HostName{"gw-1"}},
 	}
 	if !reflect.DeepEqual(got.Zones, want) {
 		t.Errorf("zones are %+v", got.Zones)

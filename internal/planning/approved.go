@@ -51,23 +51,25 @@ func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan rota
 	var app *temporal.ApplicationError
 	switch {
 	case errors.As(err, &app):
-		return plan, fmt.Sprintf("the zones of account %s are not known, nothing was touched: %s", p.Loaded.Account.Name, app.Message()), nil
+		return plan, fmt.Sprintf("the zones of account %s are not known, nothing was touched: %s", p.Loaded.Accounts[0].Name, app.Message()), nil
 	case errors.As(err, new(fleet.Unplaced)), errors.Is(err, ErrMoved):
-		return plan, fmt.Sprintf("the zones of account %s do not fit the fleet file, nothing was touched: %v", p.Loaded.Account.Name, err), nil
+		return plan, fmt.Sprintf("the zones of account %s do not fit the fleet file, nothing was touched: %v", p.Loaded.Accounts[0].Name, err), nil
 	case err != nil && bare != nil:
 		return plan, "", err
 	case err != nil:
-		return plan, fmt.Sprintf("the fleet file of account %s cannot be read, nothing was touched: %v", p.Loaded.Account.Name, err), nil
+		return plan, fmt.Sprintf("the fleet file of account %s cannot be read, nothing was touched: %v", p.Loaded.Accounts[0].Name, err), nil
 	}
 	if refused = p.differs(in, bare, f); refused != "" {
 		return plan, refused, nil
 	}
-	limit, err := activities.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(f.Account.Name))
-	if err != nil {
-		return plan, "", err
-	}
-	if limit.PerSecond != nil && *limit.PerSecond == 0 {
-		return plan, fmt.Sprintf("the brake of account %s is on, by %s: %s; nothing was touched; release it: keywave brake off --account %s --reason \"…\"", f.Account.Name, limit.By, limit.Reason, f.Account.Name), nil
+	for _, a := range f.Accounts {
+		limit, err := activities.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(a.Name))
+		if err != nil {
+			return plan, "", err
+		}
+		if limit.PerSecond != nil && *limit.PerSecond == 0 {
+			return plan, fmt.Sprintf("the brake of account %s is on, by %s: %s; nothing was touched; release it: keywave brake off --account %s --reason \"…\"", a.Name, limit.By, limit.Reason, a.Name), nil
+		}
 	}
 	return p.make(ctx, in, f)
 }
@@ -113,7 +115,7 @@ func (p Planner) differs(in activities.PlanFleetIn, bare, f *fleet.Fleet) string
 			name, approved.By, approved.At.Format(time.DateOnly), what, strings.Join(texts, "; "), next)
 	}
 	if p.Loaded.Digest != bare.Digest {
-		return "the fleet file was approved, but the workers of account " + string(f.Account.Name) + " run with the one before it; nothing was touched; restart them"
+		return "the fleet file was approved, but the workers of account " + string(f.Accounts[0].Name) + " run with the one before it; nothing was touched; restart them"
 	}
 	return ""
 }
@@ -141,8 +143,10 @@ func (p Planner) make(ctx context.Context, in activities.PlanFleetIn, f *fleet.F
 	switch {
 	case errors.As(err, &app):
 		refused, err = app.Message(), nil
-	case err == nil && plan.Describes == 0:
-		refused = Unreachable(f, plan.Findings).Error()
+	case err == nil:
+		if away := UnreachableBy(f, plan); away != nil {
+			refused = away.Error()
+		}
 	}
 	if refused != "" {
 		draft.Discard(ctx, p.Client)

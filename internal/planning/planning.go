@@ -5,6 +5,7 @@ package planning
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -25,22 +26,29 @@ type Draft struct {
 
 // NewDraft cuts a fleet into waves and pages.
 func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
-	pages, waves, err := rotation.Cut(f.Account.Name, f.Targets(), f.Campaign.Waves)
+	pages, waves, err := rotation.Cut(f.Targets(), f.Campaign.Waves)
 	if err != nil {
 		return Draft{}, err
 	}
 	d := Draft{
-		Plan:   rotation.Plan{Name: name, Account: f.Account.Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
+		Plan:   rotation.Plan{Name: name, Account: f.Accounts[0].Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
 		Pages:  pages,
-		Within: 2*time.Minute + time.Duration(float64(len(f.Zones))/f.Account.RequestsPerSecond*2)*time.Second,
+		Within: 2 * time.Minute,
 	}
 	for _, p := range pages {
 		d.Plan.Pairs += p.Pairs()
 	}
 	d.Plan.Source = f.Source.String()
 	d.Plan.Findings, d.Plan.Found = f.Notes[:min(len(f.Notes), workflows.MaxFindings)], len(f.Notes)
-	d.Plan.Limit = f.Account.RequestsPerSecond
-	d.Plan.Takes = d.Plan.Estimate(f.Account.RequestsPerSecond)
+	for _, a := range f.Accounts {
+		share := rotation.Share{Account: a.Name, Zones: len(f.ZonesOf(a.Name)), Limit: a.RequestsPerSecond}
+		d.Within = max(d.Within, 2*time.Minute+time.Duration(float64(share.Zones)/share.Limit*2)*time.Second)
+		d.Plan.Limit += share.Limit
+		if len(f.Accounts) > 1 {
+			d.Plan.Accounts = append(d.Plan.Accounts, share)
+		}
+	}
+	d.Plan.Takes = d.Plan.Estimate()
 	return d, nil
 }
 
@@ -75,12 +83,34 @@ func (d Draft) Discard(ctx context.Context, c client.Client) {
 	}
 }
 
-// Unreachable says that not one request was sent: the network or the endpoint
-// is wrong, and not the zones.
-func Unreachable(f *fleet.Fleet, found []rotation.Finding) error {
-	why := ""
-	if len(found) > 0 {
-		why = " (" + found[0].Text + ")"
+// Unreachable says of which account not one request was sent: the network or the
+// endpoint is wrong, and not the zones. It is nil when each has described keys.
+func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []rotation.Finding) error {
+	for _, a := range f.Accounts {
+		if described[a.Name] > 0 {
+			continue
+		}
+		whose, why := "", ""
+		if len(f.Accounts) > 1 {
+			whose = " for account " + string(a.Name)
+		}
+		own := map[rotation.ZoneID]bool{}
+		for _, z := range f.ZonesOf(a.Name) {
+			own[z.ID] = true
+		}
+		if i := slices.IndexFunc(found, func(f rotation.Finding) bool { return own[f.Zone] }); i >= 0 {
+			why = " (" + found[i].Text + ")"
+		}
+		return fmt.Errorf("no request reached EdgeOne at %s%s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", a.Endpoint, whose, why)
 	}
-	return fmt.Errorf("no request reached EdgeOne at %s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", f.Account.Endpoint, why)
+	return nil
+}
+
+// UnreachableBy is Unreachable of a plan.
+func UnreachableBy(f *fleet.Fleet, plan rotation.Plan) error {
+	described := map[rotation.Account]int{plan.Account: plan.Describes}
+	for _, a := range plan.Accounts {
+		described[a.Account] = a.Describes
+	}
+	return Unreachable(f, described, plan.Findings)
 }

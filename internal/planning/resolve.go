@@ -64,10 +64,10 @@ func discover(ctx context.Context, c Executor, f *fleet.Fleet, id string, from i
 	l := f.Source.EdgeOne
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary: "zones of account " + string(f.Account.Name) + ", as EdgeOne lists them",
+		StaticSummary: "zones of account " + string(f.Accounts[0].Name) + ", as EdgeOne lists them",
 		StaticDetails: l.Query.String(),
 	}, workflows.TypeDiscover, workflows.DiscoverIn{
-		Account: f.Account.Name, DiscoverIn: activities.DiscoverIn{Query: l.Query, Gateways: l.Gateways, From: from},
+		Account: f.Accounts[0].Name, DiscoverIn: activities.DiscoverIn{Query: l.Query, Gateways: l.Gateways, From: from},
 	})
 	if err == nil {
 		err = get(ctx, run, &out)

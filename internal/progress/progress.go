@@ -60,7 +60,36 @@ func head(s workflows.Status, width int, now time.Time) []line {
 	lines = append(lines, bars(s, width)...)
 	lines = append(lines, labelled(width, "", counts(s.Zones)...)...)
 	lines = append(lines, labelled(width, "exposure", exposure(s.ExposureMs)...)...)
-	return append(lines, labelled(width, "calls", calls(s)...)...)
+	lines = append(lines, labelled(width, "calls", calls(s)...)...)
+	for i, a := range s.Accounts {
+		label := ""
+		if i == 0 {
+			label = "accounts"
+		}
+		lines = append(lines, labelled(width, label, account(s, a)...)...)
+	}
+	return lines
+}
+
+// account is one account's part: how far, and how fast against its own limit.
+func account(s workflows.Status, a workflows.AccountStatus) []line {
+	throttled := plain
+	if a.API.Throttled > 0 {
+		throttled = yellow
+	}
+	pieces := []line{
+		{{bold, truncate(clean(string(a.Account)), maxWho)}},
+		{{plain, fmt.Sprintf("%d/%d done", a.Zones.Done, a.Zones.Total)}},
+		{{plain, fmt.Sprintf("refresh %d, %g/s of %g", a.API.Refresh, a.RefreshesPerSecond, a.Limit)}},
+		{{throttled, fmt.Sprintf("throttled %d", a.API.Throttled)}},
+	}
+	if s.EndedAt == nil {
+		pieces = append(pieces, line{{plain, fmt.Sprintf("in flight %d of window %d", a.InFlight, s.Window)}})
+	}
+	if a.Brake != "" {
+		pieces = append(pieces, line{{red, "its brake is on"}})
+	}
+	return pieces
 }
 
 func title(s workflows.Status, now time.Time) []line {
@@ -157,7 +186,7 @@ func calls(s workflows.Status) []line {
 		{{plain, fmt.Sprintf("describe %d", s.API.Describe)}},
 		{{throttled, fmt.Sprintf("throttled %d", s.API.Throttled)}},
 	}
-	if s.EndedAt == nil {
+	if s.EndedAt == nil && len(s.Accounts) == 0 {
 		pieces = append(pieces, line{{plain, fmt.Sprintf("in flight %d of window %d", s.InFlight, s.Window)}})
 	}
 	return pieces
@@ -287,6 +316,12 @@ func body(s workflows.Status) string {
 		fmt.Sprintf("exposed %d unchanged %d", z.Exposed, z.Unchanged), unlessZero("unknown", z.Unknown),
 		unlessZero("skipped", z.Skipped), fmt.Sprintf("pending %d", z.Pending), exposureWords(s.ExposureMs),
 		fmt.Sprintf("refresh %d describe %d", s.API.Refresh, s.API.Describe), unlessZero("throttled", s.API.Throttled),
+	}
+	for _, a := range s.Accounts {
+		words = append(words, fmt.Sprintf("%s %d/%d", clean(string(a.Account)), a.Zones.Done, a.Zones.Total))
+		if a.Brake != "" {
+			words = append(words, "(braked)")
+		}
 	}
 	if r := reason(s); r != "" {
 		words = append(words, "reason: "+r)

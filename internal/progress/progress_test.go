@@ -64,6 +64,17 @@ func paused() workflows.Status {
 	return s
 }
 
+// accounts is a campaign of two, one of them braked.
+func accounts() workflows.Status {
+	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
+	s.Accounts = []workflows.AccountStatus{
+		{Account: "intl", Zones: rotation.Counts{Total: 40, Done: 12, Pending: 28}, API: rotation.API{Refresh: 13, Describe: 52}, RefreshesPerSecond: 0.31, Limit: 20, InFlight: 9},
+		{Account: "cn", Zones: rotation.Counts{Total: 20, Done: 2, Pending: 18}, API: rotation.API{Refresh: 2, Describe: 22, Throttled: 1}, RefreshesPerSecond: 0.05, Limit: 5, InFlight: 3, Rate: "0", Brake: "incident 7"},
+	}
+	s.Reason = "the brake of account cn is on: incident 7; the zones of the other accounts go on"
+	return s
+}
+
 func baking() workflows.Status {
 	s := statusOf(workflows.StateBaking, rotation.Counts{Total: 60, Done: 3, Pending: 57})
 	s.Wave, s.InFlight = 1, 0
@@ -98,7 +109,7 @@ func cancelled() workflows.Status {
 func statuses() map[string]workflows.Status {
 	return map[string]workflows.Status{
 		"running": running(), "starting": starting(), "paused": paused(), "baking": baking(),
-		"waiting": waiting(), "done": done(), "cancelled": cancelled(), "empty": {},
+		"accounts": accounts(), "waiting": waiting(), "done": done(), "cancelled": cancelled(), "empty": {},
 	}
 }
 

@@ -23,6 +23,7 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 	d := document{bufio.NewWriter(w)}
 	d.summary(r)
 	d.waves(r)
+	d.accounts(r)
 	d.notDone(r)
 	d.metOnTheWay(r)
 	d.people(r)
@@ -67,7 +68,7 @@ func (d document) summary(r Report) {
 		d.say(" Exposure p50 %d ms, p90 %d ms, p99 %d ms, max %d ms.", e.P50, e.P90, e.P99, e.Max)
 	}
 	facts := [][2]string{
-		{"plan", fmt.Sprintf("%s, digest %s, account %s, made %s", cell(r.Plan.Name), code(r.Plan.Digest), cell(string(r.Plan.Account)), clock(r.Plan.Made))},
+		{"plan", fmt.Sprintf("%s, digest %s, %s, made %s", cell(r.Plan.Name), code(r.Plan.Digest), cell(r.owners()), clock(r.Plan.Made))},
 		{"ran", r.ran()},
 		{"calls", fmt.Sprintf("%d refresh, %d describe, %d throttled", r.API.Refresh, r.API.Describe, r.API.Throttled)},
 		{"settings", settings(r.Settings)},
@@ -88,6 +89,18 @@ func (r Report) drift() string {
 		return ""
 	}
 	return r.Drift.Reason + ": " + r.Drift.String()
+}
+
+// owners is "account a", or "accounts a, b".
+func (r Report) owners() string {
+	if len(r.Accounts) == 0 {
+		return "account " + string(r.Plan.Account)
+	}
+	var names []string
+	for _, a := range r.Accounts {
+		names = append(names, string(a.Account))
+	}
+	return "accounts " + strings.Join(names, ", ")
 }
 
 func (r Report) ran() string {
@@ -127,6 +140,28 @@ func (d document) waves(r Report) {
 	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "acknowledged>", "p50>", "p90>", "p99>", "max>")
 }
 
+func (d document) accounts(r Report) {
+	if len(r.Accounts) == 0 {
+		return
+	}
+	d.say("\n## Accounts\n\n")
+	d.table(len(r.Accounts), func(i int) []string {
+		a := r.Accounts[i]
+		return []string{
+			cell(string(a.Account)), words(a.Counts), fmt.Sprintf("%d/%d", a.Hosts.Acknowledged, a.Hosts.Total),
+			fmt.Sprint(a.API.Refresh), fmt.Sprint(a.API.Describe), fmt.Sprint(a.API.Throttled), fmt.Sprintf("%g", a.Limit),
+		}
+	}, "account", "zones", "acknowledged>", "refresh>", "describe>", "throttled>", "limit a second>")
+}
+
+// named is a zone's name, with its account where there are several.
+func (z Zone) named() string {
+	if z.Account == "" {
+		return z.Name
+	}
+	return strings.TrimSpace(z.Name + " (" + string(z.Account) + ")")
+}
+
 // meaning is what is true of a zone that is not done, and what resume does
 // with it (design §2), most urgent first.
 type meaning struct {
@@ -161,7 +196,7 @@ func (d document) notDone(r Report) {
 		d.say("\n\n")
 		d.table(len(zones), func(i int) []string {
 			z := zones[i]
-			return []string{cell(string(z.ID)), cell(z.Name), fmt.Sprint(z.Wave), cell(z.Why), cell(hosts(z.Missing))}
+			return []string{cell(string(z.ID)), cell(z.named()), fmt.Sprint(z.Wave), cell(z.Why), cell(hosts(z.Missing))}
 		}, "zone", "name", "wave>", "why", "hosts missing")
 	}
 	if len(r.SetAside) > 0 {
@@ -180,7 +215,7 @@ func (d document) metOnTheWay(r Report) {
 	d.say("\n## Met on the way\n\n%s done nevertheless.\n\n", plural(len(zones), "zone"))
 	d.table(len(zones), func(i int) []string {
 		z := zones[i]
-		return []string{cell(string(z.ID)), cell(z.Name), cell(z.Why), millis(z.ExposureMs)}
+		return []string{cell(string(z.ID)), cell(z.named()), cell(z.Why), millis(z.ExposureMs)}
 	}, "zone", "name", "what was met", "exposure ms>")
 }
 
@@ -214,7 +249,7 @@ func (d document) allZones(r Report) {
 	d.table(len(r.Zones), func(i int) []string {
 		z := r.Zones[i]
 		return []string{
-			cell(string(z.ID)), cell(z.Name), fmt.Sprint(z.Wave), string(z.Outcome), millis(z.ExposureMs),
+			cell(string(z.ID)), cell(z.named()), fmt.Sprint(z.Wave), string(z.Outcome), millis(z.ExposureMs),
 			fmt.Sprintf("%d/%d", z.acknowledged(), len(z.Hosts)), code(string(z.From)), code(string(z.To)), cell(z.RequestID),
 		}
 	}, "zone", "name", "wave>", "outcome", "exposure ms>", "acknowledged>", "from", "to", "request")

@@ -49,6 +49,8 @@ type Report struct {
 	// API counts all calls by action, those for the plan's baselines included.
 	API   rotation.API `json:"api"`
 	Waves []Wave       `json:"waves"`
+	// Accounts are each account's part, where the plan has several.
+	Accounts []Account `json:"accounts,omitempty"`
 	// SetAside are hosts that failed their proof twice, as the campaign last
 	// named them: the first few.
 	SetAside []SetAside `json:"setAside,omitempty"`
@@ -60,15 +62,16 @@ type Report struct {
 
 // Plan is what was approved.
 type Plan struct {
-	Name    string           `json:"name"`
-	Digest  string           `json:"digest"`
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	// Account is the only one, or the first.
 	Account rotation.Account `json:"account"`
 	Made    time.Time        `json:"made"`
 	// Findings are the first of the Found problems met while planning.
 	Findings []rotation.Finding `json:"findings,omitempty"`
 	Found    int                `json:"found"`
-	// Limit is the account's limit of calls a second when the plan was made; 0
-	// where the plan does not say.
+	// Limit is the account's limit of calls a second when the plan was made, or
+	// the sum of the accounts'; 0 where the plan does not say.
 	Limit float64 `json:"limit,omitempty"`
 }
 
@@ -80,6 +83,16 @@ type Wave struct {
 	ExposureMs rotation.ExposureSummary `json:"exposureMs"`
 }
 
+// Account sums up the zones of one account.
+type Account struct {
+	Account rotation.Account    `json:"account"`
+	Counts  rotation.Counts     `json:"counts"`
+	Hosts   rotation.HostCounts `json:"hosts"`
+	API     rotation.API        `json:"api"`
+	// Limit is the account's of calls a second when the plan was made.
+	Limit float64 `json:"limit"`
+}
+
 // SetAside is a host that could not take keys.
 type SetAside struct {
 	Host rotation.HostName `json:"host"`
@@ -88,8 +101,10 @@ type SetAside struct {
 
 // Zone is one zone's rotation.
 type Zone struct {
-	ID      rotation.ZoneID  `json:"id"`
-	Name    string           `json:"name,omitempty"`
+	ID   rotation.ZoneID `json:"id"`
+	Name string          `json:"name,omitempty"`
+	// Account is whose it is, where the plan has several.
+	Account rotation.Account `json:"account,omitempty"`
 	Wave    int              `json:"wave"` // 1-based
 	Page    int              `json:"page"` // of the plan, 1-based: the shard's number
 	Outcome rotation.Outcome `json:"outcome"`
@@ -148,6 +163,7 @@ func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, r
 		return Report{}, refused(status, err)
 	}
 	r.sum(len(plan.Waves))
+	r.sumAccounts(plan, status)
 	if err := r.addsUp(plan, status); err != nil {
 		return Report{}, refused(status, err)
 	}
@@ -294,6 +310,29 @@ func (r *Report) sum(waves int) {
 	}
 }
 
+// sumAccounts says of each zone whose it is, and adds the accounts up.
+func (r *Report) sumAccounts(plan rotation.Plan, status workflows.Status) {
+	for _, share := range plan.Accounts {
+		a := Account{Account: share.Account, Limit: share.Limit}
+		for i := range r.Zones {
+			z := &r.Zones[i]
+			if plan.AccountOf(z.Page) != share.Account {
+				continue
+			}
+			z.Account = share.Account
+			a.Counts = a.Counts.Plus(rotation.NewCounts(1))
+			a.Counts.Move(rotation.Pending, z.Outcome)
+			a.Hosts = a.Hosts.Plus(rotation.HostCounts{Total: len(z.Hosts), Acknowledged: z.acknowledged()})
+		}
+		for _, s := range status.Accounts {
+			if s.Account == share.Account {
+				a.API = s.API
+			}
+		}
+		r.Accounts = append(r.Accounts, a)
+	}
+}
+
 // addsUp is promise 9.
 func (r *Report) addsUp(plan rotation.Plan, status workflows.Status) error {
 	switch {
@@ -305,6 +344,11 @@ func (r *Report) addsUp(plan rotation.Plan, status workflows.Status) error {
 		return fmt.Errorf("it counts %s; its records add up to %s", words(status.Zones), words(r.Counts))
 	case r.Hosts != status.Hosts:
 		return fmt.Errorf("it counts %d of %d hosts acknowledged; its records add up to %d of %d", status.Hosts.Acknowledged, status.Hosts.Total, r.Hosts.Acknowledged, r.Hosts.Total)
+	}
+	for i, a := range r.Accounts {
+		if len(status.Accounts) != len(r.Accounts) || status.Accounts[i].Zones != a.Counts {
+			return fmt.Errorf("the zones of account %s are %s by its records, and the campaign counts otherwise", a.Account, words(a.Counts))
+		}
 	}
 	return nil
 }

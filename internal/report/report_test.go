@@ -43,24 +43,45 @@ func (c campaign) build(t testing.TB) Report {
 // newCampaign plans n zones on two hosts each, all done.
 func newCampaign(t testing.TB, n int, name func(i int) string) campaign {
 	t.Helper()
+	return newCampaignOf(t, n, name, func(int) rotation.Account { return "default" })
+}
+
+// twoAccounts has every third zone in a second account.
+func twoAccounts(t testing.TB) campaign {
+	name := func(i int) string { return fmt.Sprintf("shop-%d.example.com", i) }
+	c := newCampaignOf(t, 7, name, func(i int) rotation.Account { return []rotation.Account{"intl", "intl", "cn"}[i%3] })
+	c.set(5, func(r *rotation.Record) {
+		*r = rotation.Record{Zone: r.Zone, Outcome: rotation.Unchanged, Why: "refused", API: rotation.API{Refresh: 1}}
+	})
+	c.plan.Accounts = []rotation.Share{{Account: "intl", Zones: 5, Limit: 20, Describes: 5}, {Account: "cn", Zones: 2, Limit: 5, Describes: 2}}
+	c.status.State, c.plan.Limit = workflows.StateEnded, 25
+	c.status.Accounts = []workflows.AccountStatus{
+		{Account: "intl", Zones: rotation.Counts{Total: 5, Done: 5}, API: rotation.API{Refresh: 5, Describe: 10}},
+		{Account: "cn", Zones: rotation.Counts{Total: 2, Done: 1, Unchanged: 1}, API: rotation.API{Refresh: 2, Describe: 3}},
+	}
+	return c
+}
+
+func newCampaignOf(t testing.TB, n int, name func(i int) string, owner func(i int) rotation.Account) campaign {
+	t.Helper()
 	ref := func(i int) rotation.HostRef {
 		return rotation.HostRef{Name: rotation.HostName(fmt.Sprintf("gw-%d", i%7)), Location: "hk", Digest: fmt.Sprintf("%032x", i%7)}
 	}
 	var targets []rotation.Target
 	for i := range n {
 		targets = append(targets, rotation.Target{
-			ID: rotation.ZoneID(fmt.Sprintf("zone-27q0p0%06d", i)), Name: name(i), Hosts: []rotation.HostRef{ref(i), ref(i + 1)},
+			ID: rotation.ZoneID(fmt.Sprintf("zone-27q0p0%06d", i)), Name: name(i), Account: owner(i), Hosts: []rotation.HostRef{ref(i), ref(i + 1)},
 		})
 	}
 	sizes := []string{"1", "25%", "100%"}
 	var c campaign
 	var waves []rotation.Wave
 	var err error
-	if c.pages, waves, err = rotation.Cut("default", targets, sizes); err != nil {
+	if c.pages, waves, err = rotation.Cut(targets, sizes); err != nil {
 		t.Fatal(err)
 	}
 	c.plan = rotation.Plan{
-		Name: "spring", Account: "default", Made: began.Add(-time.Hour), Zones: n, Hosts: 7, Pairs: 2 * n, Waves: waves, Describes: n,
+		Name: "spring", Account: owner(0), Made: began.Add(-time.Hour), Zones: n, Hosts: 7, Pairs: 2 * n, Waves: waves, Describes: n,
 		Settings: rotation.Settings{
 			Waves: sizes, Bake: rotation.Span(30 * time.Second), Window: 40, Approve: []int{2, 3}, MaxFailed: "1%",
 			Timing: rotation.Timing{ProofFor: rotation.Span(time.Minute), DeliverFor: rotation.Span(time.Hour)},
@@ -188,9 +209,10 @@ func golden(t *testing.T, name string, write func(io.Writer) error) {
 
 func TestGolden(t *testing.T) {
 	for name, c := range map[string]campaign{
-		"badday": badDay(t),
-		"done":   newCampaign(t, 4, func(i int) string { return fmt.Sprintf("shop-%d.example.com", i) }),
-		"empty":  newCampaign(t, 0, nil),
+		"badday":   badDay(t),
+		"done":     newCampaign(t, 4, func(i int) string { return fmt.Sprintf("shop-%d.example.com", i) }),
+		"empty":    newCampaign(t, 0, nil),
+		"accounts": twoAccounts(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.build(t)
@@ -199,6 +221,19 @@ func TestGolden(t *testing.T) {
 			golden(t, name+".csv", r.WriteCSV)
 			golden(t, name+".html", r.WriteHTML)
 		})
+	}
+}
+
+func TestAccountsThatDoNotAddUpAreNoReport(t *testing.T) {
+	for name, harm := range map[string]func(*campaign){
+		"another count": func(c *campaign) { c.status.Accounts[1].Zones.Move(rotation.Unchanged, rotation.Done) },
+		"none":          func(c *campaign) { c.status.Accounts = nil },
+	} {
+		c := twoAccounts(t)
+		harm(&c)
+		if _, err := Build(c.plan, c.pages, c.status, c.records); err == nil || !strings.Contains(err.Error(), "the campaign counts otherwise") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

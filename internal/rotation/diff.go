@@ -105,6 +105,7 @@ func diffHosts(old, now map[HostName]HostRef, fields func(old, now string) []str
 
 // place is where a zone stands in a plan.
 type place struct {
+	account  Account
 	wave     int
 	hosts    []HostName
 	baseline Fingerprint
@@ -114,7 +115,7 @@ func placesOf(pages []Page) map[ZoneID]place {
 	all := map[ZoneID]place{}
 	for _, p := range pages {
 		for _, z := range p.Zones {
-			at := place{wave: p.Wave, baseline: z.Baseline}
+			at := place{account: p.Account, wave: p.Wave, baseline: z.Baseline}
 			for _, h := range z.Hosts {
 				at.hosts = append(at.hosts, p.Hosts[h].Name)
 			}
@@ -140,6 +141,9 @@ func diffZones(old, now map[ZoneID]place) []Difference {
 		if !has {
 			say("is gone")
 			continue
+		}
+		if was.account != is.account {
+			say("is of account %s, was of %s", is.account, was.account)
 		}
 		if was.wave != is.wave {
 			say("is in wave %d, was in %d", is.wave, was.wave)

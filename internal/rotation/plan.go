@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ type Timing struct {
 type Settings struct {
 	Waves      []string `json:"waves"` // cumulative: "1", "5%", … "100%"
 	Bake       Span     `json:"bake"`
-	Window     int      `json:"window"` // zones in flight
+	Window     int      `json:"window"` // zones in flight, of each account
 	Approve    []int    `json:"approve,omitempty"`
 	MaxFailed  string   `json:"maxFailed"` // count, or percent of the whole plan
 	MaxExposed int      `json:"maxExposed"`
@@ -123,8 +122,8 @@ const (
 	MaxPageBytes = 256 << 10
 )
 
-// Page is one shard's part of a plan: at most MaxPageZones zones of one wave,
-// and every host of theirs once.
+// Page is one shard's part of a plan: at most MaxPageZones zones of one wave and
+// one account, and every host of theirs once.
 type Page struct {
 	Account Account    `json:"account"`
 	Number  int        `json:"number"` // 1-based, over the whole plan
@@ -169,7 +168,8 @@ func (p Page) Digest() string { return digest("page", p) }
 // Plan is the frozen list of what a campaign will do. Its pages are held by
 // workflows of their own.
 type Plan struct {
-	Name     string    `json:"name"`
+	Name string `json:"name"`
+	// Account is the only one, or the first of Accounts.
 	Account  Account   `json:"account"`
 	Made     time.Time `json:"made"`
 	Settings Settings  `json:"settings"`
@@ -192,25 +192,82 @@ type Plan struct {
 	// Source is where the zones came from when they did not stand in the fleet
 	// file, outside the digest.
 	Source string `json:"source,omitempty"`
-	// Limit is the account's limit of calls a second when the plan was made,
-	// outside the digest.
+	// Limit is the account's limit of calls a second when the plan was made, or
+	// the sum of Accounts' limits, outside the digest.
 	Limit float64 `json:"limit,omitzero"`
+	// Accounts are each account's part, where there are several; outside the
+	// digest, for Waves say which pages are whose.
+	Accounts []Share `json:"accounts,omitempty"`
+}
+
+// Share is one account's part of a plan of several.
+type Share struct {
+	Account Account `json:"account"`
+	Zones   int     `json:"zones"`
+	// Limit is the account's of calls a second, Describes how many calls reading
+	// its baselines took.
+	Limit     float64 `json:"limit"`
+	Describes int     `json:"describes"`
+}
+
+// AccountOf is whose zones a page holds, by its number.
+func (p Plan) AccountOf(page int) Account {
+	for _, w := range p.Waves {
+		for _, part := range w.Parts {
+			if page >= part.First && page <= part.Last {
+				return part.Account
+			}
+		}
+	}
+	return p.Account
 }
 
 // pace is the part of the account's limit that refreshes are sent at.
 const pace = 0.97
 
-// Estimate is how long the plan takes at the account's limit of calls a second:
-// the refreshes one after the other, and the bake times.
-func (p Plan) Estimate(perSecond float64) Span {
-	calls := time.Duration(float64(p.Zones) / (pace * perSecond) * float64(time.Second))
-	all := calls + time.Duration(max(0, len(p.Waves)-1))*p.Settings.Bake.D()
+// Estimate is how long the plan takes at the accounts' limits of calls a second:
+// the refreshes of an account one after the other, in each wave those of its
+// slowest account, and the bake times.
+func (p Plan) Estimate() Span {
+	limits := map[Account]float64{p.Account: p.Limit}
+	for _, a := range p.Accounts {
+		limits[a.Account] = a.Limit
+	}
+	seconds := 0.0
+	for _, w := range p.Waves {
+		slowest := 0.0
+		for _, part := range w.parts(p.Account) {
+			slowest = max(slowest, float64(part.Zones)/(pace*limits[part.Account]))
+		}
+		seconds += slowest
+	}
+	all := time.Duration(seconds*float64(time.Second)) + time.Duration(max(0, len(p.Waves)-1))*p.Settings.Bake.D()
 	return Span(max(time.Second, all.Round(time.Second)))
+}
+
+// parts are the wave's, of which the only account has all.
+func (w Wave) parts(only Account) []Part {
+	if len(w.Parts) > 0 {
+		return w.Parts
+	}
+	return []Part{{only, w.Zones, w.First, w.Last}}
 }
 
 // Wave is a part of a plan that runs as one.
 type Wave struct {
 	Zones int `json:"zones"`
+	// First and Last are page numbers, both included.
+	First int `json:"first"`
+	Last  int `json:"last"`
+	// Parts are those of each account, in the order of their pages, where a plan
+	// has several.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Part is the pages of a wave that hold one account's zones.
+type Part struct {
+	Account Account `json:"account"`
+	Zones   int     `json:"zones"`
 	// First and Last are page numbers, both included.
 	First int `json:"first"`
 	Last  int `json:"last"`
@@ -247,32 +304,59 @@ func digest(kind string, v any) string {
 
 // Target is a zone to be planned.
 type Target struct {
-	ID    ZoneID
-	Name  string
-	Hosts []HostRef
+	ID      ZoneID
+	Name    string
+	Account Account
+	Hosts   []HostRef
 }
 
 // Cut makes draft pages (without baselines) and waves of targets, in their
-// order. No page crosses a wave.
-func Cut(account Account, targets []Target, sizes []string) ([]Page, []Wave, error) {
+// order; in a wave, the zones of one account stand together. No page crosses a
+// wave or has zones of two accounts.
+func Cut(targets []Target, sizes []string) ([]Page, []Wave, error) {
 	counts, err := CutWaves(len(targets), sizes)
 	if err != nil {
 		return nil, nil, err
 	}
 	var pages []Page
 	var waves []Wave
+	several := len(byAccount(targets)) > 1
 	for w, n := range counts {
 		wave := Wave{Zones: n, First: len(pages) + 1}
-		for part := range slices.Values(cutPages(targets[:n])) {
-			page := newPage(account, part)
-			page.Number, page.Wave = len(pages)+1, w+1
-			pages = append(pages, page)
+		for _, own := range byAccount(targets[:n]) {
+			part := Part{Account: own[0].Account, Zones: len(own), First: len(pages) + 1}
+			for _, some := range cutPages(own) {
+				page := newPage(part.Account, some)
+				page.Number, page.Wave = len(pages)+1, w+1
+				pages = append(pages, page)
+			}
+			part.Last = len(pages)
+			if several {
+				wave.Parts = append(wave.Parts, part)
+			}
 		}
 		wave.Last = len(pages)
 		waves = append(waves, wave)
 		targets = targets[n:]
 	}
 	return pages, waves, nil
+}
+
+// byAccount keeps the targets of each account together, in their order, the
+// accounts in that of their first target.
+func byAccount(targets []Target) [][]Target {
+	at := map[Account]int{}
+	var groups [][]Target
+	for _, t := range targets {
+		i, known := at[t.Account]
+		if !known {
+			i = len(groups)
+			at[t.Account] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], t)
+	}
+	return groups
 }
 
 func cutPages(targets []Target) [][]Target {

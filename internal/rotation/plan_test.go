@@ -147,11 +147,12 @@ func hostPool(r *rand.Rand, n int) []HostRef {
 	return hosts
 }
 
+// randomTargets are zones of one account; mixed gives some of them to others.
 func randomTargets(r *rand.Rand, n, maxHosts int) []Target {
 	pool := hostPool(r, max(maxHosts, 1+r.IntN(400)))
 	targets := make([]Target, n)
 	for i := range targets {
-		targets[i] = Target{ID: ZoneID(fmt.Sprintf("zone-%012d", i))}
+		targets[i] = Target{ID: ZoneID(fmt.Sprintf("zone-%012d", i)), Account: "main"}
 		if r.IntN(2) == 0 {
 			targets[i].Name = strings.Repeat([]string{"a", "<&>", "ü", "\u2028"}[r.IntN(4)], 1+r.IntN(60))
 		}
@@ -162,24 +163,59 @@ func randomTargets(r *rand.Rand, n, maxHosts int) []Target {
 	return targets
 }
 
+func mixed(r *rand.Rand, targets []Target, accounts int) []Target {
+	for i := range targets {
+		targets[i].Account = []Account{"main", "cn", "test"}[r.IntN(accounts)]
+	}
+	return targets
+}
+
+// together is the targets of a wave with those of each account side by side.
+func together(targets []Target) []Target {
+	var order []Account
+	for _, t := range targets {
+		if !slices.Contains(order, t.Account) {
+			order = append(order, t.Account)
+		}
+	}
+	targets = slices.Clone(targets)
+	slices.SortStableFunc(targets, func(a, b Target) int { return slices.Index(order, a.Account) - slices.Index(order, b.Account) })
+	return targets
+}
+
 // checkCut is everything that pages and waves promise.
 func checkCut(t *testing.T, targets []Target, pages []Page, waves []Wave) {
 	t.Helper()
+	p := Plan{Account: "main", Waves: waves}
+	if len(targets) > 0 {
+		p.Account = targets[0].Account
+	}
 	next, page := 0, 0
 	for w, wave := range waves {
 		if wave.First != page+1 || wave.Last < wave.First {
 			t.Fatalf("wave %d has pages %d to %d after page %d", w+1, wave.First, wave.Last, page)
 		}
-		zones := 0
+		zones, of := 0, together(targets[next:next+wave.Zones])
+		parts := map[Account]int{}
 		for ; page < wave.Last; page++ {
-			p := pages[page]
-			if p.Number != page+1 || p.Wave != w+1 || p.Account != "main" {
-				t.Fatalf("page %d says that it is %d of wave %d, not %d", page+1, p.Number, p.Wave, w+1)
+			here := pages[page]
+			if here.Number != page+1 || here.Wave != w+1 || here.Account != p.AccountOf(page+1) {
+				t.Fatalf("page %d says that it is %d of wave %d and account %s, not %d and %s", page+1, here.Number, here.Wave, here.Account, w+1, p.AccountOf(page+1))
 			}
-			zones += len(p.Zones)
-			checkPage(t, targets[next:], p)
-			next += len(p.Zones)
+			checkPage(t, of[zones:], here)
+			zones += len(here.Zones)
+			parts[here.Account] += len(here.Zones)
 		}
+		for _, part := range wave.Parts {
+			if parts[part.Account] != part.Zones {
+				t.Fatalf("wave %d says %d zones of account %s and has %d", w+1, part.Zones, part.Account, parts[part.Account])
+			}
+			delete(parts, part.Account)
+		}
+		if len(wave.Parts) > 0 && len(parts) > 0 || len(parts) > 1 {
+			t.Fatalf("wave %d does not name accounts %v", w+1, parts)
+		}
+		next += zones
 		if zones != wave.Zones {
 			t.Fatalf("wave %d says %d zones and has %d", w+1, wave.Zones, zones)
 		}
@@ -203,7 +239,7 @@ func checkPage(t *testing.T, targets []Target, p Page) {
 	}
 	pairs := 0
 	for i, z := range p.Zones {
-		if z.ID != targets[i].ID || z.Name != targets[i].Name || !slices.Equal(p.HostsOf(z), targets[i].Hosts) {
+		if z.ID != targets[i].ID || p.Account != targets[i].Account || z.Name != targets[i].Name || !slices.Equal(p.HostsOf(z), targets[i].Hosts) {
 			t.Fatalf("page %d has %+v where %+v was to be", p.Number, z, targets[i])
 		}
 		for _, h := range targets[i].Hosts {
@@ -224,8 +260,8 @@ func checkPage(t *testing.T, targets []Target, p Page) {
 func TestCut(t *testing.T) {
 	r := dicedRand(13)
 	for range 40 {
-		targets := randomTargets(r, r.IntN(2500), []int{1, 3, 40, 300}[r.IntN(4)])
-		pages, waves, err := Cut("main", targets, randomSizes(r))
+		targets := mixed(r, randomTargets(r, r.IntN(2500), []int{1, 3, 40, 300}[r.IntN(4)]), 1+r.IntN(3))
+		pages, waves, err := Cut(targets, randomSizes(r))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +270,7 @@ func TestCut(t *testing.T) {
 }
 
 func TestCutFillsItsPages(t *testing.T) {
-	pages, waves, err := Cut("main", randomTargets(dicedRand(14), 1201, 3), []string{"1", "100%"})
+	pages, waves, err := Cut(randomTargets(dicedRand(14), 1201, 3), []string{"1", "100%"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,16 +278,16 @@ func TestCutFillsItsPages(t *testing.T) {
 	for _, p := range pages {
 		sizes = append(sizes, len(p.Zones))
 	}
-	if !slices.Equal(sizes, []int{1, 500, 500, 200}) || !slices.Equal(waves, []Wave{{1, 1, 1}, {1200, 2, 4}}) {
+	if !slices.Equal(sizes, []int{1, 500, 500, 200}) || !reflect.DeepEqual(waves, []Wave{{Zones: 1, First: 1, Last: 1}, {Zones: 1200, First: 2, Last: 4}}) {
 		t.Errorf("pages of %v, waves %v", sizes, waves)
 	}
 }
 
 func TestCutOfNothingAndOfNonsense(t *testing.T) {
-	if pages, waves, err := Cut("main", nil, []string{"1", "100%"}); err != nil || len(pages)+len(waves) > 0 {
+	if pages, waves, err := Cut(nil, []string{"1", "100%"}); err != nil || len(pages)+len(waves) > 0 {
 		t.Errorf("nothing is cut into %v, %v, %v", pages, waves, err)
 	}
-	if _, _, err := Cut("main", randomTargets(dicedRand(15), 3, 1), []string{"x"}); err == nil {
+	if _, _, err := Cut(randomTargets(dicedRand(15), 3, 1), []string{"x"}); err == nil {
 		t.Error("a wrong wave is taken")
 	}
 }
@@ -259,7 +295,7 @@ func TestCutOfNothingAndOfNonsense(t *testing.T) {
 func TestCutOfAWholeFleet(t *testing.T) {
 	targets := randomTargets(dicedRand(16), 100000, 3)
 	start := time.Now()
-	pages, waves, err := Cut("main", targets, []string{"1", "5%", "25%", "100%"})
+	pages, waves, err := Cut(targets, []string{"1", "5%", "25%", "100%"})
 	took := time.Since(start)
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +327,7 @@ func samplePlan() Plan {
 			Waves: []string{"1", "100%"}, Bake: Span(30 * time.Second), Window: 40, Approve: []int{2},
 			MaxFailed: "1%", MaxExposed: 1, Timing: talk,
 		},
-		Waves: []Wave{{1, 1, 1}, {501, 2, 3}}, Pages: []string{"p1", "p2", "p3"},
+		Waves: []Wave{{Zones: 1, First: 1, Last: 1}, {Zones: 501, First: 2, Last: 3}}, Pages: []string{"p1", "p2", "p3"},
 		Digest: "digest", Findings: []Finding{{"zone-1", "gw-hk-1", "drift"}}, Found: 1, Describes: 502,
 	}
 }
@@ -380,22 +416,43 @@ func TestPageDigestCoversEverything(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	p := Plan{Zones: 1940, Settings: Settings{Bake: Span(30 * time.Second)}, Waves: make([]Wave, 3)}
-	if got := p.Estimate(20).D(); got != 100*time.Second+time.Minute {
+	p := Plan{Account: "main", Limit: 20, Zones: 1940, Settings: Settings{Bake: Span(30 * time.Second)}, Waves: []Wave{{Zones: 1}, {Zones: 900}, {Zones: 1039}}}
+	if got := p.Estimate().D(); got != 100*time.Second+time.Minute {
 		t.Errorf("got %s", got)
 	}
-	if got := (Plan{Zones: 1}).Estimate(20).D(); got != time.Second {
+	if got := (Plan{Zones: 1, Limit: 20, Waves: []Wave{{Zones: 1}}}).Estimate().D(); got != time.Second {
 		t.Errorf("of one zone: %s", got)
+	}
+}
+
+// Accounts run side by side: in each wave the slowest decides.
+func TestEstimateOfAccounts(t *testing.T) {
+	p := Plan{
+		Account: "main", Zones: 1067, Limit: 22, Accounts: []Share{{Account: "main", Zones: 970, Limit: 20}, {Account: "cn", Zones: 97, Limit: 2}},
+		Waves: []Wave{
+			{Zones: 970, Parts: []Part{{Account: "main", Zones: 970}}},
+			{Zones: 97, Parts: []Part{{Account: "cn", Zones: 97}}},
+		},
+	}
+	if got := p.Estimate().D(); got != 100*time.Second {
+		t.Errorf("one after the other: %s", got)
+	}
+	p.Waves = []Wave{{Zones: 1067, Parts: []Part{{Account: "main", Zones: 970}, {Account: "cn", Zones: 97}}}}
+	if got := p.Estimate().D(); got != 50*time.Second {
+		t.Errorf("side by side: %s", got)
 	}
 }
 
 // What a plan will do is approved by its digest; its name, when it was made,
 // what was met and what it adds up to are not.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
-	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source"}
+	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Accounts"}
 	p := samplePlan()
 	p.Settings.Health, p.Settings.Notify = []string{"shop", "smoke"}, []string{"start", "end"}
 	p.Settings.Windows, p.Settings.Freeze = []string{"Sat 02:00-06:00 UTC"}, []string{"2026-12-24"}
+	p.Waves[0].Parts = []Part{{"main", 1, 1, 1}}
+	p.Waves[1].Parts = []Part{{"main", 500, 2, 2}, {"cn", 1, 3, 3}}
+	p.Accounts = []Share{{"main", 501, 20, 501}, {"cn", 1, 5, 1}}
 	before, leaves := p.DigestOf(), 0
 	each(reflect.ValueOf(&p).Elem(), "Plan", func(path string) {
 		leaves++

@@ -23,8 +23,8 @@ const (
 	actionGateways = "DescribeMultiPathGateways"
 )
 
-// action executes a request's body under e.mu; only stale and noKey of the
-// conduct concern it.
+// action executes a request's body under e.mu; only stale, noKey and account of
+// the conduct concern it.
 type action func(e *EdgeOne, body []byte, how conduct) (any, *refusal)
 
 func actions() map[string]action {
@@ -47,7 +47,7 @@ func Actions() []string { return slices.Sorted(maps.Keys(actions())) }
 type secretKeyAnswer struct{ SecretKey string }
 
 func refreshKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
-	z, no := e.zoneIn(body)
+	z, no := e.zoneIn(body, how)
 	if no != nil {
 		return nil, no
 	}
@@ -59,7 +59,7 @@ func refreshKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 }
 
 func describeKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
-	z, no := e.zoneIn(body)
+	z, no := e.zoneIn(body, how)
 	switch {
 	case no != nil:
 		return nil, no
@@ -75,7 +75,7 @@ func describeKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 type keyRequest struct{ ZoneId, SecretKey *string }
 
 func modifyKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
-	in, z, no := e.keyRequest(body)
+	in, z, no := e.keyRequest(body, how)
 	switch {
 	case no != nil:
 		return nil, no
@@ -87,8 +87,8 @@ func modifyKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 	return nil, e.setKey(z, *in.SecretKey, actionModify)
 }
 
-func createKey(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
-	in, z, no := e.keyRequest(body)
+func createKey(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
+	in, z, no := e.keyRequest(body, how)
 	switch {
 	case no != nil:
 		return nil, no
@@ -100,7 +100,7 @@ func createKey(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
 	return nil, e.setKey(z, *in.SecretKey, actionCreate)
 }
 
-func (e *EdgeOne) keyRequest(body []byte) (keyRequest, *zone, *refusal) {
+func (e *EdgeOne) keyRequest(body []byte, how conduct) (keyRequest, *zone, *refusal) {
 	in, no := decode[keyRequest](body)
 	if no != nil {
 		return in, nil, no
@@ -108,25 +108,28 @@ func (e *EdgeOne) keyRequest(body []byte) (keyRequest, *zone, *refusal) {
 	if in.SecretKey != nil && !validKey(*in.SecretKey) {
 		return in, nil, refuse("InvalidParameterValue", "SecretKey must be a base64 string of 32 to 48 bytes.")
 	}
-	z, no := e.zoneByID(in.ZoneId)
+	z, no := e.zoneByID(in.ZoneId, how)
 	return in, z, no
 }
 
-func (e *EdgeOne) zoneIn(body []byte) (*zone, *refusal) {
+func (e *EdgeOne) zoneIn(body []byte, how conduct) (*zone, *refusal) {
 	in, no := decode[struct{ ZoneId *string }](body)
 	if no != nil {
 		return nil, no
 	}
-	return e.zoneByID(in.ZoneId)
+	return e.zoneByID(in.ZoneId, how)
 }
 
-func (e *EdgeOne) zoneByID(id *string) (*zone, *refusal) {
+func (e *EdgeOne) zoneByID(id *string, how conduct) (*zone, *refusal) {
 	if id == nil {
 		return nil, missing("ZoneId")
 	}
 	z := e.zones[*id]
 	if z == nil {
 		return nil, refuse(e.unknownZone, "The zone does not exist.")
+	}
+	if !z.isOf(how.account) {
+		return nil, refuse(e.foreignZone, "You are not authorized to perform the operation on this zone.")
 	}
 	return z, nil
 }

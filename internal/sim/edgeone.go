@@ -37,6 +37,9 @@ type Config struct {
 	// UnknownZone is the error code for a zone that does not exist; empty is
 	// InvalidParameter. The real code is not documented.
 	UnknownZone string
+	// ForeignZone is the error code for a zone of another account; empty is
+	// UnauthorizedOperation.NoPermission. The real code is not documented.
+	ForeignZone string
 	// KeylessZone is the error code for Refresh and Modify of a zone without a
 	// key; empty is OperationDenied. The real code is not documented.
 	KeylessZone string
@@ -60,12 +63,18 @@ type Credential struct {
 	Until time.Time
 	// owner is whose limit its calls count against; empty is the SecretId's.
 	owner string
+	// Account is whose it is: it is let at that account's zones alone, and at
+	// those that are nobody's.
+	Account string
+	// Limit is as in Config, for this SecretId alone; 0 is that of Config.
+	Limit int
 }
 
 // EdgeOne is the pretend API, an http.Handler. Its control API is Control.
 type EdgeOne struct {
 	roles       []Role
 	unknownZone string
+	foreignZone string
 	keylessZone string
 	clock       func() time.Time
 	actions     map[string]action
@@ -83,6 +92,7 @@ type EdgeOne struct {
 	order    []*zone // by creation
 	rules    []*rule
 	counters map[string]*Counter
+	accounts map[string]map[string]*Counter // by account and action
 	gates    map[[2]string]*gate
 	rejected map[string]int
 	fired    map[string]int
@@ -95,6 +105,7 @@ func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 		credentials: maps.Clone(cfg.Credentials),
 		roles:       slices.Clone(cfg.Roles),
 		unknownZone: orElse(cfg.UnknownZone, "InvalidParameter"),
+		foreignZone: orElse(cfg.ForeignZone, "UnauthorizedOperation.NoPermission"),
 		keylessZone: orElse(cfg.KeylessZone, "OperationDenied"),
 		clock:       cfg.Clock,
 		actions:     actions(),
@@ -103,6 +114,7 @@ func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 		limit:       cfg.Limit,
 		zones:       map[string]*zone{},
 		counters:    map[string]*Counter{},
+		accounts:    map[string]map[string]*Counter{},
 		gates:       map[[2]string]*gate{},
 		rejected:    map[string]int{},
 		fired:       map[string]int{},
@@ -121,6 +133,14 @@ func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 	}
 	for name := range e.actions {
 		e.counters[name] = &Counter{}
+		for _, c := range cfg.Credentials {
+			if c.Account != "" && e.accounts[c.Account] == nil {
+				e.accounts[c.Account] = map[string]*Counter{}
+			}
+			if c.Account != "" {
+				e.accounts[c.Account][name] = &Counter{}
+			}
+		}
 	}
 	if err := e.load(cfg.StateFile); err != nil {
 		return nil, err
@@ -260,17 +280,32 @@ func (e *EdgeOne) admit(c *call) *refusal {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.clock()
-	counter := e.counters[c.action]
-	counter.arrive(now)
+	credential := e.credentials[c.secretID]
+	counters := []*Counter{e.counters[c.action]}
+	if credential.Account != "" {
+		counters = append(counters, e.accounts[credential.Account][c.action])
+	}
+	for _, counter := range counters {
+		counter.arrive(now)
+	}
 	key := [2]string{c.action, c.secretID}
 	if e.gates[key] == nil {
 		e.gates[key] = &gate{}
 	}
-	no := e.gates[key].pass(now, e.limit)
+	no := e.gates[key].pass(now, e.limitOf(credential))
 	if no != nil {
-		counter.Throttled++
+		for _, counter := range counters {
+			counter.Throttled++
+		}
 	}
 	return no
+}
+
+func (e *EdgeOne) limitOf(c Credential) int {
+	if c.Limit != 0 {
+		return c.Limit
+	}
+	return e.limit
 }
 
 func (e *EdgeOne) count(no *refusal) {
@@ -326,9 +361,13 @@ func (e *EdgeOne) execute(c *call, how conduct) (any, *refusal) {
 func (e *EdgeOne) run(c *call, how conduct) (any, *refusal) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	how.account = e.credentials[c.secretID].Account
 	result, no := e.actions[c.action](e, c.body, how)
 	if no == nil {
 		e.counters[c.action].Executed++
+		if how.account != "" {
+			e.accounts[how.account][c.action].Executed++
+		}
 		e.journal.Add(c.edge(journal.Executed, "", ""))
 	}
 	return result, no

@@ -52,6 +52,7 @@ type conduct struct {
 	code       string                            // this error is answered, executed or not
 	spoil      func(http.ResponseWriter, []byte) // how the answer is damaged; nil leaves it whole
 	onlyAction string                            // the only action that can be struck
+	account    string                            // whose credential the request was signed with
 }
 
 // conducts is the table of faults.

@@ -12,16 +12,10 @@ import (
 func (w *World) FleetFile() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The fleet of the simulator in %s.\n", w.cfg.Dir)
-	fmt.Fprintf(&b, `version: 1
-account:
-  name: default
-  endpoint: %s
-  credentials: profile
-  requestsPerSecond: %d
-defaults:
+	b.WriteString("version: 1\n" + w.accountLines() + `defaults:
   ssh: {user: edge, mode: "0600"}
 locations:
-`, w.Endpoint(), w.pace())
+`)
 	for _, location := range w.locations() {
 		fmt.Fprintf(&b, "  %s:\n    hosts:\n", location)
 		for _, name := range w.hostsIn(location) {
@@ -32,11 +26,14 @@ locations:
 	}
 	b.WriteString("zones:\n")
 	for i, z := range w.plan.Zones {
-		labels := ""
+		account, labels := "", ""
+		if z.Account != "" {
+			account = ", account: " + z.Account
+		}
 		if i == 0 {
 			labels = ", labels: {tier: canary}"
 		}
-		fmt.Fprintf(&b, "  - {id: %s, name: %s, hosts: [%s]%s}\n", z.ID, z.Name, strings.Join(z.Hosts, ", "), labels)
+		fmt.Fprintf(&b, "  - {id: %s, name: %s%s, hosts: [%s]%s}\n", z.ID, z.Name, account, strings.Join(z.Hosts, ", "), labels)
 	}
 	if w.cfg.Campaign != "" {
 		fmt.Fprintf(&b, "campaign: %s\n", w.cfg.Campaign)
@@ -44,9 +41,29 @@ locations:
 	return b.String()
 }
 
-// pace is the limit, or the real one where the simulator has none.
-func (w *World) pace() int {
-	if limit := w.EdgeOne.State().Limit; limit > 0 {
+func (w *World) accountLines() string {
+	if len(w.plan.Accounts) == 0 {
+		return fmt.Sprintf(`account:
+  name: default
+  endpoint: %s
+  credentials: profile
+  requestsPerSecond: %d
+`, w.Endpoint(), w.pace(0))
+	}
+	lines := "accounts:\n"
+	for i, name := range w.plan.Accounts {
+		lines += fmt.Sprintf("  - {name: %s, endpoint: %s, credentials: %s, requestsPerSecond: %d}\n", name, quote(w.Endpoint()), []string{"profile", "env"}[i], w.pace(i))
+	}
+	return lines
+}
+
+// pace is an account's limit, or the real one where the simulator has none.
+func (w *World) pace(i int) int {
+	limit := w.limitOf(i)
+	if limit == 0 {
+		limit = w.EdgeOne.State().Limit
+	}
+	if limit > 0 {
 		return limit
 	}
 	return 20

@@ -113,7 +113,7 @@ func zoneOrders() map[string]func(a, b *zone) int {
 	}
 }
 
-func describeZones(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
+func describeZones(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 	in, no := decode[struct {
 		page
 		Filters          []filter
@@ -127,7 +127,8 @@ func describeZones(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
 			return nil, refuse("InvalidParameterValue", fmt.Sprintf("The filter `%s` cannot be fuzzy.", f.Name))
 		}
 	}
-	rows, no := matching(e.order, in.Filters, zoneFilters())
+	own := slices.DeleteFunc(slices.Clone(e.order), func(z *zone) bool { return !z.isOf(how.account) })
+	rows, no := matching(own, in.Filters, zoneFilters())
 	if no != nil {
 		return nil, no
 	}
@@ -180,7 +181,7 @@ type gatewayAnswer struct {
 	NeedConfirm                         string
 }
 
-func describeGateways(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
+func describeGateways(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 	in, no := decode[struct {
 		page
 		ZoneId  *string
@@ -189,7 +190,7 @@ func describeGateways(e *EdgeOne, body []byte, _ conduct) (any, *refusal) {
 	if no != nil {
 		return nil, no
 	}
-	z, no := e.zoneByID(in.ZoneId)
+	z, no := e.zoneByID(in.ZoneId, how)
 	if no != nil {
 		return nil, no
 	}

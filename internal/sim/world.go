@@ -32,6 +32,11 @@ type WorldConfig struct {
 	Locations []string
 	// Limit is as in Config.
 	Limit int
+	// Accounts share the zones, each with a SecretId of its own: 1 or 2, of which
+	// the second's credential is for the environment; 0 takes those of Dir, or 1.
+	// Limits are theirs where they differ.
+	Accounts int
+	Limits   []int
 	// APIPort and ControlPort are the ports on 127.0.0.1; 0 takes those of Dir,
 	// or free ones.
 	APIPort, ControlPort int
@@ -62,6 +67,7 @@ type World struct {
 type worldPlan struct {
 	APIPort     int        `json:"apiPort"`
 	ControlPort int        `json:"controlPort"`
+	Accounts    []string   `json:"accounts,omitempty"` // where there are two
 	Hosts       []planHost `json:"hosts"`
 	Zones       []planZone `json:"zones"`
 }
@@ -73,9 +79,10 @@ type planHost struct {
 }
 
 type planZone struct {
-	ID    string   `json:"id"`
-	Name  string   `json:"name"`
-	Hosts []string `json:"hosts"`
+	ID      string   `json:"id"`
+	Name    string   `json:"name"`
+	Account string   `json:"account,omitempty"`
+	Hosts   []string `json:"hosts"`
 }
 
 const (
@@ -130,6 +137,9 @@ func (w *World) makePlan() (bool, error) {
 		if w.cfg.Zones < 0 || w.cfg.Hosts < 0 {
 			return false, errors.New("there cannot be fewer than 0 zones or hosts")
 		}
+		if a := w.cfg.Accounts; a < 0 || a > 2 {
+			return false, errors.New("there can be 1 or 2 accounts")
+		}
 		w.plan = newPlan(w.cfg)
 		return false, nil
 	}
@@ -141,6 +151,9 @@ func (w *World) makePlan() (bool, error) {
 	}
 	if z, h := w.cfg.Zones, w.cfg.Hosts; z != 0 && z != len(w.plan.Zones) || h != 0 && h != len(w.plan.Hosts) {
 		return false, fmt.Errorf("it holds a world of %d zones and %d hosts; ask for these numbers, or use another directory", len(w.plan.Zones), len(w.plan.Hosts))
+	}
+	if a := w.cfg.Accounts; a != 0 && a != max(1, len(w.plan.Accounts)) {
+		return false, fmt.Errorf("it holds a world of %d accounts; ask for as many, or use another directory", max(1, len(w.plan.Accounts)))
 	}
 	return true, nil
 }
@@ -156,8 +169,15 @@ func newPlan(cfg WorldConfig) worldPlan {
 		location := locations[i%len(locations)]
 		p.Hosts = append(p.Hosts, planHost{Name: fmt.Sprintf("gw-%s-%d", location, i/len(locations)+1), Location: location})
 	}
+	if cfg.Accounts == 2 {
+		p.Accounts = []string{"intl", "cn"}
+	}
 	for i := range orDefault(cfg.Zones, defaultZones) {
-		p.Zones = append(p.Zones, planZone{ID: zoneID(i), Name: fmt.Sprintf("shop-%04d.example.com", i+1), Hosts: p.hostsOf(i, len(locations))})
+		z := planZone{ID: zoneID(i), Name: fmt.Sprintf("shop-%04d.example.com", i+1), Hosts: p.hostsOf(i, len(locations))}
+		if len(p.Accounts) > 0 {
+			z.Account = p.Accounts[i%len(p.Accounts)]
+		}
+		p.Zones = append(p.Zones, z)
 	}
 	return p
 }
@@ -236,7 +256,7 @@ func localhost(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 func (w *World) zones() []Zone {
 	zones := make([]Zone, 0, len(w.plan.Zones))
 	for i, p := range w.plan.Zones {
-		z := Zone{ID: p.ID, Name: p.Name}
+		z := Zone{ID: p.ID, Name: p.Name, Account: p.Account}
 		if i == 0 {
 			z.Tags = map[string]string{"tier": "canary"}
 		}
@@ -248,21 +268,42 @@ func (w *World) zones() []Zone {
 	return zones
 }
 
-// credentials reads the SecretId and SecretKey of Dir, or makes them.
+// credentials reads the SecretId and SecretKey of each account from Dir, or makes
+// them.
 func (w *World) credentials() (map[string]Credential, error) {
-	data, err := os.ReadFile(w.CredentialsPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		data = fmt.Appendf(nil, "[default]\nsecret_id = AKIDSIMULATOR%s\nsecret_key = %s\n", randomHex(10), randomHex(16))
-		err = os.WriteFile(w.CredentialsPath(), data, 0o600)
+	all := map[string]Credential{}
+	files := []struct{ path, form string }{
+		{w.CredentialsPath(), "[default]\nsecret_id = %s\nsecret_key = %s\n"},
+		{w.EnvironmentPath(), "TENCENTCLOUD_SECRET_ID=%s\nTENCENTCLOUD_SECRET_KEY=%s\n"},
 	}
-	if err != nil {
-		return nil, err
+	for i, file := range files[:max(1, len(w.plan.Accounts))] {
+		data, err := os.ReadFile(file.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			data = fmt.Appendf(nil, file.form, "AKIDSIMULATOR"+randomHex(10), randomHex(16))
+			err = os.WriteFile(file.path, data, 0o600)
+		}
+		if err != nil {
+			return nil, err
+		}
+		var id string
+		c := Credential{Limit: w.limitOf(i)}
+		if _, err := fmt.Sscanf(string(data), file.form, &id, &c.SecretKey); err != nil {
+			return nil, fmt.Errorf("%s is damaged; remove it to get new credentials", file.path)
+		}
+		if len(w.plan.Accounts) > 0 {
+			c.Account = w.plan.Accounts[i]
+		}
+		all[id] = c
 	}
-	var id, key string
-	if _, err := fmt.Sscanf(string(data), "[default]\nsecret_id = %s\nsecret_key = %s\n", &id, &key); err != nil {
-		return nil, fmt.Errorf("%s is damaged; remove it to get new credentials", w.CredentialsPath())
+	return all, nil
+}
+
+// limitOf is the i-th account's own limit; 0 is everybody's.
+func (w *World) limitOf(i int) int {
+	if i < len(w.cfg.Limits) {
+		return w.cfg.Limits[i]
 	}
-	return map[string]Credential{id: {SecretKey: key}}, nil
+	return 0
 }
 
 // role may be assumed with the credentials, or taken with the web identity token
@@ -339,6 +380,13 @@ const (
 // WebIdentityPath is the file with a token of ProviderID (mode 0600), for
 // TKE_WEB_IDENTITY_TOKEN_FILE.
 func (w *World) WebIdentityPath() string { return filepath.Join(w.cfg.Dir, "web-identity-token") }
+
+// EnvironmentPath is the second account's credential (lines NAME=VALUE; mode
+// 0600), for the environment of a worker.
+func (w *World) EnvironmentPath() string { return filepath.Join(w.cfg.Dir, "second.env") }
+
+// Accounts names them, where there are two.
+func (w *World) Accounts() []string { return slices.Clone(w.plan.Accounts) }
 
 // ClientKeyPath is the SSH private key that the hosts let in (OpenSSH; mode 0600).
 func (w *World) ClientKeyPath() string { return filepath.Join(w.cfg.Dir, "client_ed25519") }

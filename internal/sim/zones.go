@@ -24,6 +24,8 @@ type Zone struct {
 	Paused     bool              `json:"paused,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 	Gateways   []Gateway         `json:"gateways,omitempty"`
+	// Account is whose it is; empty is everybody's.
+	Account string `json:"account,omitempty"`
 	// Key is the first key, base64 of 32 to 48 bytes; empty invents one.
 	Key string `json:"key,omitempty"`
 	// Keyless leaves the zone without a key.
@@ -147,6 +149,8 @@ func (e *EdgeOne) remember(entry entry) {
 	}
 }
 
+func (z *zone) isOf(account string) bool { return z.Account == "" || z.Account == account }
+
 func (z *zone) fingerprint(key string) rotation.Fingerprint {
 	return rotation.FingerprintOf(rotation.ZoneID(z.ID), rotation.NewSecret(key))
 }
@@ -155,12 +159,21 @@ func (z *zone) fingerprint(key string) rotation.Fingerprint {
 type State struct {
 	Zones   map[string]ZoneState `json:"zones"`
 	Actions map[string]Counter   `json:"actions"`
+	// Accounts are the same counters of each account that credentials name.
+	Accounts map[string]AccountState `json:"accounts,omitempty"`
 	// Rejected counts answered API errors by code.
 	Rejected map[string]int `json:"rejected"`
 	// Faults counts the faults that struck by kind.
 	Faults map[string]int `json:"faults"`
 	// Limit is the calls per sliding second, action and SecretId; 0 or less is none.
 	Limit int `json:"limit"`
+}
+
+// AccountState is what one account's credentials called.
+type AccountState struct {
+	// Limit is the calls per sliding second and action; 0 or less is none.
+	Limit   int                `json:"limit"`
+	Actions map[string]Counter `json:"actions"`
 }
 
 // ZoneState is one zone's truth.
@@ -195,6 +208,20 @@ func (e *EdgeOne) State() State {
 	}
 	for name, c := range e.counters {
 		s.Actions[name] = *c
+	}
+	for _, credential := range e.credentials {
+		counters, named := e.accounts[credential.Account]
+		if !named {
+			continue
+		}
+		a := AccountState{Limit: e.limitOf(credential), Actions: map[string]Counter{}}
+		for name, c := range counters {
+			a.Actions[name] = *c
+		}
+		if s.Accounts == nil {
+			s.Accounts = map[string]AccountState{}
+		}
+		s.Accounts[credential.Account] = a
 	}
 	return s
 }

@@ -48,9 +48,9 @@ func (w World) api() (*edgeone.Client, error) {
 		return nil, fmt.Errorf("%s is not the simulator's credentials file", w.Credentials)
 	}
 	return edgeone.New(edgeone.Config{
-		Endpoint:    w.Fleet.Account.Endpoint,
+		Endpoint:    w.Fleet.Accounts[0].Endpoint,
 		Credentials: edgeone.NewCredential(id, key, ""),
-		Pace:        edgeone.NewPace(w.Fleet.Account.RequestsPerSecond),
+		Pace:        edgeone.NewPace(w.Fleet.Accounts[0].RequestsPerSecond),
 	})
 }
 

@@ -5,8 +5,12 @@ const report = JSON.parse(document.getElementById("report").textContent);
 const byId = (id) => document.getElementById(id);
 const list = byId("list"), room = byId("room"), height = 30;
 const text = report.zones.map((z) =>
-  [z.id, z.name, z.outcome, z.from, z.to, z.requestId, ...z.hosts.map((h) => h.host)].join(" ").toLowerCase());
+  [z.id, named(z), z.outcome, z.from, z.to, z.requestId, ...z.hosts.map((h) => h.host)].join(" ").toLowerCase());
 let rows = [];
+
+function named(z) {
+  return z.account ? `${z.name || ""} (${z.account})` : z.name || "";
+}
 
 function choose() {
   const find = byId("find").value.trim().toLowerCase(), only = byId("only").value;
@@ -30,7 +34,7 @@ function line(z, i) {
   const row = document.createElement("div");
   row.className = "row";
   row.style.top = i * height + "px";
-  const cells = [z.id, z.name || "", z.wave, z.outcome, z.exposureMs ? z.exposureMs + " ms" : "", z.from || "", z.to || "", z.requestId || ""];
+  const cells = [z.id, named(z), z.wave, z.outcome, z.exposureMs ? z.exposureMs + " ms" : "", z.from || "", z.to || "", z.requestId || ""];
   cells.forEach((c, n) => {
     const cell = document.createElement("span");
     if (n === 3) {
