@@ -1,6 +1,7 @@
 // Package activities touches the world, one verb per file and once per call:
 // EdgeOne through rotation.EdgeOne, hosts through rotation.Host, and Temporal
-// through its client. It decides nothing that could be decided from values
+// through its client. One call may touch it twice: a refresh whose new key goes
+// straight to the hosts (straight.go). It decides nothing that could be decided from values
 // (rotation does), and links no adapter. What it returns is readable by anybody
 // who can read a history, so keys leave it only sealed.
 package activities

@@ -204,6 +204,8 @@ func (m *machine) Put(ctx context.Context, z rotation.ZoneID, key rotation.Secre
 func (m *machine) reach(ctx context.Context) error {
 	if m.hangs {
 		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
 		return &rotation.HostError{Step: rotation.StepSession, Why: "no answer: " + ctx.Err().Error()}
 	}
 	return m.fail

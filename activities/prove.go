@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,9 @@ const probeZone rotation.ZoneID = "keywave-probe"
 type Probe struct {
 	Sealed      map[rotation.Location][]byte `json:"sealed"`
 	Fingerprint rotation.Fingerprint         `json:"fingerprint"`
+	// Queues are those of this very worker, by location: whose hosts it proves,
+	// it can bring a new key to straight.
+	Queues map[rotation.Location]string `json:"queues,omitempty"`
 }
 
 // ProbeIn asks for a probe.
@@ -53,7 +57,16 @@ func (e *EdgeOne) Probe(_ context.Context, in ProbeIn) (Probe, error) {
 	if err != nil {
 		return Probe{}, fail(KindKeyset, err.Error())
 	}
-	return Probe{sealed, rotation.FingerprintOf(probeZone, value)}, nil
+	probe := Probe{Sealed: sealed, Fingerprint: rotation.FingerprintOf(probeZone, value)}
+	for _, l := range e.Beside {
+		if slices.Contains(in.Locations, l.Name) {
+			if probe.Queues == nil {
+				probe.Queues = map[rotation.Location]string{}
+			}
+			probe.Queues[l.Name] = l.Queue
+		}
+	}
+	return probe, nil
 }
 
 // ProveIn asks for proofs of many hosts.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keywave/internal/rotation"
@@ -26,6 +27,10 @@ type EdgeOne struct {
 	// file's words, and when it ends; the zero Time where that is not known.
 	// nil is unknown.
 	Credential func(context.Context) (which string, until time.Time)
+	// Beside are the locations that this process serves too.
+	Beside []*Location
+
+	delivering atomic.Int32 // zones on the short way
 }
 
 // RefreshIn asks for a new key of one zone.
@@ -39,6 +44,10 @@ type RefreshIn struct {
 	// ClosesAt is the instant, on Temporal's clock, from which on nothing may be
 	// signed; zero when there is none.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
+	// Straight are the zone's hosts, all of them, where the new key may go to
+	// them the short way, and Expect what they may hold at present.
+	Straight []StraightHost         `json:"straight,omitempty"`
+	Expect   []rotation.Fingerprint `json:"expect,omitempty"`
 }
 
 // Sending says whether a refresh was sent.
@@ -53,12 +62,13 @@ const (
 )
 
 // RefreshOut is what became of it. Sealed holds the new key, sealed to each
-// location.
+// location; it is absent where Acks say that every host has acknowledged it.
 type RefreshOut struct {
 	Sending   Sending                      `json:"sending"`
 	SentAt    time.Time                    `json:"sentAt,omitzero"` // Temporal's clock
 	Key       rotation.Fingerprint         `json:"key,omitempty"`
 	Sealed    map[rotation.Location][]byte `json:"sealed,omitempty"`
+	Acks      []rotation.Ack               `json:"acks,omitempty"`
 	RequestID string                       `json:"requestId,omitempty"`
 	Why       string                       `json:"why,omitempty"`
 	Code      string                       `json:"code,omitempty"` // EdgeOne's error code
@@ -137,7 +147,7 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	r.out.SentAt = r.clock.at(receipt.Signed)
 	r.out.RequestID = receipt.RequestID
 	if err == nil {
-		r.answered(key)
+		r.answered(ctx, key)
 		return true
 	}
 	var api *rotation.APIError
@@ -165,9 +175,12 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	}
 }
 
-func (r *refresh) answered(key rotation.Secret) {
+func (r *refresh) answered(ctx context.Context, key rotation.Secret) {
 	r.out.Sending, r.out.Why, r.out.Code = Answered, "", ""
 	r.out.Key = rotation.FingerprintOf(r.in.Zone, key)
+	if r.out.Acks = r.straight(ctx, key); acknowledged(r.out.Acks) {
+		return
+	}
 	sealed, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, key)
 	if err != nil {
 		r.out.Why = "the new key could not be sealed: " + err.Error()

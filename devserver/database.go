@@ -36,6 +36,7 @@ var pragmas = map[string]string{
 	"busy_timeout": "5000",
 	"journal_mode": "wal",
 	"synchronous":  "1",
+	"cache_size":   "-65536", // KiB: the pages that a campaign reads again and again
 }
 
 // database is the SQLite file, held by this process alone.

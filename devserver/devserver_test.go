@@ -61,7 +61,8 @@ func TestSurvivesKill(t *testing.T) {
 	s.addAttribute(t, "KeywaveAddedLater")
 	s.addAttribute(t, "KeywaveAddedLater") // once more is no mistake
 	s.addAttribute(t, "KeywaveZone")
-	s.startWorkflow(t, "zone/zone-2", 0, map[string]string{"KeywaveAddedLater": "at once"})
+	s.awaitAttribute(t, "KeywaveAddedLater")
+	s.startWorkflow(t, "zone/zone-2", 0, map[string]string{"KeywaveAddedLater": "soon"})
 
 	s.stop(t, syscall.SIGKILL)
 
@@ -80,7 +81,7 @@ func TestSurvivesKill(t *testing.T) {
 	s.checkRetention(t, 30*24*time.Hour)
 	s.checkAttributes(t, "KeywaveCampaign", "KeywaveZone", "KeywaveOutcome", "KeywavePlan", "KeywaveAddedLater")
 	s.checkFound(t, "KeywaveCampaign = 'c1'", "zone/zone-1")
-	s.checkFound(t, "KeywaveAddedLater = 'at once'", "zone/zone-2")
+	s.checkFound(t, "KeywaveAddedLater = 'soon'", "zone/zone-2")
 	checkHTTP(t, "http://127.0.0.1:"+uiPort+"/", "<html")
 	checkHTTP(t, "http://127.0.0.1:"+uiPort+"/api/v1/namespaces", `"name": "default"`)
 	checkPrivate(t, dir)
@@ -278,6 +279,18 @@ func (s *server) startWorkflow(t *testing.T, id string, priority int32, attribut
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitAttribute waits until the namespace knows an attribute that was added.
+func (s *server) awaitAttribute(t *testing.T, name string) {
+	t.Helper()
+	var err error
+	eventually(t, func() bool {
+		_, err = s.workflows.CountWorkflowExecutions(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+			Namespace: namespace, Query: name + " = 'x'",
+		})
+		return err == nil
+	}, func() string { return err.Error() })
 }
 
 func (s *server) addAttribute(t *testing.T, name string) {

@@ -113,6 +113,7 @@ func (s *zoneStage) read(result *common.Payloads) {
 			var out activities.RefreshOut
 			decode(p, &out)
 			s.Key, s.RequestID, s.Problem = out.Key, out.RequestID, out.Why
+			s.acknowledged(out.Acks)
 		case strings.ToLower(workflows.ActRead):
 			var out activities.ReadOut
 			decode(p, &out)
@@ -124,12 +125,16 @@ func (s *zoneStage) read(result *common.Payloads) {
 		case strings.ToLower(workflows.ActDeliver):
 			var out activities.DeliverOut
 			decode(p, &out)
-			for _, a := range out.Acks {
-				s.Hosts = append(s.Hosts, stageHost{a.Host, a.At, a.Problem})
-				if a.Problem == "" {
-					s.Key = a.Held
-				}
-			}
+			s.acknowledged(out.Acks)
+		}
+	}
+}
+
+func (s *zoneStage) acknowledged(acks []rotation.Ack) {
+	for _, a := range acks {
+		s.Hosts = append(s.Hosts, stageHost{a.Host, a.At, a.Problem})
+		if a.Problem == "" {
+			s.Key = a.Held
 		}
 	}
 }
@@ -171,7 +176,7 @@ func (h stageHost) said(stage string) string {
 	switch {
 	case h.Problem != "":
 		return "failed: " + h.Problem
-	case stage == "deliver":
+	case stage == "deliver", stage == "refresh":
 		return "acknowledged"
 	}
 	return "can take a key"

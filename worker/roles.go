@@ -109,7 +109,12 @@ func (w *workers) wire(ctx context.Context) error {
 		}
 	}
 	if w.plays(roleLocation) {
-		return w.wireLocations()
+		if err := w.wireLocations(); err != nil {
+			return err
+		}
+	}
+	for _, c := range w.callers {
+		c.edgeOne.Beside = w.locations
 	}
 	return nil
 }

@@ -178,9 +178,9 @@ const (
 
 func once() *temporal.RetryPolicy { return &temporal.RetryPolicy{MaximumAttempts: 1} }
 
-func refreshOptions(in ZoneIn) workflow.ActivityOptions {
+func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		TaskQueue: RefreshQueue(in.Account), Summary: "new key for " + string(in.Zone),
+		TaskQueue: RefreshQueue(in.Account), Summary: clipped(summary),
 		ScheduleToStartTimeout: in.Timing.ProofFor.D(), StartToCloseTimeout: in.Timing.ProofFor.D() + refreshTail,
 		HeartbeatTimeout: heartbeat, WaitForCancellation: true, RetryPolicy: once(),
 		Priority: temporal.Priority{PriorityKey: priorityNormal},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"keywave/activities"
 	"keywave/internal/rotation"
 )
 
@@ -43,6 +44,19 @@ func shardSummary(in ShardIn, pages, wave, waves int) string {
 		return fmt.Sprintf("delivers what an earlier run left exposed or unknown on page %d of %d of campaign %s", in.Page, pages, in.Campaign)
 	}
 	return fmt.Sprintf("rotates page %d of %d, in wave %d of %d, of campaign %s", in.Page, pages, wave, waves, in.Campaign)
+}
+
+// refreshSummary names the hosts too, where the new key may go straight to them.
+func refreshSummary(in activities.RefreshIn) string {
+	text := "new key for " + string(in.Zone)
+	if len(in.Straight) == 0 {
+		return text
+	}
+	var names []rotation.HostName
+	for _, h := range in.Straight {
+		names = append(names, h.Host.Name)
+	}
+	return text + ", straight to " + listed(names)
 }
 
 // deliverySummary names the hosts of one round, in one location.

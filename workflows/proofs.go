@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -58,7 +59,9 @@ func (s *shard) proveBatch(ctx workflow.Context, l rotation.Location) {
 		s.asked[ref.Name] = true
 		in.Hosts = append(in.Hosts, activities.ProveHost{Host: ref, Zones: waiting[h]})
 	}
-	out, err := proveAct().do(ctx, proveOptions(l, len(in.Hosts)), in)
+	near := s.probe.Queues[l]
+	var out activities.ProveOut
+	err := startProof(ctx, near, in).Get(ctx, &out)
 	for i, asked := range in.Hosts {
 		proof := rotation.Proof{Host: asked.Host.Name}
 		switch {
@@ -70,6 +73,41 @@ func (s *shard) proveBatch(ctx workflow.Context, l rotation.Location) {
 			proof = out.Proofs[i]
 		}
 		s.proved(proof)
+	}
+	elsewhere := slices.ContainsFunc(out.Proofs, func(p rotation.Proof) bool { return p.Queue != near })
+	if near != "" && elsewhere {
+		s.probeAgain(ctx) // another process is the active one now
+	}
+}
+
+// startProof asks for proofs the worker that also calls EdgeOne, where it serves
+// the location: it holds the connections then, and can bring a new key to the
+// hosts without a trip through Temporal. near is its queue, or empty. If it is
+// gone, another worker of the location answers.
+func startProof(ctx workflow.Context, near string, in activities.ProveIn) workflow.Future {
+	o := proveOptions(in.Location, len(in.Hosts))
+	if near == "" {
+		return proveAct().start(ctx, o, in)
+	}
+	done, settle := workflow.NewFuture(ctx)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		own := o
+		own.TaskQueue, own.ScheduleToStartTimeout = near, quickAnswer
+		out, err := proveAct().do(ctx, own, in)
+		if neverStarted(err) {
+			out, err = proveAct().do(ctx, o, in)
+		}
+		settle.Set(out, err)
+	})
+	return done
+}
+
+// probeAgain learns which worker calls EdgeOne now. One that does not answer
+// leaves the probe as it was: it opens as before.
+func (s *shard) probeAgain(ctx workflow.Context) {
+	probe, err := probeAct().do(ctx, bulkOptions(s.in.Account, "another worker calls EdgeOne: a probe of its own"), activities.ProbeIn{Locations: s.locations()})
+	if err == nil {
+		s.probe = probe
 	}
 }
 

@@ -217,10 +217,33 @@ func refreshed(ctx workflow.Context, t *task, z *edgeZone, in activities.Refresh
 	at := w.sign(ctx, z, in)
 	key := z.execute()
 	_ = workflow.Sleep(ctx, w.took.refresh/2)
-	return activities.RefreshOut{
-		Sending: activities.Answered, SentAt: at.UTC(), Key: z.print(key), Sealed: seal(in.Locations, z.id, key),
+	out := activities.RefreshOut{
+		Sending: activities.Answered, SentAt: at.UTC(), Key: z.print(key),
 		RequestID: fmt.Sprintf("request %d of %s", z.sent, z.id), API: rotation.API{Refresh: 1},
-	}, nil
+	}
+	if out.Acks = w.straight(ctx, z, in, key); !acknowledged(out.Acks) {
+		out.Sealed = seal(in.Locations, z.id, key)
+	}
+	return out, nil
+}
+
+// straight behaves as the short way of activities.EdgeOne.Refresh.
+func (w *world) straight(ctx workflow.Context, z *edgeZone, in activities.RefreshIn, key string) []rotation.Ack {
+	if !w.beside || slices.ContainsFunc(in.Straight, func(h activities.StraightHost) bool { return h.Queue != ownQueue(h.Host.Location) }) {
+		return nil
+	}
+	var acks []rotation.Ack
+	_ = workflow.Sleep(ctx, w.took.put)
+	for _, h := range in.Straight {
+		ack := w.machines[h.Host.Name].take(ctx, w, activities.DeliverIn{Zone: z.id, Key: z.print(key), Expect: in.Expect}, key)
+		w.log(workflow.Now(ctx), "put", z.id, fmt.Sprintf("%s straight on %s: %s", z.print(key), h.Host.Name, ack.Problem))
+		acks = append(acks, ack)
+	}
+	return acks
+}
+
+func acknowledged(acks []rotation.Ack) bool {
+	return len(acks) > 0 && !slices.ContainsFunc(acks, func(a rotation.Ack) bool { return a.Problem != "" })
 }
 
 // unanswered is a request without an answer. It lands after some time; never,
@@ -361,7 +384,14 @@ func (w *world) onProbe(in activities.ProbeIn) (any, error) {
 	if w.noProbe != "" {
 		return nil, temporal.NewNonRetryableApplicationError(w.noProbe, string(activities.KindKeyset), nil)
 	}
-	return activities.Probe{Sealed: seal(in.Locations, "probe", "probe"), Fingerprint: "00000000000000aa"}, nil
+	probe := activities.Probe{Sealed: seal(in.Locations, "probe", "probe"), Fingerprint: "00000000000000aa"}
+	if w.beside {
+		probe.Queues = map[rotation.Location]string{}
+		for _, l := range in.Locations {
+			probe.Queues[l] = ownQueue(l)
+		}
+	}
+	return probe, nil
 }
 
 func (w *world) onProve(ctx workflow.Context, t *task, in activities.ProveIn) (any, error) {
@@ -376,6 +406,9 @@ func (w *world) onProve(ctx workflow.Context, t *task, in activities.ProveIn) (a
 	for _, asked := range in.Hosts {
 		m := w.machines[asked.Host.Name]
 		proof := rotation.Proof{Host: asked.Host.Name, At: now.UTC(), Queue: ownQueue(in.Location)}
+		if w.beside && t.options.TaskQueue == workflows.LocationQueue(in.Location) {
+			proof.Queue = "of another worker"
+		}
 		switch {
 		case asked.Host != m.ref:
 			proof.Problem = "the definition of host " + string(m.ref.Name) + " is not the one in the plan"

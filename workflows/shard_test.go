@@ -753,6 +753,7 @@ func schedule(t *testing.T, seed uint64) {
 	w := newWorld(t, 6+dice.IntN(20), 2+dice.IntN(5), 1+dice.IntN(2))
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = ms(900), ms(500), ms(1500), ms(900)
 	w.queued = func(*task) time.Duration { return ms(400) }
+	w.beside = seed%2 == 1
 	for _, id := range w.order {
 		z := w.zones[id]
 		for range 1 + dice.IntN(3) {
@@ -782,6 +783,37 @@ func schedule(t *testing.T, seed uint64) {
 	window := 1 + dice.IntN(5)
 	w.stopAndClose(ms(20_000), window)
 	w.shard(w.shardIn(window))
+}
+
+// Proofs are asked of the worker that calls EdgeOne; when that is gone another
+// gives them, and the shard learns which one it is now.
+func TestShardProvesWhereItRefreshes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		gone bool
+	}{{"it is there", false}, {"it is gone", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 6, 3, 2)
+			w.beside = true
+			ordinary := 0
+			w.queued = func(task *task) time.Duration {
+				switch {
+				case task.name == workflows.ActProve && task.options.TaskQueue == ownQueue("hk") && c.gone:
+					return forever
+				case task.name == workflows.ActProve && task.options.TaskQueue == workflows.LocationQueue("hk"):
+					ordinary++
+				}
+				return 0
+			}
+			out := w.shard(w.shardIn(4))
+			if out.Tally.Zones.Done != 6 || (ordinary > 0) != c.gone {
+				t.Errorf("%+v, %d proofs the ordinary way\n%s", out.Tally.Zones, ordinary, w.story())
+			}
+			if c.gone == (w.runs[workflows.ActProbe] == 1) {
+				t.Errorf("%d probes, gone is %t\n%s", w.runs[workflows.ActProbe], c.gone, w.story())
+			}
+		})
+	}
 }
 
 // A zone's workflow that somebody terminates has no record: nobody knows what

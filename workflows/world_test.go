@@ -83,6 +83,8 @@ type world struct {
 	scheduled   rotation.Settings
 	planRefused string
 	late        time.Duration // until a worker takes the first workflow
+	// beside says that the worker that calls EdgeOne serves the locations too.
+	beside bool
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }

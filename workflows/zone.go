@@ -218,7 +218,7 @@ func (z *zone) prove() {
 		for _, h := range z.hostsIn(l, nil) {
 			in.Hosts = append(in.Hosts, activities.ProveHost{Host: h, Zones: []activities.ProveZone{{ID: z.in.Zone, Baseline: z.trip.Baseline}}})
 		}
-		futures = append(futures, proveAct().start(z.work, proveOptions(l, len(in.Hosts)), in))
+		futures = append(futures, startProof(z.work, probe.Queues[l], in))
 	}
 	var problems []string
 	for i, f := range futures {
@@ -247,9 +247,10 @@ func (z *zone) refresh() {
 	in := activities.RefreshIn{Zone: z.in.Zone, Locations: z.locations(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
 	if z.in.Emergency == "" {
 		in.ProvedAt = z.oldestProof()
+		in.Straight, in.Expect = z.straight(), z.trip.Expect()
 	}
 	scheduled := z.now()
-	out, err := refreshAct().do(ctx, refreshOptions(z.in), in)
+	out, err := refreshAct().do(ctx, refreshOptions(z.in, refreshSummary(in)), in)
 	z.api = z.api.Plus(out.API)
 	var cancelled *temporal.CanceledError
 	switch {
@@ -276,10 +277,28 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	case activities.Answered:
 		z.requestID, z.sealed = out.RequestID, out.Sealed
 		z.trip.Refreshed(out.SentAt, out.Key)
+		if len(out.Acks) > 0 {
+			z.trip.Delivered(z.now(), out.Acks)
+		}
 	default:
 		z.requestID = out.RequestID
 		z.trip.GivenUp(out.SentAt, out.SentAt, out.Why)
 	}
+}
+
+// straight are the hosts, should the worker that calls EdgeOne have proved them.
+func (z *zone) straight() []activities.StraightHost {
+	var hosts []activities.StraightHost
+	for _, l := range z.locations() {
+		for _, h := range z.hostsIn(l, nil) {
+			queue := z.proofQueue(h.Name)
+			if queue == "" {
+				return nil
+			}
+			hosts = append(hosts, activities.StraightHost{Host: h, Queue: queue})
+		}
+	}
+	return hosts
 }
 
 // read asks which key is live; the trip compares.

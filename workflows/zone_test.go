@@ -451,6 +451,70 @@ func zoneStories() []zoneStory {
 	}
 }
 
+// On the short way every story ends as it does on the ordinary one.
+func TestZoneStoriesOnTheShortWay(t *testing.T) {
+	for _, s := range zoneStories() {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			w.beside = true
+			in := w.zoneIn(theZone)
+			z := w.zones[theZone]
+			if s.set != nil {
+				s.set(w, z, &in)
+			}
+			if late := w.queued; late != nil { // a location without workers is without that one too
+				w.queued = func(asked *task) time.Duration {
+					own := *asked
+					for _, l := range []rotation.Location{"hk", "eu"} {
+						if own.options.TaskQueue == ownQueue(l) {
+							own.options.TaskQueue = workflows.LocationQueue(l)
+						}
+					}
+					return max(late(asked), late(&own))
+				}
+			}
+			r := w.rotate(in)
+			if r.Outcome != s.want || z.executed != s.executed || z.sent != s.sent {
+				t.Errorf("%s, %d refreshes executed and %d sent; it should be %s, %d and %d\n%s", r.Outcome, z.executed, z.sent, s.want, s.executed, s.sent, w.story())
+			}
+		})
+	}
+}
+
+// A zone whose hosts were all proved by the worker that calls EdgeOne needs no
+// trip through Temporal between the answer and the hosts; what a host does not
+// take at once is delivered to it, and to it alone, the ordinary way.
+func TestZoneGoesStraight(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		set      func(w *world, in *workflows.ZoneIn)
+		delivers int
+	}{
+		{"to all its hosts", func(*world, *workflows.ZoneIn) {}, 0},
+		{"one host fails once", func(w *world, _ *workflows.ZoneIn) { w.machines["h2"].put = []putting{failing} }, 1},
+		{"another worker proved a host", func(_ *world, in *workflows.ZoneIn) { in.Proofs[1].Queue = "another" }, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			w.beside = true
+			in := w.zoneIn(theZone)
+			c.set(w, &in)
+			r := w.rotate(in)
+			if r.Outcome != rotation.Done || w.runs[workflows.ActDeliver] != c.delivers || w.runs[workflows.ActRead] != 1 || len(r.Acks) != 2 {
+				t.Errorf("%+v; activities %v, want %d deliveries\n%s", r, w.runs, c.delivers, w.story())
+			}
+			if want := 2 + c.delivers/2; w.machines["h1"].puts+w.machines["h2"].puts > want+1 {
+				t.Errorf("%d and %d puts\n%s", w.machines["h1"].puts, w.machines["h2"].puts, w.story())
+			}
+		})
+	}
+}
+
+// failing is one delivery that does not reach the host.
+func failing(ctx workflow.Context, m *machine, _ rotation.ZoneID, _ string) (rotation.Ack, bool) {
+	return rotation.Ack{Host: m.ref.Name, At: workflow.Now(ctx).UTC(), Problem: "session: the connection broke"}, true
+}
+
 func TestZoneStories(t *testing.T) {
 	for _, s := range zoneStories() {
 		t.Run(s.name, func(t *testing.T) {

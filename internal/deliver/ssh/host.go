@@ -58,6 +58,7 @@ type Host struct {
 	flight   singleflight.Group
 	puts     atomic.Int32 // under way
 	reloads  deliver.Reloads
+	isSh     atomic.Bool // the user's login shell, as the last look found
 
 	mu   sync.Mutex
 	link *link

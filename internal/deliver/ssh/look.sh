@@ -47,7 +47,7 @@ held() {
 
 trap '[ -z "$probe" ] || rm -f "$probe"' 0
 trap 'exit 1' 1 2 13 15
-say begun
+say begun "${SHELL##*/}"
 # Another program would get what a file holds as an argument.
 PATH=/dev/null command -v printf >/dev/null || fail write "sh has no printf of its own; make it dash, bash or busybox"
 while read -r what name path; do

@@ -273,7 +273,7 @@ func (s *server) exec(tcp net.Conn, channel xssh.Channel, line string, closed <-
 	}
 
 	cmd := exec.Command(shell[0], shell[1:]...)
-	cmd.Env = []string{"PATH=" + path, "HOME=/"}
+	cmd.Env = []string{"PATH=" + path, "HOME=/", "SHELL=" + shell[0]}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return

@@ -598,9 +598,17 @@ func TestLoginShells(t *testing.T) {
 		failsAt(t, err, rotation.StepAuth, "status 1", "This account is not available.", "nothing was changed")
 	}
 	shell(`echo Welcome; echo "to gw-1" >&2; exec sh "$@"`)
-	_, err := host.Put(t.Context(), zone, delivertest.NewKey(), []rotation.Fingerprint{rotation.Absent})
+	first := delivertest.NewKey()
+	_, err := host.Put(t.Context(), zone, first, []rotation.Fingerprint{rotation.Absent})
 	failsAt(t, err, rotation.StepReload, "status 9, saying nothing")
 	prove(t, host)
+
+	// One that was an sh when the host was looked at, and is another by now.
+	s.setUp(func(s *server) { s.shell = []string{"sh"} })
+	prove(t, host)
+	shell(`case $2 in "sh -c "*) exec sh "$@" ;; *) exit 2 ;; esac`)
+	_, err = host.Put(t.Context(), zone, delivertest.NewKey(), []rotation.Fingerprint{rotation.FingerprintOf(zone, first)})
+	failsAt(t, err, rotation.StepReload, "status 9, saying nothing")
 }
 
 // A Put takes one round trip, on a session that was opened beforehand; the one

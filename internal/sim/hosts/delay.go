@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"os"
@@ -40,11 +41,11 @@ type slowConn struct {
 
 // receive stamps what arrives with the time at which it may be read.
 func (c *slowConn) receive() {
+	buffer := make([]byte, 32<<10)
 	for {
-		buffer := make([]byte, 32<<10)
 		n, err := c.Conn.Read(buffer)
 		select {
-		case c.in <- chunk{time.Now().Add(c.half), buffer[:n], err}:
+		case c.in <- chunk{time.Now().Add(c.half), bytes.Clone(buffer[:n]), err}:
 		case <-c.closed:
 			return
 		}
@@ -108,7 +109,7 @@ func (c *slowConn) Write(p []byte) (int, error) {
 	select {
 	case <-c.closed:
 		return 0, os.ErrClosed
-	case c.out <- chunk{due: time.Now().Add(c.half), data: append([]byte(nil), p...)}:
+	case c.out <- chunk{due: time.Now().Add(c.half), data: bytes.Clone(p)}:
 		return len(p), nil
 	}
 }

@@ -135,7 +135,7 @@ func (s *session) launch(cmd *exec.Cmd, out *output) (io.WriteCloser, error) {
 // feed passes the client's input on, until the client or the connection ends it.
 func (s *session) feed(stdin io.WriteCloser) {
 	defer stdin.Close()
-	buffer := make([]byte, 32<<10)
+	buffer := make([]byte, 4<<10) // a key and a few words
 	for {
 		n, err := s.channel.Read(buffer)
 		if n > 0 && !s.fed.Swap(true) {

@@ -1,0 +1,99 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// beside is an EdgeOne in a process that serves hk with these machines, and what
+// asks it to go straight to them.
+func beside(t *testing.T, e *edgeOne, machines ...*machine) (*activities.EdgeOne, activities.RefreshIn) {
+	t.Helper()
+	boxes := newSeals(t, hk, eu)
+	l, refs := place(boxes, machines...)
+	l.Queue = "keywave-location-hk-me"
+	in := refreshIn()
+	in.Locations = []rotation.Location{hk}
+	in.Expect = []rotation.Fingerprint{print(oldKey)}
+	for _, ref := range refs {
+		in.Straight = append(in.Straight, activities.StraightHost{Host: ref, Queue: l.Queue})
+	}
+	return &activities.EdgeOne{API: e, Sealer: boxes, Beside: []*activities.Location{l}}, in
+}
+
+func TestRefreshGoesStraight(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  func(*activities.EdgeOne, *activities.RefreshIn, []*machine)
+		acks int  // with or without a problem
+		good bool // all acknowledged
+	}{
+		{"to every host", func(*activities.EdgeOne, *activities.RefreshIn, []*machine) {}, 2, true},
+		{"a host holds what nobody expects", func(_ *activities.EdgeOne, _ *activities.RefreshIn, m []*machine) {
+			m[1].files[zone] = "somebody else's"
+		}, 2, false},
+		{"a host that hangs", func(_ *activities.EdgeOne, _ *activities.RefreshIn, m []*machine) { m[1].hangs = true }, 2, false},
+		{"a host that another worker proved", func(_ *activities.EdgeOne, in *activities.RefreshIn, _ []*machine) {
+			in.Straight[1].Queue = "keywave-location-hk-other"
+		}, 0, false},
+		{"nobody asks for it", func(_ *activities.EdgeOne, in *activities.RefreshIn, _ []*machine) { in.Straight = nil }, 0, false},
+		{"a process without locations", func(e *activities.EdgeOne, _ *activities.RefreshIn, _ []*machine) { e.Beside = nil }, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				machines := []*machine{holding(oldKey), holding(oldKey)}
+				e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, 0)}}, machines...)
+				c.set(e, &in, machines)
+				out, err := run(t, t.Context(), e.Refresh, in)
+				if err != nil || out.Sending != activities.Answered || out.Key != print(theKey) {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				if len(out.Acks) != c.acks {
+					t.Errorf("%d acknowledgements, want %d: %+v", len(out.Acks), c.acks, out.Acks)
+				}
+				if sealed := len(out.Sealed) > 0; sealed == c.good {
+					t.Errorf("the key is in the result sealed: %t, all hosts hold it: %t", sealed, c.good)
+				}
+				if c.acks > 0 && machines[0].files[zone] != theKey {
+					t.Error("the first host does not hold the key")
+				}
+				if c.acks == 0 && machines[0].files[zone] != oldKey {
+					t.Error("a host was touched")
+				}
+			})
+		})
+	}
+}
+
+// Once the key exists, a cancel keeps it from no host.
+func TestRefreshCancelledGoesStraightAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machines := []*machine{holding(oldKey)}
+		e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, time.Second)}}, machines...)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(500*time.Millisecond, cancel)
+		out, err := run(t, ctx, e.Refresh, in)
+		if err != nil || len(out.Acks) != 1 || out.Acks[0].Problem != "" || machines[0].files[zone] != theKey {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	})
+}
+
+// The probe names the queues of this process, of the locations that are asked for.
+func TestProbeNamesItsQueues(t *testing.T) {
+	e, in := beside(t, &edgeOne{}, holding(oldKey))
+	for _, c := range []struct {
+		asked []rotation.Location
+		want  int
+	}{{[]rotation.Location{hk, eu}, 1}, {[]rotation.Location{eu}, 0}} {
+		probe, err := run(t, t.Context(), e.Probe, activities.ProbeIn{Locations: c.asked})
+		if err != nil || len(probe.Queues) != c.want || c.want == 1 && probe.Queues[hk] != in.Straight[0].Queue {
+			t.Errorf("%v: %+v, %v", c.asked, probe.Queues, err)
+		}
+	}
+}
