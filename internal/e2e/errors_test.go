@@ -34,7 +34,7 @@ type fate struct {
 	sent     int // refreshes that arrived
 	executed int // refreshes that took effect
 	lost     int // of those, by a worker that was lost before it could say so
-	reads    int // reads of the live key, that of the plan included; 0 is not said
+	reads    int // reads of the live key, those of the plan and of its start included; 0 is not said
 	keys     int // keys that were put in place on each host, one after the other; -1 is not said
 	// locked is how long after its first refresh the zone is read once more, and
 	// let go only then: a signature's life.
@@ -43,22 +43,22 @@ type fate struct {
 }
 
 // The usual fates, and what the record says of how they came about.
-func done() fate { return fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 2, keys: 1} }
+func done() fate { return fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 3, keys: 1} }
 
 func adopted() fate {
-	return fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 3, keys: 1, why: "adopted by read-back, no second refresh"}
+	return fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 4, keys: 1, why: "adopted by read-back, no second refresh"}
 }
 
 func sentAgain(why string) fate {
-	return fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 5, keys: 1, locked: signatures, why: why}
+	return fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 6, keys: 1, locked: signatures, why: why}
 }
 
 func rejected(times int, why string) fate {
-	return fate{outcome: rotation.Done, sent: 1 + times, executed: 1, reads: 2, keys: 1, why: why}
+	return fate{outcome: rotation.Done, sent: 1 + times, executed: 1, reads: 3, keys: 1, why: why}
 }
 
 func refused(why string) fate {
-	return fate{outcome: rotation.Unchanged, sent: 1, reads: 1, why: why + " (refused"}
+	return fate{outcome: rotation.Unchanged, sent: 1, reads: 2, why: why + " (refused"}
 }
 
 const (
@@ -88,7 +88,7 @@ func errorTable() []row {
 		{"not executed, retry later/AuthFailure.SignatureExpire", one("error:AuthFailure.SignatureExpire"), rejected(1, "")},
 
 		{"business refusal/OperationDenied.ConfigLocked, for a moment", one("error:OperationDenied.ConfigLocked"), rejected(1, "")},
-		{"business refusal/OperationDenied.ConfigLocked, for ever", []sim.Fault{{Kind: "error:OperationDenied.ConfigLocked", Count: 100}}, fate{outcome: rotation.Unchanged, sent: 4, reads: 1, why: "OperationDenied.ConfigLocked (locked"}},
+		{"business refusal/OperationDenied.ConfigLocked, for ever", []sim.Fault{{Kind: "error:OperationDenied.ConfigLocked", Count: 100}}, fate{outcome: rotation.Unchanged, sent: 4, reads: 2, why: "OperationDenied.ConfigLocked (locked"}},
 		{"business refusal/FailedOperation, not executed", one("error:FailedOperation"), sentAgain("FailedOperation (ambiguous")},
 		{"business refusal/FailedOperation, executed", one("errorAfter:FailedOperation"), adopted()},
 
@@ -104,16 +104,16 @@ func errorTable() []row {
 		{
 			"late landing/after the second refresh",
 			[]sim.Fault{{Kind: "lateLanding", DelayMs: int(landsAfter.Milliseconds())}},
-			fate{outcome: rotation.Done, sent: 2, executed: 2, reads: 6, keys: 2, locked: signatures, why: "yet another key after delivery"},
+			fate{outcome: rotation.Done, sent: 2, executed: 2, reads: 7, keys: 2, locked: signatures, why: "yet another key after delivery"},
 		},
 		{
 			"stale Describe/when verifying",
 			[]sim.Fault{{Action: stage.DescribeAction, Kind: "staleDescribe", Count: 2}},
-			fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 4, keys: 1},
+			fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 5, keys: 1},
 		},
 		{
 			"stale Describe/when reading back", append(one("resetAfter"), sim.Fault{Action: stage.DescribeAction, Kind: "staleDescribe"}),
-			fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 4, keys: 1, why: "adopted by read-back"},
+			fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 5, keys: 1, why: "adopted by read-back"},
 		},
 	}
 	for _, code := range []string{
@@ -165,10 +165,10 @@ func TestErrorTable(t *testing.T) {
 	t.Run("AuthFailure stops the run", func(t *testing.T) { authStops(t, s, take(revoked)) })
 	t.Run("read-back denied by policy", func(t *testing.T) {
 		t.Run("executed", func(t *testing.T) {
-			denied(t, s, "cam-executed", take(1), "resetAfter", fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 5, keys: 1, why: "adopted by read-back"})
+			denied(t, s, "cam-executed", take(1), "resetAfter", fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 6, keys: 1, why: "adopted by read-back"})
 		})
 		t.Run("not executed", func(t *testing.T) {
-			denied(t, s, "cam-unexecuted", take(1), "resetBefore", fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 7, keys: 1})
+			denied(t, s, "cam-unexecuted", take(1), "resetBefore", fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 8, keys: 1})
 		})
 	})
 	rows.watch(t)
@@ -208,7 +208,7 @@ func authStops(t *testing.T, s *stage.Stack, zones []string) {
 	}
 	seen := c.look(t)
 	for i, zone := range zones {
-		want := fate{outcome: rotation.Pending, reads: 1} // by the plan
+		want := fate{outcome: rotation.Pending, reads: 2} // by the plan and its start
 		switch {
 		case i < 2:
 			want = done()
@@ -239,7 +239,7 @@ func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost stri
 	c.start(t)
 	unknown := want
 	unknown.outcome, unknown.why, unknown.keys = rotation.Unknown, code, 0
-	unknown.sent, unknown.reads = 1, 1
+	unknown.sent, unknown.reads = 1, 2
 	for range 2 {
 		exits(t, s, 2, "", "campaign", "watch", name)
 		out := must(t, s, "campaign", "status", name)
@@ -260,7 +260,7 @@ func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost stri
 // dialRefused: nobody listens at the endpoint. The zone waits, and nothing is
 // read back, for nothing was sent.
 func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
-	c := planned(t, s, "dial", rowSettings, zones)
+	c := planned(t, s, "dial", strings.Replace(rowSettings, "bake: 0s", "bake: 0s, approve: [1]", 1), zones)
 	port := stage.FreePort()
 	fleet, err := os.ReadFile(s.Places.Fleet)
 	if err != nil {
@@ -268,10 +268,14 @@ func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
 	}
 	write(t, s.Places.Fleet, strings.Replace(string(fleet), s.Places.Endpoint, fmt.Sprintf("http://127.0.0.1:%d", port), 1))
 	s.Workers[0].Stop(time.Minute)
+	endpoint, real := fmt.Sprintf("127.0.0.1:%d", port), strings.TrimPrefix(s.Places.Endpoint, "http://")
+	cut := forward(t, endpoint, real)
 	if err := s.StartWorker(0); err != nil {
 		t.Fatal(err)
 	}
-	c.start(t)
+	c.start(t) // reads the live keys again
+	cut()
+	must(t, s, "campaign", "approve", c.name, "--wave", "1", "--reason", "nobody listens now")
 	eventually(t, "the refresh is tried", time.Minute, func() bool { return refreshing(t, s, zones[0]) })
 	if err := stage.Pause(t.Context(), time.Second); err != nil {
 		t.Fatal(err)
@@ -279,7 +283,7 @@ func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
 	if !refreshing(t, s, zones[0]) {
 		t.Error("a dial that is refused is not tried again")
 	}
-	forward(t, fmt.Sprintf("127.0.0.1:%d", port), strings.TrimPrefix(s.Places.Endpoint, "http://"))
+	forward(t, endpoint, real)
 	c.watch(t)
 	c.look(t).met(t, zones[0], done())
 }
@@ -457,8 +461,11 @@ func strike(t *testing.T, s *stage.Stack, zone string, faults ...sim.Fault) {
 	set := slices.Clone(faults)
 	for i := range set {
 		set[i].Zone, set[i].Nth = zone, 1
-		if set[i].Action == "" {
+		switch {
+		case set[i].Action == "":
 			set[i].Action = stage.RefreshAction
+		case strings.HasPrefix(set[i].Kind, "error"):
+			set[i].Nth = 2 // the start of a plan reads every key again, and is let pass
 		}
 	}
 	post(t, s, "/faults", set)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"regexp"
+	"sync"
 	"testing"
 
 	"go.temporal.io/api/enums/v1"
@@ -53,8 +54,15 @@ func refreshing(t *testing.T, s *stage.Stack, zone string) bool {
 
 // forward listens at an address and passes connections on to another, until the
 // test ends.
-func forward(t *testing.T, from, to string) {
+func forward(t *testing.T, from, to string) (cut func()) {
 	t.Helper()
+	var mu sync.Mutex
+	var open []net.Conn
+	keep := func(c net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		open = append(open, c)
+	}
 	l, err := net.Listen("tcp", from)
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +76,7 @@ func forward(t *testing.T, from, to string) {
 			}
 			go func() {
 				defer func() { _ = in.Close() }()
+				keep(in)
 				out, err := net.Dial("tcp", to)
 				if err != nil {
 					return
@@ -78,4 +87,12 @@ func forward(t *testing.T, from, to string) {
 			}()
 		}
 	}()
+	return func() {
+		_ = l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}
 }
