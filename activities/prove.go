@@ -105,11 +105,12 @@ type ProveOut struct {
 // What one activity has under way at a time: hosts, and files that they read. To
 // read a file costs a host two milliseconds and a few processes, so that proofs
 // for a whole page at once would get in the way of the keys that are delivered
-// meanwhile.
+// meanwhile. A host gives way for about as long as the window of the shard
+// before takes to refresh: the API is not to stand idle until this one's are proved.
 const (
 	hostsAtOnce = 64
 	filesAtOnce = 128
-	giveWayFor  = 3 * time.Second
+	giveWayFor  = 2 * time.Second
 )
 
 // Prove lets each host show that it can take a key, and keeps the connections

@@ -201,8 +201,8 @@ func (c *command) note(e edge) {
 }
 
 // grain is how much older than the truth a file's time may be: the kernel's
-// clock for files ticks.
-const grain = 10 * time.Millisecond
+// clock for files ticks, and a machine that is busy misses ticks.
+const grain = 100 * time.Millisecond
 
 func endOf(commands []*command, written time.Time) (time.Time, bool) {
 	for _, c := range commands {
