@@ -89,7 +89,7 @@ func partNames() string {
 // chosen are the parts to run, in their order.
 func (c config) chosen() ([]part, error) {
 	if c.profile != "" {
-		return []part{{"profile", (*bench).profileEngine}}, nil
+		return []part{{"profile", func(b *bench, ctx context.Context) error { return b.profileEngine(ctx, c.profile) }}}, nil
 	}
 	if c.parts == "" {
 		return parts(), nil
@@ -109,7 +109,6 @@ type bench struct {
 	sizes
 	programs stage.Programs
 	bin, dir string
-	profile  string
 	say      func(format string, args ...any)
 	results  []result
 	// empty is the size of an empty database, once it is known.
@@ -145,7 +144,7 @@ func run(ctx context.Context, c config, out, progress io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir, profile: c.profile}
+	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir}
 	b.say = func(format string, args ...any) {
 		fmt.Fprintf(progress, "%5.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}

@@ -16,8 +16,8 @@ import (
 const profileFor = 20 * time.Second
 
 // profileEngine records what the Temporal server does in a campaign at full
-// speed: the profile by which the compiler arranges devserver.
-func (b *bench) profileEngine(ctx context.Context) error {
+// speed, in a file: the profile by which the compiler arranges devserver.
+func (b *bench) profileEngine(ctx context.Context, file string) error {
 	port := stage.FreePort()
 	run := setup{
 		name: "profile", zones: 3 * b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1,
@@ -27,7 +27,7 @@ func (b *bench) profileEngine(ctx context.Context) error {
 		if err := s.journal.awaitRefreshes(ctx, b.free/4); err != nil {
 			return err
 		}
-		return fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/profile?seconds=%.0f", port, profileFor.Seconds()), b.profile)
+		return fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/profile?seconds=%.0f", port, profileFor.Seconds()), file)
 	})
 }
 
