@@ -91,17 +91,27 @@ func (b *browser) text() string {
 	return strings.Join(strings.Fields(said), " ")
 }
 
-// follows opens what a link in the page's Markdown leads to.
+// follows opens what the one link of these words in the page's Markdown leads to,
+// as soon as it is there: its frame is loaded anew whenever its text changes.
 func (b *browser) follows(words string) {
 	b.Helper()
-	script := fmt.Sprintf(`[...document.querySelectorAll("iframe")].flatMap((f) => [...f.contentDocument.links])
+	script := fmt.Sprintf(`[...document.querySelectorAll("iframe")].flatMap((f) => f.contentDocument ? [...f.contentDocument.links] : [])
 		.filter((a) => a.innerText === %q).map((a) => a.href)`, words)
-	var to []string
-	if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &to)); err != nil || len(to) != 1 {
-		b.Fatalf("there are %d links called %q (%v):\n%s", len(to), words, err, b.text())
-	}
-	if err := chromedp.Run(b.ctx, chromedp.Navigate(to[0])); err != nil {
-		b.Fatal(err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		var to []string
+		if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &to)); err != nil {
+			b.Fatal(err)
+		}
+		if len(to) == 1 {
+			if err := chromedp.Run(b.ctx, chromedp.Navigate(to[0])); err != nil {
+				b.Fatal(err)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			b.keep("failed")
+			b.Fatalf("there are %d links called %q:\n%s", len(to), words, b.text())
+		}
 	}
 }
 
