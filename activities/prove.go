@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"keywave/internal/rotation"
 )
@@ -102,16 +100,8 @@ type ProveOut struct {
 	Unopened string `json:"unopened,omitempty"`
 }
 
-// What one activity has under way at a time: hosts, and files that they read. To
-// read a file costs a host two milliseconds and a few processes, so that proofs
-// for a whole page at once would get in the way of the keys that are delivered
-// meanwhile. A host gives way for about as long as the window of the shard
-// before takes to refresh: the API is not to stand idle until this one's are proved.
-const (
-	hostsAtOnce = 64
-	filesAtOnce = 128
-	giveWayFor  = 2 * time.Second
-)
+// hostsAtOnce are asked at a time by one activity.
+const hostsAtOnce = 64
 
 // Prove lets each host show that it can take a key, and keeps the connections
 // warm for the delivery.
@@ -130,11 +120,10 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	defer cancel()
 	var group errgroup.Group
 	group.SetLimit(hostsAtOnce)
-	files := semaphore.NewWeighted(filesAtOnce)
 	for i, asked := range in.Hosts {
 		group.Go(func() error {
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
-			drift, err := l.proveInTurn(ctx, files, asked, opens, in.Look)
+			drift, err := l.prove(ctx, asked, opens, in.Look)
 			if err != nil {
 				proof.Problem = err.Error()
 			}
@@ -145,18 +134,6 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	}
 	_ = group.Wait()
 	return out, nil
-}
-
-// proveInTurn gives way to hosts that read files already, but not for long: some
-// may hang, and they keep nobody from being asked in time.
-func (l *Location) proveInTurn(ctx context.Context, files *semaphore.Weighted, asked ProveHost, opens error, look bool) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	turn, cancel := context.WithTimeout(ctx, giveWayFor)
-	defer cancel()
-	weight := min(int64(len(asked.Zones)), filesAtOnce)
-	if files.Acquire(turn, weight) == nil {
-		defer files.Release(weight)
-	}
-	return l.prove(ctx, asked, opens, look)
 }
 
 // opens says whether this worker can open what is sealed to its location.

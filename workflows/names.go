@@ -88,6 +88,11 @@ func LeaseID(account rotation.Account) string { return "edgeone/" + string(accou
 // every zone would fail alike.
 const ChangeStandStill = "stand-still"
 
+// ChangeProofParts marks the histories of shards whose proofs are about the zones
+// whose turn comes next. Before, each was about every zone of the page that
+// waited.
+const ChangeProofParts = "proof-parts"
+
 // Queue is the orchestrator's task queue.
 const Queue = "keywave"
 

@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -19,7 +20,7 @@ func (s *shard) keepProving(ctx workflow.Context) {
 	for _, l := range s.locations() {
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			for !s.ended {
-				_ = workflow.Await(ctx, func() bool { return s.ended || !s.stopped && len(s.due(l)) > 0 })
+				_ = workflow.Await(ctx, func() bool { return s.ended || !s.stopped && len(s.due(l, s.next())) > 0 })
 				if !s.ended {
 					s.proveBatch(ctx, l)
 				}
@@ -28,21 +29,44 @@ func (s *shard) keepProving(ctx workflow.Context) {
 	}
 }
 
-// ahead are the zones whose turn comes soon.
-func (s *shard) ahead() []*shardZone { return s.queue[:min(len(s.queue), lookAhead*s.window)] }
+// look is what a host held for a zone, and when it was asked.
+type look struct {
+	at    time.Time
+	drift rotation.Fingerprint // empty: the baseline
+}
 
-// due are the hosts of a location whose proof the next zones need renewed.
-func (s *shard) due(l rotation.Location) []int {
+// next are the zones whose turn comes so soon that a batch must not wait.
+func (s *shard) next() []*shardZone {
+	if !s.inParts {
+		return s.ahead()
+	}
+	return s.queue[:min(len(s.queue), s.window)]
+}
+
+// ahead are the zones that a batch is for. The files of the others are read when
+// their turn comes: to read those of a whole page at once would get in the way of
+// the keys that are delivered meanwhile.
+func (s *shard) ahead() []*shardZone {
+	n := lookAhead * s.window
+	if s.inParts {
+		n = s.window + max(s.window, leastPart)
+	}
+	return s.queue[:min(len(s.queue), n)]
+}
+
+// due are the hosts of a location of which these zones need a proof, or need it
+// renewed.
+func (s *shard) due(l rotation.Location, zones []*shardZone) []int {
 	var due []int
 	now := workflow.Now(s.work)
 	seen := map[int]bool{}
-	for _, z := range s.ahead() {
-		for _, h := range z.plan.Hosts {
+	for _, z := range zones {
+		for i, h := range z.plan.Hosts {
 			ref := s.page.Hosts[h]
 			if z.mending || ref.Location != l || seen[h] || s.asked[ref.Name] || s.aside[ref.Name] != "" {
 				continue
 			}
-			if !s.proofs[ref.Name].Fresh(now, s.in.Timing.ProofFor.D()/renewFraction) {
+			if !s.fresh(z, i, now, s.in.Timing.ProofFor.D()/renewFraction) {
 				seen[h] = true
 				due = append(due, h)
 			}
@@ -51,10 +75,19 @@ func (s *shard) due(l rotation.Location) []int {
 	return due
 }
 
+// fresh says whether the proof of a zone's i-th host still counts at now, and was
+// about this zone too.
+func (s *shard) fresh(z *shardZone, i int, now time.Time, life time.Duration) bool {
+	if !s.proofs[s.page.Hosts[z.plan.Hosts[i]].Name].Fresh(now, life) {
+		return false
+	}
+	return !s.inParts || i < len(z.looks) && now.Sub(z.looks[i].at) <= life
+}
+
 func (s *shard) proveBatch(ctx workflow.Context, l rotation.Location) {
 	in := activities.ProveIn{Location: l, Sealed: s.probe.Sealed[l], Fingerprint: s.probe.Fingerprint}
 	waiting := s.zonesOf()
-	for _, h := range s.due(l) {
+	for _, h := range s.due(l, s.ahead()) {
 		ref := s.page.Hosts[h]
 		s.asked[ref.Name] = true
 		in.Hosts = append(in.Hosts, activities.ProveHost{Host: ref, Zones: waiting[h]})
@@ -72,7 +105,7 @@ func (s *shard) proveBatch(ctx workflow.Context, l rotation.Location) {
 		default:
 			proof = out.Proofs[i]
 		}
-		s.proved(proof)
+		s.proved(asked, proof)
 	}
 	elsewhere := slices.ContainsFunc(out.Proofs, func(p rotation.Proof) bool { return p.Queue != near })
 	if near != "" && elsewhere {
@@ -111,10 +144,14 @@ func (s *shard) probeAgain(ctx workflow.Context) {
 	}
 }
 
-// zonesOf is, by host index, every zone that still waits for its turn.
+// zonesOf is, by host index, every zone that a batch asks about.
 func (s *shard) zonesOf() map[int][]activities.ProveZone {
+	zones := s.queue
+	if s.inParts {
+		zones = s.ahead()
+	}
 	waiting := map[int][]activities.ProveZone{}
-	for _, z := range s.queue {
+	for _, z := range zones {
 		for _, h := range z.plan.Hosts {
 			waiting[h] = append(waiting[h], activities.ProveZone{ID: z.plan.ID, Baseline: z.plan.Baseline})
 		}
@@ -122,16 +159,34 @@ func (s *shard) zonesOf() map[int][]activities.ProveZone {
 	return waiting
 }
 
-func (s *shard) proved(p rotation.Proof) {
+func (s *shard) proved(asked activities.ProveHost, p rotation.Proof) {
 	delete(s.asked, p.Host)
 	if p.Problem == "" {
+		for _, about := range asked.Zones {
+			s.byID[about.ID].looked(s.page, p, p.Drift[about.ID])
+		}
+		p.Drift = nil
 		s.proofs[p.Host] = p
+		if s.inParts {
+			delete(s.fails, p.Host)
+		}
 		return
 	}
 	delete(s.proofs, p.Host)
 	if s.fails[p.Host]++; s.fails[p.Host] >= proofTries {
 		s.aside[p.Host] = p.Problem
 		s.urgent = true
+	}
+}
+
+func (z *shardZone) looked(page rotation.Page, p rotation.Proof, drift rotation.Fingerprint) {
+	if z.looks == nil {
+		z.looks = make([]look, len(z.plan.Hosts))
+	}
+	for i, h := range z.plan.Hosts {
+		if page.Hosts[h].Name == p.Host {
+			z.looks[i] = look{p.At, drift}
+		}
 	}
 }
 
@@ -143,11 +198,13 @@ func (s *shard) resolved(z *shardZone) bool {
 		return true
 	}
 	now := workflow.Now(s.work)
-	for _, h := range s.hostsOf(z) {
-		if s.aside[h.Name] != "" {
+	for i, h := range z.plan.Hosts {
+		host := s.page.Hosts[h].Name
+		switch {
+		case s.retired(z, host):
+		case s.aside[host] != "":
 			return true
-		}
-		if !s.proofs[h.Name].Fresh(now, s.in.Timing.ProofFor.D()*3/4) {
+		case !s.fresh(z, i, now, s.in.Timing.ProofFor.D()*3/4):
 			return false
 		}
 	}

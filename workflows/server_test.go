@@ -204,8 +204,8 @@ func (w *world) sign(ctx workflow.Context, z *edgeZone, in activities.RefreshIn)
 		w.Errorf("%s is refreshed with proofs of %v, and emergency is %t", z.id, in.ProvedAt, w.emergency)
 	}
 	for _, h := range z.hosts {
-		if age := now.Sub(w.machines[h.Name].provedAt); !w.emergency && !w.retired[h.Name] && age > in.ProofFor.D() {
-			w.Errorf("%s is refreshed, and %s proved itself %s ago\n%s", z.id, h.Name, age, w.story())
+		if age := now.Sub(w.machines[h.Name].proved[z.id]); !w.emergency && !w.retired[h.Name] && age > in.ProofFor.D() {
+			w.Errorf("%s is refreshed, and %s was asked about it %s ago\n%s", z.id, h.Name, age, w.story())
 		}
 	}
 	return now
@@ -417,7 +417,10 @@ func (w *world) onProve(ctx workflow.Context, t *task, in activities.ProveIn) (a
 		case len(m.unproved) > 0:
 			proof.Problem, m.unproved = m.unproved[0], m.unproved[1:]
 		default:
-			m.provedAt = now
+			for _, about := range asked.Zones {
+				m.proved[about.ID] = now
+			}
+			w.asked = max(w.asked, len(asked.Zones))
 			proof.Drift = m.drift(w, asked.Zones)
 		}
 		out.Proofs = append(out.Proofs, proof)

@@ -129,16 +129,18 @@ const (
 	proofTries    = 2                // a host that fails this often is set aside
 	handedBack    = 3                // how often a zone may come back without a refresh before it stays pending
 	maxAttention  = 5
-	lookAhead     = 2 // windows of zones whose hosts are proved ahead
-	renewFraction = 2 // a proof is renewed after this part of its life
-	breakAfter    = 5 // zones in a row that fail alike stop the campaign
+	lookAhead     = 2  // windows of zones whose hosts are proved ahead
+	leastPart     = 40 // zones that a batch of proofs is about at least, beyond the window
+	renewFraction = 2  // a proof is renewed after this part of its life
+	breakAfter    = 5  // zones in a row that fail alike stop the campaign
 )
 
 type shardZone struct {
 	plan   rotation.PageZone
 	record rotation.Record
 	acked  int
-	back   int // times handed back
+	back   int    // times handed back
+	looks  []look // of plan.Hosts; nil before the first
 	verb   rotation.Verb
 	skip   string // why people excluded it
 	flight *flight
@@ -166,11 +168,12 @@ type shard struct {
 	byID  map[rotation.ZoneID]*shardZone
 	queue []*shardZone
 
-	probe  activities.Probe
-	proofs map[rotation.HostName]rotation.Proof
-	fails  map[rotation.HostName]int
-	aside  map[rotation.HostName]string
-	asked  map[rotation.HostName]bool // a proof is on its way
+	probe   activities.Probe
+	inParts bool // a batch of proofs is about the zones whose turn comes next, not the whole page
+	proofs  map[rotation.HostName]rotation.Proof
+	fails   map[rotation.HostName]int
+	aside   map[rotation.HostName]string
+	asked   map[rotation.HostName]bool // a proof is on its way
 
 	seq      int
 	window   int
@@ -275,6 +278,7 @@ func (s *shard) load() error {
 	if s.in.Emergency != "" || len(s.queue) == 0 {
 		return nil
 	}
+	s.inParts = workflow.GetVersion(s.work, ChangeProofParts, workflow.DefaultVersion, 1) != workflow.DefaultVersion
 	s.probe, err = probeAct().do(s.work, bulkOptions(s.in.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: s.locations()})
 	return err
 }
@@ -377,10 +381,12 @@ func (s *shard) room() bool { return s.inFlight-s.loose < s.window && s.loose <=
 
 // hostsOf are a zone's hosts without those that were retired.
 func (s *shard) hostsOf(z *shardZone) []rotation.HostRef {
-	return slices.DeleteFunc(s.page.HostsOf(z.plan), func(h rotation.HostRef) bool {
-		return slices.ContainsFunc(s.in.Decided.Retired, func(r Retired) bool {
-			return r.Host == h.Name && (r.Zone == "" || r.Zone == z.plan.ID)
-		})
+	return slices.DeleteFunc(s.page.HostsOf(z.plan), func(h rotation.HostRef) bool { return s.retired(z, h.Name) })
+}
+
+func (s *shard) retired(z *shardZone, host rotation.HostName) bool {
+	return slices.ContainsFunc(s.in.Decided.Retired, func(r Retired) bool {
+		return r.Host == host && (r.Zone == "" || r.Zone == z.plan.ID)
 	})
 }
 
@@ -485,20 +491,28 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 			return in
 		}
 	}
-	for _, h := range in.Hosts {
-		p, ok := s.proofs[h.Name]
-		if !ok {
+	for i, h := range z.plan.Hosts {
+		p, ok := s.proofs[s.page.Hosts[h].Name]
+		if !ok || s.retired(z, p.Host) {
 			continue
 		}
-		held := p.Drift[z.plan.ID]
-		if held != "" && !slices.Contains(in.Drift, held) {
-			in.Drift = append(in.Drift, held)
-			if held != rotation.Absent {
+		var seen look
+		if z.looks != nil {
+			seen = z.looks[i]
+		}
+		if seen.drift != "" && !slices.Contains(in.Drift, seen.drift) {
+			in.Drift = append(in.Drift, seen.drift)
+			if seen.drift != rotation.Absent {
 				in.Baseline = "" // somebody changed something: read the live key again
 			}
 		}
-		p.Drift = nil
+		if s.inParts && seen.at.Before(p.At) {
+			p.At = seen.at
+		}
 		in.Proofs = append(in.Proofs, p)
+	}
+	if in.Baseline == "" && z.plan.Baseline != "" {
+		in.Drift = append(in.Drift, z.plan.Baseline) // which the other hosts hold
 	}
 	if s.in.Again || z.back > 0 {
 		in.Baseline = ""
@@ -631,6 +645,7 @@ func (s *shard) forget(z *shardZone) {
 	for _, h := range s.hostsOf(z) {
 		delete(s.proofs, h.Name)
 	}
+	z.looks = nil
 }
 
 // settle waits until nothing is in flight, or more zones are to be admitted.

@@ -383,6 +383,32 @@ func TestShardReadsTheBaselineAgainWhereAHostDrifted(t *testing.T) {
 	}
 }
 
+// Proofs are about the zones whose turn comes next, so that a page's hosts are not
+// asked to read all of its files at once; a host that drifted is found all the same.
+func TestShardProvesInParts(t *testing.T) {
+	w := newWorld(t, 200, 3, 2)
+	in := w.shardIn(4)
+	z := w.zones["zone-150"]
+	z.newKey() // by somebody in the console
+	host := z.hosts[0].Name
+	w.machines[host].files["zone-150"] = z.live()
+	w.machines["h3"].unproved = []string{"disk full"}
+	w.after(8*time.Second, func() { w.machines["h3"].unproved = []string{"disk full"} })
+	out := w.shard(in) // world.sign looks at when each host was asked about the zone
+	if out.Tally.Zones.Done != 200 || out.Tally.API.Describe != 201 {
+		t.Errorf("%+v\n%s", out.Tally, w.story())
+	}
+	if w.asked > 44 {
+		t.Errorf("a host was asked about %d zones at once", w.asked)
+	}
+	if runs := w.runs[workflows.ActProve]; runs > 14 {
+		t.Errorf("proofs were asked for %d times", runs)
+	}
+	if len(out.Note.SetAside) > 0 {
+		t.Errorf("a host that failed twice, and not in a row, was set aside: %+v", out.Note.SetAside)
+	}
+}
+
 func TestShardDefersABusyZone(t *testing.T) {
 	for _, s := range []struct {
 		name  string

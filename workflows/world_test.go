@@ -85,6 +85,8 @@ type world struct {
 	late        time.Duration // until a worker takes the first workflow
 	// beside says that the worker that calls EdgeOne serves the locations too.
 	beside bool
+	// asked is the largest number of zones that a host was asked about at once.
+	asked int
 	// noProbe is why no probe can be sealed.
 	noProbe string
 }
@@ -114,9 +116,9 @@ type machine struct {
 	files    map[rotation.ZoneID]string
 	downFrom time.Time
 	downTill time.Time
-	unproved []string // problems of the next proofs
-	provedAt time.Time
-	put      []putting // what becomes of the next deliveries
+	unproved []string                      // problems of the next proofs
+	proved   map[rotation.ZoneID]time.Time // when, of which zones it was asked
+	put      []putting                     // what becomes of the next deliveries
 	puts     int
 }
 
@@ -156,7 +158,7 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 		names = append(names, name)
 		w.machines[name] = &machine{
 			ref:   rotation.HostRef{Name: name, Location: []rotation.Location{"hk", "eu"}[i%2], Digest: "d" + string(name)},
-			files: map[rotation.ZoneID]string{},
+			files: map[rotation.ZoneID]string{}, proved: map[rotation.ZoneID]time.Time{},
 		}
 	}
 	for i := range zones {
@@ -267,7 +269,7 @@ func (w *world) zoneIn(id rotation.ZoneID) workflows.ZoneIn {
 	z := w.zones[id]
 	in := workflows.ZoneIn{Verb: rotation.Rotate, Zone: id, Account: z.account, Hosts: z.hosts, Baseline: z.fingerprint(), Timing: usualTiming()}
 	for _, h := range z.hosts {
-		w.machines[h.Name].provedAt = w.env.Now()
+		w.machines[h.Name].proved[id] = w.env.Now()
 		in.Proofs = append(in.Proofs, rotation.Proof{Host: h.Name, At: w.env.Now().UTC(), Queue: ownQueue(h.Location)})
 	}
 	return in

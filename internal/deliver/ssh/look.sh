@@ -21,10 +21,11 @@ root_found() (
 )
 writable() {
 	[ -d "$1" ] || fail write "the directory $1 does not exist"
-	rm -f "${1%/}"/.keywave.*
+	for left in "${1%/}"/.keywave.*; do
+		[ ! -e "$left" ] || rm -f "$left"
+	done
 	probe=${1%/}/.keywave.$id
-	# busybox head does not tell that the disk is full; every cat does.
-	head -c 4096 /dev/zero | cat >"$probe" || fail write "the directory $1 takes no new file"
+	printf '%04096d' 0 >"$probe" || fail write "the directory $1 takes no new file"
 	rm -f "$probe" || fail write "a file in the directory $1 cannot be removed"
 	probe=
 }
