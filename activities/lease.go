@@ -43,7 +43,9 @@ type HoldIn struct {
 
 // Hold keeps the lease for as long as the server hears its heartbeats. Each
 // heartbeat is a call of its own: the SDK's are batched, and would not tell
-// when the server last heard one.
+// when the server last heard one. It ends by failing, also when it hands the
+// lease back: a retry needs no workflow task, which would go to the orchestrator
+// that stops in the same process, and be lost for 10 s.
 func (l *Lease) Hold(ctx context.Context, _ HoldIn) error {
 	token := activity.GetInfo(ctx).TaskToken
 	if _, err := l.beat(ctx, token); err != nil {
@@ -69,7 +71,7 @@ func (l *Lease) Hold(ctx context.Context, _ HoldIn) error {
 	deactivate()
 	stop()
 	l.Drop()
-	return nil
+	return fail(KindHanded, "handed back")
 }
 
 // keep beats until the process wants to release the lease (nil) or has lost it.

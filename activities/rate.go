@@ -57,7 +57,9 @@ func (t *Temporal) Rate(ctx context.Context, in RateIn) (RateOut, error) {
 	return RateOut{}, err
 }
 
-// SetRate limits a queue, through Temporal's UpdateTaskQueueConfig.
+// SetRate limits a queue, through Temporal's UpdateTaskQueueConfig, and waits
+// until the queue has the limit: Temporal stores it first, and for a moment whoever
+// looks still sees the one before.
 func SetRate(ctx context.Context, c client.Client, in RateIn) error {
 	update := &workflowservice.UpdateTaskQueueConfigRequest_RateLimitUpdate{Reason: in.Reason}
 	if in.PerSecond != nil {
@@ -67,5 +69,25 @@ func SetRate(ctx context.Context, c client.Client, in RateIn) error {
 		Namespace: in.Namespace, Identity: in.By, TaskQueue: in.Queue,
 		TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, UpdateQueueRateLimit: update,
 	})
+	for end := time.Now().Add(followWithin); err == nil && time.Now().Before(end); err = pause(ctx, followEvery) {
+		now, unseen := RateOf(ctx, c, in.Namespace, in.Queue)
+		if unseen != nil || in.is(now.PerSecond) {
+			break // it is set all the same
+		}
+	}
 	return err
+}
+
+// A queue follows within milliseconds; one that somebody else sets meanwhile never
+// does.
+const (
+	followWithin = 2 * time.Second
+	followEvery  = 20 * time.Millisecond
+)
+
+func (in RateIn) is(perSecond *float32) bool {
+	if in.PerSecond == nil || perSecond == nil {
+		return in.PerSecond == perSecond
+	}
+	return *in.PerSecond == *perSecond
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +45,10 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE[<15s] PROGRAM ARG…   run it; it ends with CODE, in time
 //	eventually 20s PROGRAM ARG…     run it again and again until it succeeds
-//	temporal                        start the embedded server; sets TEMPORAL_ADDRESS
+//	built                           bin holds the programs, as after make build
+//	temporal [FILE]                 start the embedded server, on a file of its own or
+//	                                this one; sets TEMPORAL_ADDRESS
+//	port NAME                       sets NAME to a port that is free
 //	world ARG…                      start keywave sim ARG…; sets FLEET, ENDPOINT, IDENTITY,
 //	                                ROLE, WEB_IDENTITY and TENCENTCLOUD_CREDENTIALS_FILE, and
 //	                                with two accounts the second's TENCENTCLOUD_SECRET_ID and
@@ -77,10 +81,13 @@ func TestScript(t *testing.T) {
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
-			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay,
-			"temporal": func(ts *testscript.TestScript, _ bool, _ []string) { startTemporal(ts, p) },
-			"world":    func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
-			"work":     func(ts *testscript.TestScript, _ bool, args []string) { startWorker(ts, p, args) },
+			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay, "port": port,
+			"built": func(ts *testscript.TestScript, _ bool, _ []string) { inBin(ts, p) },
+			"temporal": func(ts *testscript.TestScript, _ bool, args []string) {
+				startTemporal(ts, p, append(args, "temporal.db")[0])
+			},
+			"world": func(ts *testscript.TestScript, _ bool, args []string) { startWorld(ts, args) },
+			"work":  func(ts *testscript.TestScript, _ bool, args []string) { startWorker(ts, p, args) },
 		},
 	})
 }
@@ -177,8 +184,8 @@ func begin(ts *testscript.TestScript, name, path string, args ...string) *stage.
 	return p
 }
 
-func startTemporal(ts *testscript.TestScript, programs stage.Programs) {
-	p := begin(ts, "devserver", programs.DevServer, "--db", ts.MkAbs("temporal.db"), "--port", "0", "--ui-port", "0")
+func startTemporal(ts *testscript.TestScript, programs stage.Programs, db string) {
+	p := begin(ts, "devserver", programs.DevServer, devserverArgs(ts.MkAbs(db))...)
 	line, err := p.FirstLine(context.Background(), readyWithin)
 	ts.Check(err)
 	for word := range strings.FieldsSeq(line) {
@@ -190,9 +197,27 @@ func startTemporal(ts *testscript.TestScript, programs stage.Programs) {
 	ts.Fatalf("devserver said %q instead of being ready", line)
 }
 
-func startWorld(ts *testscript.TestScript, args []string) {
+// keywave is the program of which this test is a part.
+func keywave(ts *testscript.TestScript) string {
 	path, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
-	p := begin(ts, "sim", filepath.Join(path, "keywave"), append([]string{"sim", "--output", "json", "--dir", ts.MkAbs("world")}, args...)...)
+	return filepath.Join(path, "keywave")
+}
+
+// inBin has keywave itself there, for it looks for the others beside it.
+func inBin(ts *testscript.TestScript, programs stage.Programs) {
+	bin := ts.MkAbs("bin")
+	ts.Check(os.Mkdir(bin, 0o700))
+	ts.Check(os.Link(keywave(ts), filepath.Join(bin, "keywave")))
+	ts.Check(os.Symlink(programs.Worker, filepath.Join(bin, "worker")))
+	ts.Check(os.Symlink(programs.DevServer, filepath.Join(bin, "devserver")))
+}
+
+func devserverArgs(db string) []string {
+	return []string{"--db", db, "--port", "0", "--ui-port", "0"}
+}
+
+func startWorld(ts *testscript.TestScript, args []string) {
+	p := begin(ts, "sim", keywave(ts), simArgs(ts.MkAbs("world"), args)...)
 	line, err := p.FirstLine(context.Background(), readyWithin)
 	ts.Check(err)
 	var places simPlaces
@@ -212,22 +237,32 @@ func startWorld(ts *testscript.TestScript, args []string) {
 	}
 }
 
+func simArgs(dir string, args []string) []string {
+	return append([]string{"sim", "--output", "json", "--dir", dir}, args...)
+}
+
 type atWork struct{}
 
 func startWorker(ts *testscript.TestScript, programs stage.Programs, args []string) {
 	name := args[0]
-	p := begin(ts, name, programs.Worker, append(args[1:], "--ssh-identity", ts.Getenv("IDENTITY"), "--ssh-agent", "none")...)
+	p := begin(ts, name, programs.Worker, workerArgs(ts.Getenv("IDENTITY"), args[1:])...)
 	ts.Value(atWork{}).(map[string]*stage.Process)[name] = p
 	within(ts, readyWithin, func() error {
 		if !p.Running() {
 			ts.Fatalf("worker %s ended", name)
 		}
 		said, err := os.ReadFile(p.Log)
-		if err == nil && !bytes.Contains(said, []byte("msg=ready")) {
+		if err == nil && !ready.Match(said) {
 			err = fmt.Errorf("worker %s is not ready", name)
 		}
 		return err
 	})
+}
+
+var ready = regexp.MustCompile(`msg=ready|"msg":"ready"`)
+
+func workerArgs(identity string, args []string) []string {
+	return append(slices.Clone(args), "--ssh-identity", identity, "--ssh-agent", "none")
 }
 
 func rest(ts *testscript.TestScript, _ bool, args []string) {
@@ -388,6 +423,10 @@ func timeOfDay(ts *testscript.TestScript, _ bool, args []string) {
 	in, err := time.ParseDuration(args[1])
 	ts.Check(err)
 	ts.Setenv(args[0], time.Now().Add(in).UTC().Format(time.TimeOnly))
+}
+
+func port(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strconv.Itoa(stage.FreePort()))
 }
 
 func field(ts *testscript.TestScript, _ bool, args []string) {
