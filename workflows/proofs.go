@@ -45,10 +45,15 @@ func (s *shard) next() []*shardZone {
 
 // ahead are the zones that a batch is for. The files of the others are read when
 // their turn comes: to read those of a whole page at once would get in the way of
-// the keys that are delivered meanwhile.
+// the keys that are delivered meanwhile. The first batch is a small one, for its
+// end is waited for.
 func (s *shard) ahead() []*shardZone {
 	n := lookAhead * s.window
-	if s.inParts {
+	switch {
+	case !s.inParts:
+	case len(s.proofs) == 0:
+		n = s.window
+	default:
 		n = s.window + max(s.window, leastPart)
 	}
 	return s.queue[:min(len(s.queue), n)]

@@ -130,7 +130,7 @@ const (
 	handedBack    = 3                // how often a zone may come back without a refresh before it stays pending
 	maxAttention  = 5
 	lookAhead     = 2  // windows of zones whose hosts are proved ahead
-	leastPart     = 40 // zones that a batch of proofs is about at least, beyond the window
+	leastPart     = 80 // zones that a batch of proofs is about at least, beyond the window
 	renewFraction = 2  // a proof is renewed after this part of its life
 	breakAfter    = 5  // zones in a row that fail alike stop the campaign
 )

@@ -398,10 +398,10 @@ func TestShardProvesInParts(t *testing.T) {
 	if out.Tally.Zones.Done != 200 || out.Tally.API.Describe != 201 {
 		t.Errorf("%+v\n%s", out.Tally, w.story())
 	}
-	if w.asked > 44 {
+	if w.asked > 84 {
 		t.Errorf("a host was asked about %d zones at once", w.asked)
 	}
-	if runs := w.runs[workflows.ActProve]; runs > 14 {
+	if runs := w.runs[workflows.ActProve]; runs > 10 {
 		t.Errorf("proofs were asked for %d times", runs)
 	}
 	if len(out.Note.SetAside) > 0 {

@@ -49,6 +49,8 @@ held() {
 trap '[ -z "$probe" ] || rm -f "$probe"' 0
 trap 'exit 1' 1 2 13 15
 say begun "${SHELL##*/}"
+# What is done here can wait for what the host is for, and for keys that arrive.
+renice -n 19 -p $$ >/dev/null 2>&1
 # Another program would get what a file holds as an argument.
 PATH=/dev/null command -v printf >/dev/null || fail write "sh has no printf of its own; make it dash, bash or busybox"
 while read -r what name path; do
