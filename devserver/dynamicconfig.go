@@ -19,6 +19,11 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 		dynamicconfig.MatchingUseNewMatcher.Key():               true, // knows priority
 
+		// A worker that is told to stop hands its polls back: a task that the server
+		// gave to one of them would be lost until it times out, a workflow task for
+		// 10 s.
+		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
+
 		// A search attribute can be used soon after it was added. To read them
 		// anew in each call instead was a twentieth of the CPU time.
 		dynamicconfig.NamespaceCacheRefreshInterval.Key(): time.Second,

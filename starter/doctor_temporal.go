@@ -54,7 +54,7 @@ func noNamespace(missing *temporalclient.NoNamespace) check {
 }
 
 func examineNamespace(ctx context.Context, conn *temporalclient.Connection, fix bool) []check {
-	checks := []check{checkServer(ctx, conn), checkRetention(ctx, conn), checkAttributes(ctx, conn)}
+	checks := []check{checkServer(ctx, conn), checkRetention(ctx, conn), checkAttributes(ctx, conn), checkPolls(ctx, conn)}
 	if fix {
 		mend(ctx, checks)
 	}
@@ -114,6 +114,25 @@ func checkAttributes(ctx context.Context, conn *temporalclient.Connection) check
 			return "registered them as Keyword", conn.EnsureSearchAttributes(ctx, workflows.Attributes())
 		},
 	}
+}
+
+// checkPolls asks whether a worker that stops hands its polls back. If it does not,
+// a task that the server gives to one of them is lost until it times out.
+func checkPolls(ctx context.Context, conn *temporalclient.Connection) check {
+	d, err := conn.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: conn.Namespace})
+	return judgePolls(conn.Namespace, d.GetNamespaceInfo().GetCapabilities().GetWorkerPollCompleteOnShutdown(), err)
+}
+
+func judgePolls(namespace string, handedBack bool, err error) check {
+	c := check{What: "polls of a worker that stops", Level: levelOK, Saw: "handed back"}
+	switch {
+	case err != nil:
+		return failed(c.What, err, "may "+operator()+" describe namespace "+namespace+"?")
+	case !handedBack:
+		c.Level, c.Saw = levelWarn, "not handed back: a workflow, and so an exposed zone, may wait 10 s for a task that went to a worker that stops"
+		c.Remedy = fmt.Sprintf("set frontend.enableCancelWorkerPollsOnShutdown to true in the server's dynamic config, with constraints {namespace: %s}", namespace)
+	}
+	return c
 }
 
 // queue is a task queue and who should poll it.

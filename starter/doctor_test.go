@@ -74,6 +74,24 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// The servers that tests have take polls back.
+func TestPolls(t *testing.T) {
+	for _, c := range []struct {
+		handedBack bool
+		err        error
+		want       level
+	}{
+		{true, nil, levelOK},
+		{false, nil, levelWarn},
+		{false, errors.New("not permitted"), levelFail},
+	} {
+		got := judgePolls("default", c.handedBack, c.err)
+		if got.Level != c.want || (got.Remedy == "") != (c.want == levelOK) {
+			t.Errorf("%t, %v: %+v", c.handedBack, c.err, got)
+		}
+	}
+}
+
 // What cannot be mended keeps its level and its remedy, and says why.
 func TestMend(t *testing.T) {
 	checks := []check{

@@ -35,6 +35,7 @@ import (
 // than the longest thing that must not be cut off, a refresh with its answer.
 const (
 	stopTimeout      = 2 * time.Minute
+	stickyFor        = 2 * time.Second // a workflow task waits so long for the process that has the workflow in memory
 	refreshesAtOnce  = 12
 	describesAtOnce  = 24
 	deliveriesAtOnce = 256
@@ -199,7 +200,9 @@ func (w *workers) start(ctx context.Context) error {
 			return err
 		}
 		sdkworker.SetStickyWorkflowCacheSize(cachedWorkflows)
-		if err := w.startWorker(workflows.Queue, w.options(), func(r sdkworker.Worker) {
+		o := w.options()
+		o.StickyScheduleToStartTimeout = stickyFor
+		if err := w.startWorker(workflows.Queue, o, func(r sdkworker.Worker) {
 			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client}, w.notices)
 		}); err != nil {
 			return err

@@ -354,10 +354,12 @@ func TestOneNamespaceOnePartition(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(source(t, "deploy/temporal/dynamicconfig.yaml")), &config); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"matching.numTaskqueueReadPartitions", "matching.numTaskqueueWritePartitions"} {
+	for key, want := range map[string]any{
+		"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1, "frontend.enableCancelWorkerPollsOnShutdown": true,
+	} {
 		values := config[key]
-		if len(values) != 1 || values[0].Value != 1 || len(values[0].Constraints) != 1 || !namespace[values[0].Constraints["namespace"]] {
-			t.Errorf("%s is %v, want 1 for the namespace %v", key, values, namespace)
+		if len(values) != 1 || values[0].Value != want || len(values[0].Constraints) != 1 || !namespace[values[0].Constraints["namespace"]] {
+			t.Errorf("%s is %v, want %v for the namespace %v", key, values, want, namespace)
 		}
 	}
 	path := *p.Services["temporal"].Environment["DYNAMIC_CONFIG_FILE_PATH"]
