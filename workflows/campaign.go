@@ -227,6 +227,7 @@ type running struct {
 type campaign struct {
 	in      CampaignIn
 	plan    rotation.Plan
+	loaded  bool // plan is
 	st      *CampaignState
 	shards  map[int]*running
 	pages   []int // keys of shards, in the order of their start
@@ -249,6 +250,7 @@ func Campaign(ctx workflow.Context, in CampaignIn) (Status, error) {
 	if err := c.load(); err != nil {
 		return Status{}, err
 	}
+	c.loaded = true
 	workflow.Go(ctx, c.watchCancel)
 	workflow.Go(c.work, c.listen)
 	c.keepHours()

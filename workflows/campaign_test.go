@@ -60,9 +60,8 @@ func (w *world) say(at time.Duration, name string, o workflows.Order) *answered 
 			OnAccept: func() {},
 			OnReject: func(err error) { a.rejected = err },
 			OnComplete: func(v any, err error) {
-				a.complete, a.at = true, w.env.Now()
+				a.complete, a.at, a.rejected = err == nil, w.env.Now(), err
 				if err != nil {
-					w.Errorf("%s: %v", name, err)
 					return
 				}
 				body, err := converter.GetDefaultDataConverter().ToPayload(v)
@@ -187,6 +186,30 @@ func TestCampaignApproval(t *testing.T) {
 	}
 	if s.State != workflows.StateDone || w.sentBetween(time.Minute, 2*time.Hour) > 0 {
 		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+// An order can come with the campaign's first workflow task, before its plan is
+// there: it waits for that, and is refused then if it must be.
+func TestCampaignIsOrderedBeforeItsPlanIsLoaded(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	p := w.plan(settings(func(s *rotation.Settings) { s.Approve = []int{1} }), 10)
+	w.queued = func(t *task) time.Duration {
+		if t.name == workflows.ActLoadPlan {
+			return 2 * time.Second
+		}
+		return 0
+	}
+	wrong := w.say(time.Second, workflows.UpdateApprove, workflows.Order{Wave: 2, By: "ann"})
+	window := 1
+	set := w.say(time.Second, workflows.UpdateSet, workflows.Order{Window: &window, By: "ann"})
+	right := w.say(time.Second, workflows.UpdateApprove, workflows.Order{Wave: 1, By: "ann"})
+	s := w.campaign(w.campaignIn(p))
+	if wrong.rejected == nil || !strings.Contains(wrong.rejected.Error(), "wave 2 needs no approval; those that do: [1]") {
+		t.Errorf("an approval of another wave: %v", wrong.rejected)
+	}
+	if !right.complete || !set.complete || s.State != workflows.StateDone || s.Window != 1 {
+		t.Errorf("%+v, %+v, %+v\n%s", right, set, s, w.story())
 	}
 }
 

@@ -93,6 +93,10 @@ const ChangeStandStill = "stand-still"
 // waited.
 const ChangeProofParts = "proof-parts"
 
+// ChangeLoadedFirst marks the histories of campaigns that got an order before
+// their plan was loaded, and had it wait for that.
+const ChangeLoadedFirst = "loaded-first"
+
 // Queue is the orchestrator's task queue.
 const Queue = "keywave"
 

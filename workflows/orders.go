@@ -14,8 +14,8 @@ import (
 	"keywave/activities"
 )
 
-// handlers lets people ask and order. Its state is ready before it is called:
-// an update can arrive with the first workflow task.
+// handlers lets people ask and order. Its state is ready before it is called, but
+// for the plan: an update can arrive with the first workflow task.
 func (c *campaign) handlers(ctx workflow.Context) error {
 	updates := []struct {
 		name, about string
@@ -31,8 +31,20 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it). Input: {\"window\": 10, \"reason\": \"…\"}", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {
-		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, u.handle, workflow.UpdateHandlerOptions{
-			Validator: func(_ workflow.Context, o Order) error { return u.check(o) }, Description: u.about,
+		handle := func(ctx workflow.Context, o Order) (Answer, error) {
+			if err := c.loadedFirst(ctx, o, u.check); err != nil {
+				return Answer{}, err
+			}
+			return u.handle(ctx, o)
+		}
+		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, handle, workflow.UpdateHandlerOptions{
+			Validator: func(_ workflow.Context, o Order) error {
+				if !c.loaded {
+					return nil
+				}
+				return u.check(o)
+			},
+			Description: u.about,
 		})
 		if err != nil {
 			return err
@@ -40,6 +52,21 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 	}
 	return workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (Status, error) { return c.status(), nil },
 		workflow.QueryHandlerOptions{Description: "Counts, exposure, calls, state, reason and the next command."})
+}
+
+// loadedFirst has an order wait for the plan, and be checked then: without it
+// nobody can tell which waves need an approval, nor keep a window that is set.
+func (c *campaign) loadedFirst(ctx workflow.Context, o Order, check func(Order) error) error {
+	if c.loaded || workflow.GetVersion(ctx, ChangeLoadedFirst, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return nil
+	}
+	if err := workflow.Await(ctx, func() bool { return c.loaded }); err != nil {
+		return err
+	}
+	if err := check(o); err != nil {
+		return temporal.NewNonRetryableApplicationError(err.Error(), "OrderRefused", nil)
+	}
+	return nil
 }
 
 func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
