@@ -20,13 +20,13 @@ func TestUpgradeUnderARunningCampaign(t *testing.T) {
 	}
 	for i, done := range []int{40, 110} {
 		eventually(t, "so many are refreshed", time.Minute, func() bool { return len(refreshes(t, s)) >= done })
+		if n := len(refreshes(t, s)); n == s.Config.Zones {
+			t.Fatalf("the campaign was over before worker %d was stopped", i)
+		}
 		s.Workers[i].Stop(30 * time.Second)
 		if err := s.StartWorker(i); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if n := len(refreshes(t, s)); n == s.Config.Zones {
-		t.Fatal("the campaign was over before the second worker was stopped")
 	}
 	must(t, s, "campaign", "watch", "c")
 	truth(t, s)
