@@ -506,7 +506,7 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 				in.Baseline = "" // somebody changed something: read the live key again
 			}
 		}
-		if s.inParts && seen.at.Before(p.At) {
+		if !seen.at.IsZero() && seen.at.Before(p.At) {
 			p.At = seen.at
 		}
 		in.Proofs = append(in.Proofs, p)
