@@ -54,7 +54,11 @@ func noNamespace(missing *temporalclient.NoNamespace) check {
 }
 
 func examineNamespace(ctx context.Context, conn *temporalclient.Connection, fix bool) []check {
-	checks := []check{checkServer(ctx, conn), checkRetention(ctx, conn), checkAttributes(ctx, conn), checkPolls(ctx, conn)}
+	d, err := conn.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: conn.Namespace})
+	checks := []check{
+		checkServer(ctx, conn), checkRetention(conn, d, err), checkAttributes(ctx, conn),
+		checkPolls(conn.Namespace, d.GetNamespaceInfo().GetCapabilities().GetWorkerPollCompleteOnShutdown(), err),
+	}
 	if fix {
 		mend(ctx, checks)
 	}
@@ -69,8 +73,7 @@ func checkServer(ctx context.Context, conn *temporalclient.Connection) check {
 	return check{What: "Temporal", Level: levelOK, Saw: fmt.Sprintf("%s, version %s, namespace %s", conn.Address, info.GetServerVersion(), conn.Namespace)}
 }
 
-func checkRetention(ctx context.Context, conn *temporalclient.Connection) check {
-	d, err := conn.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: conn.Namespace})
+func checkRetention(conn *temporalclient.Connection, d *workflowservice.DescribeNamespaceResponse, err error) check {
 	if err != nil {
 		return failed("retention", err, "may "+operator()+" describe namespace "+conn.Namespace+"?")
 	}
@@ -118,12 +121,7 @@ func checkAttributes(ctx context.Context, conn *temporalclient.Connection) check
 
 // checkPolls asks whether a worker that stops hands its polls back. If it does not,
 // a task that the server gives to one of them is lost until it times out.
-func checkPolls(ctx context.Context, conn *temporalclient.Connection) check {
-	d, err := conn.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: conn.Namespace})
-	return judgePolls(conn.Namespace, d.GetNamespaceInfo().GetCapabilities().GetWorkerPollCompleteOnShutdown(), err)
-}
-
-func judgePolls(namespace string, handedBack bool, err error) check {
+func checkPolls(namespace string, handedBack bool, err error) check {
 	c := check{What: "polls of a worker that stops", Level: levelOK, Saw: "handed back"}
 	switch {
 	case err != nil:

@@ -85,7 +85,7 @@ func TestPolls(t *testing.T) {
 		{false, nil, levelWarn},
 		{false, errors.New("not permitted"), levelFail},
 	} {
-		got := judgePolls("default", c.handedBack, c.err)
+		got := checkPolls("default", c.handedBack, c.err)
 		if got.Level != c.want || (got.Remedy == "") != (c.want == levelOK) {
 			t.Errorf("%t, %v: %+v", c.handedBack, c.err, got)
 		}
