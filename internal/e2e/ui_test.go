@@ -85,9 +85,7 @@ func (b *browser) text() string {
 	const script = `[document, ...[...document.querySelectorAll("iframe")].map((f) => f.contentDocument)]
 		.map((d) => d && d.body ? d.body.innerText : "").join("\n")`
 	var said string
-	if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &said)); err != nil {
-		b.Fatal(err)
-	}
+	b.evaluates(script, &said)
 	return strings.Join(strings.Fields(said), " ")
 }
 
@@ -97,21 +95,32 @@ func (b *browser) follows(words string) {
 	b.Helper()
 	script := fmt.Sprintf(`[...document.querySelectorAll("iframe")].flatMap((f) => f.contentDocument ? [...f.contentDocument.links] : [])
 		.filter((a) => a.innerText === %q).map((a) => a.href)`, words)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		var to []string
-		if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &to)); err != nil {
-			b.Fatal(err)
-		}
-		if len(to) == 1 {
-			if err := chromedp.Run(b.ctx, chromedp.Navigate(to[0])); err != nil {
-				b.Fatal(err)
-			}
-			return
-		}
-		if time.Now().After(deadline) {
+	var to []string
+	b.awaits("one link called "+words, func() bool {
+		to = nil
+		b.evaluates(script, &to)
+		return len(to) == 1
+	})
+	if err := chromedp.Run(b.ctx, chromedp.Navigate(to[0])); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// awaits waits until something is there.
+func (b *browser) awaits(what string, there func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !there(); {
+		if time.Now().After(deadline) || stage.Pause(b.ctx, 100*time.Millisecond) != nil {
 			b.keep("failed")
-			b.Fatalf("there are %d links called %q:\n%s", len(to), words, b.text())
+			b.Fatalf("there is not %s:\n%s", what, b.text())
 		}
+	}
+}
+
+func (b *browser) evaluates(script string, to any) {
+	b.Helper()
+	if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, to)); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -150,21 +159,14 @@ func (b *browser) clicks(words string) {
 func (b *browser) press(find, words string) {
 	b.Helper()
 	script := "(() => { const e = " + find + "; if (!e) return []; e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		var at []float64
-		if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &at)); err != nil {
-			b.Fatal(err)
-		}
-		if len(at) == 2 {
-			if err := chromedp.Run(b.ctx, chromedp.MouseClickXY(at[0], at[1])); err != nil {
-				b.Fatal(err)
-			}
-			return
-		}
-		if time.Now().After(deadline) {
-			b.keep("failed")
-			b.Fatalf("there is nothing to click called %s:\n%s", words, b.text())
-		}
+	var at []float64
+	b.awaits("a thing to click called "+words, func() bool {
+		at = nil
+		b.evaluates(script, &at)
+		return len(at) == 2
+	})
+	if err := chromedp.Run(b.ctx, chromedp.MouseClickXY(at[0], at[1])); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -267,18 +269,11 @@ func (b *browser) types(text string) {
 	b.Helper()
 	const script = `(() => { const e = [...document.querySelectorAll("[contenteditable=true]")].find((e) => e.getClientRects().length > 0);
 		if (e) e.focus(); return !!e && document.activeElement === e })()`
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	b.awaits("an editor to type into", func() bool {
 		ready := false
-		if err := chromedp.Run(b.ctx, chromedp.Evaluate(script, &ready)); err != nil {
-			b.Fatal(err)
-		}
-		if ready {
-			break
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("there is nothing to type into:\n%s", b.text())
-		}
-	}
+		b.evaluates(script, &ready)
+		return ready
+	})
 	all := chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)) // the dialog keeps what was typed last
 	if err := chromedp.Run(b.ctx, all, chromedp.KeyEvent(text)); err != nil {
 		b.Fatal(err)
