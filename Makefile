@@ -32,7 +32,7 @@ bin/devserver: $(filter-out %_test.go,$(wildcard devserver/*.go)) devserver/go.m
 
 .PHONY: pgo
 pgo: build ## record devserver/default.pgo, with which devserver is compiled
-	go run ./internal/bench -profile devserver/default.pgo
+	go run ./internal/proving/bench -profile devserver/default.pgo
 
 .PHONY: demo
 demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json)
@@ -51,17 +51,17 @@ MATRIX ?=
 
 .PHONY: chaos
 chaos: build ## campaigns under bad days of every kind (SEEDS=20 ZONES=40; MATRIX=1 for the crash matrix)
-	go run ./internal/chaos -seeds $(SEEDS) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
+	go run ./internal/proving/chaos -seeds $(SEEDS) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
 
 .PHONY: bench bench-quick
 bench: build ## measure, next to the scripts that people use; writes docs/benchmarks.md
-	go run ./internal/bench
+	go run ./internal/proving/bench
 bench-quick: build ## the same with 200 zones, in less than 4 minutes
-	go run ./internal/bench -quick
+	go run ./internal/proving/bench -quick
 
 .PHONY: chaos-quick
 chaos-quick: build
-	go run ./internal/chaos -seeds 2 -zones 24 -matrix 3
+	go run ./internal/proving/chaos -seeds 2 -zones 24 -matrix 3
 
 .PHONY: prepare
 prepare:
@@ -74,7 +74,7 @@ check: ## format, vet, staticcheck, workflowcheck, import directions
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	$(TOOL) workflowcheck -test=false -config internal/tools/workflowcheck.yaml ./workflows
-	go test ./internal/layers
+	go test ./internal/proving/layers
 
 .PHONY: fmt
 fmt: ## format every Go file
@@ -82,11 +82,11 @@ fmt: ## format every Go file
 
 .PHONY: e2e
 e2e: build ## the real programs, end to end
-	go test -timeout 15m -count=1 $(TESTFLAGS) ./internal/e2e/...
+	go test -timeout 15m -count=1 $(TESTFLAGS) ./internal/proving/e2e/...
 
 .PHONY: ui-test
 ui-test: programs prepare ## a campaign in the real Temporal UI, in headless Chromium (UI_IMAGES=DIR keeps screenshots)
-	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 5m -count=1 ./internal/e2e -run TestTemporalUI
+	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 5m -count=1 ./internal/proving/e2e -run TestTemporalUI
 
 # packages lists the packages whose tests hold $(1), a basic regular expression.
 packages  = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=devserver --exclude-dir=tools '$(1)' .)))

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/fleet"
+	"keywave/internal/proving/sim"
+	"keywave/internal/proving/sim/hosts"
+	"keywave/internal/proving/stage"
 	"keywave/internal/report"
 	"keywave/internal/seal"
-	"keywave/internal/sim"
-	"keywave/internal/sim/hosts"
-	"keywave/internal/stage"
 	"keywave/workflows"
 )
 

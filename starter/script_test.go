@@ -28,8 +28,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
-	"keywave/internal/sim"
-	"keywave/internal/stage"
+	"keywave/internal/proving/sim"
+	"keywave/internal/proving/stage"
 	"keywave/workflows"
 )
 

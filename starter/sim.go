@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keywave/internal/sim"
+	"keywave/internal/proving/sim"
 )
 
 func (a *app) sim() *cobra.Command {

@@ -18,8 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"keywave/internal/proving/sim"
 	"keywave/internal/rotation"
-	"keywave/internal/sim"
 )
 
 const (

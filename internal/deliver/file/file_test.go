@@ -3,8 +3,8 @@ package file_test
 import (
 	"testing"
 
-	"keywave/internal/deliver/delivertest"
 	"keywave/internal/deliver/file"
+	"keywave/internal/proving/delivertest"
 	"keywave/internal/rotation"
 )
 

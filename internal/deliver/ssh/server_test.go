@@ -22,8 +22,8 @@ import (
 
 	xssh "golang.org/x/crypto/ssh"
 
-	"keywave/internal/deliver/delivertest"
 	"keywave/internal/deliver/ssh"
+	"keywave/internal/proving/delivertest"
 	"keywave/internal/rotation"
 )
 

@@ -22,8 +22,8 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"keywave/internal/deliver/delivertest"
 	"keywave/internal/deliver/ssh"
+	"keywave/internal/proving/delivertest"
 	"keywave/internal/rotation"
 )
 

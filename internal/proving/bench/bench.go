@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"keywave/internal/proving/stage"
+)
+
+const page = "docs/benchmarks.md"
+
+type config struct {
+	quick         bool
+	parts         string
+	out, bin, dir string
+	profile       string
+	scale, zones  int
+}
+
+// The account's limit, and the network between the workers and the hosts.
+const (
+	limit      = 20 // calls a second, per action
+	lifted     = -1
+	roundTrip  = 20 // ms
+	hosts      = 30
+	window     = 40
+	hostsEach  = 3 // of a zone, where the limit holds
+	hostsAlone = 1 // of a zone, where it is lifted
+)
+
+// sizes are how many zones each part has.
+type sizes struct {
+	// main is for one worker and the baselines, more for several workers, few
+	// for the script, free for the engine.
+	// near is for the runs without a network; 0 leaves them out.
+	main, more, few, near, free int
+	scale                       []int
+	workers                     []int
+}
+
+func (c config) sizes() sizes {
+	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}}
+	if c.quick {
+		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}}
+	}
+	if n := c.zones; n > 0 {
+		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}}
+	}
+	if c.scale > 0 {
+		s.scale = append(s.scale, c.scale)
+	}
+	return s
+}
+
+// part is one of the benchmark's parts; run adds a figure for each of its runs.
+type part struct {
+	name string
+	run  func(*bench, context.Context) error
+}
+
+func parts() []part {
+	return []part{
+		{"floor", (*bench).floor},
+		{"script", (*bench).script},
+		{"good", (*bench).good},
+		{"keywave", (*bench).keywave},
+		{"joinkill", (*bench).joinKill},
+		{"engine", (*bench).engine},
+		{"scale", (*bench).scaleUp},
+	}
+}
+
+func partNames() string {
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// chosen are the parts to run, in their order.
+func (c config) chosen() ([]part, error) {
+	if c.profile != "" {
+		return []part{{"profile", func(b *bench, ctx context.Context) error { return b.profileEngine(ctx, c.profile) }}}, nil
+	}
+	if c.parts == "" {
+		return parts(), nil
+	}
+	wanted := strings.Split(c.parts, ",")
+	all := parts()
+	for _, name := range wanted {
+		if !slices.ContainsFunc(all, func(p part) bool { return p.name == name }) {
+			return nil, fmt.Errorf("there is no part %q; there are %s", name, partNames())
+		}
+	}
+	return slices.DeleteFunc(all, func(p part) bool { return !slices.Contains(wanted, p.name) }), nil
+}
+
+// bench is one benchmark under way.
+type bench struct {
+	sizes
+	programs stage.Programs
+	bin, dir string
+	say      func(format string, args ...any)
+	results  []result
+	// empty is the size of an empty database, once it is known.
+	empty int64
+}
+
+// result is what one part found.
+type result struct {
+	Part    string   `json:"part"`
+	Figures []figure `json:"runs"`
+}
+
+// add keeps a run's figure.
+func (b *bench) add(f figure) {
+	last := &b.results[len(b.results)-1]
+	last.Figures = append(last.Figures, f)
+	b.say("%s", f.line())
+}
+
+// run runs the chosen parts. One that fails does not keep the others from
+// running.
+func run(ctx context.Context, c config, out, progress io.Writer) error {
+	chosen, err := c.chosen()
+	if err != nil {
+		return err
+	}
+	bin, err := filepath.Abs(c.bin)
+	if err != nil {
+		return err
+	}
+	dir, remove, err := workDir(c.dir)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir}
+	b.say = func(format string, args ...any) {
+		fmt.Fprintf(progress, "%5.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	var wrong error
+	for _, p := range chosen {
+		b.results = append(b.results, result{Part: p.name, Figures: []figure{}})
+		if err := p.run(b, ctx); err != nil {
+			wrong = errors.Join(wrong, fmt.Errorf("%s: %w", p.name, err))
+			b.say("%s failed: %v", p.name, err)
+		}
+		if ctx.Err() != nil {
+			return wrong
+		}
+	}
+	if remove && wrong == nil {
+		_ = os.RemoveAll(dir)
+	} else {
+		b.say("logs and databases: %s", dir)
+	}
+	return errors.Join(wrong, b.publish(ctx, c, out, time.Since(began)))
+}
+
+func workDir(given string) (dir string, remove bool, err error) {
+	if given == "" {
+		dir, err = os.MkdirTemp("", "keywave-bench-")
+		return dir, true, err
+	}
+	dir, err = filepath.Abs(given)
+	return dir, false, err
+}
+
+// publish prints the tables, the JSON lines and the last line, and writes the
+// page.
+func (b *bench) publish(ctx context.Context, c config, out io.Writer, took time.Duration) error {
+	s := sum(b.results)
+	shown := tables(b.results, s)
+	showTables(out, shown)
+	for _, r := range b.results {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s\n", line)
+	}
+	full := !c.quick && c.zones == 0 && c.parts == "" && c.profile == ""
+	if c.out == "" && full {
+		c.out = page
+	}
+	if c.out != "" {
+		here, err := look(ctx, b.programs)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.out, []byte(markdown(here, shown, full, took)), 0o644); err != nil {
+			return err
+		}
+	}
+	line, err := json.Marshal(s.headline)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "bench: %s\n", line)
+	return nil
+}

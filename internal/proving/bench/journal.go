@@ -1,0 +1,214 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keywave/internal/proving/stage"
+)
+
+// edge is one thing that happened in the simulator.
+type edge struct {
+	Seq     uint64    `json:"seq"`
+	At      time.Time `json:"at"`
+	Kind    string    `json:"edge"`
+	Action  string    `json:"action"`
+	Zone    string    `json:"zone"`
+	Host    string    `json:"host"`
+	Session int64     `json:"session"`
+}
+
+func (e edge) refresh() bool { return e.Kind == "executed" && e.Action == stage.RefreshAction }
+
+// journal collects the simulator's edges while a run goes on, because the
+// simulator itself keeps only so many.
+type journal struct {
+	stack     *stage.Stack
+	refreshed atomic.Int64
+
+	once  sync.Once
+	stop  chan struct{}
+	done  chan struct{}
+	edges []edge
+	err   error
+}
+
+const collectEvery = 500 * time.Millisecond
+
+func follow(ctx context.Context, s *stage.Stack) *journal {
+	j := &journal{stack: s, stop: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(j.done)
+		tick := time.NewTicker(collectEvery)
+		defer tick.Stop()
+		for j.err == nil {
+			select {
+			case <-tick.C:
+				j.err = j.collect(ctx)
+			case <-j.stop:
+				j.err = j.collect(ctx)
+				return
+			}
+		}
+	}()
+	return j
+}
+
+// end is all edges until now; nothing is collected after it.
+func (j *journal) end() ([]edge, error) {
+	j.once.Do(func() { close(j.stop) })
+	<-j.done
+	return j.edges, j.err
+}
+
+func (j *journal) collect(ctx context.Context) error {
+	for {
+		var page struct {
+			Edges []edge `json:"edges"`
+			Last  uint64 `json:"last"`
+			Lost  uint64 `json:"lost"`
+		}
+		after := uint64(0)
+		if n := len(j.edges); n > 0 {
+			after = j.edges[n-1].Seq
+		}
+		if err := j.stack.Control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=5000", after), nil, &page); err != nil {
+			return err
+		}
+		if page.Lost > 0 {
+			return fmt.Errorf("the simulator's journal lost %d edges before they were collected", page.Lost)
+		}
+		j.edges = append(j.edges, page.Edges...)
+		for _, e := range page.Edges {
+			if e.refresh() {
+				j.refreshed.Add(1)
+			}
+		}
+		if len(j.edges) == 0 || j.edges[len(j.edges)-1].Seq == page.Last {
+			return nil
+		}
+	}
+}
+
+// awaitRefreshes waits until n zones were refreshed.
+func (j *journal) awaitRefreshes(ctx context.Context, n int) error {
+	for j.refreshed.Load() < int64(n) {
+		select {
+		case <-j.done:
+			return j.err
+		default:
+		}
+		if err := stage.Pause(ctx, collectEvery/5); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pace is the refreshes per second between the first and the last of them, and
+// the longest time without one.
+func pace(edges []edge) (perSecond float64, gap time.Duration) {
+	var times []time.Time
+	for _, e := range edges {
+		if e.refresh() {
+			times = append(times, e.At)
+		}
+	}
+	if len(times) < 2 {
+		return 0, 0
+	}
+	for i := 1; i < len(times); i++ {
+		gap = max(gap, times[i].Sub(times[i-1]))
+	}
+	return float64(len(times)-1) / times[len(times)-1].Sub(times[0]).Seconds(), gap
+}
+
+// command is one command on a host, as the journal saw it.
+type command struct{ fed, exited time.Time }
+
+// outside is each zone's exposure as the simulator saw it: from the execution of
+// its last refresh until the end of the last command that put a key file of the
+// zone in place, whose acknowledgement is then on its way. The journal does not know what a command was about,
+// but the file was written while its command ran: of several commands that ran
+// on the host then, the one that ended first is taken.
+func outside(s *stand, edges []edge) ([]time.Duration, error) {
+	executed := map[string]time.Time{}
+	ran := map[string]map[int64]*command{}
+	for _, e := range edges {
+		switch {
+		case e.refresh():
+			executed[e.Zone] = e.At
+		case e.Host != "" && e.Session > 0:
+			of := ran[e.Host]
+			if of == nil {
+				of = map[int64]*command{}
+				ran[e.Host] = of
+			}
+			if of[e.Session] == nil {
+				of[e.Session] = &command{}
+			}
+			of[e.Session].note(e)
+		}
+	}
+	commands := map[string][]*command{}
+	for host, of := range ran {
+		for _, c := range of {
+			if !c.fed.IsZero() && !c.exited.IsZero() {
+				commands[host] = append(commands[host], c)
+			}
+		}
+		slices.SortFunc(commands[host], func(a, b *command) int { return cmp.Compare(a.exited.UnixNano(), b.exited.UnixNano()) })
+	}
+	var exposures []time.Duration
+	for _, z := range s.fleet.Zones {
+		began, refreshed := executed[string(z.ID)]
+		if !refreshed {
+			continue
+		}
+		last := began
+		for _, h := range z.Hosts {
+			info, err := os.Stat(s.keyFile(z.ID, h))
+			if err != nil {
+				return nil, err
+			}
+			ended, found := endOf(commands[string(h)], info.ModTime())
+			if !found {
+				return nil, fmt.Errorf("%s on %s: no command of the journal wrote the file", z.ID, h)
+			}
+			if ended.After(last) {
+				last = ended
+			}
+		}
+		exposures = append(exposures, last.Sub(began))
+	}
+	return exposures, nil
+}
+
+func (c *command) note(e edge) {
+	switch e.Kind {
+	case "stdin":
+		c.fed = e.At
+	case "exited":
+		c.exited = e.At
+	}
+}
+
+// grain is how much older than the truth a file's time may be: the kernel's
+// clock for files ticks, and a machine that is busy misses ticks.
+const grain = 100 * time.Millisecond
+
+func endOf(commands []*command, written time.Time) (time.Time, bool) {
+	for _, c := range commands {
+		if !c.exited.Before(written) && !c.fed.After(written.Add(grain)) {
+			return c.exited, true
+		}
+	}
+	return time.Time{}, false
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"keywave/internal/proving/bench/baseline"
+	"keywave/internal/proving/stage"
+	"keywave/workflows"
+)
+
+// floor is the floor at both distances.
+func (b *bench) floor(ctx context.Context) error {
+	return b.nearAndFar(ctx, "floor", baseline.Floor)
+}
+
+// good is the good script at both distances.
+func (b *bench) good(ctx context.Context) error {
+	return b.nearAndFar(ctx, "good script", baseline.GoodScript)
+}
+
+// script is the loop, on few zones: it takes its time.
+func (b *bench) script(ctx context.Context) error {
+	return b.plain(ctx, setup{name: "script", zones: b.few, hostsEach: hostsEach, delayMs: roundTrip, limit: limit}, baseline.Script)
+}
+
+func (b *bench) nearAndFar(ctx context.Context, name string, rotate rotate) error {
+	err := b.plain(ctx, setup{name: name, zones: b.main, hostsEach: hostsEach, delayMs: roundTrip, limit: limit}, rotate)
+	if b.near == 0 || err != nil {
+		return err
+	}
+	return b.plain(ctx, setup{name: name + " 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit}, rotate)
+}
+
+// rotate is a baseline.
+type rotate func(context.Context, baseline.World) (baseline.Result, error)
+
+// plain is one run of a baseline.
+func (b *bench) plain(ctx context.Context, run setup, rotate rotate) error {
+	s, err := b.raise(ctx, run)
+	defer s.strike()
+	if err != nil {
+		return err
+	}
+	before, err := s.usages()
+	if err != nil {
+		return err
+	}
+	r, err := rotate(ctx, s.world())
+	if err != nil {
+		return err
+	}
+	f := s.newFigure()
+	f.Seconds, f.Exposure = rounded(r.Took.Seconds()), spreadOf(r.Exposures)
+	if err := errors.Join(s.used(before, &f), s.seenFromOutside(ctx, &f)); err != nil {
+		return err
+	}
+	b.add(f)
+	return nil
+}
+
+// keywave is the campaign with one worker, with several, and close by.
+func (b *bench) keywave(ctx context.Context) error {
+	for _, n := range b.workers {
+		run := setup{name: fmt.Sprintf("keywave %d", n), zones: b.more, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: n}
+		if n == 1 {
+			run.zones = b.main
+		}
+		if err := b.durable(ctx, run, nil); err != nil {
+			return err
+		}
+	}
+	if b.near == 0 {
+		return nil
+	}
+	return b.durable(ctx, setup{name: "keywave 1 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit, workers: 1}, nil)
+}
+
+// joinKill is a campaign in which a worker joins at a quarter, and the one that
+// calls EdgeOne is killed half-way. What is in doubt after the kill is settled
+// within seconds: the simulator is waited for no longer than it needs.
+func (b *bench) joinKill(ctx context.Context) error {
+	run := setup{
+		name: "joinkill", zones: b.more, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: 2,
+		settings: "settle: 1s, signatureLife: 10s",
+	}
+	return b.durable(ctx, run, func(ctx context.Context, s *stand) error {
+		if err := s.journal.awaitRefreshes(ctx, run.zones/4); err != nil {
+			return err
+		}
+		if err := s.addWorker(ctx); err != nil {
+			return err
+		}
+		if err := s.journal.awaitRefreshes(ctx, run.zones/2); err != nil {
+			return err
+		}
+		victim, err := s.active()
+		if err != nil {
+			return err
+		}
+		b.say("joinkill: %s joined, %s is killed after %d refreshes", s.Workers[len(s.Workers)-1].Name, victim.Name, s.journal.refreshed.Load())
+		victim.Kill()
+		return nil
+	})
+}
+
+// engine is what the machine can do when the API does not hold it back.
+func (b *bench) engine(ctx context.Context) error {
+	return b.durable(ctx, setup{name: "engine", zones: b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil)
+}
+
+// scaleUp is the same with more and more zones.
+func (b *bench) scaleUp(ctx context.Context) error {
+	for _, n := range b.scale {
+		if err := b.durable(ctx, setup{name: fmt.Sprintf("scale %d", n), zones: n, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patience is how much longer than at the limit a campaign may take.
+const patience = 5 * time.Minute
+
+// durable is one run of Keywave: a plan, then its campaign, as operators run
+// them. meanwhile, if any, happens while the campaign runs.
+func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.Context, *stand) error) error {
+	s, err := b.raise(ctx, run)
+	defer s.strike()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience+2*time.Duration(run.zones)*time.Second/limit)
+	defer cancel()
+	digest, err := s.plan(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := s.usages()
+	if err != nil {
+		return err
+	}
+	status, err := s.rotate(ctx, digest, meanwhile)
+	if err != nil {
+		return err
+	}
+	f := s.newFigure()
+	f.Seconds = rounded(status.EndedAt.Sub(status.StartedAt).Seconds())
+	f.Exposure = &spread{float64(status.ExposureMs.P50), float64(status.ExposureMs.P99), float64(status.ExposureMs.Max)}
+	if err := errors.Join(s.used(before, &f), s.histories(ctx, &f), s.seenFromOutside(ctx, &f)); err != nil {
+		return err
+	}
+	s.strike()
+	empty, err := b.emptyDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	full, err := databaseBytes(s.Temporal.DB)
+	f.DatabaseBytesPerZone = (full - empty) / int64(run.zones)
+	b.add(f)
+	return err
+}
+
+// emptyDatabase is the size of a database before anything was done with it.
+func (b *bench) emptyDatabase(ctx context.Context) (int64, error) {
+	if b.empty > 0 {
+		return b.empty, nil
+	}
+	db := filepath.Join(b.dir, "empty.db")
+	t, err := stage.StartTemporal(ctx, b.programs, db, filepath.Join(b.dir, "empty.log"), 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	t.Stop(strikeFor)
+	b.empty, err = databaseBytes(db)
+	return b.empty, err
+}
+
+// plan freezes a plan of the stand's fleet.
+func (s *stand) plan(ctx context.Context) (digest string, err error) {
+	out, err := s.Detached(ctx, "plan", "-f", s.Places.Fleet, "--name", campaign, "--output", "json")
+	if err != nil {
+		return "", err
+	}
+	var plan struct {
+		Digest string `json:"digest"`
+		Found  int    `json:"found"`
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil {
+		return "", err
+	}
+	return plan.Digest, nil
+}
+
+// rotate runs the plan, and waits for the campaign's end without asking it
+// anything on the way.
+func (s *stand) rotate(ctx context.Context, digest string, meanwhile func(context.Context, *stand) error) (workflows.Status, error) {
+	var status workflows.Status
+	c, err := s.dial(ctx)
+	if err != nil {
+		return status, err
+	}
+	defer c.Close()
+	if _, err := s.Detached(ctx, "campaign", "start", "--plan", digest, "--name", campaign); err != nil {
+		return status, err
+	}
+	if meanwhile != nil {
+		if err := meanwhile(ctx, s); err != nil {
+			return status, err
+		}
+	}
+	if err := c.GetWorkflow(ctx, workflows.CampaignID(campaign), "").Get(ctx, &status); err != nil {
+		return status, fmt.Errorf("the campaign did not end: %w; %s", err, s.lastWords())
+	}
+	if status.State != workflows.StateDone || status.Zones.Done != s.zones || status.EndedAt == nil {
+		return status, fmt.Errorf("the campaign is %s with %d of %d zones done: %s", status.State, status.Zones.Done, s.zones, status.Reason)
+	}
+	return status, nil
+}
+
+// lastWords is what the campaign says of itself when it was waited for in vain.
+func (s *stand) lastWords() string {
+	ctx, cancel := context.WithTimeout(context.Background(), readyFor)
+	defer cancel()
+	out, err := s.Detached(ctx, "campaign", "status", campaign, "--output", "json")
+	if err != nil {
+		return err.Error()
+	}
+	return out
+}
+
+func (s *stand) dial(ctx context.Context) (client.Client, error) {
+	return client.DialContext(ctx, client.Options{HostPort: s.Temporal.Address, Logger: silent{}})
+}
+
+// silent is a Temporal logger: the client's retries are nobody's news.
+type silent struct{}
+
+var _ log.Logger = silent{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}
+
+// seenFromOutside adds what the simulator saw.
+func (s *stand) seenFromOutside(ctx context.Context, f *figure) error {
+	edges, err := s.journal.end()
+	if err != nil {
+		return err
+	}
+	counted, err := s.called(ctx)
+	if err != nil {
+		return err
+	}
+	f.MaxPerSecond = map[string]int{}
+	for action, c := range counted {
+		if c.Calls > 0 {
+			f.MaxPerSecond[action] = c.MaxPerSecond
+		}
+		f.Throttled += c.Throttled
+	}
+	f.Refreshes = counted[stage.RefreshAction].Calls
+	perSecond, gap := pace(edges)
+	f.RefreshesPerSecond, f.LongestGapMs = rounded(perSecond), ms(gap)
+	exposures, err := outside(s, edges)
+	f.Outside = spreadOf(exposures)
+	return err
+}
+
+// The processes whose usage is counted. Who rotates is Keywave's workers or,
+// in a baseline's run, this process.
+const (
+	whoRotates  = "rotating"
+	ofTemporal  = "temporal"
+	ofSimulator = "simulator"
+	ofHosts     = "hosts"
+)
+
+// counted are the processes that still run, by their ID.
+func (s *stand) counted() map[int]string {
+	pids := map[int]string{s.Sim.PID(): ofSimulator}
+	if t := s.server(); t != nil {
+		pids[t.PID()] = ofTemporal
+	}
+	for _, w := range s.Workers {
+		if w.Running() {
+			pids[w.PID()] = whoRotates
+		}
+	}
+	if len(s.Workers) == 0 {
+		pids[os.Getpid()] = whoRotates
+	}
+	return pids
+}
+
+// usages is what each process has used up, by its ID.
+func (s *stand) usages() (map[int]usage, error) {
+	used := map[int]usage{}
+	for pid := range s.counted() {
+		u, err := usageOf(pid)
+		if err != nil {
+			return nil, err
+		}
+		used[pid] = u
+	}
+	return used, nil
+}
+
+// used adds what the processes used up since before. The hosts' shells are the
+// simulator's children.
+func (s *stand) used(before map[int]usage, f *figure) error {
+	after, err := s.usages()
+	if err != nil {
+		return err
+	}
+	cpu := map[string]time.Duration{}
+	f.PeakRSSMB = map[string]float64{}
+	for pid, name := range s.counted() {
+		u := after[pid]
+		cpu[name] += u.own - before[pid].own
+		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(u.peakRSS)))
+		if name == ofSimulator {
+			cpu[ofHosts] = u.children - before[pid].children
+		}
+	}
+	f.CPUMsPerZone = map[string]float64{}
+	for name, d := range cpu {
+		f.CPUMsPerZone[name] = rounded(float64(d.Milliseconds()) / float64(s.zones))
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keywave/internal/fleet"
+	"keywave/internal/proving/bench/baseline"
+	"keywave/internal/proving/stage"
+	"keywave/internal/rotation"
+)
+
+// setup is what one run stands on.
+type setup struct {
+	name             string
+	zones, hostsEach int
+	delayMs, limit   int
+	// workers is how many of Keywave's run; 0 is a run without Keywave.
+	workers int
+	// settings are added to the campaign section of the fleet file.
+	settings string
+	// serverFlags are given to the Temporal server besides.
+	serverFlags []string
+}
+
+// stand is a simulated world with its hosts full of live keys, and Keywave's
+// processes around it if the run needs them.
+type stand struct {
+	*stage.Stack
+	setup
+	fleet   *fleet.Fleet
+	journal *journal
+}
+
+const (
+	location   = "hk"
+	campaign   = "bench"
+	readyFor   = time.Minute
+	strikeFor  = 15 * time.Second
+	goodEnough = "waves: [100%], bake: 0s, maxFailed: 100%, maxExposed: 100000"
+)
+
+// raise starts the world, writes its fleet file and its hosts' key files, and
+// begins to follow its journal. The stand is to be struck even when that failed.
+func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
+	b.say("%s: %d zones, %d hosts each, %d ms away", run.name, run.zones, run.hostsEach, run.delayMs)
+	dir := filepath.Join(b.dir, strings.ReplaceAll(run.name, " ", "-"))
+	s := &stand{setup: run, Stack: &stage.Stack{
+		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags},
+		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
+	}}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return s, err
+	}
+	if err := s.startSim(ctx); err != nil {
+		return s, err
+	}
+	if err := s.writeFleet(); err != nil {
+		return s, err
+	}
+	if err := s.writeKeys(ctx); err != nil {
+		return s, err
+	}
+	s.journal = follow(ctx, s.Stack)
+	if run.workers == 0 {
+		return s, nil
+	}
+	return s, s.startKeywave(ctx)
+}
+
+func (s *stand) startSim(ctx context.Context) error {
+	var err error
+	s.Sim, err = stage.Start("sim", s.Programs.Keywave, s.Log("sim"), stage.Environment(), "sim", "--output", "json",
+		"--dir", filepath.Join(s.Dir, "world"), "--zones", strconv.Itoa(s.zones), "--hosts", strconv.Itoa(hosts),
+		"--locations", location, "--empty-hosts", "--limit", strconv.Itoa(s.limit), "--delay-ms", strconv.Itoa(s.delayMs))
+	if err != nil {
+		return err
+	}
+	line, err := s.Sim.FirstLine(ctx, readyFor)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(line), &s.Places); err != nil {
+		return fmt.Errorf("the simulator said %q: %w", line, err)
+	}
+	return nil
+}
+
+// writeFleet gives every zone the same number of hosts, which the simulator's
+// own fleet file does not, and lifts the limit where it is lifted.
+func (s *stand) writeFleet() error {
+	written, err := fleet.Read(s.Places.Fleet)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(s.Places.Fleet)
+	if err != nil {
+		return err
+	}
+	head, _, found := strings.Cut(string(text), "\nzones:\n")
+	if !found {
+		return fmt.Errorf("%s has no zones", s.Places.Fleet)
+	}
+	if s.limit <= 0 {
+		const most = 1000 // that a fleet file may say
+		head = strings.Replace(head, fmt.Sprintf("requestsPerSecond: %d\n", limit), fmt.Sprintf("requestsPerSecond: %d\n", most), 1)
+	}
+	names := make([]string, 0, len(written.Hosts))
+	for name := range written.Hosts {
+		names = append(names, string(name))
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	b.WriteString(head + "\nzones:\n")
+	for i, z := range written.Zones {
+		var mine []string
+		for j := range s.hostsEach {
+			mine = append(mine, names[(i*s.hostsEach+j)%len(names)])
+		}
+		fmt.Fprintf(&b, "  - {id: %s, name: %s, hosts: [%s]}\n", z.ID, z.Name, strings.Join(mine, ", "))
+	}
+	settings := fmt.Sprintf("%s, window: %d", goodEnough, window)
+	if s.settings != "" {
+		settings += ", " + s.settings
+	}
+	fmt.Fprintf(&b, "campaign: {%s}\n", settings)
+	s.Places.Fleet = filepath.Join(s.Dir, "fleet.yaml")
+	if err := os.WriteFile(s.Places.Fleet, []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	s.fleet, err = fleet.Read(s.Places.Fleet)
+	return err
+}
+
+// writeKeys puts each zone's live key on its hosts, as a fleet in order has it.
+func (s *stand) writeKeys(ctx context.Context) error {
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	for _, z := range s.fleet.Zones {
+		for _, h := range z.Hosts {
+			wrong = append(wrong, os.WriteFile(s.keyFile(z.ID, h), []byte(keys[string(z.ID)].Live+"\n"), 0o600))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func (s *stand) keyFile(zone rotation.ZoneID, host rotation.HostName) string {
+	return strings.ReplaceAll(s.fleet.Hosts[host].SSH.Path, "{zone}", string(zone))
+}
+
+func (s *stand) startKeywave(ctx context.Context) error {
+	if err := s.FirstTemporal(ctx); err != nil {
+		return err
+	}
+	if _, err := s.CLI(ctx, "keyring", "create", location, "--keyring", s.Keyring()); err != nil {
+		return err
+	}
+	for range s.workers {
+		if err := s.addWorker(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addWorker starts one more worker and waits until it is ready.
+func (s *stand) addWorker(ctx context.Context) error {
+	s.Workers = append(s.Workers, nil)
+	i := len(s.Workers) - 1
+	if err := s.StartWorker(i); err != nil {
+		return err
+	}
+	return s.awaitSaid(ctx, i, "msg=ready")
+}
+
+// awaitSaid waits until worker i's log has a text.
+func (s *stand) awaitSaid(ctx context.Context, i int, text string) error {
+	deadline := time.Now().Add(readyFor)
+	for time.Now().Before(deadline) {
+		if said, err := os.ReadFile(s.Workers[i].Log); err == nil && strings.Contains(string(said), text) {
+			return nil
+		}
+		if !s.Workers[i].Running() {
+			return fmt.Errorf("%s ended; see %s", s.Workers[i].Name, s.Workers[i].Log)
+		}
+		if err := stage.Pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s did not say %q within %s; see %s", s.Workers[i].Name, text, readyFor, s.Workers[i].Log)
+}
+
+// active is the worker that calls EdgeOne: the one whose log says so last.
+func (s *stand) active() (*stage.Process, error) {
+	const begins, ends = "active: this process calls EdgeOne", "not active any more"
+	for _, w := range s.Workers {
+		said, err := os.ReadFile(w.Log)
+		if err != nil {
+			return nil, err
+		}
+		if w.Running() && strings.LastIndex(string(said), begins) > strings.LastIndex(string(said), ends) {
+			return w, nil
+		}
+	}
+	return nil, errors.New("no worker's log says that it is active")
+}
+
+// world is what a baseline gets of it.
+func (s *stand) world() baseline.World {
+	return baseline.World{Fleet: s.fleet, Credentials: s.Places.Credentials, Identity: s.Places.Identity, Window: window}
+}
+
+// calls is what the simulator counted of one action.
+type calls struct {
+	Calls        int `json:"calls"`
+	Throttled    int `json:"throttled"`
+	MaxPerSecond int `json:"maxPerSecond"`
+}
+
+// called asks the simulator what it counted, by action.
+func (s *stand) called(ctx context.Context) (map[string]calls, error) {
+	var state struct {
+		Actions map[string]calls `json:"actions"`
+	}
+	return state.Actions, s.Control(ctx, http.MethodGet, "/state", nil, &state)
+}
+
+// strike ends everything. The database is whole on disk then.
+func (s *stand) strike() {
+	if s.journal != nil {
+		_, _ = s.journal.end()
+	}
+	for _, p := range append(slices.Clone(s.Workers), s.server(), s.Sim) {
+		if p != nil && p.Running() {
+			p.Stop(strikeFor)
+		}
+	}
+}
+
+// server is the Temporal server's process, if there is one.
+func (s *stand) server() *stage.Process {
+	if s.Temporal == nil {
+		return nil
+	}
+	return s.Temporal.Process
+}

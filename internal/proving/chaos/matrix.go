@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"keywave/internal/proving/stage"
+)
+
+// The crash matrix: at each edge in turn, each victim is killed, exactly there.
+// The edge is held open where that can be done, so that the kill falls between
+// it and the next one.
+
+// at is an edge of the journal.
+type at struct {
+	kind, action string
+	hold         map[string]any // the API fault that holds it open
+	bad          map[string]any // the hosts' bad day that does
+}
+
+func edgesToTry() []at {
+	slow := func(action, fault string) map[string]any {
+		return map[string]any{"action": action, "count": 2, "fault": fault, "delayMs": 700}
+	}
+	return []at{
+		{kind: "arrived", action: stage.RefreshAction, hold: slow(stage.RefreshAction, "delayBefore")},
+		{kind: "executed", action: stage.RefreshAction, hold: slow(stage.RefreshAction, "delayAfter")},
+		{kind: "answered", action: stage.RefreshAction},
+		{kind: "arrived", action: stage.DescribeAction, hold: slow(stage.DescribeAction, "delayBefore")},
+		{kind: "answered", action: stage.DescribeAction},
+		{kind: "connected"},
+		{kind: "exec", bad: map[string]any{"kind": "lateStart", "count": 3, "delayMs": 700}},
+		{kind: "stdin"},
+		{kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
+		{kind: "exited", bad: map[string]any{"kind": "lateAck", "count": 3, "delayMs": 700}},
+		{kind: "acknowledged"},
+	}
+}
+
+var victims = []string{"workers", "temporal", "workers and temporal"}
+
+const matrixZones = 8
+
+// matrix tries the first most cells, or all when most is negative, of those whose
+// name contains only.
+func matrix(ctx context.Context, bin, dir string, most int, only string) (total, error) {
+	var sum total
+	tried := 0
+	for i, e := range edgesToTry() {
+		for j, victim := range victims {
+			if most >= 0 && tried >= most {
+				return sum, nil
+			}
+			// A short matrix walks the diagonal, so that it meets every victim.
+			if most >= 0 && most < len(edgesToTry())*len(victims) && j != i%len(victims) {
+				continue
+			}
+			if !strings.Contains(cellName(e, victim), only) {
+				continue
+			}
+			tried++
+			one, err := cell(ctx, bin, filepath.Join(dir, fmt.Sprintf("%02d-%d", i, j)), e, victim)
+			sum.add(one)
+			if err != nil {
+				return sum, fmt.Errorf("%s: %w", cellName(e, victim), err)
+			}
+		}
+	}
+	return sum, nil
+}
+
+func cellName(e at, victim string) string {
+	return fmt.Sprintf("kill %s at %s %s", victim, e.kind, e.action)
+}
+
+// cell is one campaign with one kill.
+func cell(ctx context.Context, bin, dir string, e at, victim string) (total, error) {
+	s, err := raise(ctx, bin, dir, matrixZones, 4)
+	defer s.Strike()
+	if err != nil {
+		return total{}, err
+	}
+	c := &crash{s}
+	digest, err := c.plan(ctx)
+	if err != nil {
+		return total{}, err
+	}
+	if e.kind == "connected" { // the plan's connections are warm: begin without them
+		c.kill("workers")
+		if err := s.Heal(ctx); err != nil {
+			return total{}, err
+		}
+	}
+	from, err := c.holdOpen(ctx, e)
+	if err != nil {
+		return total{}, err
+	}
+	if _, err := s.CLI(ctx, "campaign", "start", "--plan", digest, "--name", campaign); err != nil {
+		return total{}, err
+	}
+	t := total{campaigns: 1, zones: matrixZones}
+	met := c.waitFor(ctx, e, from)
+	if met {
+		t.kills = c.kill(victim)
+	}
+	if err := s.Heal(ctx); err != nil {
+		return t, err
+	}
+	st, ended := s.Finish(ctx, healing)
+	wrong := s.Check(ctx, st, ended)
+	if !met {
+		wrong = append(wrong, "the edge was never met, so nothing was killed there")
+	}
+	for _, v := range wrong {
+		fmt.Printf("%s: VIOLATION: %s\n", cellName(e, victim), v)
+	}
+	t.violations = len(wrong)
+	fmt.Printf("%s: violations=%d\n", cellName(e, victim), len(wrong))
+	return t, nil
+}
+
+// crash is a stack in which somebody is about to be killed.
+type crash struct{ *stage.Stack }
+
+// plan makes a plan beforehand, so that the edges of planning are over.
+func (s *crash) plan(ctx context.Context) (digest string, err error) {
+	out, err := s.CLI(ctx, "plan", "-f", s.Places.Fleet, "--output", "json")
+	if err != nil {
+		return "", err
+	}
+	var plan struct {
+		Digest string `json:"digest"`
+	}
+	err = json.Unmarshal([]byte(out), &plan)
+	return plan.Digest, err
+}
+
+// holdOpen sets the bad days that hold the edge open, and says where the
+// journal stands.
+func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
+	if e.hold != nil {
+		if err := s.Control(ctx, http.MethodPost, "/faults", e.hold, nil); err != nil {
+			return 0, err
+		}
+	}
+	if e.bad != nil {
+		hosts, err := s.Hosts(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for name := range hosts {
+			if err := s.Control(ctx, http.MethodPost, "/hosts/"+name+"/bad", e.bad, nil); err != nil {
+				return 0, err
+			}
+		}
+	}
+	edges, err := s.Edges(ctx, 0)
+	if err != nil || len(edges) == 0 {
+		return 0, err
+	}
+	return edges[len(edges)-1].Seq, nil
+}
+
+// waitFor waits for the edge: of a host, one after the first refresh, when what
+// happens on hosts is delivery.
+func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
+	deadline := time.Now().Add(time.Minute)
+	refreshed := e.action != "" || e.kind == "connected"
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		var page struct {
+			Edges []stage.Edge `json:"edges"`
+		}
+		if err := s.Control(ctx, http.MethodGet, fmt.Sprintf("/edges?after=%d&max=1&wait=5s", after), nil, &page); err != nil {
+			return false
+		}
+		for _, got := range page.Edges {
+			after = got.Seq
+			if got.Kind == "executed" && got.Action == stage.RefreshAction {
+				refreshed = true
+			}
+			if refreshed && got.Kind == e.kind && got.Action == e.action {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *crash) kill(victim string) int {
+	kills := 0
+	if victim != "temporal" {
+		for _, w := range s.Workers {
+			w.Kill()
+			kills++
+		}
+	}
+	if victim != "workers" {
+		s.Temporal.Kill()
+		kills++
+	}
+	return kills
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"keywave/internal/proving/stage"
+)
+
+type config struct {
+	seeds  int
+	first  int64
+	zones  int
+	matrix int
+	only   string
+	bin    string
+	dir    string
+}
+
+// total is the last line.
+type total struct{ campaigns, zones, kills, faults, violations int }
+
+func (t total) String() string {
+	return fmt.Sprintf("chaos: campaigns=%d zones=%d kills=%d faults=%d violations=%d", t.campaigns, t.zones, t.kills, t.faults, t.violations)
+}
+
+func (t *total) add(u total) {
+	t.campaigns += u.campaigns
+	t.zones += u.zones
+	t.kills += u.kills
+	t.faults += u.faults
+	t.violations += u.violations
+}
+
+func run(ctx context.Context, c config) (total, error) {
+	var sum total
+	bin, err := filepath.Abs(c.bin)
+	if err != nil {
+		return sum, err
+	}
+	dir, remove, err := workDir(c.dir)
+	if err != nil {
+		return sum, err
+	}
+	for i := range c.seeds {
+		seed := c.first + int64(i)
+		one, err := seeded(ctx, bin, filepath.Join(dir, fmt.Sprintf("seed-%d", seed)), seed, c.zones)
+		sum.add(one)
+		if err != nil {
+			return sum, fmt.Errorf("seed %d: %w", seed, err)
+		}
+		if one.violations > 0 {
+			fmt.Printf("play it again: go run ./internal/proving/chaos -seeds 1 -seed %d -zones %d -dir /tmp/chaos\n", seed, c.zones)
+		}
+	}
+	if c.matrix != 0 {
+		one, err := matrix(ctx, bin, filepath.Join(dir, "matrix"), c.matrix, c.only)
+		sum.add(one)
+		if err != nil {
+			return sum, err
+		}
+	}
+	if sum.violations == 0 && remove {
+		_ = os.RemoveAll(dir)
+	} else {
+		fmt.Println("logs and databases: " + dir)
+	}
+	return sum, nil
+}
+
+func workDir(given string) (dir string, remove bool, err error) {
+	if given == "" {
+		dir, err = os.MkdirTemp("", "keywave-chaos-")
+		return dir, true, err
+	}
+	dir, err = filepath.Abs(given)
+	return dir, false, err
+}
+
+// The campaign's settings: spans are short, so that what takes five minutes in
+// earnest takes seconds here; budgets are wide, so that bad days do not end it.
+const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
+
+const (
+	campaign  = "chaos"
+	workers   = 2
+	limit     = 6                // calls a second: slow enough for a storm to meet a campaign
+	storm     = 30 * time.Second // how long bad days go on
+	healing   = 4 * time.Minute  // how long a healed campaign may take to end
+	maxFreeze = 8 * time.Second
+)
+
+// seeded is one campaign under random bad days.
+func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total, error) {
+	fmt.Printf("seed %d: %d zones\n", seed, zones)
+	s, err := raise(ctx, bin, dir, zones, max(4, zones/4))
+	defer s.Strike()
+	if err != nil {
+		return total{}, err
+	}
+	rng := rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665))
+	w := &weather{Stack: s, rng: rng}
+	if err := w.look(ctx); err != nil {
+		return total{}, err
+	}
+	if err := s.StartCampaign(ctx); err != nil {
+		return total{}, err
+	}
+	for range zones / 4 {
+		w.apiFault(ctx)
+	}
+	w.blow(ctx, storm)
+	if err := s.Heal(ctx); err != nil {
+		return total{}, err
+	}
+	t := total{campaigns: 1, zones: zones, kills: w.kills, faults: w.faults}
+	status, err := s.Finish(ctx, healing)
+	if err != nil && ctx.Err() != nil {
+		return t, err
+	}
+	wrong := s.Check(ctx, status, err)
+	for _, v := range wrong {
+		fmt.Printf("seed %d: VIOLATION: %s\n", seed, v)
+	}
+	t.violations = len(wrong)
+	fmt.Printf("seed %d: kills=%d faults=%d operator=%d violations=%d\n", seed, w.kills, w.faults, w.orders, len(wrong))
+	return t, nil
+}
+
+// raise starts a stack with two workers.
+func raise(ctx context.Context, bin, dir string, zones, hosts int) (*stage.Stack, error) {
+	return stage.Raise(ctx, stage.Config{
+		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settings, Workers: workers, Campaign: campaign,
+	})
+}

@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"keywave/internal/proving/sim"
+	"keywave/internal/proving/stage"
+	"keywave/internal/rotation"
+)
+
+// The active worker is frozen while the answer to one refresh is on its way to
+// it, and others wait for their turn: past everything that could still call them
+// back, not sent yet. Another worker takes over, adopts the first key, and sends
+// the others itself. The frozen one wakes and sends nothing; and because nobody
+// could know that, every zone stays locked until its request would have been dead,
+// and is read once more.
+func TestFrozenWorker(t *testing.T) {
+	const life = 8 * time.Second
+	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 8s}`
+	s, err := stage.Raise(t.Context(), stage.Config{Bin: bin, Dir: t.TempDir(), Zones: 5, Hosts: 4, Limit: 3, Settings: settings, Workers: 2, Campaign: "c"})
+	t.Cleanup(s.Strike)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := planned(t, s, "c", settings, zonesOf(t, s))
+	for _, zone := range c.zones {
+		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 3000})
+	}
+	active := activations(t, s)
+	if len(active) != 1 {
+		t.Fatalf("workers %v are active", active)
+	}
+	c.start(t)
+	eventually(t, "the first refresh is executed", time.Minute, func() bool { return len(refreshes(t, s)) > 0 })
+	frozen := s.Workers[active[0]]
+	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Pause(t.Context(), 300*time.Millisecond); err != nil { // what was under way arrives
+		t.Fatal(err)
+	}
+	sent := refreshes(t, s)
+	edges, err := s.Edges(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, since := arrivals(edges, stage.RefreshAction)
+	waiting := 0
+	for _, zone := range c.zones {
+		if sent[zone] == 0 && refreshing(t, s, zone) {
+			waiting++
+		}
+	}
+	if waiting == 0 {
+		t.Fatalf("%d refreshes were sent before the worker was frozen, and none was waiting", len(sent))
+	}
+	// What the server hands to the frozen worker's open polls is lost, too: a zone
+	// that this happens to again and again ends unchanged.
+	eventually(t, "the other worker does what it can", 2*time.Minute, func() bool {
+		st, err := s.Status(t.Context())
+		return len(refreshes(t, s)) == len(c.zones) || err == nil && st.State != "running"
+	})
+	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Finish(t.Context(), 2*time.Minute); err != nil {
+		t.Fatal(err, st)
+	}
+	seen := c.look(t)
+	for _, zone := range c.zones {
+		want := fate{outcome: rotation.Done, sent: 1, executed: 1, keys: -1}
+		if sent[zone] > 0 {
+			want.lost, want.why = 1, "adopted by read-back"
+		} else {
+			seen.locked(t, zone, since, life)
+		}
+		seen.met(t, zone, want)
+	}
+	truth(t, s)
+}

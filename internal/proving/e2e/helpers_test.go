@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"os/exec"
+	"regexp"
+	"sync"
+	"testing"
+
+	"go.temporal.io/api/enums/v1"
+
+	"keywave/internal/proving/stage"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+func asExit(err error) (*exec.ExitError, bool) {
+	var exit *exec.ExitError
+	ok := errors.As(err, &exit)
+	return exit, ok
+}
+
+var payload = regexp.MustCompile(`"data":\s*"([A-Za-z0-9+/=]+)"`)
+
+// plainPayloads are the payloads of an event, decoded.
+func plainPayloads(event []byte) []byte {
+	var all []byte
+	for _, m := range payload.FindAllSubmatch(event, -1) {
+		if plain, err := base64.StdEncoding.DecodeString(string(m[1])); err == nil {
+			all = append(all, plain...)
+		}
+	}
+	return all
+}
+
+// refreshing says that a worker has taken up the zone's refresh and has not ended
+// it.
+func refreshing(t *testing.T, s *stage.Stack, zone string) bool {
+	t.Helper()
+	seen, err := temporal(t, s).DescribeWorkflowExecution(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), "")
+	if err != nil {
+		return false // it has not begun
+	}
+	for _, a := range seen.GetPendingActivities() {
+		if a.GetActivityType().GetName() == workflows.ActRefresh && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+			return true
+		}
+	}
+	return false
+}
+
+// forward listens at an address and passes connections on to another, until the
+// test ends.
+func forward(t *testing.T, from, to string) (cut func()) {
+	t.Helper()
+	var mu sync.Mutex
+	var open []net.Conn
+	keep := func(c net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		open = append(open, c)
+	}
+	l, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = in.Close() }()
+				keep(in)
+				out, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer func() { _ = out.Close() }()
+				go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+				_, _ = io.Copy(in, out)
+			}()
+		}
+	}()
+	return func() {
+		_ = l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}
+}

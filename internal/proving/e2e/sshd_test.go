@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keywave/internal/proving/stage"
+)
+
+// A fleet file written by hand: hosts that are real OpenSSH servers, an endpoint
+// that is somebody else's, Temporal and a worker started as the README shows.
+// Nothing is special-cased for the simulator's own fleet.
+func TestHandWrittenFleet(t *testing.T) {
+	sshd := findSSHD(t)
+	s := raise(t, 3, 2, 0) // its API alone is used; no worker knows its fleet
+	dir := t.TempDir()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity := filepath.Join(dir, "id_ed25519")
+	keygen(t, identity)
+	pinned, known := startSSHD(t, sshd, filepath.Join(dir, "a"), identity+".pub"), startSSHD(t, sshd, filepath.Join(dir, "b"), identity+".pub")
+	knownHosts := filepath.Join(dir, "known_hosts")
+	write(t, knownHosts, fmt.Sprintf("[127.0.0.1]:%d %s\n", known.port, known.hostKey))
+	zones := zonesOf(t, s)
+	fleet := filepath.Join(dir, "fleet.yaml")
+	write(t, fleet, fmt.Sprintf(`version: 1
+account: {name: mine, endpoint: "%s", credentials: env}
+defaults:
+  ssh: {user: %s, path: "%s/{zone}.key", reload: "date >> %s/reloads"}
+locations:
+  lab:
+    hosts:
+      gw-1: {ssh: {address: "127.0.0.1:%d", hostKey: "%s"}}
+      gw-2: {ssh: {address: "127.0.0.1:%d", path: "%s/{zone}"}}
+zones:
+  - {id: %s, name: one.example.com, hosts: [gw-1, gw-2], labels: {tier: canary}}
+  - {id: %s, name: two.example.com, hosts: [gw-2]}
+campaign: {bake: 0s, waves: [1, 100%%]}
+`, s.Places.Endpoint, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, zones[0], zones[1]))
+
+	keyring := filepath.Join(dir, "keyring")
+	must(t, s, "keyring", "create", "lab", "--keyring", keyring)
+	secretID, secretKey := credentials(t, s.Places.Credentials)
+	worker, err := stage.Start("worker", s.Programs.Worker, filepath.Join(s.Dir, "hand.log"),
+		stage.Environment("TEMPORAL_ADDRESS="+s.Temporal.Address, "TENCENTCLOUD_SECRET_ID="+secretID, "TENCENTCLOUD_SECRET_KEY="+secretKey),
+		"--fleet", fleet, "--keyring", keyring, "--ssh-identity", identity, "--ssh-known-hosts", knownHosts, "--ssh-agent", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { worker.Stop(30 * time.Second) })
+	eventually(t, "the doctor finds nothing to mend", time.Minute, func() bool {
+		_, err := s.CLI(t.Context(), "doctor", "-f", fleet, "--keyring", keyring)
+		return err == nil
+	})
+
+	plan := must(t, s, "plan", "-f", fleet)
+	if !strings.Contains(plan, "2 on 2 hosts") || !strings.Contains(plan, "Nothing was changed") {
+		t.Errorf("plan:\n%s", plan)
+	}
+	must(t, s, "campaign", "start", "-f", fleet, "--watch", "--name", "hand")
+	keys, err := s.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, zone := range map[string]string{
+		filepath.Join(pinned.keys, zones[0]+".key"): zones[0],
+		filepath.Join(known.keys, zones[0]):         zones[0],
+		filepath.Join(known.keys, zones[1]):         zones[1],
+	} {
+		content, err := os.ReadFile(file)
+		if err != nil || string(content) != keys[zone].Live+"\n" {
+			t.Errorf("%s does not hold the live key of %s (%v)", file, zone, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", file, info, err)
+		}
+	}
+	if n := refreshes(t, s); n[zones[0]] != 1 || n[zones[1]] != 1 || n[zones[2]] != 0 {
+		t.Errorf("refreshes: %v", n)
+	}
+	exits(t, s, 0, "0 differences", "audit", "-f", fleet)
+}
+
+type server struct {
+	port    int
+	hostKey string
+	keys    string // the directory that holds keys
+}
+
+func findSSHD(t *testing.T) string {
+	t.Helper()
+	for _, path := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Skip("there is no sshd on this machine: install openssh-server to run TestHandWrittenFleet")
+	return ""
+}
+
+func startSSHD(t *testing.T, sshd, dir, authorized string) server {
+	t.Helper()
+	s := server{port: stage.FreePort(), keys: filepath.Join(dir, "keys")}
+	if err := os.MkdirAll(s.keys, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hostKey := filepath.Join(dir, "host")
+	keygen(t, hostKey)
+	public, err := os.ReadFile(hostKey + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hostKey = strings.Join(strings.Fields(string(public))[:2], " ")
+	config := filepath.Join(dir, "sshd_config")
+	write(t, config, fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n", s.port, hostKey, authorized))
+	process, err := stage.Start("sshd", sshd, filepath.Join(dir, "log"), os.Environ(), "-D", "-e", "-f", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { process.Stop(5 * time.Second) })
+	eventually(t, "sshd listens", 10*time.Second, func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+func keygen(t *testing.T, path string) {
+	t.Helper()
+	if said, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v: %s", err, said)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// credentials reads the simulator's INI file.
+func credentials(t *testing.T, path string) (id, key string) {
+	t.Helper()
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		name, value, _ := strings.Cut(line, "=")
+		switch strings.TrimSpace(name) {
+		case "secret_id":
+			id = strings.TrimSpace(value)
+		case "secret_key":
+			key = strings.TrimSpace(value)
+		}
+	}
+	return id, key
+}

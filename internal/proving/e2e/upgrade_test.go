@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"keywave/internal/proving/stage"
+)
+
+// Workers are replaced one after the other under a running campaign, as in an
+// upgrade: each is told to stop, and ends what it holds. It takes no task along: a
+// workflow would wait for that until it times out.
+func TestUpgradeUnderARunningCampaign(t *testing.T) {
+	s := raise(t, 200, 8, 2)
+	if err := s.StartCampaign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, done := range []int{40, 110} {
+		eventually(t, "so many are refreshed", time.Minute, func() bool { return len(refreshes(t, s)) >= done })
+		if n := len(refreshes(t, s)); n == s.Config.Zones {
+			t.Fatalf("the campaign was over before worker %d was stopped", i)
+		}
+		s.Workers[i].Stop(30 * time.Second)
+		if err := s.StartWorker(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, s, "campaign", "watch", "c")
+	truth(t, s)
+	onceEach(t, s)
+	for _, id := range lost(t, s) {
+		t.Errorf("a workflow task of %s went to a worker that stopped, and was lost for 10 s", id)
+	}
+}
+
+// lost are the workflows with a task that a worker was given and never answered.
+func lost(t *testing.T, s *stage.Stack) []string {
+	t.Helper()
+	c := temporal(t, s)
+	found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, e := range found.GetExecutions() {
+		id := e.GetExecution().GetWorkflowId()
+		events := c.GetWorkflowHistory(t.Context(), id, e.GetExecution().GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			event, err := events.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if event.GetWorkflowTaskTimedOutEventAttributes().GetTimeoutType() == enums.TIMEOUT_TYPE_START_TO_CLOSE {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}

@@ -1,0 +1,358 @@
+// Package layers keeps the directions in which packages may import each other.
+// It reads the sources themselves, every file whatever its build tags, so that
+// the test cache notices every change.
+package layers
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const (
+	house      = "keywave"
+	tencentSDK = "github.com/tencentcloud/tencentcloud-sdk-go"
+	server     = "go.temporal.io/server"
+	sdkWorker  = "go.temporal.io/sdk/worker"
+	workerName = "sdkworker"
+)
+
+// layer is what the packages at a pattern may import. A pattern is a path in
+// the house or, ending in /..., that path and all below it.
+type layer struct {
+	packages string
+	// house lists patterns of packages of the house.
+	house []string
+	// outside lists patterns of other modules; anywhere allows all of them. The
+	// standard library is always allowed.
+	outside []string
+	// tests says that test files are held to house too; they may also import
+	// the package that they test and the testing aids.
+	tests bool
+}
+
+const anywhere = "..."
+
+// testingAids are what the tests of any layer may import.
+func testingAids() []string {
+	return []string{"internal/proving/delivertest", "internal/proving/sim/..."}
+}
+
+func layers() []layer {
+	rotation := []string{"internal/rotation"}
+	transport := []string{"internal/rotation", "internal/deliver"}
+	world := []string{anywhere}
+	return []layer{
+		{packages: "internal/rotation", tests: true},
+		{packages: "internal/calendar", tests: true},
+		{packages: "activities", house: rotation, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}},
+		{packages: "workflows", house: []string{"activities", "internal/calendar", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
+		{packages: "internal/fleet", house: []string{"internal/calendar", "internal/rotation"}, outside: world, tests: true},
+		{packages: "internal/edgeone", house: rotation, outside: world, tests: true},
+		{packages: "internal/planning", house: []string{"activities", "internal/fleet", "internal/rotation", "workflows"}, outside: []string{"go.temporal.io/..."}},
+		{packages: "internal/seal", house: rotation, outside: world, tests: true},
+		{packages: "internal/deliver", house: rotation, outside: world, tests: true},
+		{packages: "internal/proving/delivertest", house: transport, outside: world, tests: true},
+		{packages: "internal/deliver/ssh", house: transport, outside: world, tests: true},
+		{packages: "internal/deliver/file", house: transport, outside: world, tests: true},
+		{packages: "internal/proving/sim/...", house: []string{"internal/rotation", "internal/proving/sim/..."}, outside: world, tests: true},
+	}
+}
+
+// reserved is what only some packages may import.
+type reserved struct {
+	imports string
+	by      []string
+	// tests lists whose test files may import it too.
+	tests []string
+}
+
+func reservations() []reserved {
+	return []reserved{
+		{imports: tencentSDK + "/...", by: []string{"internal/edgeone"}, tests: []string{"internal/edgeone", "internal/proving/sim/..."}},
+		{imports: server + "/..."},
+		{imports: house + "/internal/proving/sim/...", by: []string{"starter", "internal/proving/sim/..."}, tests: []string{anywhere}},
+	}
+}
+
+// unreachable is what a program must not link, through whatever it imports.
+type unreachable struct{ program, never string }
+
+func unreachables() []unreachable {
+	return []unreachable{
+		{"starter", house + "/internal/edgeone"},
+		{"starter", tencentSDK + "/..."},
+	}
+}
+
+func TestImportsPointInwards(t *testing.T) {
+	found, err := check(os.DirFS("../../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, violation := range found {
+		t.Error(violation)
+	}
+}
+
+// The checker itself: sound is a house in order, and each case breaks it once.
+func TestViolationsAreFound(t *testing.T) {
+	sound := fstest.MapFS{}
+	put := func(tree fstest.MapFS, file, source string) {
+		tree[file] = &fstest.MapFile{Data: []byte(source)}
+	}
+	for file, imports := range map[string]string{
+		"internal/rotation/r.go":                `import "time"`,
+		"internal/rotation/r_test.go":           `import "keywave/internal/rotation"`,
+		"internal/calendar/c.go":                `import "time"`,
+		"internal/planning/p.go":                `import ("go.temporal.io/sdk/client"; "keywave/internal/fleet"; "keywave/workflows")`,
+		"activities/a.go":                       `import ("go.temporal.io/sdk/activity"; "golang.org/x/sync/errgroup"; "keywave/internal/rotation")`,
+		"workflows/w.go":                        `import (sdkworker "go.temporal.io/sdk/worker"; "keywave/activities"; "keywave/internal/rotation")`,
+		"workflows/w_test.go":                   `import ("github.com/x/y"; "keywave/workflows")`,
+		"internal/fleet/f.go":                   `import ("go.yaml.in/yaml/v3"; "keywave/internal/rotation")`,
+		"internal/edgeone/e.go":                 `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`,
+		"internal/seal/s.go":                    `import "keywave/internal/rotation"`,
+		"internal/deliver/d.go":                 `import "keywave/internal/rotation"`,
+		"internal/deliver/ssh/s.go":             `import "keywave/internal/deliver"`,
+		"internal/deliver/ssh/s_test.go":        `import ("keywave/internal/proving/delivertest"; "keywave/internal/proving/sim/hosts")`,
+		"internal/deliver/file/f.go":            `import "keywave/internal/deliver"`,
+		"internal/proving/delivertest/suite.go": `import "keywave/internal/rotation"`,
+		"internal/proving/sim/s.go":             `import ("keywave/internal/rotation"; "keywave/internal/proving/sim/hosts")`,
+		"internal/proving/sim/s_test.go":        `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`,
+		"internal/proving/sim/hosts/h.go":       ``,
+		"internal/report/r.go":                  `import "keywave/internal/rotation"`,
+		"worker/main.go":                        `import ("keywave/internal/edgeone"; "keywave/internal/deliver/ssh"; "keywave/workflows")`,
+		"starter/main.go":                       `import ("keywave/internal/proving/sim"; "keywave/internal/report")`,
+		"devserver/main.go":                     `import "go.temporal.io/server/temporal"`,
+		"workflows/testdata/broken.go":          `import (`,
+	} {
+		put(sound, file, "package p\n"+imports)
+	}
+	if found, err := check(sound); err != nil || len(found) > 0 {
+		t.Fatalf("a house in order: %q, %v", found, err)
+	}
+
+	for _, broken := range []struct{ file, imports, want string }{
+		{"internal/rotation/x.go", `import "golang.org/x/sync/errgroup"`, "internal/rotation/x.go:2: internal/rotation must not import golang.org/x/sync/errgroup"},
+		{"internal/rotation/x_test.go", `import "keywave/internal/fleet"`, "internal/rotation must not import keywave/internal/fleet"},
+		{"activities/x.go", `import "keywave/internal/seal"`, "activities must not import keywave/internal/seal"},
+		{"activities/x.go", `import "github.com/spf13/cobra"`, "activities must not import github.com/spf13/cobra"},
+		{"workflows/x_linux.go", `import "keywave/internal/deliver"`, "workflows must not import keywave/internal/deliver"},
+		{"workflows/x.go", "//go:build never\n\nimport _ `golang.org/x/time/rate`", "workflows must not import golang.org/x/time/rate"},
+		{"internal/seal/x.go", `import "keywave/internal/fleet"`, "internal/seal must not import keywave/internal/fleet"},
+		{"internal/seal/x_test.go", `import "keywave/internal/edgeone"`, "internal/seal must not import keywave/internal/edgeone"},
+		{"internal/deliver/file/x.go", `import "keywave/internal/deliver/ssh"`, "internal/deliver/file must not import keywave/internal/deliver/ssh"},
+		{"internal/deliver/ssh/x.go", `import "keywave/internal/proving/delivertest"`, "internal/deliver/ssh must not import keywave/internal/proving/delivertest"},
+		{"internal/proving/sim/hosts/x.go", `import "keywave/internal/deliver/ssh"`, "internal/proving/sim/hosts must not import keywave/internal/deliver/ssh"},
+		{"worker/x.go", `import t "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/teo/v20220901"`, "worker/x.go:2: only internal/edgeone may import github.com/tencentcloud/tencentcloud-sdk-go/..."},
+		{"worker/x_test.go", `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`, "only internal/edgeone may import"},
+		{"worker/x.go", `import "keywave/internal/proving/sim"`, "only starter and internal/proving/sim/... may import keywave/internal/proving/sim/..."},
+		{"worker/x_test.go", `import "go.temporal.io/server/temporal"`, "nobody but devserver may import go.temporal.io/server/..."},
+		{"internal/tools/x.go", `import "go.temporal.io/server"`, "nobody but devserver may import go.temporal.io/server/..."},
+		{"starter/x.go", `import "keywave/internal/edgeone"`, "starter must not link keywave/internal/edgeone: starter → keywave/internal/edgeone"},
+		{"internal/report/x.go", `import "keywave/internal/edgeone"`, "starter must not link keywave/internal/edgeone: starter → keywave/internal/report → keywave/internal/edgeone"},
+		{"worker/x.go", `import "go.temporal.io/sdk/worker"`, "worker/x.go:2: import go.temporal.io/sdk/worker as sdkworker"},
+		{"worker/x_test.go", `import w "go.temporal.io/sdk/worker"`, "worker/x_test.go:2: import go.temporal.io/sdk/worker as sdkworker"},
+		{"devserver/x.go", `import "go.temporal.io/sdk/worker"`, "devserver/x.go:2: import go.temporal.io/sdk/worker as sdkworker"},
+	} {
+		t.Run(broken.file+" "+broken.imports, func(t *testing.T) {
+			tree := fstest.MapFS{}
+			for file, content := range sound {
+				tree[file] = content
+			}
+			put(tree, broken.file, "package p\n"+broken.imports)
+			found, err := check(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(found, func(s string) bool { return strings.Contains(s, broken.want) }) {
+				t.Errorf("found %q, want one with %q", found, broken.want)
+			}
+		})
+	}
+
+	t.Run("a rule about nothing", func(t *testing.T) {
+		tree := fstest.MapFS{}
+		for file, content := range sound {
+			if !strings.HasPrefix(file, "internal/seal/") {
+				tree[file] = content
+			}
+		}
+		found, err := check(tree)
+		if err != nil || !slices.Contains(found, "internal/seal: there is a rule but no such package") {
+			t.Errorf("found %q, %v", found, err)
+		}
+	})
+	t.Run("a file that cannot be read as Go", func(t *testing.T) {
+		if _, err := check(fstest.MapFS{"worker/x.go": {Data: []byte("package p\nimport (")}}); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+// one is one import in one file.
+type one struct {
+	// in is the importing package's path in the house, such as internal/seal.
+	in string
+	at string
+	// name is the name it is imported under, if one is given.
+	name, path string
+	test       bool
+}
+
+// check returns every violation in the tree.
+func check(tree fs.FS) ([]string, error) {
+	all, err := read(tree)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	for _, i := range all {
+		for _, l := range layers() {
+			if matches(i.in, l.packages) && !l.allows(i) {
+				say("%s: %s must not import %s", i.at, i.in, i.path)
+			}
+		}
+		for _, r := range reservations() {
+			if i.in != "devserver" && matches(i.path, r.imports) && !r.allows(i) {
+				say("%s: %s may import %s", i.at, r.who(), r.imports)
+			}
+		}
+		if i.path == sdkWorker && i.name != workerName {
+			say("%s: import %s as %s", i.at, sdkWorker, workerName)
+		}
+	}
+	for _, u := range unreachables() {
+		if way := wayTo(all, u); way != "" {
+			say("%s must not link %s: %s", u.program, u.never, way)
+		}
+	}
+	for _, l := range layers() {
+		if !slices.ContainsFunc(all, func(i one) bool { return matches(i.in, l.packages) }) {
+			say("%s: there is a rule but no such package", l.packages)
+		}
+	}
+	return found, nil
+}
+
+// read returns the imports of every Go file of the tree.
+func read(tree fs.FS) ([]one, error) {
+	var all []one
+	err := fs.WalkDir(tree, ".", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && file != "." && (d.Name() == "testdata" || d.Name()[0] == '.' || d.Name() == "bin"):
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(file) != ".go":
+			return nil
+		}
+		source, err := fs.ReadFile(tree, file)
+		if err != nil {
+			return err
+		}
+		files := token.NewFileSet()
+		parsed, err := parser.ParseFile(files, file, source, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			i := one{in: path.Dir(file), path: imported, test: strings.HasSuffix(file, "_test.go")}
+			i.at = fmt.Sprintf("%s:%d", file, files.Position(spec.Pos()).Line)
+			if spec.Name != nil {
+				i.name = spec.Name.Name
+			}
+			all = append(all, i)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (l layer) allows(i one) bool {
+	switch inner, inHouse := strings.CutPrefix(i.path, house+"/"); {
+	case i.test && !l.tests:
+		return true
+	case inHouse && i.test:
+		return inner == i.in || matchesAny(inner, l.house) || matchesAny(inner, testingAids())
+	case inHouse:
+		return matchesAny(inner, l.house)
+	case isStandard(i.path):
+		return true
+	default:
+		return matchesAny(i.path, l.outside)
+	}
+}
+
+func (r reserved) allows(i one) bool {
+	return matchesAny(i.in, r.by) || i.test && matchesAny(i.in, r.tests)
+}
+
+func (r reserved) who() string {
+	if len(r.by) == 0 {
+		return "nobody but devserver"
+	}
+	return "only " + strings.Join(r.by, " and ")
+}
+
+// wayTo is the shortest chain of imports by which a program links what it must
+// not, or "".
+func wayTo(all []one, u unreachable) string {
+	imports := map[string][]string{}
+	for _, i := range all {
+		if !i.test {
+			imports[i.in] = append(imports[i.in], i.path)
+		}
+	}
+	ways := [][]string{{u.program}}
+	seen := map[string]bool{}
+	for len(ways) > 0 {
+		way := ways[0]
+		ways = ways[1:]
+		last := way[len(way)-1]
+		if matches(last, u.never) {
+			return strings.Join(way, " → ")
+		}
+		for _, next := range imports[strings.TrimPrefix(last, house+"/")] {
+			if !seen[next] {
+				seen[next] = true
+				ways = append(ways, append(slices.Clone(way), next))
+			}
+		}
+	}
+	return ""
+}
+
+// matches says whether a path is at a pattern.
+func matches(p, pattern string) bool {
+	if pattern == anywhere {
+		return true
+	}
+	if root, below := strings.CutSuffix(pattern, "/..."); below {
+		return p == root || strings.HasPrefix(p, root+"/")
+	}
+	return p == pattern
+}
+
+func matchesAny(p string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(p, pattern) })
+}
+
+// isStandard holds for paths whose first element is no host name.
+func isStandard(p string) bool {
+	first, _, _ := strings.Cut(p, "/")
+	return !strings.Contains(first, ".") && first != house
+}
