@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -22,7 +23,7 @@ type EdgeOne struct {
 	Checks map[string]func(context.Context) error
 	// Plan makes a plan of the fleet file. refused says why there can be none;
 	// an error is worth another try.
-	Plan func(context.Context, PlanFleetIn) (plan rotation.Plan, refused string, err error)
+	Plan func(context.Context, PlanFleetIn) (plan plan.Plan, refused string, err error)
 	// Credential says which credential requests are signed with, in the fleet
 	// file's words, and when it ends; the zero Time where that is not known.
 	// nil is unknown.

@@ -5,22 +5,22 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 )
 
 // PlanFleetIn asks for a plan of the fleet file as a person approved it.
 type PlanFleetIn struct {
 	// Name is the plan's.
-	Name     string            `json:"name"`
-	Schedule string            `json:"schedule"`
-	Approval rotation.Approval `json:"approval"`
+	Name     string        `json:"name"`
+	Schedule string        `json:"schedule"`
+	Approval plan.Approval `json:"approval"`
 	// Again says that an earlier attempt may have started it.
 	Again bool `json:"again,omitempty"`
 }
 
 // PlanFleet makes the plan, for a schedule: the fleet file is read by the
 // account's own worker, and refused when it is not the one that was approved.
-func (e *EdgeOne) PlanFleet(ctx context.Context, in PlanFleetIn) (rotation.Plan, error) {
+func (e *EdgeOne) PlanFleet(ctx context.Context, in PlanFleetIn) (plan.Plan, error) {
 	defer beat(ctx)()
 	ctx, cancel := untilStopped(ctx)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -28,8 +29,8 @@ type LoadPlanIn struct {
 }
 
 // LoadPlan returns the plan, and refuses one whose digest is not the expected.
-func (t *Temporal) LoadPlan(ctx context.Context, in LoadPlanIn) (rotation.Plan, error) {
-	var plan rotation.Plan
+func (t *Temporal) LoadPlan(ctx context.Context, in LoadPlanIn) (plan.Plan, error) {
+	var plan plan.Plan
 	err := t.Client.GetWorkflow(ctx, in.Workflow, "").Get(ctx, &plan)
 	switch {
 	case missing(err):
@@ -52,13 +53,13 @@ type LoadPageIn struct {
 
 // HeldPage is the part of a page workflow's input that LoadPage reads.
 type HeldPage struct {
-	Page   rotation.Page `json:"page"`
-	Frozen bool          `json:"frozen"`
+	Page   plan.Page `json:"page"`
+	Frozen bool      `json:"frozen"`
 }
 
 // LoadPage reads a page from the start event of the workflow that holds it, and
 // refuses one whose digest is not the plan's.
-func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (rotation.Page, error) {
+func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (plan.Page, error) {
 	var held HeldPage
 	err := t.started(ctx, in.Workflow, &held)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -50,7 +51,7 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) e
 		return err
 	}
 	defer conn.Close()
-	targets := slices.DeleteFunc(f.Targets(), func(t rotation.Target) bool { return only != "" && t.ID != only })
+	targets := slices.DeleteFunc(f.Targets(), func(t plan.Target) bool { return only != "" && t.ID != only })
 	out, err := audit(ctx, conn, f, targets)
 	if err != nil {
 		return err
@@ -66,9 +67,9 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) e
 
 // audit runs one workflow per page, all at once: each account's pace holds its
 // own back.
-func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, targets []rotation.Target) (workflows.AuditOut, error) {
+func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, targets []plan.Target) (workflows.AuditOut, error) {
 	var out workflows.AuditOut
-	pages, _, err := rotation.Cut(targets, []string{"100%"})
+	pages, _, err := plan.Cut(targets, []string{"100%"})
 	if err != nil {
 		return out, err
 	}

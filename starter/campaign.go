@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/progress"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -101,7 +102,7 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	if o.emergency {
 		in.Emergency = o.reason
 	}
-	var plan rotation.Plan
+	var plan plan.Plan
 	if o.digest == "" {
 		plan, err = a.planNow(ctx, conn, f, in.Name)
 	} else {
@@ -118,7 +119,7 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 }
 
 // planNow plans a fleet in order to run the plan at once.
-func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (rotation.Plan, error) {
+func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
 	plan, err := a.makePlan(ctx, conn, f, name)
 	if err != nil {
 		return plan, err
@@ -132,7 +133,7 @@ func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *f
 
 // approvedPlan finds a plan that was made before, and refuses one that is too
 // old, or whose fleet file or live keys are others by now.
-func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *startOptions, in *workflows.CampaignIn) (rotation.Plan, error) {
+func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *startOptions, in *workflows.CampaignIn) (plan.Plan, error) {
 	plan, err := findPlan(ctx, conn, o.digest)
 	if err != nil {
 		return plan, err
@@ -184,7 +185,7 @@ func (a *app) underWay(ctx context.Context, conn *temporalclient.Connection, nam
 
 // launch starts a run of a campaign; again says that it goes on with one that
 // was closed.
-func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.CampaignIn, plan rotation.Plan, again bool) error {
+func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.CampaignIn, plan plan.Plan, again bool) error {
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
@@ -217,7 +218,7 @@ func nameTaken(name string) error {
 	return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
 }
 
-func accountsOf(plan rotation.Plan) []rotation.Account {
+func accountsOf(plan plan.Plan) []rotation.Account {
 	if len(plan.Accounts) == 0 {
 		return []rotation.Account{plan.Account}
 	}
@@ -228,8 +229,8 @@ func accountsOf(plan rotation.Plan) []rotation.Account {
 	return all
 }
 
-func findPlan(ctx context.Context, conn *temporalclient.Connection, digest string) (rotation.Plan, error) {
-	var plan rotation.Plan
+func findPlan(ctx context.Context, conn *temporalclient.Connection, digest string) (plan.Plan, error) {
+	var plan plan.Plan
 	found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Query: fmt.Sprintf("WorkflowType = '%s' AND %s = '%s'", workflows.TypePlan, workflows.AttrPlan, safeQuery(digest)),
 	})

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
 	"keywave/internal/temporalclient"
@@ -186,7 +187,7 @@ func (a *app) hostNames(ctx context.Context, cmd *cobra.Command, word string) []
 }
 
 // pageAsStarted reads a page from its start event, for which no worker is needed.
-func pageAsStarted(ctx context.Context, conn *temporalclient.Connection, e *common.WorkflowExecution) rotation.Page {
+func pageAsStarted(ctx context.Context, conn *temporalclient.Connection, e *common.WorkflowExecution) plan.Page {
 	var in workflows.PageIn
 	events := conn.GetWorkflowHistory(ctx, e.GetWorkflowId(), e.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	if !events.HasNext() {

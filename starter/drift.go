@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -27,28 +28,28 @@ const (
 // reread reads the live keys of a plan's zones again, before anything is
 // changed: of a large plan, those of an even sample. It says of how many keys
 // of each account that was.
-func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan, whole rotation.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
+func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, approved plan.Plan, whole plan.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
 	var out workflows.RereadOut
-	for _, account := range accountsOf(plan) {
+	for _, account := range accountsOf(approved) {
 		if err := awaitAccount(ctx, conn, account); err != nil {
 			return out, nil, err
 		}
 	}
 	zones := spread(zonesOf(whole), rereadMost)
 	switch {
-	case len(zones) < plan.Zones:
-		a.say("Reading the live keys of an even sample of %d of %s again, to see whether the plan still holds.", len(zones), many(plan.Zones, "zone"))
+	case len(zones) < approved.Zones:
+		a.say("Reading the live keys of an even sample of %d of %s again, to see whether the plan still holds.", len(zones), many(approved.Zones, "zone"))
 	case len(zones) > rereadSilently:
 		a.say("Reading the live keys of %s again, to see whether the plan still holds.", many(len(zones), "zone"))
 	}
-	name := plan.Name + "/" + planning.Unique(time.Now())
+	name := approved.Name + "/" + planning.Unique(time.Now())
 	var runs []client.WorkflowRun
 	var whose []rotation.Account
 	for _, part := range inPages(zones) {
 		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RereadID(name, len(runs)+1), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-			StaticSummary: fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), plan.Name, operator()),
-		}, workflows.TypeReread, workflows.RereadIn{Page: rotation.Page{Account: part[0].account, Number: len(runs) + 1, Zones: bare(part)}})
+			StaticSummary: fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), approved.Name, operator()),
+		}, workflows.TypeReread, workflows.RereadIn{Page: plan.Page{Account: part[0].account, Number: len(runs) + 1, Zones: bare(part)}})
 		if err != nil {
 			return out, nil, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))
 		}
@@ -58,7 +59,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan 
 	for i, run := range runs {
 		var part workflows.RereadOut
 		if err := waitForWorker(ctx, conn, run, &part); err != nil {
-			return out, nil, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", plan.Digest, err))
+			return out, nil, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", approved.Digest, err))
 		}
 		out = out.Plus(part)
 		by[whose[i]] += part.Describes
@@ -69,14 +70,14 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, plan 
 // planned is a zone of a plan, without its hosts, and whose it is.
 type planned struct {
 	account rotation.Account
-	zone    rotation.PageZone
+	zone    plan.PageZone
 }
 
-func zonesOf(whole rotation.Whole) []planned {
+func zonesOf(whole plan.Whole) []planned {
 	var all []planned
 	for _, p := range whole.Pages {
 		for _, z := range p.Zones {
-			all = append(all, planned{p.Account, rotation.PageZone{ID: z.ID, Baseline: z.Baseline}})
+			all = append(all, planned{p.Account, plan.PageZone{ID: z.ID, Baseline: z.Baseline}})
 		}
 	}
 	return all
@@ -94,13 +95,13 @@ func inPages(zones []planned) [][]planned {
 	}
 	var pages [][]planned
 	for _, account := range order {
-		pages = slices.AppendSeq(pages, slices.Chunk(own[account], rotation.MaxPageZones))
+		pages = slices.AppendSeq(pages, slices.Chunk(own[account], plan.MaxPageZones))
 	}
 	return pages
 }
 
-func bare(zones []planned) []rotation.PageZone {
-	all := make([]rotation.PageZone, len(zones))
+func bare(zones []planned) []plan.PageZone {
+	all := make([]plan.PageZone, len(zones))
 	for i, z := range zones {
 		all[i] = z.zone
 	}
@@ -121,7 +122,7 @@ func spread[T any](all []T, most int) []T {
 
 // drifted refuses a plan whose live keys are others by now, unless a person
 // accepts that.
-func drifted(plan rotation.Plan, out workflows.RereadOut, o *startOptions) (*workflows.AcceptedDrift, error) {
+func drifted(plan plan.Plan, out workflows.RereadOut, o *startOptions) (*workflows.AcceptedDrift, error) {
 	if len(out.Differ) == 0 {
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -31,19 +32,19 @@ func TestSpreadIsEven(t *testing.T) {
 
 // At most 20 are named, the others counted, refused and recorded alike.
 func TestDriftIsNamedAndCounted(t *testing.T) {
-	plan := rotation.Plan{Digest: "3f0c"}
+	approved := plan.Plan{Digest: "3f0c"}
 	out := workflows.RereadOut{Zones: 30}
-	if accepted, err := drifted(plan, out, &startOptions{acceptDrift: true}); accepted != nil || err != nil {
+	if accepted, err := drifted(approved, out, &startOptions{acceptDrift: true}); accepted != nil || err != nil {
 		t.Errorf("nothing drifted: %v, %v", accepted, err)
 	}
 	for i := range 23 {
-		out.Differ = append(out.Differ, rotation.Difference{Zone: rotation.ZoneID(fmt.Sprintf("zone-%d", i)), Text: "has another"})
+		out.Differ = append(out.Differ, plan.Difference{Zone: rotation.ZoneID(fmt.Sprintf("zone-%d", i)), Text: "has another"})
 	}
-	_, err := drifted(plan, out, &startOptions{})
+	_, err := drifted(approved, out, &startOptions{})
 	if err == nil || strings.Count(err.Error(), "has another") != 20 || !strings.Contains(err.Error(), "\n  … and 3 more\n") || !strings.HasPrefix(err.Error(), "23 of 30 live keys ") {
 		t.Errorf("said %v", err)
 	}
-	accepted, err := drifted(plan, out, &startOptions{acceptDrift: true, reason: "4711"})
+	accepted, err := drifted(approved, out, &startOptions{acceptDrift: true, reason: "4711"})
 	if err != nil || accepted.Zones != 23 || len(accepted.Named) != 20 || accepted.Reason != "4711" || !strings.HasSuffix(accepted.String(), "; and 3 more") {
 		t.Errorf("%+v, %v", accepted, err)
 	}

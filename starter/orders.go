@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -70,7 +71,7 @@ func has(ctx context.Context, conn *temporalclient.Connection, name string, zone
 	return false, nil
 }
 
-func holds(page rotation.Page, z rotation.PageZone, host rotation.HostName) bool {
+func holds(page plan.Page, z plan.PageZone, host rotation.HostName) bool {
 	return slices.ContainsFunc(page.HostsOf(z), func(h rotation.HostRef) bool { return h.Name == host })
 }
 

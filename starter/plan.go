@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/planning"
-	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -75,7 +75,7 @@ func planName(given string) string {
 	return time.Now().UTC().Format("20060102-150405")
 }
 
-func writePlan(path string, plan rotation.Plan) error {
+func writePlan(path string, plan plan.Plan) error {
 	body, err := json.MarshalIndent(plan, "", "  ")
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func writePlan(path string, plan rotation.Plan) error {
 }
 
 // makePlan starts the plan and its draft pages, and waits for the plan.
-func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (rotation.Plan, error) {
+func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
 	draft, err := planning.NewDraft(f, name)
 	if err != nil {
 		return draft.Plan, refused(err)
@@ -154,7 +154,7 @@ func planFailure(err error) error {
 	return err
 }
 
-func showPlan(w io.Writer, p rotation.Plan) {
+func showPlan(w io.Writer, p plan.Plan) {
 	if p.Found > 0 {
 		fmt.Fprintf(w, "Problems first (%d):\n", p.Found)
 		for _, f := range p.Findings {
@@ -209,7 +209,7 @@ func showPlan(w io.Writer, p rotation.Plan) {
 }
 
 // hoursOf is when refreshes may start.
-func hoursOf(s rotation.Settings) string {
+func hoursOf(s plan.Settings) string {
 	hours := strings.Join(s.Windows, ", ")
 	if len(s.Freeze) > 0 {
 		hours = strings.TrimPrefix(hours+"; not on "+strings.Join(s.Freeze, ", "), "; ")
@@ -225,7 +225,7 @@ func many(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func finding(f rotation.Finding) string {
+func finding(f plan.Finding) string {
 	where := ""
 	if f.Zone != "" {
 		where = string(f.Zone) + " "

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/fleet"
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 	"keywave/internal/temporalclient"
 )
 
@@ -35,7 +35,7 @@ digest, or by a file that keywave plan -o wrote. Exit code 2 says that they diff
 			if err != nil {
 				return err
 			}
-			found := append([]rotation.Difference{}, rotation.Diff(old, now, fleet.PartsDiffer)...)
+			found := append([]plan.Difference{}, plan.Diff(old, now, fleet.PartsDiffer)...)
 			if err := a.print(found, func(w io.Writer) {
 				for _, d := range found {
 					fmt.Fprintln(w, d)
@@ -56,26 +56,26 @@ digest, or by a file that keywave plan -o wrote. Exit code 2 says that they diff
 
 // wholePlan reads a plan by its digest or from a file, and its pages from
 // Temporal.
-func wholePlan(ctx context.Context, conn *temporalclient.Connection, named string) (rotation.Whole, error) {
+func wholePlan(ctx context.Context, conn *temporalclient.Connection, named string) (plan.Whole, error) {
 	digest := named
 	if body, err := os.ReadFile(named); err == nil {
-		var p rotation.Plan
+		var p plan.Plan
 		if err := json.Unmarshal(body, &p); err != nil || p.Digest == "" {
-			return rotation.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml -o %s", named, named)
+			return plan.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml -o %s", named, named)
 		}
 		digest = p.Digest
 	}
-	plan, err := findPlan(ctx, conn, digest)
+	found, err := findPlan(ctx, conn, digest)
 	if err != nil {
-		return rotation.Whole{}, err
+		return plan.Whole{}, err
 	}
-	return withPages(ctx, conn, plan)
+	return withPages(ctx, conn, found)
 }
 
-func withPages(ctx context.Context, conn *temporalclient.Connection, plan rotation.Plan) (rotation.Whole, error) {
-	whole := rotation.Whole{Settings: plan.Settings, Waves: plan.Waves}
-	for n := range plan.Pages {
-		page, err := pageOf(ctx, conn, plan.Name, n+1)
+func withPages(ctx context.Context, conn *temporalclient.Connection, p plan.Plan) (plan.Whole, error) {
+	whole := plan.Whole{Settings: p.Settings, Waves: p.Waves}
+	for n := range p.Pages {
+		page, err := pageOf(ctx, conn, p.Name, n+1)
 		if err != nil {
 			return whole, err
 		}
@@ -85,12 +85,12 @@ func withPages(ctx context.Context, conn *temporalclient.Connection, plan rotati
 }
 
 // unchanged refuses when the fleet file is not any more what was approved.
-func unchanged(plan rotation.Plan, old rotation.Whole, f *fleet.Fleet) error {
-	pages, waves, err := rotation.Cut(f.Targets(), f.Campaign.Waves)
+func unchanged(approved plan.Plan, old plan.Whole, f *fleet.Fleet) error {
+	pages, waves, err := plan.Cut(f.Targets(), f.Campaign.Waves)
 	if err != nil {
 		return refused(err)
 	}
-	found := rotation.Diff(old, rotation.Whole{Settings: f.Campaign, Waves: waves, Pages: pages}, fleet.PartsDiffer)
+	found := plan.Diff(old, plan.Whole{Settings: f.Campaign, Waves: waves, Pages: pages}, fleet.PartsDiffer)
 	if len(found) == 0 {
 		return nil
 	}
@@ -101,5 +101,5 @@ func unchanged(plan rotation.Plan, old rotation.Whole, f *fleet.Fleet) error {
 	if more := len(found) - 10; more > 0 {
 		text += fmt.Sprintf("\n  … and %d more", more)
 	}
-	return refused(fmt.Errorf("the fleet file is not what plan %s was made from; nothing was started; plan again, or give the fleet file that was approved:%s", plan.Digest, text))
+	return refused(fmt.Errorf("the fleet file is not what plan %s was made from; nothing was started; plan again, or give the fleet file that was approved:%s", approved.Digest, text))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
 
+	"keywave/internal/plan"
 	"keywave/internal/report"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -109,14 +110,14 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 	if err != nil {
 		return report.Report{}, err
 	}
-	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	ran, err := findPlan(ctx, conn, status.PlanDigest)
 	if err != nil {
 		return report.Report{}, err
 	}
-	var pages []rotation.Page
+	var pages []plan.Page
 	var records []rotation.Record
-	for n := range plan.Pages {
-		page, err := pageOf(ctx, conn, plan.Name, n+1)
+	for n := range ran.Pages {
+		page, err := pageOf(ctx, conn, ran.Name, n+1)
 		if err != nil {
 			return report.Report{}, err
 		}
@@ -127,21 +128,21 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 		}
 		records = append(records, of...)
 	}
-	return report.Build(plan, pages, status, records)
+	return report.Build(ran, pages, status, records)
 }
 
-func pageOf(ctx context.Context, conn *temporalclient.Connection, plan string, n int) (rotation.Page, error) {
-	var page rotation.Page
-	answer, err := conn.QueryWorkflow(ctx, workflows.PageID(plan, n), "", workflows.QueryPage)
+func pageOf(ctx context.Context, conn *temporalclient.Connection, name string, n int) (plan.Page, error) {
+	var page plan.Page
+	answer, err := conn.QueryWorkflow(ctx, workflows.PageID(name, n), "", workflows.QueryPage)
 	if err != nil {
-		return page, fmt.Errorf("page %d of plan %s cannot be read (%w); is a worker running?", n, plan, err)
+		return page, fmt.Errorf("page %d of plan %s cannot be read (%w); is a worker running?", n, name, err)
 	}
 	return page, answer.Get(&page)
 }
 
 // recordsOf are the records of a page's shard; one that never ran has none, and
 // its zones are pending.
-func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page rotation.Page) ([]rotation.Record, error) {
+func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page plan.Page) ([]rotation.Record, error) {
 	var records []rotation.Record
 	answer, err := conn.QueryWorkflow(ctx, workflows.ShardID(name, page.Number), "", workflows.QueryRecords)
 	if errors.As(err, new(*serviceerror.NotFound)) {

@@ -23,6 +23,7 @@ import (
 	"keywave/internal/edgeone"
 	"keywave/internal/fleet"
 	"keywave/internal/health"
+	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
@@ -146,7 +147,7 @@ func (w *caller) wire(ctx context.Context) error {
 		c, _ := credentials.Credential(ctx)
 		return w.account.Credentials.String(), c.Until()
 	}
-	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (rotation.Plan, string, error) {
+	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (plan.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
 	}
 	for name, c := range w.fleet.Health {

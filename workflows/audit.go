@@ -5,21 +5,21 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 )
 
 // AuditIn asks for a comparison of one page's live keys with what hosts hold.
 type AuditIn struct {
-	Page rotation.Page `json:"page"`
+	Page plan.Page `json:"page"`
 }
 
 // AuditOut is what was found; nothing was changed.
 type AuditOut struct {
-	Zones     int                `json:"zones"`
-	Pairs     int                `json:"pairs"`
-	Describes int                `json:"describes"`
-	Found     int                `json:"found"`
-	Findings  []rotation.Finding `json:"findings,omitempty"`
+	Zones     int            `json:"zones"`
+	Pairs     int            `json:"pairs"`
+	Describes int            `json:"describes"`
+	Found     int            `json:"found"`
+	Findings  []plan.Finding `json:"findings,omitempty"`
 }
 
 // Plus adds two pages.

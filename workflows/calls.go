@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -58,12 +59,12 @@ func deliverAct() act[activities.DeliverIn, activities.DeliverOut] {
 	return act[activities.DeliverIn, activities.DeliverOut]{ActDeliver}
 }
 
-func loadPlanAct() act[activities.LoadPlanIn, rotation.Plan] {
-	return act[activities.LoadPlanIn, rotation.Plan]{ActLoadPlan}
+func loadPlanAct() act[activities.LoadPlanIn, plan.Plan] {
+	return act[activities.LoadPlanIn, plan.Plan]{ActLoadPlan}
 }
 
-func loadPageAct() act[activities.LoadPageIn, rotation.Page] {
-	return act[activities.LoadPageIn, rotation.Page]{ActLoadPage}
+func loadPageAct() act[activities.LoadPageIn, plan.Page] {
+	return act[activities.LoadPageIn, plan.Page]{ActLoadPage}
 }
 
 func priorAct() act[activities.PriorIn, activities.PriorOut] {
@@ -90,8 +91,8 @@ func examineAct() act[activities.ExamineIn, activities.ExamineOut] {
 	return act[activities.ExamineIn, activities.ExamineOut]{ActExamine}
 }
 
-func planFleetAct() act[activities.PlanFleetIn, rotation.Plan] {
-	return act[activities.PlanFleetIn, rotation.Plan]{ActPlanFleet}
+func planFleetAct() act[activities.PlanFleetIn, plan.Plan] {
+	return act[activities.PlanFleetIn, plan.Plan]{ActPlanFleet}
 }
 
 func discoverAct() act[activities.DiscoverIn, activities.DiscoverOut] {

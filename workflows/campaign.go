@@ -11,6 +11,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/calendar"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -183,7 +184,7 @@ const maxLog = 50
 const PlanValidFor = 7 * 24 * time.Hour
 
 // TooOld says why a plan is not to be run any more; empty when it is valid.
-func TooOld(p rotation.Plan, now time.Time) string {
+func TooOld(p plan.Plan, now time.Time) string {
 	age := now.Sub(p.Made)
 	if age <= PlanValidFor {
 		return ""
@@ -198,8 +199,8 @@ type AcceptedDrift struct {
 	Zones int `json:"zones"`
 	Read  int `json:"read"`
 	// Named are the first of them.
-	Named  []rotation.Difference `json:"named"`
-	Reason string                `json:"reason"`
+	Named  []plan.Difference `json:"named"`
+	Reason string            `json:"reason"`
 }
 
 // String is the count and the names.
@@ -226,7 +227,7 @@ type running struct {
 
 type campaign struct {
 	in      CampaignIn
-	plan    rotation.Plan
+	plan    plan.Plan
 	loaded  bool // plan is
 	st      *CampaignState
 	shards  map[int]*running

@@ -13,11 +13,12 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
-func (w *world) campaignIn(p rotation.Plan) workflows.CampaignIn {
+func (w *world) campaignIn(p plan.Plan) workflows.CampaignIn {
 	return workflows.CampaignIn{Name: "c", Plan: p.Name, Digest: p.Digest, By: "ann"}
 }
 
@@ -92,7 +93,7 @@ func (w *world) status(at time.Duration) *workflows.Status {
 	return s
 }
 
-func settings(change func(*rotation.Settings)) rotation.Settings {
+func settings(change func(*plan.Settings)) plan.Settings {
 	s := usualSettings()
 	change(&s)
 	return s
@@ -110,7 +111,7 @@ func (w *world) sentBetween(from, to time.Duration) int {
 
 func TestCampaignWavesInOrder(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) {
+	p := w.plan(settings(func(s *plan.Settings) {
 		s.Waves, s.Bake = []string{"1", "50%", "100%"}, rotation.Span(30*time.Second)
 	}), 3)
 	baking := w.status(20 * time.Second)
@@ -172,7 +173,7 @@ func TestCampaignShardsOverlapWithinTheWindow(t *testing.T) {
 
 func TestCampaignApproval(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Waves, s.Approve = []string{"1", "100%"}, []int{2} }), 10)
+	p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.Approve = []string{"1", "100%"}, []int{2} }), 10)
 	waiting := w.status(time.Hour)
 	early := w.say(time.Hour, workflows.UpdateApprove, workflows.Order{Wave: 1})
 	good := w.say(2*time.Hour, workflows.UpdateApprove, workflows.Order{Wave: 2, By: "ann"})
@@ -193,7 +194,7 @@ func TestCampaignApproval(t *testing.T) {
 // there: it waits for that, and is refused then if it must be.
 func TestCampaignIsOrderedBeforeItsPlanIsLoaded(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Approve = []int{1} }), 10)
+	p := w.plan(settings(func(s *plan.Settings) { s.Approve = []int{1} }), 10)
 	w.queued = func(t *task) time.Duration {
 		if t.name == workflows.ActLoadPlan {
 			return 2 * time.Second
@@ -227,7 +228,7 @@ func TestCampaignBudget(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d fail of %s", c.fail, c.failed), func(t *testing.T) {
 			w := newWorld(t, 12, 4, 2)
-			p := w.plan(settings(func(s *rotation.Settings) { s.MaxFailed, s.Window = c.failed, 1 }), 5)
+			p := w.plan(settings(func(s *plan.Settings) { s.MaxFailed, s.Window = c.failed, 1 }), 5)
 			for i := range c.fail {
 				w.zones[w.order[1+i]].refresh = []refreshing{refused(fmt.Sprintf("Code%d", i), false)}
 			}
@@ -265,7 +266,7 @@ func TestCampaignBudget(t *testing.T) {
 
 func TestCampaignExposedZonePausesIt(t *testing.T) {
 	w := newWorld(t, 12, 4, 1)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window = 2 }), 6)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 6)
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(5 * time.Second)}
 	}
@@ -292,7 +293,7 @@ func TestCampaignExposedZonePausesIt(t *testing.T) {
 
 func TestCampaignDeniedStopsAtOnce(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window = 1; s.MaxFailed = "100%" }), 6)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 1; s.MaxFailed = "100%" }), 6)
 	for _, z := range w.zones {
 		z.refresh = []refreshing{refused("AuthFailure.SignatureFailure", true)}
 	}
@@ -354,7 +355,7 @@ func TestCampaignPausedInItsLastWaveDoesNotEnd(t *testing.T) {
 func TestCampaignPauseAtAnyMoment(t *testing.T) {
 	for _, at := range moments(20 * time.Second) {
 		w := newWorld(t, 14, 4, 2)
-		p := w.plan(settings(func(s *rotation.Settings) {
+		p := w.plan(settings(func(s *plan.Settings) {
 			s.Waves, s.Bake, s.Window = []string{"2", "100%"}, rotation.Span(3*time.Second), 3
 		}), 4)
 		for _, z := range w.zones {
@@ -388,7 +389,7 @@ func TestCampaignCancelAtAnyMoment(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			for _, at := range moments(20 * time.Second) {
 				w := newWorld(t, 14, 4, 2)
-				p := w.plan(settings(func(s *rotation.Settings) {
+				p := w.plan(settings(func(s *plan.Settings) {
 					s.Waves, s.Bake, s.Window, s.Approve = []string{"2", "100%"}, rotation.Span(3*time.Second), 3, []int{2}
 				}), 4)
 				for _, z := range w.zones {
@@ -479,7 +480,7 @@ func TestCampaignStatusBeforeItsPagesRan(t *testing.T) {
 // middle of its wave. Here the second is started by hand.
 func TestCampaignContinuesAsNew(t *testing.T) {
 	w := newWorld(t, 18, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Waves = []string{"2", "100%"} }), 5)
+	p := w.plan(settings(func(s *plan.Settings) { s.Waves = []string{"2", "100%"} }), 5)
 	w.after(2*time.Second, func() { w.env.SetContinueAsNewSuggested(true) })
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(2 * time.Second)}
@@ -517,7 +518,7 @@ func (w *world) handOver(in workflows.CampaignIn) workflows.CampaignIn {
 // A cancel that comes while a run waits to hand over must not be lost.
 func TestCampaignCancelledWhileItHandsOver(t *testing.T) {
 	w := newWorld(t, 10, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window = 2 }), 3)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 3)
 	w.after(2*time.Second, func() { w.env.SetContinueAsNewSuggested(true) })
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(2 * time.Second)}
@@ -550,7 +551,7 @@ func (w *world) leave(records ...rotation.Record) {
 
 func TestCampaignResumedMendsFirst(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Waves, s.Window = []string{"4", "100%"}, 2 }), 4)
+	p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.Window = []string{"4", "100%"}, 2 }), 4)
 	w.leave(
 		rotation.Record{Zone: "zone-01", Outcome: rotation.Done}, rotation.Record{Zone: "zone-02", Outcome: rotation.Done},
 		rotation.Record{Zone: "zone-03", Outcome: rotation.Unchanged}, rotation.Record{Zone: "zone-10", Outcome: rotation.Exposed},
@@ -579,7 +580,7 @@ func TestCampaignResumedMendsFirst(t *testing.T) {
 // the budget, in whichever wave it is.
 func TestCampaignResumedDoesNotPauseForOldFailures(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Waves, s.MaxFailed = []string{"4", "100%"}, "1" }), 4)
+	p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.MaxFailed = []string{"4", "100%"}, "1" }), 4)
 	w.leave(
 		rotation.Record{Zone: "zone-06", Outcome: rotation.Unchanged}, rotation.Record{Zone: "zone-07", Outcome: rotation.Unchanged},
 		rotation.Record{Zone: "zone-08", Outcome: rotation.Unchanged},
@@ -614,7 +615,7 @@ func TestCampaignResumedWhileAnOrphanShardDelivers(t *testing.T) {
 
 func TestCampaignAShardIsTerminated(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window = 2 }), 6)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 6)
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(3 * time.Second)}
 	}
@@ -637,7 +638,7 @@ func TestCampaignAShardIsTerminated(t *testing.T) {
 
 func TestCampaignSkipAndRetire(t *testing.T) {
 	w := newWorld(t, 8, 4, 2)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window, s.MaxExposed = 2, 100 }), 4)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxExposed = 2, 100 }), 4)
 	w.machines["h2"].down(noon.Add(100*time.Millisecond), forever)
 	w.after(5*time.Minute, func() { w.retired["h2"] = true })
 	nameless := w.say(time.Minute, workflows.UpdateRetire, workflows.Order{Host: "h2"})
@@ -668,7 +669,7 @@ func TestCampaignSetsItsWindow(t *testing.T) {
 	empty := w.say(time.Second, workflows.UpdateSet, workflows.Order{})
 	wide := w.status(3500 * time.Millisecond)
 	w.say(4*time.Second, workflows.UpdateSet, workflows.Order{Window: &one})
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window = 2 }), 30)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 30)
 	var s workflows.Status
 	w.execute(workflows.CampaignID("c"), workflows.TypeCampaign, w.campaignIn(p), &s)
 	w.judgeAll()
@@ -718,7 +719,7 @@ func campaignSchedule(t *testing.T, seed uint64) {
 			m.down(noon.Add(ms(8000)), ms(25_000))
 		}
 	}
-	p := w.plan(settings(func(s *rotation.Settings) {
+	p := w.plan(settings(func(s *plan.Settings) {
 		s.Waves, s.Window, s.MaxFailed = []string{"10%", "100%"}, 1+dice.IntN(5), "20%"
 	}), 3+dice.IntN(5))
 	lots := 1000

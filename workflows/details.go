@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -219,7 +220,7 @@ func shardDetails(in ShardIn, n ShardNews) string {
 	return b.String()
 }
 
-func planDetails(p rotation.Plan) string {
+func planDetails(p plan.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan **%s**, digest `%s`: %s on %s in %s.", p.Name, p.Digest, plural(p.Zones, "zone"), fmtHosts(p.Hosts), plural(len(p.Waves), "wave"))
 	for _, a := range p.Accounts {

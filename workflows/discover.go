@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -27,14 +28,14 @@ func Discover(ctx workflow.Context, in DiscoverIn) (activities.DiscoverOut, erro
 // RereadIn asks whether live keys are still those of a plan.
 type RereadIn struct {
 	// Page has the zones with their planned baselines.
-	Page rotation.Page `json:"page"`
+	Page plan.Page `json:"page"`
 }
 
 // RereadOut is what is not any more as it was planned.
 type RereadOut struct {
-	Zones     int                   `json:"zones"`
-	Describes int                   `json:"describes"`
-	Differ    []rotation.Difference `json:"differ,omitempty"`
+	Zones     int               `json:"zones"`
+	Describes int               `json:"describes"`
+	Differ    []plan.Difference `json:"differ,omitempty"`
 }
 
 // Plus adds two parts.
@@ -47,7 +48,7 @@ func (a RereadOut) Plus(b RereadOut) RereadOut {
 func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Compares the live keys of %s with their plan. Changes nothing.", plural(len(in.Page.Zones), "zone")))
 	now, report := in.Page, PagePlanned{}
-	now.Zones = append([]rotation.PageZone(nil), in.Page.Zones...)
+	now.Zones = append([]plan.PageZone(nil), in.Page.Zones...)
 	if err := readAll(ctx, &now, &report, unhurriedOptions, true); err != nil {
 		return RereadOut{}, untaken(in.Page.Account, "KeysUnread", err)
 	}
@@ -57,12 +58,12 @@ func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
 	}
 	out := RereadOut{Zones: len(now.Zones), Describes: report.Describes}
 	for i, z := range in.Page.Zones {
-		text := rotation.KeyChanged(z.Baseline, now.Zones[i].Baseline)
+		text := plan.KeyChanged(z.Baseline, now.Zones[i].Baseline)
 		if z.Baseline != "" && now.Zones[i].Baseline == "" {
 			text = fmt.Sprintf("had the live key %s, and EdgeOne does not show it any more; does the zone still exist? %s", z.Baseline, said[z.ID])
 		}
 		if text != "" {
-			out.Differ = append(out.Differ, rotation.Difference{Zone: z.ID, Text: text})
+			out.Differ = append(out.Differ, plan.Difference{Zone: z.ID, Text: text})
 		}
 	}
 	return out, nil

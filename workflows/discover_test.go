@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -34,11 +35,11 @@ func look[I, O any](t *testing.T, w any, in any, name string, act func(context.C
 }
 
 // planned is a page of zones whose baselines are their IDs.
-func planned(n int) rotation.Page {
-	page := rotation.Page{Account: "default", Number: 1}
+func planned(n int) plan.Page {
+	page := plan.Page{Account: "default", Number: 1}
 	for i := range n {
 		id := rotation.ZoneID(fmt.Sprintf("zone-%03d", i))
-		page.Zones = append(page.Zones, rotation.PageZone{ID: id, Baseline: rotation.Fingerprint(id)})
+		page.Zones = append(page.Zones, plan.PageZone{ID: id, Baseline: rotation.Fingerprint(id)})
 	}
 	return page
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -26,8 +27,8 @@ func (w *world) onHealth(in activities.HealthIn) activities.HealthOut {
 	return out
 }
 
-func twoWaves(change func(*rotation.Settings)) rotation.Settings {
-	return settings(func(s *rotation.Settings) {
+func twoWaves(change func(*plan.Settings)) plan.Settings {
+	return settings(func(s *plan.Settings) {
 		s.Waves = []string{"1", "100%"}
 		change(s)
 	})
@@ -36,7 +37,7 @@ func twoWaves(change func(*rotation.Settings)) rotation.Settings {
 func TestHealthGate(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	w.unwell = map[string][]string{"shop": {"503", "503", ""}}
-	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Health = []string{"shop", "smoke"} }), 10)
+	p := w.plan(twoWaves(func(s *plan.Settings) { s.Health = []string{"shop", "smoke"} }), 10)
 	paused := w.status(time.Hour)
 	still := w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
 	again := w.status(3 * time.Hour)
@@ -56,7 +57,7 @@ func TestHealthGate(t *testing.T) {
 func TestHealthGateIsWaived(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	w.unwell = map[string][]string{"shop": {"503", "503", "503"}}
-	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Health = []string{"shop"} }), 10)
+	p := w.plan(twoWaves(func(s *plan.Settings) { s.Health = []string{"shop"} }), 10)
 	mute := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann", WaiveHealth: true})
 	w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann", WaiveHealth: true, Reason: "the check is broken"})
 	s := w.campaign(w.campaignIn(p))
@@ -72,7 +73,7 @@ func TestEmergencyWaivesEveryGate(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	w.emergency = true
 	w.unwell = map[string][]string{"shop": {"503"}}
-	in := w.campaignIn(w.plan(twoWaves(func(s *rotation.Settings) {
+	in := w.campaignIn(w.plan(twoWaves(func(s *plan.Settings) {
 		s.Health, s.Approve, s.Bake = []string{"shop"}, []int{1, 2}, rotation.Span(time.Hour)
 	}), 10))
 	in.Emergency = "key leaked"
@@ -84,7 +85,7 @@ func TestEmergencyWaivesEveryGate(t *testing.T) {
 
 func TestApprovalGateTimesOut(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Approve, s.ApproveWithin = []int{2}, rotation.Span(time.Hour) }), 10)
+	p := w.plan(twoWaves(func(s *plan.Settings) { s.Approve, s.ApproveWithin = []int{2}, rotation.Span(time.Hour) }), 10)
 	waiting := w.status(30 * time.Minute)
 	paused := w.status(2 * time.Hour)
 	approve := w.say(3*time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2})
@@ -101,7 +102,7 @@ func TestApprovalGateTimesOut(t *testing.T) {
 
 func TestApprovalBySomebodyElse(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Approve, s.SecondPerson = []int{2}, true }), 10)
+	p := w.plan(twoWaves(func(s *plan.Settings) { s.Approve, s.SecondPerson = []int{2}, true }), 10)
 	self := w.say(time.Hour, workflows.UpdateApprove, workflows.Order{By: "ann", Wave: 2})
 	nobody := w.say(time.Hour, workflows.UpdateApprove, workflows.Order{Wave: 2})
 	other := w.say(2*time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2, Reason: "canary is well"})
@@ -165,7 +166,7 @@ func TestBrakeOfAPausedCampaign(t *testing.T) {
 // What a budget's pause says is what is so when it is asked.
 func TestABreachIsToldAsItIsNow(t *testing.T) {
 	w := newWorld(t, 12, 4, 1)
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window, s.MaxFailed = 4, "100%" }), 6)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxFailed = 4, "100%" }), 6)
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(2 * time.Second)}
 	}
@@ -195,7 +196,7 @@ func logged(s workflows.Status, what, reason string) bool {
 
 func TestNotices(t *testing.T) {
 	w := newWorld(t, 6, 3, 1)
-	p := w.plan(twoWaves(func(s *rotation.Settings) {
+	p := w.plan(twoWaves(func(s *plan.Settings) {
 		s.Approve, s.Notify, s.MaxFailed = []int{2}, []string{"start", "gate", "exposed", "stop", "end"}, "100%"
 	}), 10)
 	for _, z := range w.zones {
@@ -222,7 +223,7 @@ func TestNotices(t *testing.T) {
 
 func TestNoNoticeUnlessAsked(t *testing.T) {
 	w := newWorld(t, 3, 3, 1)
-	w.campaign(w.campaignIn(w.plan(settings(func(s *rotation.Settings) { s.Notify = []string{"stop"} }), 10)))
+	w.campaign(w.campaignIn(w.plan(settings(func(s *plan.Settings) { s.Notify = []string{"stop"} }), 10)))
 	if len(w.notices) > 0 {
 		t.Errorf("told %+v", w.notices)
 	}
@@ -232,12 +233,12 @@ func TestNoNoticeUnlessAsked(t *testing.T) {
 // sees it.
 func TestAcceptedDriftIsOnRecord(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	in := w.campaignIn(w.plan(twoWaves(func(*rotation.Settings) {}), 10))
+	in := w.campaignIn(w.plan(twoWaves(func(*plan.Settings) {}), 10))
 	plain := w.campaign(in)
 	w = newWorld(t, 6, 3, 2)
-	in = w.campaignIn(w.plan(twoWaves(func(*rotation.Settings) {}), 10))
+	in = w.campaignIn(w.plan(twoWaves(func(*plan.Settings) {}), 10))
 	in.Reread = 6
-	in.Drift = &workflows.AcceptedDrift{Zones: 2, Read: 6, Reason: "ticket 4711", Named: []rotation.Difference{{Zone: "zone-1", Text: "has another key"}}}
+	in.Drift = &workflows.AcceptedDrift{Zones: 2, Read: 6, Reason: "ticket 4711", Named: []plan.Difference{{Zone: "zone-1", Text: "has another key"}}}
 	s := w.campaign(in)
 	if s.State != workflows.StateDone || s.Drift == nil || s.Drift.Zones != 2 || s.API.Describe != plain.API.Describe+6 {
 		t.Errorf("%+v, and without drift %+v", s, plain)

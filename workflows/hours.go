@@ -6,7 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/calendar"
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 )
 
 // A campaign's hours: while its calendar is closed no refresh is sent, exposed
@@ -35,7 +35,7 @@ func (c *campaign) hasCalendar() bool {
 	return !planHours(c.plan.Settings).Empty() || !c.in.Hours.Empty()
 }
 
-func planHours(s rotation.Settings) calendar.Spec {
+func planHours(s plan.Settings) calendar.Spec {
 	return calendar.Spec{Windows: s.Windows, Freeze: s.Freeze}
 }
 

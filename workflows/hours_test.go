@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"keywave/internal/calendar"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
 // noon is a Monday.
 
-func hours(windows ...string) func(*rotation.Settings) {
-	return func(s *rotation.Settings) { s.Windows, s.Window = windows, 2 }
+func hours(windows ...string) func(*plan.Settings) {
+	return func(s *plan.Settings) { s.Windows, s.Window = windows, 2 }
 }
 
 // opens marks the moment from which on refreshes may be asked for again.
@@ -29,12 +30,12 @@ func (w *world) slowly(d time.Duration) {
 }
 
 func TestClosedWindowIsWaitedFor(t *testing.T) {
-	for name, change := range map[string]func(*rotation.Settings, *workflows.CampaignIn){
-		"of the plan": func(s *rotation.Settings, _ *workflows.CampaignIn) { s.Windows = []string{"Mon 14:00-16:00 UTC"} },
-		"its own": func(_ *rotation.Settings, in *workflows.CampaignIn) {
+	for name, change := range map[string]func(*plan.Settings, *workflows.CampaignIn){
+		"of the plan": func(s *plan.Settings, _ *workflows.CampaignIn) { s.Windows = []string{"Mon 14:00-16:00 UTC"} },
+		"its own": func(_ *plan.Settings, in *workflows.CampaignIn) {
 			in.Hours.Windows = []string{"Mon 14:00-16:00 UTC"}
 		},
-		"both of them": func(s *rotation.Settings, in *workflows.CampaignIn) {
+		"both of them": func(s *plan.Settings, in *workflows.CampaignIn) {
 			s.Windows, in.Hours.Windows = []string{"12:00-16:00 UTC"}, []string{"Mon 14:00-18:00 UTC"}
 		},
 	} {
@@ -200,7 +201,7 @@ func TestBrakeOutlastsTheWindow(t *testing.T) {
 func TestEmergencyWaivesTheCalendar(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	w.emergency = true
-	in := w.campaignIn(w.plan(settings(func(s *rotation.Settings) { s.Freeze = []string{"2026-11-01..2026-12-01"} }), 10))
+	in := w.campaignIn(w.plan(settings(func(s *plan.Settings) { s.Freeze = []string{"2026-11-01..2026-12-01"} }), 10))
 	in.Emergency, in.Hours = "key leaked", calendar.Spec{Windows: []string{"Sat 02:00-06:00 UTC"}}
 	s := w.campaign(in)
 	if s.State != workflows.StateDone || s.EndedAt.Sub(noon) > time.Minute || !logged(s, "emergency: windows and freezes waived", "key leaked") {
@@ -230,7 +231,7 @@ func TestExposedZonesAreMendedAtAnyHour(t *testing.T) {
 // A wave that needs a person asks for it while the window is closed.
 func TestApprovalIsAskedForWhileTheWindowIsClosed(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
-	p := w.plan(twoWaves(func(s *rotation.Settings) { s.Windows, s.Approve = []string{"12:00-12:30 UTC"}, []int{2} }), 10)
+	p := w.plan(twoWaves(func(s *plan.Settings) { s.Windows, s.Approve = []string{"12:00-12:30 UTC"}, []int{2} }), 10)
 	asks := w.status(time.Hour)
 	w.say(2*time.Hour, workflows.UpdateApprove, workflows.Order{By: "bob", Wave: 2})
 	waits := w.status(3 * time.Hour)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -25,7 +26,7 @@ func (w *world) shared(every int) *world {
 }
 
 // lanes runs a campaign and holds each account's part against the whole.
-func (w *world) lanes(p rotation.Plan) workflows.Status {
+func (w *world) lanes(p plan.Plan) workflows.Status {
 	w.Helper()
 	in := w.campaignIn(p)
 	in.Reread, in.RereadBy = 3, map[rotation.Account]int{account: 2, other: 1}
@@ -104,7 +105,7 @@ func TestASlowAccountHoldsUpNoOther(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, 32, 4, 2).shared(2)
 			slowly(w)
-			p := w.plan(settings(func(s *rotation.Settings) { s.Waves, s.Window = []string{"24", "100%"}, 2 }), 4)
+			p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.Window = []string{"24", "100%"}, 2 }), 4)
 			early := w.status(25 * time.Second)
 			s := w.lanes(p)
 			if s.State != workflows.StateDone || s.Accounts[0].Zones.Done != 16 || s.Accounts[1].Zones.Done != 16 {
@@ -167,7 +168,7 @@ func TestADeniedAccountStopsTheCampaign(t *testing.T) {
 	for _, id := range w.of(other, w.order) {
 		w.zones[id].refresh = []refreshing{refused("AuthFailure.SignatureFailure", true)}
 	}
-	p := w.plan(settings(func(s *rotation.Settings) { s.Window, s.MaxFailed = 1, "100%" }), 6)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxFailed = 1, "100%" }), 6)
 	paused := w.status(time.Minute)
 	w.say(time.Hour, workflows.UpdateCancel, workflows.Order{By: "ann"})
 	s := w.lanes(p)
@@ -235,7 +236,7 @@ func scheduleOfAccounts(t *testing.T, seed uint64) {
 			z.refresh = []refreshing{slow(ms(15_000))}
 		}
 	}
-	p := w.plan(settings(func(s *rotation.Settings) {
+	p := w.plan(settings(func(s *plan.Settings) {
 		s.Waves, s.Window, s.MaxFailed = []string{"10%", "50%", "100%"}, 1+dice.IntN(5), "100%"
 	}), 2+dice.IntN(4))
 	for n := range p.Pages {

@@ -140,7 +140,7 @@ const (
 	QueryStatus  = "status"  // campaign: Status
 	QueryRecords = "records" // shard: []rotation.Record
 	QueryTrip    = "trip"    // zone: rotation.Trip
-	QueryPage    = "page"    // page: rotation.Page
+	QueryPage    = "page"    // page: plan.Page
 )
 
 // Search attributes, all of type Keyword. The product registers them itself.

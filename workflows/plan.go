@@ -7,34 +7,35 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
 // PlanIn is a plan without its baselines; its draft pages are workflows of
 // their own that report to it.
 type PlanIn struct {
-	Plan  rotation.Plan `json:"plan"` // Pages empty
-	Pages int           `json:"pages"`
+	Plan  plan.Plan `json:"plan"` // Pages empty
+	Pages int       `json:"pages"`
 	// Within is how long the pages may take.
 	Within rotation.Span `json:"within"`
 }
 
 // PagePlanned is a page's report to its plan.
 type PagePlanned struct {
-	Page      int                `json:"page"`
-	Digest    string             `json:"digest"`
-	Describes int                `json:"describes"`
-	Findings  []rotation.Finding `json:"findings,omitempty"`
-	Found     int                `json:"found"`
+	Page      int            `json:"page"`
+	Digest    string         `json:"digest"`
+	Describes int            `json:"describes"`
+	Findings  []plan.Finding `json:"findings,omitempty"`
+	Found     int            `json:"found"`
 	// Refused says why there can be no plan.
 	Refused string `json:"refused,omitempty"`
 }
 
 // PageIn is one page: a draft at first, frozen once its baselines are read.
 type PageIn struct {
-	Plan   string        `json:"plan"`
-	Page   rotation.Page `json:"page"`
-	Frozen bool          `json:"frozen"`
+	Plan   string    `json:"plan"`
+	Page   plan.Page `json:"page"`
+	Frozen bool      `json:"frozen"`
 	// Keep is how long a plan is valid.
 	Keep rotation.Span `json:"keep"`
 }
@@ -46,7 +47,7 @@ const baselineBatch = 100
 
 // Plan collects its pages' digests and is then the frozen list of what a
 // campaign will do. It changes nothing.
-func Plan(ctx workflow.Context, in PlanIn) (rotation.Plan, error) {
+func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 	plan := in.Plan
 	plan.Pages = make([]string, in.Pages)
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s**: reading the baselines of %d zones on %d pages.", plan.Name, plan.Zones, in.Pages))
@@ -86,7 +87,7 @@ func Page(ctx workflow.Context, in PageIn) error {
 	if !in.Frozen {
 		return draft(ctx, in)
 	}
-	if err := workflow.SetQueryHandlerWithOptions(ctx, QueryPage, func() (rotation.Page, error) { return in.Page, nil },
+	if err := workflow.SetQueryHandlerWithOptions(ctx, QueryPage, func() (plan.Page, error) { return in.Page, nil },
 		workflow.QueryHandlerOptions{Description: "The page: zones, hosts, baseline fingerprints."}); err != nil {
 		return err
 	}
@@ -113,12 +114,12 @@ func draft(ctx workflow.Context, in PageIn) error {
 	return workflow.NewContinueAsNewError(ctx, TypePage, in)
 }
 
-func readBaselines(ctx workflow.Context, page *rotation.Page, report *PagePlanned) error {
+func readBaselines(ctx workflow.Context, page *plan.Page, report *PagePlanned) error {
 	return readAll(ctx, page, report, bulkOptions, false)
 }
 
 // readAll is readBaselines, and strict fails it when a key cannot be read.
-func readAll(ctx workflow.Context, page *rotation.Page, report *PagePlanned, options func(rotation.Account, string) workflow.ActivityOptions, strict bool) error {
+func readAll(ctx workflow.Context, page *plan.Page, report *PagePlanned, options func(rotation.Account, string) workflow.ActivityOptions, strict bool) error {
 	for from := 0; from < len(page.Zones); from += baselineBatch {
 		part := page.Zones[from:min(from+baselineBatch, len(page.Zones))]
 		in := activities.BaselinesIn{Strict: strict}
@@ -133,10 +134,10 @@ func readAll(ctx workflow.Context, page *rotation.Page, report *PagePlanned, opt
 		for i := range part {
 			part[i].Baseline = out.Baselines[i].Key
 			if problem := out.Baselines[i].Problem; problem != "" {
-				report.Findings = append(report.Findings, rotation.Finding{Zone: part[i].ID, Text: problem})
+				report.Findings = append(report.Findings, plan.Finding{Zone: part[i].ID, Text: problem})
 			}
 			if part[i].Baseline == rotation.Absent {
-				report.Findings = append(report.Findings, rotation.Finding{Zone: part[i].ID, Text: "EdgeOne has no key for this zone yet"})
+				report.Findings = append(report.Findings, plan.Finding{Zone: part[i].ID, Text: "EdgeOne has no key for this zone yet"})
 			}
 		}
 	}
@@ -146,7 +147,7 @@ func readAll(ctx workflow.Context, page *rotation.Page, report *PagePlanned, opt
 // surveyHosts lets every host prove that it can take a key, and compares what
 // hosts hold with the baselines. What it finds is for people; it stops nothing.
 // With look, hosts are only read.
-func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned, look bool) {
+func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, look bool) {
 	asked := map[rotation.Location]*activities.ProveIn{}
 	var locations []rotation.Location
 	zones := make([][]activities.ProveZone, len(page.Hosts))
@@ -167,7 +168,7 @@ func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned,
 		var err error
 		probe, err = probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
 		if err != nil {
-			report.Findings = append(report.Findings, rotation.Finding{Text: why(err)})
+			report.Findings = append(report.Findings, plan.Finding{Text: why(err)})
 			return
 		}
 	}
@@ -180,7 +181,7 @@ func surveyHosts(ctx workflow.Context, page *rotation.Page, report *PagePlanned,
 	for i, l := range locations {
 		var out activities.ProveOut
 		if err := futures[i].Get(ctx, &out); err != nil {
-			report.Findings = append(report.Findings, rotation.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", l, noAnswer(l, err))})
+			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", l, noAnswer(l, err))})
 		}
 		for j, p := range out.Proofs {
 			report.Findings = append(report.Findings, findings(p, asked[l].Hosts[j].Zones)...)
@@ -195,19 +196,19 @@ func noAnswer(l rotation.Location, err error) string {
 	return why(err)
 }
 
-func findings(p rotation.Proof, zones []activities.ProveZone) []rotation.Finding {
+func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
 	if p.Problem != "" {
-		return []rotation.Finding{{Host: p.Host, Text: p.Problem}}
+		return []plan.Finding{{Host: p.Host, Text: p.Problem}}
 	}
-	var found []rotation.Finding
+	var found []plan.Finding
 	for _, z := range zones {
 		held, drifted := p.Drift[z.ID]
 		switch {
 		case !drifted || z.Baseline == "":
 		case held == rotation.Absent:
-			found = append(found, rotation.Finding{Zone: z.ID, Host: p.Host, Text: "the host holds no key for this zone"})
+			found = append(found, plan.Finding{Zone: z.ID, Host: p.Host, Text: "the host holds no key for this zone"})
 		default:
-			found = append(found, rotation.Finding{Zone: z.ID, Host: p.Host, Text: fmt.Sprintf("the host holds %s, EdgeOne holds %s", held, z.Baseline)})
+			found = append(found, plan.Finding{Zone: z.ID, Host: p.Host, Text: fmt.Sprintf("the host holds %s, EdgeOne holds %s", held, z.Baseline)})
 		}
 	}
 	return found

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -184,7 +185,7 @@ func (s *shard) proved(asked activities.ProveHost, p rotation.Proof) {
 	}
 }
 
-func (z *shardZone) looked(page rotation.Page, p rotation.Proof, drift rotation.Fingerprint) {
+func (z *shardZone) looked(page plan.Page, p rotation.Proof, drift rotation.Fingerprint) {
 	if z.looks == nil {
 		z.looks = make([]look, len(z.plan.Hosts))
 	}

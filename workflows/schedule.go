@@ -10,6 +10,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/calendar"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -22,7 +23,7 @@ type ScheduledIn struct {
 	// Accounts are the fleet's, where it has several.
 	Accounts []rotation.Account `json:"accounts,omitempty"`
 	// Approval is the fleet that a person approved; any other is refused.
-	Approval rotation.Approval `json:"approval"`
+	Approval plan.Approval `json:"approval"`
 	// Hours are the schedule's own, beside the fleet file's.
 	Hours calendar.Spec `json:"hours,omitzero"`
 	// Log is what people did to the schedule.
@@ -78,7 +79,7 @@ func notNow(ctx workflow.Context, in ScheduledIn, due time.Time) string {
 	return ""
 }
 
-func runScheduled(ctx workflow.Context, in ScheduledIn, plan rotation.Plan) (ScheduledOut, error) {
+func runScheduled(ctx workflow.Context, in ScheduledIn, plan plan.Plan) (ScheduledOut, error) {
 	o := childPolicy(CampaignID(plan.Name), fmt.Sprintf("rotate %d zones on %d hosts in %d waves, by schedule %s", plan.Zones, plan.Hosts, len(plan.Waves), in.Schedule))
 	o.ParentClosePolicy = enums.PARENT_CLOSE_POLICY_ABANDON
 	o.WorkflowIDReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE

@@ -9,13 +9,13 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/calendar"
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 	"keywave/workflows"
 )
 
-func (w *world) onPlanFleet(in activities.PlanFleetIn) (rotation.Plan, error) {
+func (w *world) onPlanFleet(in activities.PlanFleetIn) (plan.Plan, error) {
 	if w.planRefused != "" {
-		return rotation.Plan{}, temporal.NewNonRetryableApplicationError(w.planRefused, string(activities.KindFleet), nil)
+		return plan.Plan{}, temporal.NewNonRetryableApplicationError(w.planRefused, string(activities.KindFleet), nil)
 	}
 	p := w.plan(w.scheduled, 10)
 	p.Name, p.Made = in.Name, w.env.Now()
@@ -29,7 +29,7 @@ func (w *world) onPlanFleet(in activities.PlanFleetIn) (rotation.Plan, error) {
 func scheduledIn(windows ...string) workflows.ScheduledIn {
 	return workflows.ScheduledIn{
 		Schedule: "night", Account: account, Hours: calendar.Spec{Windows: windows},
-		Approval: rotation.Approval{By: "ann", Reason: "policy 7", Digest: "d", Whole: rotation.Whole{Settings: usualSettings()}},
+		Approval: plan.Approval{By: "ann", Reason: "policy 7", Digest: "d", Whole: plan.Whole{Settings: usualSettings()}},
 	}
 }
 
@@ -105,7 +105,7 @@ func TestScheduledRunFails(t *testing.T) {
 			}
 		}, "no worker of account acme took the planning within 10m0s (is one active? keywave doctor); nothing was touched"},
 		{"zones are not done", func(w *world) {
-			w.scheduled = settings(func(s *rotation.Settings) { s.MaxFailed = "100%" })
+			w.scheduled = settings(func(s *plan.Settings) { s.MaxFailed = "100%" })
 			w.zones["zone-02"].refresh = []refreshing{refused("InvalidParameter.ZoneNotFound", false)}
 		}, "campaign night-20261123-120000 is ended with 1 of 2 zones done; next: keywave campaign resume night-20261123-120000"},
 	} {

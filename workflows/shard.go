@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -136,7 +137,7 @@ const (
 )
 
 type shardZone struct {
-	plan   rotation.PageZone
+	plan   plan.PageZone
 	record rotation.Record
 	acked  int
 	back   int    // times handed back
@@ -163,7 +164,7 @@ var errNotStarted = errors.New("Temporal did not start it within " + startWithin
 
 type shard struct {
 	in    ShardIn
-	page  rotation.Page
+	page  plan.Page
 	zones []*shardZone
 	byID  map[rotation.ZoneID]*shardZone
 	queue []*shardZone

@@ -9,30 +9,31 @@ import (
 	"time"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
 // plan freezes the world into a plan "p" with pages of at most pageZones zones.
-func (w *world) plan(settings rotation.Settings, pageZones int) rotation.Plan {
+func (w *world) plan(settings plan.Settings, pageZones int) plan.Plan {
 	w.Helper()
-	p := rotation.Plan{Name: "p", Account: account, Made: noon.Add(-time.Hour), Settings: settings, Zones: len(w.order), Hosts: len(w.machines)}
-	counts, err := rotation.CutWaves(len(w.order), settings.Waves)
+	p := plan.Plan{Name: "p", Account: account, Made: noon.Add(-time.Hour), Settings: settings, Zones: len(w.order), Hosts: len(w.machines)}
+	counts, err := plan.CutWaves(len(w.order), settings.Waves)
 	if err != nil {
 		w.Fatal(err)
 	}
 	accounts := w.accounts()
 	if len(accounts) > 1 {
 		for _, a := range accounts {
-			p.Accounts = append(p.Accounts, rotation.Share{Account: a, Zones: len(w.of(a, w.order)), Limit: 20})
+			p.Accounts = append(p.Accounts, plan.Share{Account: a, Zones: len(w.of(a, w.order)), Limit: 20})
 		}
 	}
 	rest := w.order
 	for wave, n := range counts {
-		cut := rotation.Wave{Zones: n, First: len(p.Pages) + 1}
+		cut := plan.Wave{Zones: n, First: len(p.Pages) + 1}
 		for _, a := range accounts {
 			own := w.of(a, rest[:n])
-			part := rotation.Part{Account: a, Zones: len(own), First: len(p.Pages) + 1}
+			part := plan.Part{Account: a, Zones: len(own), First: len(p.Pages) + 1}
 			for some := range slices.Chunk(own, pageZones) {
 				page := w.page(some, len(p.Pages)+1, wave+1)
 				p.Pages = append(p.Pages, page.Digest())
@@ -68,12 +69,12 @@ func (w *world) of(a rotation.Account, zones []rotation.ZoneID) []rotation.ZoneI
 	return slices.DeleteFunc(slices.Clone(zones), func(id rotation.ZoneID) bool { return w.zones[id].account != a })
 }
 
-func (w *world) page(zones []rotation.ZoneID, number, wave int) rotation.Page {
-	var targets []rotation.Target
+func (w *world) page(zones []rotation.ZoneID, number, wave int) plan.Page {
+	var targets []plan.Target
 	for _, id := range zones {
-		targets = append(targets, rotation.Target{ID: id, Account: w.zones[id].account, Hosts: w.zones[id].hosts})
+		targets = append(targets, plan.Target{ID: id, Account: w.zones[id].account, Hosts: w.zones[id].hosts})
 	}
-	pages, _, err := rotation.Cut(targets, nil)
+	pages, _, err := plan.Cut(targets, nil)
 	if err != nil || len(pages) != 1 {
 		w.Fatalf("%d pages, %v", len(pages), err)
 	}
@@ -85,8 +86,8 @@ func (w *world) page(zones []rotation.ZoneID, number, wave int) rotation.Page {
 	return page
 }
 
-func usualSettings() rotation.Settings {
-	return rotation.Settings{Waves: []string{"100%"}, Window: 4, MaxFailed: "50%", MaxExposed: 0, Timing: usualTiming()}
+func usualSettings() plan.Settings {
+	return plan.Settings{Waves: []string{"100%"}, Window: 4, MaxFailed: "50%", MaxExposed: 0, Timing: usualTiming()}
 }
 
 // shardIn asks for page 1 of a plan that has all zones on it.

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -56,8 +57,8 @@ type world struct {
 	records  map[rotation.ZoneID]rotation.Record // the latest of each zone's workflow
 	runs     map[string]int                      // activity runs by name
 
-	plans   map[string]rotation.Plan
-	pages   map[string]rotation.Page
+	plans   map[string]plan.Plan
+	pages   map[string]plan.Page
 	prior   activities.PriorOut
 	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string
@@ -80,7 +81,7 @@ type world struct {
 	// notices are what people elsewhere were told.
 	notices []rotation.Notice
 	// scheduled is how a schedule's fleet is run; planRefused is why it is not.
-	scheduled   rotation.Settings
+	scheduled   plan.Settings
 	planRefused string
 	late        time.Duration // until a worker takes the first workflow
 	// beside says that the worker that calls EdgeOne serves the locations too.
@@ -147,8 +148,8 @@ type attribute struct {
 func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	w := &world{
 		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
-		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]rotation.Plan{},
-		pages: map[string]rotation.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, unopened: map[rotation.Location]int{},
+		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]plan.Plan{},
+		pages: map[string]plan.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, unopened: map[rotation.Location]int{},
 		queued: func(*task) time.Duration { return 0 },
 	}
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = 200*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond, 150*time.Millisecond

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keywave/internal/calendar"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -22,8 +23,8 @@ const (
 const day = 24 * time.Hour
 
 // defaultCampaign is how a campaign runs whose fleet file does not say.
-func defaultCampaign() rotation.Settings {
-	return rotation.Settings{
+func defaultCampaign() plan.Settings {
+	return plan.Settings{
 		Waves:      []string{"1", "5%", "25%", "100%"},
 		Bake:       rotation.Span(30 * time.Second),
 		Window:     40,
@@ -41,7 +42,7 @@ func defaultCampaign() rotation.Settings {
 
 // campaign is the settings of a campaign against an endpoint that is on this
 // machine (local) or not.
-func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) rotation.Settings {
+func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) plan.Settings {
 	const what = "campaign"
 	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "notify", "maxFailed", "maxExposed", "windows", "freeze",
 		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor")

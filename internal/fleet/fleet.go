@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -29,11 +30,11 @@ type Fleet struct {
 	// Source is where the zones come from.
 	Source Source
 	// Notes are what people should know of the zones.
-	Notes []rotation.Finding
+	Notes []plan.Finding
 	// Health is the checks between waves, by name.
 	Health map[string]Check
 	// Campaign is how a campaign runs, defaults filled in.
-	Campaign rotation.Settings
+	Campaign plan.Settings
 	// Digest names accounts with their endpoints, hosts and zones, whatever their
 	// order and the file's comments: 32 hex digits.
 	Digest string
@@ -140,15 +141,15 @@ func (f *Fleet) Ordered() []Zone {
 }
 
 // Targets is Ordered, as a plan wants it.
-func (f *Fleet) Targets() []rotation.Target {
+func (f *Fleet) Targets() []plan.Target {
 	zones := f.Ordered()
-	targets := make([]rotation.Target, len(zones))
+	targets := make([]plan.Target, len(zones))
 	for i, z := range zones {
 		refs := make([]rotation.HostRef, len(z.Hosts))
 		for j, name := range z.Hosts {
 			refs[j] = f.Hosts[name].Ref()
 		}
-		targets[i] = rotation.Target{ID: z.ID, Name: z.Name, Account: z.Account, Hosts: refs}
+		targets[i] = plan.Target{ID: z.ID, Name: z.Name, Account: z.Account, Hosts: refs}
 	}
 	return targets
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -123,7 +124,7 @@ func TestRead(t *testing.T) {
 	}); len(f.Zones) != 3 || !reflect.DeepEqual(f.Zones[1], want) {
 		t.Errorf("zones are %+v, the second should be %+v", f.Zones, want)
 	}
-	want := rotation.Settings{
+	want := plan.Settings{
 		Waves: []string{"1", "10", "5%", "25.5%", "100%"}, Bake: span(time.Minute), Window: 20, Approve: []int{2, 3},
 		MaxFailed: "3", MaxExposed: 1,
 		Windows: []string{"Sat 02:00-06:00 Asia/Hong_Kong", "22:00-04:00 Asia/Hong_Kong"}, Freeze: []string{"2026-12-20..2027-01-05"},
@@ -423,7 +424,7 @@ func holds(t *testing.T, f *fleet.Fleet) {
 	if _, err := f.Campaign.Budget(len(f.Zones)); err != nil {
 		t.Error(err)
 	}
-	waves, err := rotation.CutWaves(len(f.Zones), f.Campaign.Waves)
+	waves, err := plan.CutWaves(len(f.Zones), f.Campaign.Waves)
 	if err != nil {
 		t.Error(err)
 	}

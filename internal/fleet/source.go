@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -287,7 +288,7 @@ func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 			wrong = append(wrong, fmt.Sprintf("zone %.64q: %s", z.ID, p))
 		}
 		if z.Locked != "" {
-			out.Notes = append(out.Notes, rotation.Finding{Zone: z.ID, Text: "EdgeOne may refuse to change it: " + z.Locked})
+			out.Notes = append(out.Notes, plan.Finding{Zone: z.ID, Text: "EdgeOne may refuse to change it: " + z.Locked})
 		}
 		out.Zones = append(out.Zones, zone)
 	}

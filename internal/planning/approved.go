@@ -14,18 +14,18 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/fleet"
-	"keywave/internal/rotation"
+	"keywave/internal/plan"
 	"keywave/workflows"
 )
 
 // Approve is a person's approval of a fleet.
-func Approve(f *fleet.Fleet, by, reason string, at time.Time) (rotation.Approval, error) {
+func Approve(f *fleet.Fleet, by, reason string, at time.Time) (plan.Approval, error) {
 	d, err := NewDraft(f, "")
-	a := rotation.Approval{
+	a := plan.Approval{
 		By: by, At: at.UTC(), Reason: reason, Digest: f.Digest, Zones: len(f.Zones), Hosts: len(f.Hosts),
-		Whole: rotation.Whole{Settings: f.Campaign},
+		Whole: plan.Whole{Settings: f.Campaign},
 	}
-	if body, _ := json.Marshal(d.Pages); len(body) <= rotation.MaxPageBytes {
+	if body, _ := json.Marshal(d.Pages); len(body) <= plan.MaxPageBytes {
 		a.Whole.Waves, a.Whole.Pages = d.Plan.Waves, d.Pages
 	}
 	return a, err
@@ -46,7 +46,7 @@ const mostDifferences = 5
 // Plan reads the fleet file anew and makes a plan of it. What refuses it says
 // that nothing was touched and what a person has to do; an error is worth
 // another try.
-func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan rotation.Plan, refused string, err error) {
+func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan plan.Plan, refused string, err error) {
 	bare, f, err := p.read(ctx)
 	var app *temporal.ApplicationError
 	switch {
@@ -120,7 +120,7 @@ func (p Planner) differs(in activities.PlanFleetIn, bare, f *fleet.Fleet) string
 	return ""
 }
 
-func (p Planner) make(ctx context.Context, in activities.PlanFleetIn, f *fleet.Fleet) (plan rotation.Plan, refused string, err error) {
+func (p Planner) make(ctx context.Context, in activities.PlanFleetIn, f *fleet.Fleet) (plan plan.Plan, refused string, err error) {
 	draft, err := NewDraft(f, in.Name)
 	if err != nil {
 		return plan, err.Error(), nil

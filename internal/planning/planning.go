@@ -12,26 +12,27 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
 // Draft is a plan without baselines, and its pages.
 type Draft struct {
-	Plan  rotation.Plan
-	Pages []rotation.Page
+	Plan  plan.Plan
+	Pages []plan.Page
 	// Within is how long its pages may take: each zone costs one call.
 	Within time.Duration
 }
 
 // NewDraft cuts a fleet into waves and pages.
 func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
-	pages, waves, err := rotation.Cut(f.Targets(), f.Campaign.Waves)
+	pages, waves, err := plan.Cut(f.Targets(), f.Campaign.Waves)
 	if err != nil {
 		return Draft{}, err
 	}
 	d := Draft{
-		Plan:   rotation.Plan{Name: name, Account: f.Accounts[0].Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
+		Plan:   plan.Plan{Name: name, Account: f.Accounts[0].Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
 		Pages:  pages,
 		Within: 2 * time.Minute,
 	}
@@ -41,7 +42,7 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 	d.Plan.Source = f.Source.String()
 	d.Plan.Findings, d.Plan.Found = f.Notes[:min(len(f.Notes), workflows.MaxFindings)], len(f.Notes)
 	for _, a := range f.Accounts {
-		share := rotation.Share{Account: a.Name, Zones: len(f.ZonesOf(a.Name)), Limit: a.RequestsPerSecond}
+		share := plan.Share{Account: a.Name, Zones: len(f.ZonesOf(a.Name)), Limit: a.RequestsPerSecond}
 		d.Within = max(d.Within, 2*time.Minute+time.Duration(float64(share.Zones)/share.Limit*2)*time.Second)
 		d.Plan.Limit += share.Limit
 		if len(f.Accounts) > 1 {
@@ -85,7 +86,7 @@ func (d Draft) Discard(ctx context.Context, c client.Client) {
 
 // Unreachable says of which account not one request was sent: the network or the
 // endpoint is wrong, and not the zones. It is nil when each has described keys.
-func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []rotation.Finding) error {
+func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []plan.Finding) error {
 	for _, a := range f.Accounts {
 		if described[a.Name] > 0 {
 			continue
@@ -98,7 +99,7 @@ func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []rot
 		for _, z := range f.ZonesOf(a.Name) {
 			own[z.ID] = true
 		}
-		if i := slices.IndexFunc(found, func(f rotation.Finding) bool { return own[f.Zone] }); i >= 0 {
+		if i := slices.IndexFunc(found, func(f plan.Finding) bool { return own[f.Zone] }); i >= 0 {
 			why = " (" + found[i].Text + ")"
 		}
 		return fmt.Errorf("no request reached EdgeOne at %s%s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", a.Endpoint, whose, why)
@@ -107,7 +108,7 @@ func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []rot
 }
 
 // UnreachableBy is Unreachable of a plan.
-func UnreachableBy(f *fleet.Fleet, plan rotation.Plan) error {
+func UnreachableBy(f *fleet.Fleet, plan plan.Plan) error {
 	described := map[rotation.Account]int{plan.Account: plan.Describes}
 	for _, a := range plan.Accounts {
 		described[a.Account] = a.Describes

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -34,7 +35,7 @@ func TestDraftOfAccounts(t *testing.T) {
 	if want := []rotation.Account{"intl", "cn", "intl"}; !slices.Equal(pages, want) {
 		t.Errorf("pages of %v, want %v", pages, want)
 	}
-	if want := []rotation.Share{{Account: "intl", Zones: 2, Limit: 20}, {Account: "cn", Zones: 2, Limit: 2}}; !slices.Equal(d.Plan.Accounts, want) || d.Plan.Limit != 22 {
+	if want := []plan.Share{{Account: "intl", Zones: 2, Limit: 20}, {Account: "cn", Zones: 2, Limit: 2}}; !slices.Equal(d.Plan.Accounts, want) || d.Plan.Limit != 22 {
 		t.Errorf("accounts %+v, limit %v", d.Plan.Accounts, d.Plan.Limit)
 	}
 	if got := d.Plan.Takes.D(); got != time.Second {
@@ -66,9 +67,9 @@ func TestAZoneOfAnotherAccountIsNotWhatWasApproved(t *testing.T) {
 
 func TestUnreachableNamesTheAccount(t *testing.T) {
 	f := parse(t, accounts)
-	plan := rotation.Plan{
-		Account: "intl", Accounts: []rotation.Share{{Account: "intl", Describes: 2}, {Account: "cn"}}, Describes: 2,
-		Findings: []rotation.Finding{{Zone: "zone-1", Text: "drift"}, {Zone: "zone-4", Text: "no such host"}},
+	plan := plan.Plan{
+		Account: "intl", Accounts: []plan.Share{{Account: "intl", Describes: 2}, {Account: "cn"}}, Describes: 2,
+		Findings: []plan.Finding{{Zone: "zone-1", Text: "drift"}, {Zone: "zone-4", Text: "no such host"}},
 	}
 	err := UnreachableBy(f, plan)
 	if err == nil || !strings.HasPrefix(err.Error(), "no request reached EdgeOne at cn.example.com for account cn (no such host); ") {

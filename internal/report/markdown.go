@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -110,7 +111,7 @@ func (r Report) ran() string {
 	return fmt.Sprintf("%s to %s: %s", clock(r.StartedAt), clock(*r.EndedAt), r.EndedAt.Sub(r.StartedAt).Round(time.Second))
 }
 
-func settings(s rotation.Settings) string {
+func settings(s plan.Settings) string {
 	text := fmt.Sprintf("waves %s; bake %s; window %d; maxFailed %s; maxExposed %d",
 		cell(strings.Join(s.Waves, ", ")), s.Bake, s.Window, cell(s.MaxFailed), s.MaxExposed)
 	if len(s.Approve) > 0 {

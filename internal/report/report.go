@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -40,7 +41,7 @@ type Report struct {
 	Drift *workflows.AcceptedDrift `json:"drift,omitempty"`
 	// Log is what people and budgets did, in order.
 	Log      []workflows.Entry `json:"log"`
-	Settings rotation.Settings `json:"settings"`
+	Settings plan.Settings     `json:"settings"`
 	// Counts are zones by outcome, Hosts (zone, host) pairs, ExposureMs nearest
 	// ranks over the zones that are done; all three are summed from Zones.
 	Counts     rotation.Counts          `json:"counts"`
@@ -68,8 +69,8 @@ type Plan struct {
 	Account rotation.Account `json:"account"`
 	Made    time.Time        `json:"made"`
 	// Findings are the first of the Found problems met while planning.
-	Findings []rotation.Finding `json:"findings,omitempty"`
-	Found    int                `json:"found"`
+	Findings []plan.Finding `json:"findings,omitempty"`
+	Found    int            `json:"found"`
 	// Limit is the account's limit of calls a second when the plan was made, or
 	// the sum of the accounts'; 0 where the plan does not say.
 	Limit float64 `json:"limit,omitempty"`
@@ -142,7 +143,7 @@ type Host struct {
 // not planned, a zone done without proof, sums that are not the campaign's. The
 // status of a campaign that is still running may be older than its records, and
 // then does not add up either.
-func Build(plan rotation.Plan, pages []rotation.Page, status workflows.Status, records []rotation.Record) (Report, error) {
+func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records []rotation.Record) (Report, error) {
 	if err := samePlan(plan, pages, status); err != nil {
 		return Report{}, refused(status, err)
 	}
@@ -180,7 +181,7 @@ func refused(s workflows.Status, err error) error {
 }
 
 // samePlan says whether the pages are those that were approved (promise 8).
-func samePlan(plan rotation.Plan, pages []rotation.Page, status workflows.Status) error {
+func samePlan(plan plan.Plan, pages []plan.Page, status workflows.Status) error {
 	switch {
 	case plan.DigestOf() != plan.Digest:
 		return fmt.Errorf("plan %s is called %s but its digest is %s", plan.Name, plan.Digest, plan.DigestOf())
@@ -200,7 +201,7 @@ func samePlan(plan rotation.Plan, pages []rotation.Page, status workflows.Status
 	return nil
 }
 
-func zones(pages []rotation.Page, records []rotation.Record) ([]Zone, error) {
+func zones(pages []plan.Page, records []rotation.Record) ([]Zone, error) {
 	byID := make(map[rotation.ZoneID]rotation.Record, len(records))
 	for _, rec := range records {
 		if _, twice := byID[rec.Zone]; twice {
@@ -229,7 +230,7 @@ func zones(pages []rotation.Page, records []rotation.Record) ([]Zone, error) {
 	return all, nil
 }
 
-func newZone(page rotation.Page, planned rotation.PageZone, rec rotation.Record) (Zone, error) {
+func newZone(page plan.Page, planned plan.PageZone, rec rotation.Record) (Zone, error) {
 	z := Zone{
 		ID: planned.ID, Name: planned.Name, Wave: page.Wave, Page: page.Number, Outcome: rec.Outcome, Why: rec.Why,
 		From: rec.From, To: rec.To, RequestID: rec.RequestID, Since: rec.Since.UTC(), EndedAt: rec.EndedAt.UTC(),
@@ -311,7 +312,7 @@ func (r *Report) sum(waves int) {
 }
 
 // sumAccounts says of each zone whose it is, and adds the accounts up.
-func (r *Report) sumAccounts(plan rotation.Plan, status workflows.Status) {
+func (r *Report) sumAccounts(plan plan.Plan, status workflows.Status) {
 	for _, share := range plan.Accounts {
 		a := Account{Account: share.Account, Limit: share.Limit}
 		for i := range r.Zones {
@@ -334,7 +335,7 @@ func (r *Report) sumAccounts(plan rotation.Plan, status workflows.Status) {
 }
 
 // addsUp is promise 9.
-func (r *Report) addsUp(plan rotation.Plan, status workflows.Status) error {
+func (r *Report) addsUp(plan plan.Plan, status workflows.Status) error {
 	switch {
 	case !status.Zones.Balanced():
 		return fmt.Errorf("its counts do not add up to their total: %s", words(status.Zones))

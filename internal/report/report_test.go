@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -25,8 +26,8 @@ var began = time.Date(2026, 3, 14, 16, 41, 25, 0, time.UTC)
 
 // campaign is everything that Build is given.
 type campaign struct {
-	plan    rotation.Plan
-	pages   []rotation.Page
+	plan    plan.Plan
+	pages   []plan.Page
 	status  workflows.Status
 	records []rotation.Record
 }
@@ -53,7 +54,7 @@ func twoAccounts(t testing.TB) campaign {
 	c.set(5, func(r *rotation.Record) {
 		*r = rotation.Record{Zone: r.Zone, Outcome: rotation.Unchanged, Why: "refused", API: rotation.API{Refresh: 1}}
 	})
-	c.plan.Accounts = []rotation.Share{{Account: "intl", Zones: 5, Limit: 20, Describes: 5}, {Account: "cn", Zones: 2, Limit: 5, Describes: 2}}
+	c.plan.Accounts = []plan.Share{{Account: "intl", Zones: 5, Limit: 20, Describes: 5}, {Account: "cn", Zones: 2, Limit: 5, Describes: 2}}
 	c.status.State, c.plan.Limit = workflows.StateEnded, 25
 	c.status.Accounts = []workflows.AccountStatus{
 		{Account: "intl", Zones: rotation.Counts{Total: 5, Done: 5}, API: rotation.API{Refresh: 5, Describe: 10}},
@@ -67,22 +68,22 @@ func newCampaignOf(t testing.TB, n int, name func(i int) string, owner func(i in
 	ref := func(i int) rotation.HostRef {
 		return rotation.HostRef{Name: rotation.HostName(fmt.Sprintf("gw-%d", i%7)), Location: "hk", Digest: fmt.Sprintf("%032x", i%7)}
 	}
-	var targets []rotation.Target
+	var targets []plan.Target
 	for i := range n {
-		targets = append(targets, rotation.Target{
+		targets = append(targets, plan.Target{
 			ID: rotation.ZoneID(fmt.Sprintf("zone-27q0p0%06d", i)), Name: name(i), Account: owner(i), Hosts: []rotation.HostRef{ref(i), ref(i + 1)},
 		})
 	}
 	sizes := []string{"1", "25%", "100%"}
 	var c campaign
-	var waves []rotation.Wave
+	var waves []plan.Wave
 	var err error
-	if c.pages, waves, err = rotation.Cut(targets, sizes); err != nil {
+	if c.pages, waves, err = plan.Cut(targets, sizes); err != nil {
 		t.Fatal(err)
 	}
-	c.plan = rotation.Plan{
+	c.plan = plan.Plan{
 		Name: "spring", Account: owner(0), Made: began.Add(-time.Hour), Zones: n, Hosts: 7, Pairs: 2 * n, Waves: waves, Describes: n,
-		Settings: rotation.Settings{
+		Settings: plan.Settings{
 			Waves: sizes, Bake: rotation.Span(30 * time.Second), Window: 40, Approve: []int{2, 3}, MaxFailed: "1%",
 			Timing: rotation.Timing{ProofFor: rotation.Span(time.Minute), DeliverFor: rotation.Span(time.Hour)},
 		},
@@ -149,12 +150,12 @@ func badDay(t testing.TB) campaign {
 	c.status.Reason = "2 zones exposed, budget maxExposed is 0"
 	c.status.Next = "keywave campaign resume spring-rotation"
 	c.status.Emergency = "keys leaked, INC-7781"
-	c.status.Drift = &workflows.AcceptedDrift{Zones: 3, Read: 12, Reason: nasty, Named: []rotation.Difference{{Zone: "zone-27q0p0000003", Text: "has the live key b, had a"}}}
+	c.status.Drift = &workflows.AcceptedDrift{Zones: 3, Read: 12, Reason: nasty, Named: []plan.Difference{{Zone: "zone-27q0p0000003", Text: "has the live key b, had a"}}}
 	c.status.Log = slices.Insert(c.status.Log, 1,
 		workflows.Entry{At: began.Add(time.Minute), What: "paused", Reason: "2 zones exposed, budget maxExposed is 0"},
 		workflows.Entry{At: began.Add(2 * time.Minute), What: "cancelled", By: "o|leg", Reason: nasty})
 	c.status.SetAside = []workflows.Attention{{Host: "gw-5", Why: "disk full | 100%\non /etc/edgeone"}}
-	c.plan.Findings = []rotation.Finding{{Zone: "zone-27q0p0000003", Host: "gw-3", Text: "holds another key than EdgeOne"}}
+	c.plan.Findings = []plan.Finding{{Zone: "zone-27q0p0000003", Host: "gw-3", Text: "holds another key than EdgeOne"}}
 	c.plan.Found = 4
 	nothing := func(outcome rotation.Outcome, why string) func(*rotation.Record) {
 		return func(rec *rotation.Record) {

@@ -1,5 +1,5 @@
 // Package rotation is the language of the house: zones, hosts, locations,
-// fingerprints, proofs, outcomes, plans, waves and budgets, and every decision
+// fingerprints, proofs, outcomes and budgets, and every decision about one zone
 // that can be made from values alone. Nothing here sleeps, dials, logs or
 // knows what Temporal, Tencent or SSH is; it imports the standard library only.
 package rotation

@@ -48,16 +48,18 @@ func testingAids() []string {
 
 func layers() []layer {
 	rotation := []string{"internal/rotation"}
+	plan := []string{"internal/plan", "internal/rotation"}
 	transport := []string{"internal/rotation", "internal/deliver"}
 	world := []string{anywhere}
 	return []layer{
 		{packages: "internal/rotation", tests: true},
+		{packages: "internal/plan", house: rotation, tests: true},
 		{packages: "internal/calendar", tests: true},
-		{packages: "activities", house: rotation, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}},
-		{packages: "workflows", house: []string{"activities", "internal/calendar", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
-		{packages: "internal/fleet", house: []string{"internal/calendar", "internal/rotation"}, outside: world, tests: true},
+		{packages: "activities", house: plan, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}},
+		{packages: "workflows", house: []string{"activities", "internal/calendar", "internal/plan", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
+		{packages: "internal/fleet", house: []string{"internal/calendar", "internal/plan", "internal/rotation"}, outside: world, tests: true},
 		{packages: "internal/edgeone", house: rotation, outside: world, tests: true},
-		{packages: "internal/planning", house: []string{"activities", "internal/fleet", "internal/rotation", "workflows"}, outside: []string{"go.temporal.io/..."}},
+		{packages: "internal/planning", house: []string{"activities", "internal/fleet", "internal/plan", "internal/rotation", "workflows"}, outside: []string{"go.temporal.io/..."}},
 		{packages: "internal/seal", house: rotation, outside: world, tests: true},
 		{packages: "internal/deliver", house: rotation, outside: world, tests: true},
 		{packages: "internal/proving/delivertest", house: transport, outside: world, tests: true},
@@ -112,6 +114,7 @@ func TestViolationsAreFound(t *testing.T) {
 	for file, imports := range map[string]string{
 		"internal/rotation/r.go":                `import "time"`,
 		"internal/rotation/r_test.go":           `import "keywave/internal/rotation"`,
+		"internal/plan/p.go":                    `import "keywave/internal/rotation"`,
 		"internal/calendar/c.go":                `import "time"`,
 		"internal/planning/p.go":                `import ("go.temporal.io/sdk/client"; "keywave/internal/fleet"; "keywave/workflows")`,
 		"activities/a.go":                       `import ("go.temporal.io/sdk/activity"; "golang.org/x/sync/errgroup"; "keywave/internal/rotation")`,
@@ -143,6 +146,7 @@ func TestViolationsAreFound(t *testing.T) {
 	for _, broken := range []struct{ file, imports, want string }{
 		{"internal/rotation/x.go", `import "golang.org/x/sync/errgroup"`, "internal/rotation/x.go:2: internal/rotation must not import golang.org/x/sync/errgroup"},
 		{"internal/rotation/x_test.go", `import "keywave/internal/fleet"`, "internal/rotation must not import keywave/internal/fleet"},
+		{"internal/rotation/x.go", `import "keywave/internal/plan"`, "internal/rotation must not import keywave/internal/plan"},
 		{"activities/x.go", `import "keywave/internal/seal"`, "activities must not import keywave/internal/seal"},
 		{"activities/x.go", `import "github.com/spf13/cobra"`, "activities must not import github.com/spf13/cobra"},
 		{"workflows/x_linux.go", `import "keywave/internal/deliver"`, "workflows must not import keywave/internal/deliver"},

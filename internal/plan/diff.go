@@ -1,4 +1,4 @@
-package rotation
+package plan
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"keywave/internal/rotation"
 )
 
 // Whole is a plan with the content of its pages.
@@ -18,9 +20,9 @@ type Whole struct {
 
 // Difference is one thing that a second plan does otherwise than a first.
 type Difference struct {
-	Zone ZoneID   `json:"zone,omitempty"`
-	Host HostName `json:"host,omitempty"`
-	Text string   `json:"text"`
+	Zone rotation.ZoneID   `json:"zone,omitempty"`
+	Host rotation.HostName `json:"host,omitempty"`
+	Text string            `json:"text"`
 }
 
 // String names the zone or host, and the difference.
@@ -72,8 +74,8 @@ func sizes(waves []Wave) string {
 	return strings.Join(all, ", ")
 }
 
-func hostsOf(pages []Page) map[HostName]HostRef {
-	all := map[HostName]HostRef{}
+func hostsOf(pages []Page) map[rotation.HostName]rotation.HostRef {
+	all := map[rotation.HostName]rotation.HostRef{}
 	for _, p := range pages {
 		for _, h := range p.Hosts {
 			all[h.Name] = h
@@ -82,7 +84,7 @@ func hostsOf(pages []Page) map[HostName]HostRef {
 	return all
 }
 
-func diffHosts(old, now map[HostName]HostRef, fields func(old, now string) []string) []Difference {
+func diffHosts(old, now map[rotation.HostName]rotation.HostRef, fields func(old, now string) []string) []Difference {
 	var found []Difference
 	for _, name := range names(old, now) {
 		was, had := old[name]
@@ -105,14 +107,14 @@ func diffHosts(old, now map[HostName]HostRef, fields func(old, now string) []str
 
 // place is where a zone stands in a plan.
 type place struct {
-	account  Account
+	account  rotation.Account
 	wave     int
-	hosts    []HostName
-	baseline Fingerprint
+	hosts    []rotation.HostName
+	baseline rotation.Fingerprint
 }
 
-func placesOf(pages []Page) map[ZoneID]place {
-	all := map[ZoneID]place{}
+func placesOf(pages []Page) map[rotation.ZoneID]place {
+	all := map[rotation.ZoneID]place{}
 	for _, p := range pages {
 		for _, z := range p.Zones {
 			at := place{account: p.Account, wave: p.Wave, baseline: z.Baseline}
@@ -126,7 +128,7 @@ func placesOf(pages []Page) map[ZoneID]place {
 	return all
 }
 
-func diffZones(old, now map[ZoneID]place) []Difference {
+func diffZones(old, now map[rotation.ZoneID]place) []Difference {
 	var found []Difference
 	for _, id := range names(old, now) {
 		was, had := old[id]
@@ -160,7 +162,7 @@ func diffZones(old, now map[ZoneID]place) []Difference {
 
 // KeyChanged says that a zone's live key is another than before; empty when it is
 // not, or one of the two is not known.
-func KeyChanged(was, is Fingerprint) string {
+func KeyChanged(was, is rotation.Fingerprint) string {
 	if was == is || was == "" || is == "" {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package rotation
+package plan
 
 import (
 	"encoding/json"
@@ -10,7 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keywave/internal/rotation"
 )
+
+func dicedRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
 func TestParseShare(t *testing.T) {
 	for _, c := range []struct {
@@ -71,7 +75,7 @@ func TestPercentagesAreExact(t *testing.T) {
 
 func TestSettingsBudget(t *testing.T) {
 	got, err := Settings{MaxFailed: "1%", MaxExposed: 2}.Budget(250)
-	if err != nil || got != (Budget{MaxFailed: 3, MaxExposed: 2}) {
+	if err != nil || got != (rotation.Budget{MaxFailed: 3, MaxExposed: 2}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := (Settings{MaxFailed: "some"}).Budget(250); err == nil || !strings.Contains(err.Error(), "maxFailed") {
@@ -135,12 +139,12 @@ func TestWavesAddUp(t *testing.T) {
 }
 
 // hostPool makes hosts whose names are as long and as odd as they may get.
-func hostPool(r *rand.Rand, n int) []HostRef {
-	hosts := make([]HostRef, n)
+func hostPool(r *rand.Rand, n int) []rotation.HostRef {
+	hosts := make([]rotation.HostRef, n)
 	for i := range hosts {
-		hosts[i] = HostRef{
-			Name:     HostName(fmt.Sprintf("gw-%s%d", strings.Repeat("x", r.IntN(60)), i)),
-			Location: Location([]string{"hk", "eu-west", "default"}[r.IntN(3)]),
+		hosts[i] = rotation.HostRef{
+			Name:     rotation.HostName(fmt.Sprintf("gw-%s%d", strings.Repeat("x", r.IntN(60)), i)),
+			Location: rotation.Location([]string{"hk", "eu-west", "default"}[r.IntN(3)]),
 			Digest:   strings.Repeat("d", 32),
 		}
 	}
@@ -152,7 +156,7 @@ func randomTargets(r *rand.Rand, n, maxHosts int) []Target {
 	pool := hostPool(r, max(maxHosts, 1+r.IntN(400)))
 	targets := make([]Target, n)
 	for i := range targets {
-		targets[i] = Target{ID: ZoneID(fmt.Sprintf("zone-%012d", i)), Account: "main"}
+		targets[i] = Target{ID: rotation.ZoneID(fmt.Sprintf("zone-%012d", i)), Account: "main"}
 		if r.IntN(2) == 0 {
 			targets[i].Name = strings.Repeat([]string{"a", "<&>", "ü", "\u2028"}[r.IntN(4)], 1+r.IntN(60))
 		}
@@ -165,14 +169,14 @@ func randomTargets(r *rand.Rand, n, maxHosts int) []Target {
 
 func mixed(r *rand.Rand, targets []Target, accounts int) []Target {
 	for i := range targets {
-		targets[i].Account = []Account{"main", "cn", "test"}[r.IntN(accounts)]
+		targets[i].Account = []rotation.Account{"main", "cn", "test"}[r.IntN(accounts)]
 	}
 	return targets
 }
 
 // together is the targets of a wave with those of each account side by side.
 func together(targets []Target) []Target {
-	var order []Account
+	var order []rotation.Account
 	for _, t := range targets {
 		if !slices.Contains(order, t.Account) {
 			order = append(order, t.Account)
@@ -196,7 +200,7 @@ func checkCut(t *testing.T, targets []Target, pages []Page, waves []Wave) {
 			t.Fatalf("wave %d has pages %d to %d after page %d", w+1, wave.First, wave.Last, page)
 		}
 		zones, of := 0, together(targets[next:next+wave.Zones])
-		parts := map[Account]int{}
+		parts := map[rotation.Account]int{}
 		for ; page < wave.Last; page++ {
 			here := pages[page]
 			if here.Number != page+1 || here.Wave != w+1 || here.Account != p.AccountOf(page+1) {
@@ -230,7 +234,7 @@ func checkPage(t *testing.T, targets []Target, p Page) {
 	if len(p.Zones) == 0 || len(p.Zones) > MaxPageZones {
 		t.Fatalf("page %d has %d zones", p.Number, len(p.Zones))
 	}
-	names := map[HostName]bool{}
+	names := map[rotation.HostName]bool{}
 	for _, h := range p.Hosts {
 		if names[h.Name] {
 			t.Fatalf("page %d has host %s twice", p.Number, h.Name)
@@ -312,20 +316,23 @@ func TestCutOfAWholeFleet(t *testing.T) {
 func samplePage() Page {
 	return Page{
 		Account: "main", Number: 2, Wave: 1,
-		Hosts: []HostRef{{Name: "gw-hk-1", Location: "hk", Digest: "d1"}, {Name: "gw-eu-1", Location: "eu-west", Digest: "d2"}},
+		Hosts: []rotation.HostRef{{Name: "gw-hk-1", Location: "hk", Digest: "d1"}, {Name: "gw-eu-1", Location: "eu-west", Digest: "d2"}},
 		Zones: []PageZone{
 			{ID: "zone-1", Name: "shop.example.com", Hosts: []int{0, 1}, Baseline: "96e5c85bc58d01f7"},
-			{ID: "zone-2", Hosts: []int{1}, Baseline: Absent},
+			{ID: "zone-2", Hosts: []int{1}, Baseline: rotation.Absent},
 		},
 	}
 }
 
 func samplePlan() Plan {
 	return Plan{
-		Name: "spring", Account: "main", Made: noon, Zones: 502, Hosts: 3, Pairs: 700,
+		Name: "spring", Account: "main", Made: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Zones: 502, Hosts: 3, Pairs: 700,
 		Settings: Settings{
-			Waves: []string{"1", "100%"}, Bake: Span(30 * time.Second), Window: 40, Approve: []int{2},
-			MaxFailed: "1%", MaxExposed: 1, Timing: talk,
+			Waves: []string{"1", "100%"}, Bake: rotation.Span(30 * time.Second), Window: 40, Approve: []int{2},
+			MaxFailed: "1%", MaxExposed: 1, Timing: rotation.Timing{
+				ProofFor: rotation.Span(time.Minute), Settle: rotation.Span(10 * time.Second), SignatureLife: rotation.Span(300 * time.Second),
+				ExposedAfter: rotation.Span(30 * time.Second), DeliverFor: rotation.Span(time.Hour),
+			},
 		},
 		Waves: []Wave{{Zones: 1, First: 1, Last: 1}, {Zones: 501, First: 2, Last: 3}}, Pages: []string{"p1", "p2", "p3"},
 		Digest: "digest", Findings: []Finding{{"zone-1", "gw-hk-1", "drift"}}, Found: 1, Describes: 502,
@@ -416,7 +423,7 @@ func TestPageDigestCoversEverything(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	p := Plan{Account: "main", Limit: 20, Zones: 1940, Settings: Settings{Bake: Span(30 * time.Second)}, Waves: []Wave{{Zones: 1}, {Zones: 900}, {Zones: 1039}}}
+	p := Plan{Account: "main", Limit: 20, Zones: 1940, Settings: Settings{Bake: rotation.Span(30 * time.Second)}, Waves: []Wave{{Zones: 1}, {Zones: 900}, {Zones: 1039}}}
 	if got := p.Estimate().D(); got != 100*time.Second+time.Minute {
 		t.Errorf("got %s", got)
 	}
@@ -481,21 +488,4 @@ func TestDigestsOfDifferentKindsDiffer(t *testing.T) {
 		}
 	}()
 	digest("page", func() {})
-}
-
-func TestSpanReadsAsText(t *testing.T) {
-	for text, d := range map[string]time.Duration{"30s": 30 * time.Second, "5m0s": 5 * time.Minute, "0s": 0, "1h0m0.5s": time.Hour + 500*time.Millisecond} {
-		body, err := json.Marshal(map[string]Span{"bake": Span(d)})
-		if want := fmt.Sprintf(`{"bake":%q}`, text); err != nil || string(body) != want {
-			t.Errorf("%s is written as %s, %v", text, body, err)
-		}
-		var back map[string]Span
-		if err := json.Unmarshal(body, &back); err != nil || back["bake"].D() != d {
-			t.Errorf("%s is read as %s, %v", text, back["bake"], err)
-		}
-	}
-	var s Span
-	if err := json.Unmarshal([]byte(`"soon"`), &s); err == nil {
-		t.Error("soon is a span")
-	}
 }

@@ -1,0 +1,32 @@
+package rotation
+
+import "time"
+
+// Span is a time.Duration that reads as "30s" in JSON, because histories are
+// read by people.
+type Span time.Duration
+
+// D is the duration.
+func (s Span) D() time.Duration { return time.Duration(s) }
+
+// String is time.Duration's.
+func (s Span) String() string { return time.Duration(s).String() }
+
+// MarshalText is String.
+func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is time.ParseDuration.
+func (s *Span) UnmarshalText(b []byte) error {
+	d, err := time.ParseDuration(string(b))
+	*s = Span(d)
+	return err
+}
+
+// Timing is every span that a zone's rotation depends on.
+type Timing struct {
+	ProofFor      Span `json:"proofFor"`      // how old a host's proof may be when the refresh is signed
+	Settle        Span `json:"settle"`        // wait between two reads that say "unchanged"; at least the API's request timeout
+	SignatureLife Span `json:"signatureLife"` // how long after signing a request may still be executed: 300 s at Tencent
+	ExposedAfter  Span `json:"exposedAfter"`  // an exposure this long is an outage
+	DeliverFor    Span `json:"deliverFor"`    // how long delivery keeps trying
+}
