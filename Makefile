@@ -38,12 +38,16 @@ pgo: build ## record devserver/default.pgo, with which devserver is compiled
 demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json)
 	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --output $(OUTPUT)
 
+# Whatever fails hides nothing after it, and is named at the end. devserver is
+# tested as bin/devserver was compiled.
 .PHONY: test
-test: build prepare check ## everything that can be tested on this machine
-	go test -timeout 15m $(TESTFLAGS) ./...
-	cd internal/tools && go test -count=1 ./...
-	cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./... # as bin/devserver was compiled
-	$(MAKE) chaos-quick
+test: ## everything that can be tested on this machine
+	@go build -C internal/tools -o $(CURDIR)/bin/inturn ./inturn
+	@bin/inturn 'make build' 'make prepare' 'make check' \
+		'go test -timeout 15m $(TESTFLAGS) ./...' \
+		'cd internal/tools && go test -count=1 ./...' \
+		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \
+		'make chaos-quick'
 
 # make chaos SEEDS=20 ZONES=40, make chaos SEEDS=0 MATRIX=1
 SEEDS  ?= 2
