@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
@@ -67,15 +66,4 @@ func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
 		}
 	}
 	return out, nil
-}
-
-// untaken says why the account's worker has no answer.
-func untaken(account rotation.Account, kind string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case neverStarted(err):
-		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("no worker of account %s took it up within %s (is one active, or busy? keywave doctor)", account, unhurried), kind, nil)
-	}
-	return temporal.NewNonRetryableApplicationError(why(err), kind, nil)
 }

@@ -1,159 +1,14 @@
 package workflows
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/activity"
-	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"go.temporal.io/sdk/temporal"
-
-	"keywave/activities"
-	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
-
-// act is an activity as workflows see it: its name, and the shapes that the
-// compiler checks at both ends.
-type act[I, O any] struct{ name string }
-
-func (a act[I, O]) start(ctx workflow.Context, o workflow.ActivityOptions, in I) workflow.Future {
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), a.name, in)
-}
-
-func (a act[I, O]) do(ctx workflow.Context, o workflow.ActivityOptions, in I) (O, error) {
-	var out O
-	err := a.start(ctx, o, in).Get(ctx, &out)
-	return out, err
-}
-
-func (a act[I, O]) register(r sdkworker.ActivityRegistry, f func(context.Context, I) (O, error)) {
-	r.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: a.name})
-}
-
-func refreshAct() act[activities.RefreshIn, activities.RefreshOut] {
-	return act[activities.RefreshIn, activities.RefreshOut]{ActRefresh}
-}
-
-func readAct() act[activities.ReadIn, activities.ReadOut] {
-	return act[activities.ReadIn, activities.ReadOut]{ActRead}
-}
-
-func baselinesAct() act[activities.BaselinesIn, activities.BaselinesOut] {
-	return act[activities.BaselinesIn, activities.BaselinesOut]{ActBaselines}
-}
-
-func probeAct() act[activities.ProbeIn, activities.Probe] {
-	return act[activities.ProbeIn, activities.Probe]{ActProbe}
-}
-
-func proveAct() act[activities.ProveIn, activities.ProveOut] {
-	return act[activities.ProveIn, activities.ProveOut]{ActProve}
-}
-
-func deliverAct() act[activities.DeliverIn, activities.DeliverOut] {
-	return act[activities.DeliverIn, activities.DeliverOut]{ActDeliver}
-}
-
-func loadPlanAct() act[activities.LoadPlanIn, plan.Plan] {
-	return act[activities.LoadPlanIn, plan.Plan]{ActLoadPlan}
-}
-
-func loadPageAct() act[activities.LoadPageIn, plan.Page] {
-	return act[activities.LoadPageIn, plan.Page]{ActLoadPage}
-}
-
-func priorAct() act[activities.PriorIn, activities.PriorOut] {
-	return act[activities.PriorIn, activities.PriorOut]{ActPrior}
-}
-
-func awaitAct() act[activities.AwaitIn, activities.AwaitOut] {
-	return act[activities.AwaitIn, activities.AwaitOut]{ActAwait}
-}
-
-func lastRunAct() act[activities.LastRunIn, activities.LastRunOut] {
-	return act[activities.LastRunIn, activities.LastRunOut]{ActLastRun}
-}
-
-func healthAct() act[activities.HealthIn, activities.HealthOut] {
-	return act[activities.HealthIn, activities.HealthOut]{ActHealth}
-}
-
-func rateAct() act[activities.RateIn, activities.RateOut] {
-	return act[activities.RateIn, activities.RateOut]{ActRate}
-}
-
-func examineAct() act[activities.ExamineIn, activities.ExamineOut] {
-	return act[activities.ExamineIn, activities.ExamineOut]{ActExamine}
-}
-
-func planFleetAct() act[activities.PlanFleetIn, plan.Plan] {
-	return act[activities.PlanFleetIn, plan.Plan]{ActPlanFleet}
-}
-
-func discoverAct() act[activities.DiscoverIn, activities.DiscoverOut] {
-	return act[activities.DiscoverIn, activities.DiscoverOut]{ActDiscover}
-}
-
-func notifyAct() act[rotation.Notice, activities.NotifyOut] {
-	return act[rotation.Notice, activities.NotifyOut]{ActNotify}
-}
-
-// RegisterOrchestrator registers what the orchestrator role runs.
-func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal, n *activities.Notices) {
-	RegisterWorkflows(r)
-	notifyAct().register(r, n.Notify)
-	lastRunAct().register(r, t.LastRun)
-	rateAct().register(r, t.Rate)
-	loadPlanAct().register(r, t.LoadPlan)
-	loadPageAct().register(r, t.LoadPage)
-	priorAct().register(r, t.Prior)
-	awaitAct().register(r, t.Await)
-}
-
-// RegisterWorkflows registers the workflows alone, for replay.
-func RegisterWorkflows(r interface {
-	RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions)
-},
-) {
-	for name, w := range map[string]any{
-		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled,
-		TypeDiscover: Discover, TypeReread: Reread,
-	} {
-		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
-	}
-}
-
-// RegisterRefresh registers what waits on RefreshQueue.
-func RegisterRefresh(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
-	refreshAct().register(r, e.Refresh)
-}
-
-// RegisterEdgeOne registers what waits on EdgeOneQueue.
-func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
-	readAct().register(r, e.Read)
-	baselinesAct().register(r, e.Baselines)
-	probeAct().register(r, e.Probe)
-	healthAct().register(r, e.Health)
-	examineAct().register(r, e.Examine)
-	planFleetAct().register(r, e.PlanFleet)
-	discoverAct().register(r, e.Discover)
-}
-
-// RegisterLocation registers what waits on a LocationQueue.
-func RegisterLocation(r sdkworker.ActivityRegistry, l *activities.Location) {
-	proveAct().register(r, l.Prove)
-	deliverAct().register(r, l.Deliver)
-}
-
-// RegisterLease registers what waits on LeaseQueue.
-func RegisterLease(r sdkworker.ActivityRegistry, l *activities.Lease) {
-	r.RegisterActivityWithOptions(l.Hold, activity.RegisterOptions{Name: ActHold})
-}
 
 // Priorities (Temporal's: 1 is first). An exposed zone goes before everything.
 const (
@@ -306,24 +161,4 @@ func clipped(s string) string {
 		n--
 	}
 	return s[:n] + "…"
-}
-
-// why is what an activity's error says to people: our own text, without
-// Temporal's wrapping.
-func why(err error) string {
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Message()
-	}
-	var timeout *temporal.TimeoutError
-	if errors.As(err, &timeout) {
-		return "timed out: " + timeout.TimeoutType().String()
-	}
-	return err.Error()
-}
-
-// neverStarted says that an activity provably did not run.
-func neverStarted(err error) bool {
-	var timeout *temporal.TimeoutError
-	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
 }

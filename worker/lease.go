@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"keywave/activities"
+	"keywave/internal/telemetry"
+	"keywave/workflows"
+)
+
+// standBy waits in the account's lease queue to become the active process.
+func (w *caller) standBy(ctx context.Context) error {
+	if err := w.ensureLease(ctx); err != nil {
+		return err
+	}
+	o := w.activityOptions(1)
+	o.WorkerStopTimeout = stopTimeout + 10*time.Second
+	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(w.account.Name), o)
+	workflows.RegisterLease(w.holding, &activities.Lease{
+		Client: w.temporal.Client, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
+	})
+	if err := w.holding.Start(); err != nil {
+		return err
+	}
+	go w.keepLease(ctx)
+	return nil
+}
+
+// ensureLease starts the account's lease workflow where it does not run.
+func (w *caller) ensureLease(ctx context.Context) error {
+	account := w.account.Name
+	_, err := w.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.LeaseID(account), TaskQueue: workflows.Queue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            "chooses the one process that calls EdgeOne for account " + string(account),
+	}, workflows.TypeLease, workflows.LeaseIn{Account: account})
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return nil
+	}
+	return err
+}
+
+const ensureEvery = 30 * time.Second
+
+// keepLease starts the lease workflow again should somebody have ended it.
+func (w *caller) keepLease(ctx context.Context) {
+	tick := time.NewTicker(ensureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := w.ensureLease(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("the lease workflow cannot be started", telemetry.Account, w.account.Name, "error", err.Error())
+			}
+		}
+	}
+}
+
+// activate takes up the account's queues: this process is the active one.
+func (w *caller) activate() (func(), error) {
+	account := w.account.Name
+	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), w.activityOptions(refreshesAtOnce))
+	workflows.RegisterRefresh(refresh, w.edgeOne)
+	rest := sdkworker.New(w.temporal.Client, workflows.EdgeOneQueue(account), w.activityOptions(describesAtOnce))
+	workflows.RegisterEdgeOne(rest, w.edgeOne)
+	if err := refresh.Start(); err != nil {
+		return nil, err
+	}
+	if err := rest.Start(); err != nil {
+		refresh.Stop()
+		return nil, err
+	}
+	w.log.Info("active: this process calls EdgeOne", telemetry.Account, account)
+	return func() {
+		stopAll([]sdkworker.Worker{refresh, rest})
+		w.log.Info("not active any more", telemetry.Account, account)
+	}, nil
+}

@@ -1,0 +1,42 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"keywave/internal/rotation"
+)
+
+// why is what an activity's error says to people: our own text, without
+// Temporal's wrapping.
+func why(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Message()
+	}
+	var timeout *temporal.TimeoutError
+	if errors.As(err, &timeout) {
+		return "timed out: " + timeout.TimeoutType().String()
+	}
+	return err.Error()
+}
+
+// neverStarted says that an activity provably did not run.
+func neverStarted(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
+}
+
+// untaken says why the account's worker has no answer.
+func untaken(account rotation.Account, kind string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case neverStarted(err):
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("no worker of account %s took it up within %s (is one active, or busy? keywave doctor)", account, unhurried), kind, nil)
+	}
+	return temporal.NewNonRetryableApplicationError(why(err), kind, nil)
+}
