@@ -190,14 +190,14 @@ func ParseRate(s string) (*float32, error) {
 }
 
 func (c *campaign) onSkip(_ workflow.Context, o Order) (Answer, error) {
-	c.st.Decided.Skipped = append(c.st.Decided.Skipped, Skipped{o.Zone, o.By, o.Reason})
+	c.st.Decided.Skipped = append(c.st.Decided.Skipped, Skipped{Zone: o.Zone, By: o.By, Reason: o.Reason})
 	c.log("skipped zone "+string(o.Zone), o.By, o.Reason)
 	c.tellDecided()
 	return Answer{State: c.status().State, Text: fmt.Sprintf("zone %s is skipped", o.Zone)}, nil
 }
 
 func (c *campaign) onRetire(_ workflow.Context, o Order) (Answer, error) {
-	c.st.Decided.Retired = append(c.st.Decided.Retired, Retired{o.Host, o.Zone, o.By, o.Reason})
+	c.st.Decided.Retired = append(c.st.Decided.Retired, Retired{Host: o.Host, Zone: o.Zone, By: o.By, Reason: o.Reason})
 	c.log("retired host "+string(o.Host)+" "+string(o.Zone), o.By, o.Reason)
 	c.tellDecided()
 	return Answer{State: c.status().State, Text: fmt.Sprintf("host %s is retired; zones that waited for it alone go on", o.Host)}, nil

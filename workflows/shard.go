@@ -42,87 +42,26 @@ type ShardIn struct {
 	ClosesAt time.Time `json:"closesAt,omitzero"`
 }
 
-// Decided is what people decided about single zones and hosts of a campaign.
-type Decided struct {
-	Skipped []Skipped `json:"skipped,omitempty"`
-	Retired []Retired `json:"retired,omitempty"`
-}
-
-// Skipped is a zone that an operator excluded.
-type Skipped struct {
-	Zone   rotation.ZoneID `json:"zone"`
-	By     string          `json:"by,omitempty"`
-	Reason string          `json:"reason"`
-}
-
-// Retired is a host that will never answer; of one zone, or of all.
-type Retired struct {
-	Host   rotation.HostName `json:"host"`
-	Zone   rotation.ZoneID   `json:"zone,omitempty"`
-	By     string            `json:"by,omitempty"`
-	Reason string            `json:"reason"`
-}
-
-// ShardOut is a shard's end.
-type ShardOut struct {
-	Tally rotation.Tally `json:"tally"`
-	Note  ShardNote      `json:"note"`
-}
-
-// ShardNote is the part of a shard's story that concerns people.
-type ShardNote struct {
-	// Attention names the first zones that need a person.
-	Attention []Attention `json:"attention,omitempty"`
-	// SetAside are hosts that failed their proof twice.
-	SetAside []Attention `json:"setAside,omitempty"`
-	// Halt says that every zone would fail alike, and why.
-	Halt string `json:"halt,omitempty"`
-}
-
-// Attention is a zone or a host that needs a person.
-type Attention struct {
-	Zone    rotation.ZoneID   `json:"zone,omitempty"`
-	Host    rotation.HostName `json:"host,omitempty"`
-	Outcome rotation.Outcome  `json:"outcome,omitempty"`
-	Why     string            `json:"why"`
-}
-
-// ShardNews is what a shard tells its campaign while it runs.
-type ShardNews struct {
-	Page  int            `json:"page"`
-	Seq   int            `json:"seq"` // of the last Control it followed
-	Tally rotation.Tally `json:"tally"`
-	Note  ShardNote      `json:"note"`
-	// Started says that the last zone has started; InFlight zones are under way
-	// in the window, of which the shard takes up Slots.
-	Started  bool `json:"started"`
-	InFlight int  `json:"inFlight"`
-	Slots    int  `json:"slots"`
-	// Quiet says that no refresh can start any more; Kept zones may have
-	// refreshed and go on.
-	Quiet bool `json:"quiet"`
-	Kept  int  `json:"kept"`
-	// Exposed zones are under way: a resume would change nothing for them.
-	Exposed int `json:"exposed"`
-	// Mending are zones that an earlier run left exposed or unknown and that
-	// are being delivered: they do not count against a budget again.
-	Mending rotation.Counts `json:"mending"`
-}
-
-// Control is what a campaign tells its shards.
-type Control struct {
-	Seq    int  `json:"seq"`
-	Stop   bool `json:"stop"`
-	Window int  `json:"window"`
-	// Retry has zones that ended without being done tried again.
-	Retry bool `json:"retry,omitempty"`
-	// Close has a stopped shard return instead of waiting for Retry.
-	Close bool `json:"close,omitempty"`
-	// Decided replaces what was decided before; nil keeps it.
-	Decided *Decided `json:"decided,omitempty"`
-	// ClosesAt replaces ShardIn's.
-	ClosesAt time.Time `json:"closesAt,omitzero"`
-}
+// What a shard and its campaign say to each other is the language of their
+// machines.
+type (
+	// Control is what a campaign tells its shards.
+	Control = rotation.Control
+	// Decided is what people decided about single zones and hosts.
+	Decided = rotation.Decided
+	// Skipped is a zone that an operator excluded.
+	Skipped = rotation.SkippedZone
+	// Retired is a host that will never answer.
+	Retired = rotation.RetiredHost
+	// ShardNews is what a shard tells its campaign while it runs.
+	ShardNews = rotation.ShardNews
+	// ShardNote is the part of a shard's story that concerns people.
+	ShardNote = rotation.ShardNote
+	// Attention is a zone or a host that needs a person.
+	Attention = rotation.Attention
+	// ShardOut is a shard's end.
+	ShardOut = rotation.ShardOut
+)
 
 const (
 	newsEvery     = 10 * time.Second // totals, at most
@@ -218,7 +157,7 @@ func Shard(ctx workflow.Context, in ShardIn) (ShardOut, error) {
 		}
 	}
 	s.ended = true
-	return ShardOut{s.tally(), s.note()}, nil
+	return ShardOut{Tally: s.tally(), Note: s.note()}, nil
 }
 
 func newShard(ctx workflow.Context, in ShardIn) *shard {
@@ -253,7 +192,7 @@ func (s *shard) refuse(err error) ShardOut {
 			z.record.Why = s.halt
 		}
 	}
-	return ShardOut{s.tally(), s.note()}
+	return ShardOut{Tally: s.tally(), Note: s.note()}
 }
 
 // load reads the page and, after an earlier run, what that left.

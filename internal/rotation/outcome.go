@@ -144,8 +144,9 @@ type Record struct {
 	// Since is when the old key may have died, on Temporal's clock.
 	Since time.Time `json:"since,omitzero"`
 	// ExposureMs runs from Since to the last host's acknowledgement.
-	ExposureMs int64      `json:"exposureMs,omitempty"`
-	Acks       []HostTime `json:"acks,omitempty"`
+	ExposureMs int64 `json:"exposureMs,omitempty"`
+	// Acks are the acknowledgements of To that came, also of a repair.
+	Acks []HostTime `json:"acks,omitempty"`
 	// Missing are the hosts that did not acknowledge the live key.
 	Missing []HostName `json:"missing,omitempty"`
 	API     API        `json:"api"`
@@ -154,7 +155,30 @@ type Record struct {
 	Halt bool `json:"halt,omitempty"`
 	// Cause is the kind of the failure: several in a row stop a campaign.
 	Cause string `json:"cause,omitempty"`
+	// Back is why a pending zone was handed back.
+	Back Handback `json:"back,omitempty"`
+	// Retired are the hosts that people retired.
+	Retired []HostHeld `json:"retired,omitempty"`
 }
+
+// HostHeld is what a host held when it was last seen; empty is not known.
+type HostHeld struct {
+	Host HostName    `json:"host"`
+	Held Fingerprint `json:"held,omitempty"`
+}
+
+// Handback is why a zone came back without having sent a refresh.
+type Handback string
+
+// The kinds. Only BackUnreached counts for the circuit breaker.
+const (
+	BackStopped   Handback = "stopped"   // by people, a calendar or a brake
+	BackBusy      Handback = "busy"      // another operation has the zone
+	BackAside     Handback = "aside"     // one of its hosts is set aside
+	BackProof     Handback = "proof"     // a proof expired or was refused
+	BackUnreached Handback = "unreached" // EdgeOne was never reached while the proofs lived
+	BackNoWorker  Handback = "noworker"  // nobody took the task
+)
 
 // Exposures is a histogram of exposures in milliseconds, three significant
 // digits wide, sorted.
@@ -233,13 +257,17 @@ func (e Exposures) rank(q float64) int64 {
 
 // HostCounts counts (zone, host) pairs.
 type HostCounts struct {
-	Total        int `json:"total"`
+	Total int `json:"total"`
+	// Acknowledged counts acknowledgements that came, of the live key. Retired
+	// pairs are of hosts that people retired and that had not acknowledged it.
+	// The rest is missing or not begun.
 	Acknowledged int `json:"acknowledged"`
+	Retired      int `json:"retired"`
 }
 
 // Plus adds.
 func (h HostCounts) Plus(g HostCounts) HostCounts {
-	return HostCounts{h.Total + g.Total, h.Acknowledged + g.Acknowledged}
+	return HostCounts{h.Total + g.Total, h.Acknowledged + g.Acknowledged, h.Retired + g.Retired}
 }
 
 // Tally is what a shard reports of its zones; the campaign adds tallies up and

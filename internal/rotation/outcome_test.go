@@ -228,7 +228,7 @@ func TestTallyPlus(t *testing.T) {
 	r := dicedRand(8)
 	tally := func() Tally {
 		return Tally{
-			Zones: randomCounts(r), Hosts: HostCounts{r.IntN(99), r.IntN(99)},
+			Zones: randomCounts(r), Hosts: HostCounts{r.IntN(99), r.IntN(99), r.IntN(99)},
 			Exposures: exposuresOf(randomTimes(r)), API: API{r.IntN(9), r.IntN(9), r.IntN(9)},
 		}
 	}

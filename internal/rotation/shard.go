@@ -1,0 +1,126 @@
+package rotation
+
+import "time"
+
+// Control is what a campaign tells its shards.
+type Control struct {
+	Seq    int  `json:"seq"`
+	Stop   bool `json:"stop"`
+	Window int  `json:"window"`
+	// Retry has zones that ended without being done tried again.
+	Retry bool `json:"retry,omitempty"`
+	// Close has a stopped shard return instead of waiting for Retry.
+	Close bool `json:"close,omitempty"`
+	// Decided replaces what was decided before; nil keeps it.
+	Decided *Decided `json:"decided,omitempty"`
+	// ClosesAt is the instant from which on no refresh may be signed.
+	ClosesAt time.Time `json:"closesAt,omitzero"`
+}
+
+// Decided is what people decided about single zones and hosts of a campaign.
+type Decided struct {
+	Skipped []SkippedZone `json:"skipped,omitempty"`
+	Retired []RetiredHost `json:"retired,omitempty"`
+}
+
+// SkippedZone is a zone that an operator excluded.
+type SkippedZone struct {
+	Zone   ZoneID `json:"zone"`
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// RetiredHost is a host that will never answer; of one zone, or of all.
+type RetiredHost struct {
+	Host   HostName `json:"host"`
+	Zone   ZoneID   `json:"zone,omitempty"`
+	By     string   `json:"by,omitempty"`
+	Reason string   `json:"reason"`
+}
+
+// ShardOut is a shard's end.
+type ShardOut struct {
+	Tally Tally     `json:"tally"`
+	Note  ShardNote `json:"note"`
+}
+
+// ShardNote is the part of a shard's story that concerns people.
+type ShardNote struct {
+	// Attention names the first zones that need a person.
+	Attention []Attention `json:"attention,omitempty"`
+	// SetAside are hosts that failed their proof twice.
+	SetAside []Attention `json:"setAside,omitempty"`
+	// Halt says that every zone would fail alike, and why.
+	Halt string `json:"halt,omitempty"`
+}
+
+// Attention is a zone or a host that needs a person.
+type Attention struct {
+	Zone    ZoneID   `json:"zone,omitempty"`
+	Host    HostName `json:"host,omitempty"`
+	Outcome Outcome  `json:"outcome,omitempty"`
+	Why     string   `json:"why"`
+}
+
+// ShardNews is what a shard tells its campaign while it runs.
+type ShardNews struct {
+	Page  int       `json:"page"`
+	Seq   int       `json:"seq"` // of the last Control it followed
+	Tally Tally     `json:"tally"`
+	Note  ShardNote `json:"note"`
+	// Started says that the last zone has started; InFlight zones are under way
+	// in the window, of which the shard takes up Slots.
+	Started  bool `json:"started"`
+	InFlight int  `json:"inFlight"`
+	Slots    int  `json:"slots"`
+	// Quiet says that no refresh can start any more; Kept zones may have
+	// refreshed and go on.
+	Quiet bool `json:"quiet"`
+	Kept  int  `json:"kept"`
+	// Exposed zones are under way: a resume would change nothing for them.
+	Exposed int `json:"exposed"`
+	// Mending are zones that an earlier run left exposed or unknown and that
+	// are being delivered: they do not count against a budget again.
+	Mending Counts `json:"mending"`
+	// Standing parts the pending zones of Tally, Waits says what groups of zones
+	// wait for.
+	Standing Standings `json:"standing"`
+	Waits    []Wait    `json:"waits,omitempty"`
+	// Idle is since when a zone could have got on and none did, once that has
+	// lasted for StallAfter; zero while it is not so. Causes count why, as far as
+	// it is known.
+	Idle   time.Time `json:"idle,omitzero"`
+	Causes []Cause   `json:"causes,omitempty"`
+}
+
+// ZoneNews is what a zone tells its shard before it ends: everything, each time.
+type ZoneNews struct {
+	Zone     ZoneID   `json:"zone"`
+	Standing Standing `json:"standing"` // Alive, Dark, Dead or Held
+	// Why is one clause for people, without a full stop.
+	Why string `json:"why,omitempty"`
+	// Since is when it came to stand so (of the exposure where Dark or Dead),
+	// Until when the present wait ends at the latest; zero is not known.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	// Exposed: it is Dark or Dead for longer than ExposedAfter. A read that shows
+	// the hosts' key takes that back.
+	Exposed bool `json:"exposed,omitempty"`
+	// Kept: it was asked to stop, but a refresh may have been sent: it goes on.
+	Kept bool `json:"kept,omitempty"`
+	// Loose: it gives its slot in the window back.
+	Loose bool `json:"loose,omitempty"`
+}
+
+// ZoneOrder is what a shard tells a zone.
+type ZoneOrder struct {
+	// Retire takes a host out; Skip ends the zone's operation.
+	Retire HostName `json:"retire,omitempty"`
+	Skip   bool     `json:"skip,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	// Begun is when Temporal says that the zone's refresh began: its clock of
+	// exposure runs from here.
+	Begun time.Time `json:"begun,omitzero"`
+	// Tell has it say its news again, to a shard that is new to it.
+	Tell bool `json:"tell,omitempty"`
+}

@@ -1,0 +1,165 @@
+package rotation
+
+import "slices"
+
+// Slots says who owns the places of a window. In a shard every zone at risk owns
+// one; in an account every running shard owns some. Nothing else counts them.
+//
+// An owner is given places. It owns all of them until it says that it takes no
+// more than it uses: from then on it owns what it uses, and the rest is free.
+type Slots[K comparable] struct {
+	window int
+	owners []slotOwner[K] // in the order in which they came
+}
+
+type slotOwner[K comparable] struct {
+	key   K
+	given int
+	used  int
+	final bool // it takes no more than it uses
+	loose bool // it gave its places back and goes on
+}
+
+// NewSlots is a window without owners.
+func NewSlots[K comparable](window int) Slots[K] { return Slots[K]{window: window} }
+
+// Window is how many places there are.
+func (s *Slots[K]) Window() int { return s.window }
+
+// Resize changes how many places there are. Owners keep what they have.
+func (s *Slots[K]) Resize(window int) { s.window = window }
+
+func (s *Slots[K]) find(k K) *slotOwner[K] {
+	i := slices.IndexFunc(s.owners, func(o slotOwner[K]) bool { return o.key == k })
+	if i < 0 {
+		return nil
+	}
+	return &s.owners[i]
+}
+
+func (o *slotOwner[K]) owned() int {
+	switch {
+	case o.loose:
+		return 0
+	case o.final:
+		return o.used
+	}
+	return max(o.given, o.used)
+}
+
+// Give has an owner take up to n places, from now on; one that is new comes last.
+func (s *Slots[K]) Give(k K, n int) {
+	if o := s.find(k); o != nil {
+		o.given, o.final, o.loose = n, false, false
+		return
+	}
+	s.owners = append(s.owners, slotOwner[K]{key: k, given: n})
+}
+
+// Uses is what an owner says that it uses; final says that it takes no more.
+func (s *Slots[K]) Uses(k K, n int, final bool) {
+	if o := s.find(k); o != nil {
+		o.used, o.final = n, final
+	}
+}
+
+// Ordered says that all owners were told something: what they said before does
+// not count as final any more.
+func (s *Slots[K]) Ordered() {
+	for i := range s.owners {
+		s.owners[i].final = false
+	}
+}
+
+// Loosen takes an owner's places back while it goes on.
+func (s *Slots[K]) Loosen(k K) {
+	if o := s.find(k); o != nil {
+		o.loose = true
+	}
+}
+
+// Leave is an owner's end.
+func (s *Slots[K]) Leave(k K) {
+	s.owners = slices.DeleteFunc(s.owners, func(o slotOwner[K]) bool { return o.key == k })
+}
+
+// Owned is how many places an owner has; Given is how many it may use.
+func (s *Slots[K]) Owned(k K) int {
+	if o := s.find(k); o != nil {
+		return o.owned()
+	}
+	return 0
+}
+
+// Given is how many places an owner was given last.
+func (s *Slots[K]) Given(k K) int {
+	if o := s.find(k); o != nil {
+		return o.given
+	}
+	return 0
+}
+
+// Taken is how many places are owned.
+func (s *Slots[K]) Taken() int {
+	n := 0
+	for _, o := range s.owners {
+		n += o.owned()
+	}
+	return n
+}
+
+// Left is how many are not. It is negative after the window became smaller.
+func (s *Slots[K]) Left() int { return s.window - s.Taken() }
+
+// Loose is how many owners gave their places back and go on.
+func (s *Slots[K]) Loose() int {
+	n := 0
+	for _, o := range s.owners {
+		if o.loose {
+			n++
+		}
+	}
+	return n
+}
+
+// Room says that another owner can have a place. While more than a window of
+// owners is loose there is none: with those that may still become loose they are
+// never more than two windows.
+func (s *Slots[K]) Room() bool { return s.Left() > 0 && s.Loose() <= s.window }
+
+// Admitting says that some owner may still take places that it does not use.
+func (s *Slots[K]) Admitting() bool {
+	return slices.ContainsFunc(s.owners, func(o slotOwner[K]) bool { return !o.final && !o.loose })
+}
+
+// Widen gives what is left to the latest owner that takes more, and says how
+// many places it has now. more is false when there is nothing to give, or nobody.
+func (s *Slots[K]) Widen() (k K, n int, more bool) {
+	left := s.Left()
+	for _, o := range slices.Backward(s.owners) {
+		if o.final || o.loose {
+			continue
+		}
+		if left <= 0 {
+			break
+		}
+		n = o.owned() + left
+		s.Give(o.key, n)
+		return o.key, n, true
+	}
+	return k, 0, false
+}
+
+// Split has every owner take places again, at the same time: each keeps what it
+// uses, and they share what is left in equal parts.
+func (s *Slots[K]) Split() {
+	left := s.window
+	for _, o := range s.owners {
+		left -= o.used
+	}
+	for i, o := range s.owners {
+		share := max(0, left) / (len(s.owners) - i)
+		left -= share
+		s.Give(o.key, o.used+share)
+	}
+}
