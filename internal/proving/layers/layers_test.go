@@ -46,30 +46,60 @@ func testingAids() []string {
 	return []string{"internal/proving/delivertest", "internal/proving/sim/..."}
 }
 
+// layers has a rule for every package of the tree: a new one needs a rule first.
 func layers() []layer {
 	rotation := []string{"internal/rotation"}
 	plan := []string{"internal/plan", "internal/rotation"}
 	transport := []string{"internal/rotation", "internal/deliver"}
 	world := []string{anywhere}
+	temporal := []string{"go.temporal.io/..."}
 	return []layer{
+		// What decides, from values alone.
 		{packages: "internal/rotation", tests: true},
 		{packages: "internal/plan", house: rotation, tests: true},
 		{packages: "internal/calendar", tests: true},
-		{packages: "activities", house: plan, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}},
-		{packages: "workflows", house: []string{"activities", "internal/calendar", "internal/plan", "internal/rotation"}, outside: []string{"go.temporal.io/..."}},
-		{packages: "internal/fleet", house: []string{"internal/calendar", "internal/plan", "internal/rotation"}, outside: world, tests: true},
+
+		// What Temporal runs.
+		{packages: "activities", house: plan, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
+		{packages: "workflows", house: append(plan, "activities", "internal/calendar"), outside: temporal},
+
+		// Adapters: each knows one thing of the world, and none of the others.
 		{packages: "internal/edgeone", house: rotation, outside: world, tests: true},
-		{packages: "internal/planning", house: []string{"activities", "internal/fleet", "internal/plan", "internal/rotation", "workflows"}, outside: []string{"go.temporal.io/..."}},
 		{packages: "internal/seal", house: rotation, outside: world, tests: true},
 		{packages: "internal/deliver", house: rotation, outside: world, tests: true},
-		{packages: "internal/proving/delivertest", house: transport, outside: world, tests: true},
 		{packages: "internal/deliver/ssh", house: transport, outside: world, tests: true},
 		{packages: "internal/deliver/file", house: transport, outside: world, tests: true},
+		{packages: "internal/notify", house: rotation, tests: true},
+		{packages: "internal/health", tests: true},
+		{packages: "internal/telemetry", tests: true},
+		{packages: "internal/temporalclient", outside: world, tests: true},
+		{packages: "internal/fleet", house: append(plan, "internal/calendar"), outside: world, tests: true},
+
+		// What people see, and the two programs.
+		{packages: "internal/planning", house: append(plan, "activities", "internal/fleet", "workflows"), outside: temporal, tests: true},
+		{packages: "internal/progress", house: append(plan, "workflows"), tests: true},
+		{packages: "internal/report", house: append(plan, "workflows"), tests: true},
+		{packages: "internal/watch", house: append(plan, "internal/progress", "workflows"), outside: world, tests: true},
+		{packages: "worker", house: world, outside: world, tests: true},
+		{packages: "starter", house: world, outside: world, tests: true},
+
+		// What tests the product may know all of it, but for what the product is
+		// tested against: the simulator and the suite of transports.
+		{packages: "internal/proving/bench/...", house: world, outside: world},
+		{packages: "internal/proving/chaos", house: world, outside: world},
+		{packages: "internal/proving/e2e", house: world, outside: world},
+		{packages: "internal/proving/stage", house: world, outside: world},
+		{packages: "internal/proving/layers", tests: true},
+		{packages: "internal/proving/delivertest", house: transport, outside: world, tests: true},
 		{packages: "internal/proving/sim/...", house: []string{"internal/rotation", "internal/proving/sim/..."}, outside: world, tests: true},
+
+		// Modules of their own.
+		{packages: "internal/tools/...", outside: world, tests: true},
+		{packages: "devserver", outside: world, tests: true},
 	}
 }
 
-// reserved is what only some packages may import.
+// reserved is what only some packages or files may import.
 type reserved struct {
 	imports string
 	by      []string
@@ -81,7 +111,9 @@ func reservations() []reserved {
 	return []reserved{
 		{imports: tencentSDK + "/...", by: []string{"internal/edgeone"}, tests: []string{"internal/edgeone", "internal/proving/sim/..."}},
 		{imports: server + "/..."},
-		{imports: house + "/internal/proving/sim/...", by: []string{"starter", "internal/proving/sim/..."}, tests: []string{anywhere}},
+		// The product does not know what tests it, except for the commands that
+		// show it on one machine.
+		{imports: house + "/internal/proving/...", by: []string{"starter/demo.go", "starter/sim.go", "internal/proving/..."}, tests: []string{anywhere}},
 	}
 }
 
@@ -127,13 +159,29 @@ func TestViolationsAreFound(t *testing.T) {
 		"internal/deliver/ssh/s.go":             `import "keywave/internal/deliver"`,
 		"internal/deliver/ssh/s_test.go":        `import ("keywave/internal/proving/delivertest"; "keywave/internal/proving/sim/hosts")`,
 		"internal/deliver/file/f.go":            `import "keywave/internal/deliver"`,
+		"internal/notify/n.go":                  `import "keywave/internal/rotation"`,
+		"internal/health/h.go":                  ``,
+		"internal/telemetry/l.go":               `import "log/slog"`,
+		"internal/temporalclient/t.go":          `import "go.temporal.io/sdk/client"`,
+		"internal/progress/p.go":                `import "keywave/workflows"`,
+		"internal/watch/w.go":                   `import "keywave/internal/progress"`,
+		"internal/proving/bench/b.go":           `import "keywave/internal/proving/bench/baseline"`,
+		"internal/proving/bench/baseline/b.go":  `import "keywave/internal/deliver/ssh"`,
+		"internal/proving/chaos/c.go":           `import "keywave/internal/proving/stage"`,
+		"internal/proving/e2e/e_test.go":        `import ("keywave/internal/proving/stage"; "keywave/workflows")`,
+		"internal/proving/stage/s.go":           ``,
+		"internal/proving/layers/l_test.go":     `import "testing"`,
+		"internal/tools/t_test.go":              `import "testing"`,
 		"internal/proving/delivertest/suite.go": `import "keywave/internal/rotation"`,
 		"internal/proving/sim/s.go":             `import ("keywave/internal/rotation"; "keywave/internal/proving/sim/hosts")`,
 		"internal/proving/sim/s_test.go":        `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`,
 		"internal/proving/sim/hosts/h.go":       ``,
 		"internal/report/r.go":                  `import "keywave/internal/rotation"`,
 		"worker/main.go":                        `import ("keywave/internal/edgeone"; "keywave/internal/deliver/ssh"; "keywave/workflows")`,
-		"starter/main.go":                       `import ("keywave/internal/proving/sim"; "keywave/internal/report")`,
+		"starter/main.go":                       `import "keywave/internal/report"`,
+		"starter/demo.go":                       `import "keywave/internal/proving/stage"`,
+		"starter/sim.go":                        `import "keywave/internal/proving/sim"`,
+		"starter/x_test.go":                     `import "keywave/internal/proving/stage"`,
 		"devserver/main.go":                     `import "go.temporal.io/server/temporal"`,
 		"workflows/testdata/broken.go":          `import (`,
 	} {
@@ -158,7 +206,14 @@ func TestViolationsAreFound(t *testing.T) {
 		{"internal/proving/sim/hosts/x.go", `import "keywave/internal/deliver/ssh"`, "internal/proving/sim/hosts must not import keywave/internal/deliver/ssh"},
 		{"worker/x.go", `import t "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/teo/v20220901"`, "worker/x.go:2: only internal/edgeone may import github.com/tencentcloud/tencentcloud-sdk-go/..."},
 		{"worker/x_test.go", `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`, "only internal/edgeone may import"},
-		{"worker/x.go", `import "keywave/internal/proving/sim"`, "only starter and internal/proving/sim/... may import keywave/internal/proving/sim/..."},
+		{"worker/x.go", `import "keywave/internal/proving/sim"`, "only starter/demo.go, starter/sim.go and internal/proving/... may import keywave/internal/proving/..."},
+		{"starter/x.go", `import "keywave/internal/proving/stage"`, "starter/x.go:2: only starter/demo.go, starter/sim.go and internal/proving/... may import"},
+		{"worker/demo.go", `import "keywave/internal/proving/sim"`, "worker/demo.go:2: only starter/demo.go, starter/sim.go and"},
+		{"internal/proving/sim/x.go", `import "keywave/internal/proving/stage"`, "internal/proving/sim must not import keywave/internal/proving/stage"},
+		{"internal/notify/x.go", `import "keywave/workflows"`, "internal/notify must not import keywave/workflows"},
+		{"internal/novel/x.go", ``, "internal/novel: no rule says what it may import"},
+		{"internal/novel/x_test.go", `import "time"`, "internal/novel: no rule says what it may import"},
+		{"internal/report/deeper/x.go", ``, "internal/report/deeper: no rule says what it may import"},
 		{"worker/x_test.go", `import "go.temporal.io/server/temporal"`, "nobody but devserver may import go.temporal.io/server/..."},
 		{"internal/tools/x.go", `import "go.temporal.io/server"`, "nobody but devserver may import go.temporal.io/server/..."},
 		{"starter/x.go", `import "keywave/internal/edgeone"`, "starter must not link keywave/internal/edgeone: starter → keywave/internal/edgeone"},
@@ -204,9 +259,10 @@ func TestViolationsAreFound(t *testing.T) {
 
 // one is one import in one file.
 type one struct {
-	// in is the importing package's path in the house, such as internal/seal.
-	in string
-	at string
+	// file and in are the importing file's and package's paths in the house, such
+	// as internal/seal.
+	file, in string
+	at       string
 	// name is the name it is imported under, if one is given.
 	name, path string
 	test       bool
@@ -214,12 +270,17 @@ type one struct {
 
 // check returns every violation in the tree.
 func check(tree fs.FS) ([]string, error) {
-	all, err := read(tree)
+	packages, all, err := read(tree)
 	if err != nil {
 		return nil, err
 	}
 	var found []string
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	for _, p := range packages {
+		if !slices.ContainsFunc(layers(), func(l layer) bool { return matches(p, l.packages) }) {
+			say("%s: no rule says what it may import; give it one in internal/proving/layers", p)
+		}
+	}
 	for _, i := range all {
 		for _, l := range layers() {
 			if matches(i.in, l.packages) && !l.allows(i) {
@@ -241,17 +302,16 @@ func check(tree fs.FS) ([]string, error) {
 		}
 	}
 	for _, l := range layers() {
-		if !slices.ContainsFunc(all, func(i one) bool { return matches(i.in, l.packages) }) {
+		if !slices.ContainsFunc(packages, func(p string) bool { return matches(p, l.packages) }) {
 			say("%s: there is a rule but no such package", l.packages)
 		}
 	}
 	return found, nil
 }
 
-// read returns the imports of every Go file of the tree.
-func read(tree fs.FS) ([]one, error) {
-	var all []one
-	err := fs.WalkDir(tree, ".", func(file string, d fs.DirEntry, err error) error {
+// read returns the packages of the tree and the imports of every Go file.
+func read(tree fs.FS) (packages []string, all []one, err error) {
+	err = fs.WalkDir(tree, ".", func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -259,6 +319,9 @@ func read(tree fs.FS) ([]one, error) {
 			return fs.SkipDir
 		case d.IsDir() || path.Ext(file) != ".go":
 			return nil
+		}
+		if in := path.Dir(file); !slices.Contains(packages, in) {
+			packages = append(packages, in)
 		}
 		source, err := fs.ReadFile(tree, file)
 		if err != nil {
@@ -274,7 +337,7 @@ func read(tree fs.FS) ([]one, error) {
 			if err != nil {
 				return err
 			}
-			i := one{in: path.Dir(file), path: imported, test: strings.HasSuffix(file, "_test.go")}
+			i := one{file: file, in: path.Dir(file), path: imported, test: strings.HasSuffix(file, "_test.go")}
 			i.at = fmt.Sprintf("%s:%d", file, files.Position(spec.Pos()).Line)
 			if spec.Name != nil {
 				i.name = spec.Name.Name
@@ -283,7 +346,7 @@ func read(tree fs.FS) ([]one, error) {
 		}
 		return nil
 	})
-	return all, err
+	return packages, all, err
 }
 
 func (l layer) allows(i one) bool {
@@ -302,14 +365,18 @@ func (l layer) allows(i one) bool {
 }
 
 func (r reserved) allows(i one) bool {
-	return matchesAny(i.in, r.by) || i.test && matchesAny(i.in, r.tests)
+	return matchesAny(i.in, r.by) || slices.Contains(r.by, i.file) || i.test && matchesAny(i.in, r.tests)
 }
 
 func (r reserved) who() string {
 	if len(r.by) == 0 {
 		return "nobody but devserver"
 	}
-	return "only " + strings.Join(r.by, " and ")
+	last := len(r.by) - 1
+	if last == 0 {
+		return "only " + r.by[0]
+	}
+	return "only " + strings.Join(r.by[:last], ", ") + " and " + r.by[last]
 }
 
 // wayTo is the shortest chain of imports by which a program links what it must
