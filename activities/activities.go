@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-
-	"keywave/internal/rotation"
 )
 
 // clock tells the time of Temporal's server inside an activity: the start time
@@ -67,17 +65,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-// sealAll seals a key to each location.
-func sealAll(s rotation.Sealer, locations []rotation.Location, zone rotation.ZoneID, key rotation.Secret) (map[rotation.Location][]byte, error) {
-	sealed := make(map[rotation.Location][]byte, len(locations))
-	for _, l := range locations {
-		box, err := s.Seal(l, zone, key)
-		if err != nil {
-			return nil, err
-		}
-		sealed[l] = box
-	}
-	return sealed, nil
 }

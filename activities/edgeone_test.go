@@ -26,8 +26,11 @@ func refresh(t *testing.T, ctx context.Context, e *edgeOne, in activities.Refres
 	return out
 }
 
+// hosts are the zone's.
+var hosts = []rotation.HostRef{{Name: "h1", Location: hk}, {Name: "h2", Location: eu}}
+
 func refreshIn() activities.RefreshIn {
-	return activities.RefreshIn{Zone: zone, Locations: []rotation.Location{hk, eu}, ProvedAt: time.Now(), ProofFor: rotation.Span(time.Minute)}
+	return activities.RefreshIn{Zone: zone, Hosts: hosts, ProvedAt: time.Now(), ProofFor: rotation.Span(time.Minute)}
 }
 
 func TestRefreshAnswered(t *testing.T) {
@@ -35,7 +38,7 @@ func TestRefreshAnswered(t *testing.T) {
 		boxes := newSeals(t, hk, eu)
 		e := &edgeOne{refreshes: []call{limited(3*time.Second, answers(theKey, time.Second))}}
 		began := time.Now()
-		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes}).Refresh, refreshIn())
+		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes, DeliverFor: 2 * time.Hour}).Refresh, refreshIn())
 		if err != nil || out.Sending != activities.Answered || out.Key != print(theKey) || out.RequestID != "request-1" || out.API != (rotation.API{Refresh: 1}) {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -43,8 +46,12 @@ func TestRefreshAnswered(t *testing.T) {
 			t.Errorf("sent after %s, and the limiter took 3 s", at)
 		}
 		for _, l := range []rotation.Location{hk, eu} {
-			if key, err := boxes.Open(l, zone, out.Sealed[l]); err != nil || key.Expose() != theKey {
+			key, grant, err := boxes.Open(l, zone, out.Sealed[l])
+			if err != nil || key.Expose() != theKey {
 				t.Errorf("%s cannot open it: %v", l, err)
+			}
+			if grant.Gives("h1") != (l == hk) || grant.Gives("h2") != (l == eu) || grant.Gives("h3") || grant.At.Sub(began) != 4*time.Second || grant.Until.Sub(grant.At) != 3*time.Hour {
+				t.Errorf("%s may use it so: %+v", l, grant)
 			}
 		}
 	})
@@ -230,7 +237,7 @@ func read(t *testing.T, e *edgeOne, in activities.ReadIn) (activities.ReadOut, e
 }
 
 func TestRead(t *testing.T) {
-	asked := activities.ReadIn{Zone: zone, Locations: []rotation.Location{hk, eu}}
+	asked := activities.ReadIn{Zone: zone, Hosts: hosts}
 	knowing := asked
 	knowing.Known = []rotation.Fingerprint{"0000000000000000", print(theKey)}
 	ambiguous := fails(rotation.Ambiguous, "InternalError")
@@ -281,7 +288,7 @@ func TestReadByAProcessThatIsNotActiveIsTriedElsewhere(t *testing.T) {
 
 func TestReadThatCannotBeSealedFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, err := read(t, &edgeOne{describes: []call{answers(theKey, 0)}}, activities.ReadIn{Zone: zone, Locations: []rotation.Location{"mars"}})
+		_, err := read(t, &edgeOne{describes: []call{answers(theKey, 0)}}, activities.ReadIn{Zone: zone, Hosts: []rotation.HostRef{{Name: "h1", Location: "mars"}}})
 		var app *temporal.ApplicationError
 		if !errors.As(err, &app) || app.Type() != string(activities.KindKeyset) {
 			t.Errorf("%v", err)

@@ -128,11 +128,15 @@ func TestProveAHostThatHangs(t *testing.T) {
 
 func deliverIn(t *testing.T, boxes seals, refs []rotation.HostRef) activities.DeliverIn {
 	t.Helper()
-	sealed, err := boxes.Seal(hk, zone, rotation.NewSecret(theKey))
+	var names []rotation.HostName
+	for _, r := range refs {
+		names = append(names, r.Name)
+	}
+	sealed, err := boxes.Seal(hk, zone, rotation.NewSecret(theKey), rotation.GrantFor(names, time.Now(), time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return activities.DeliverIn{Zone: zone, Location: hk, Key: print(theKey), Sealed: sealed, Hosts: refs, Expect: []rotation.Fingerprint{rotation.Absent, print(oldKey)}}
+	return activities.DeliverIn{Zone: zone, Key: print(theKey), Sealed: sealed, Hosts: refs, Expect: []rotation.Fingerprint{rotation.Absent, print(oldKey)}}
 }
 
 func TestDeliver(t *testing.T) {
@@ -175,9 +179,17 @@ func TestDeliver(t *testing.T) {
 }
 
 func TestDeliverWhatCannotBeOpened(t *testing.T) {
+	boxes := newSeals(t, hk, eu)
 	for name, spoil := range map[string]func(*activities.DeliverIn){
 		"sealed with another keyset": func(in *activities.DeliverIn) {
-			in.Sealed, _ = newSeals(t, hk).Seal(hk, zone, rotation.NewSecret(theKey))
+			in.Sealed, _ = newSeals(t, hk).Seal(hk, zone, rotation.NewSecret(theKey), rotation.GrantFor([]rotation.HostName{"h1"}, time.Now(), time.Hour))
+		},
+		"sealed to another location": func(in *activities.DeliverIn) {
+			in.Hosts[0].Location = eu
+			in.Sealed, _ = boxes.Seal(eu, zone, rotation.NewSecret(theKey), rotation.GrantFor([]rotation.HostName{"h1"}, time.Now(), time.Hour))
+		},
+		"too old": func(in *activities.DeliverIn) {
+			in.Sealed, _ = boxes.Seal(hk, zone, rotation.NewSecret(theKey), rotation.GrantFor([]rotation.HostName{"h1"}, time.Now().Add(-time.Hour), time.Hour))
 		},
 		"sealed for another zone":   func(in *activities.DeliverIn) { in.Zone = "zone-b" },
 		"not sealed":                func(in *activities.DeliverIn) { in.Sealed = nil },
@@ -185,7 +197,6 @@ func TestDeliverWhatCannotBeOpened(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				boxes := newSeals(t, hk)
 				m := holding(oldKey)
 				l, refs := place(boxes, m)
 				in := deliverIn(t, boxes, refs)
@@ -197,6 +208,33 @@ func TestDeliverWhatCannotBeOpened(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A key goes to the hosts for which it was sealed, whatever is asked for, and a
+// probe to none.
+func TestDeliverToNoOtherHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		machines := []*machine{holding(oldKey), holding(oldKey), holding(oldKey), holding(oldKey)}
+		l, refs := place(boxes, machines...)
+		in := deliverIn(t, boxes, refs[:3])
+		in.Hosts = refs[1:]
+		out, err := run(t, t.Context(), l.Deliver, in)
+		if err != nil || out.Unopened != "" || len(out.Acks) != 3 || out.Acks[0].Problem != "" || out.Acks[1].Problem != "" {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		if want := "the key of zone " + string(zone) + " was sealed for h1, h2 and h3; this worker gives it to no other host"; out.Acks[2].Problem != want {
+			t.Errorf("%q, want %q", out.Acks[2].Problem, want)
+		}
+		if machines[0].wrote+machines[3].wrote != 0 {
+			t.Error("a host was touched that was not asked for, or that the key is not for")
+		}
+		probe := proveIn(t, boxes, refs)
+		out, err = run(t, t.Context(), l.Deliver, activities.DeliverIn{Zone: "keywave-probe", Key: probe.Fingerprint, Sealed: probe.Sealed, Hosts: refs[:1], Expect: []rotation.Fingerprint{rotation.Absent}})
+		if err != nil || out.Acks[0].Problem == "" || machines[0].wrote != 0 {
+			t.Errorf("a probe was taken for a key: %+v, %v", out, err)
+		}
+	})
 }
 
 // lying is a host whose file is another right after it took the key.

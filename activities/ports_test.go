@@ -135,26 +135,36 @@ func newSeals(t *testing.T, locations ...rotation.Location) seals {
 	return s
 }
 
-func (s seals) Seal(l rotation.Location, z rotation.ZoneID, key rotation.Secret) ([]byte, error) {
+func (s seals) Seal(l rotation.Location, z rotation.ZoneID, key rotation.Secret, g rotation.Grant) ([]byte, error) {
 	box, has := s[l]
 	if !has {
 		return nil, errors.New("no keyset for location " + string(l))
 	}
 	nonce := make([]byte, box.NonceSize())
 	_, _ = rand.Read(nonce)
-	return box.Seal(nonce, nonce, []byte(key.Expose()), []byte(string(l)+"\x00"+string(z))), nil
+	inside, err := json.Marshal(sealedKey{key.Expose(), g})
+	if err != nil {
+		return nil, err
+	}
+	return box.Seal(nonce, nonce, inside, []byte(string(l)+"\x00"+string(z))), nil
 }
 
-func (s seals) Open(l rotation.Location, z rotation.ZoneID, sealed []byte) (rotation.Secret, error) {
+func (s seals) Open(l rotation.Location, z rotation.ZoneID, sealed []byte) (rotation.Secret, rotation.Grant, error) {
 	box, has := s[l]
 	if !has || len(sealed) < box.NonceSize() {
-		return rotation.Secret{}, errors.New("no keyset opens this")
+		return rotation.Secret{}, rotation.Grant{}, errors.New("no keyset opens this")
 	}
-	key, err := box.Open(nil, sealed[:box.NonceSize()], sealed[box.NonceSize():], []byte(string(l)+"\x00"+string(z)))
-	if err != nil {
-		return rotation.Secret{}, errors.New("no keyset opens this")
+	inside, err := box.Open(nil, sealed[:box.NonceSize()], sealed[box.NonceSize():], []byte(string(l)+"\x00"+string(z)))
+	var in sealedKey
+	if err != nil || json.Unmarshal(inside, &in) != nil {
+		return rotation.Secret{}, rotation.Grant{}, errors.New("no keyset opens this")
 	}
-	return rotation.NewSecret(string(key)), nil
+	return rotation.NewSecret(in.Key), in.Grant, nil
+}
+
+type sealedKey struct {
+	Key   string
+	Grant rotation.Grant
 }
 
 // machine is a host with files.

@@ -31,8 +31,8 @@ type Machine struct {
 	Differs func(parts string) []string
 }
 
-// probeZone stands in the context of a sealed probe where a zone's ID stands in
-// that of a key, so that no probe is ever taken for a key.
+// probeZone stands in a sealed probe where a zone's ID stands in a sealed key, so
+// that no probe is ever taken for a key; and it is for no host.
 const probeZone rotation.ZoneID = "keywave-probe"
 
 // Probe is a random value, sealed as a key will be.
@@ -51,9 +51,13 @@ type ProbeIn struct {
 
 // Probe seals a probe to each location with the keysets that this worker would
 // seal a key with.
-func (e *EdgeOne) Probe(_ context.Context, in ProbeIn) (Probe, error) {
+func (e *EdgeOne) Probe(ctx context.Context, in ProbeIn) (Probe, error) {
 	value := rotation.NewSecret(rand.Text())
-	sealed, err := sealAll(e.Sealer, in.Locations, probeZone, value)
+	nobody := map[rotation.Location][]rotation.HostName{}
+	for _, l := range in.Locations {
+		nobody[l] = nil
+	}
+	sealed, err := e.sealAll(nobody, probeZone, value, serverClock(ctx).now())
 	if err != nil {
 		return Probe{}, fail(KindKeyset, err.Error())
 	}
@@ -138,7 +142,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 
 // opens says whether this worker can open what is sealed to its location.
 func (l *Location) opens(in ProveIn) error {
-	value, err := l.Opener.Open(in.Location, probeZone, in.Sealed)
+	value, _, err := l.Opener.Open(l.Name, probeZone, in.Sealed)
 	if err != nil {
 		return err
 	}

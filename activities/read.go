@@ -3,20 +3,22 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"keywave/internal/rotation"
 )
 
 // ReadIn asks which key of a zone is live.
 type ReadIn struct {
-	Zone      rotation.ZoneID     `json:"zone"`
-	Locations []rotation.Location `json:"locations"`
+	Zone rotation.ZoneID `json:"zone"`
+	// Hosts are to be given the key; none when only its fingerprint is wanted.
+	Hosts []rotation.HostRef `json:"hosts,omitempty"`
 	// Known are fingerprints of which no sealed key is wanted.
 	Known []rotation.Fingerprint `json:"known,omitempty"`
 }
 
-// ReadOut is the live key's fingerprint, and the key itself sealed to each
-// location when it is not one of those known.
+// ReadOut is the live key's fingerprint, and the key itself sealed to the hosts'
+// locations when it is not one of those known.
 type ReadOut struct {
 	Key    rotation.Fingerprint         `json:"key,omitempty"`
 	Sealed map[rotation.Location][]byte `json:"sealed,omitempty"`
@@ -40,7 +42,7 @@ func (e *EdgeOne) Read(ctx context.Context, in ReadIn) (ReadOut, error) {
 	for try := 1; ; try++ {
 		key, err := e.describe(ctx, in.Zone, &out)
 		if err == nil {
-			return e.sealed(in, key, out)
+			return e.sealed(in, key, out, serverClock(ctx).now())
 		}
 		if ctx.Err() != nil {
 			return out, ctx.Err()
@@ -78,7 +80,7 @@ func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadO
 	return key, err
 }
 
-func (e *EdgeOne) sealed(in ReadIn, key rotation.Secret, out ReadOut) (ReadOut, error) {
+func (e *EdgeOne) sealed(in ReadIn, key rotation.Secret, out ReadOut, now time.Time) (ReadOut, error) {
 	out.Key = rotation.FingerprintOf(in.Zone, key)
 	if out.Key == rotation.Absent {
 		return out, nil
@@ -88,7 +90,7 @@ func (e *EdgeOne) sealed(in ReadIn, key rotation.Secret, out ReadOut) (ReadOut, 
 			return out, nil
 		}
 	}
-	sealed, err := sealAll(e.Sealer, in.Locations, in.Zone, key)
+	sealed, err := e.sealTo(in.Hosts, in.Zone, key, now)
 	if err != nil {
 		return out, fail(KindKeyset, err.Error())
 	}

@@ -18,6 +18,8 @@ type EdgeOne struct {
 	API       rotation.EdgeOne
 	Inventory rotation.Inventory
 	Sealer    rotation.Sealer
+	// DeliverFor is how long delivery keeps trying, by the fleet file.
+	DeliverFor time.Duration
 	// Checks are the fleet file's health checks, by name; each returns what is
 	// wrong.
 	Checks map[string]func(context.Context) error
@@ -36,8 +38,9 @@ type EdgeOne struct {
 
 // RefreshIn asks for a new key of one zone.
 type RefreshIn struct {
-	Zone      rotation.ZoneID     `json:"zone"`
-	Locations []rotation.Location `json:"locations"`
+	Zone rotation.ZoneID `json:"zone"`
+	// Hosts are all that are to be given the new key.
+	Hosts []rotation.HostRef `json:"hosts"`
 	// ProvedAt is the age of the oldest proof of the zone's hosts, on
 	// Temporal's clock; zero when proofs are waived.
 	ProvedAt time.Time     `json:"provedAt,omitzero"`
@@ -45,9 +48,10 @@ type RefreshIn struct {
 	// ClosesAt is the instant, on Temporal's clock, from which on nothing may be
 	// signed; zero when there is none.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
-	// Straight are the zone's hosts, all of them, where the new key may go to
-	// them the short way, and Expect what they may hold at present.
-	Straight []StraightHost         `json:"straight,omitempty"`
+	// Straight names the queue of the worker that proved each of Hosts, in their
+	// order; empty where the new key may not go to them the short way. Expect is
+	// what they may hold at present.
+	Straight []string               `json:"straight,omitempty"`
 	Expect   []rotation.Fingerprint `json:"expect,omitempty"`
 }
 
@@ -117,7 +121,7 @@ type refresh struct {
 
 // trySeal makes sure that the key can be sealed before it exists.
 func (r *refresh) trySeal() error {
-	_, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, rotation.NewSecret("probe"))
+	_, err := r.e.sealTo(r.in.Hosts, probeZone, rotation.NewSecret("probe"), r.clock.now())
 	return err
 }
 
@@ -182,7 +186,7 @@ func (r *refresh) answered(ctx context.Context, key rotation.Secret) {
 	if r.out.Acks = r.straight(ctx, key); acknowledged(r.out.Acks) {
 		return
 	}
-	sealed, err := sealAll(r.e.Sealer, r.in.Locations, r.in.Zone, key)
+	sealed, err := r.e.sealTo(r.in.Hosts, r.in.Zone, key, r.clock.now())
 	if err != nil {
 		r.out.Why = "the new key could not be sealed: " + err.Error()
 		return

@@ -9,13 +9,6 @@ import (
 	"keywave/internal/rotation"
 )
 
-// StraightHost is a host to which a new key may go the short way.
-type StraightHost struct {
-	Host rotation.HostRef `json:"host"`
-	// Queue is that of the worker that proved the host: it holds the connection.
-	Queue string `json:"queue"`
-}
-
 // The short way is for what is quick: it holds one of the process's few slots
 // for refreshes.
 const (
@@ -28,7 +21,7 @@ const (
 // process has proved all of them itself, and is not busy with other zones so.
 // It returns an Ack for each host, or nothing where it is not for it to do.
 func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.Ack {
-	places := r.e.beside(r.in.Straight)
+	places := r.e.beside(r.in)
 	if places == nil {
 		return nil
 	}
@@ -39,12 +32,12 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 	// A key that exists is delivered whoever wants to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), straightFor)
 	defer cancel()
-	in := DeliverIn{Zone: r.in.Zone, Key: r.out.Key, Expect: r.in.Expect}
+	p := parcel{r.in.Zone, key, r.out.Key, rotation.Grant{Hosts: names(r.in.Hosts)}, r.in.Expect}
 	acks := make([]rotation.Ack, len(places))
 	var group errgroup.Group
 	for i, l := range places {
 		group.Go(func() error {
-			acks[i] = l.put(ctx, r.clock, r.in.Straight[i].Host, in, key)
+			acks[i] = l.put(ctx, r.clock, r.in.Hosts[i], p)
 			return nil
 		})
 	}
@@ -53,16 +46,19 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 }
 
 // beside finds for each host its location in this process; nil unless all are here.
-func (e *EdgeOne) beside(hosts []StraightHost) []*Location {
+func (e *EdgeOne) beside(in RefreshIn) []*Location {
+	if len(in.Straight) != len(in.Hosts) {
+		return nil
+	}
 	var found []*Location
-	for _, h := range hosts {
+	for i, h := range in.Hosts {
 		for _, l := range e.Beside {
-			if l.Queue == h.Queue && l.Name == h.Host.Location {
+			if l.Queue == in.Straight[i] && l.Name == h.Location {
 				found = append(found, l)
 			}
 		}
 	}
-	if len(found) < len(hosts) {
+	if len(found) < len(in.Hosts) {
 		return nil
 	}
 	return found

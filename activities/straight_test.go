@@ -18,10 +18,9 @@ func beside(t *testing.T, e *edgeOne, machines ...*machine) (*activities.EdgeOne
 	l, refs := place(boxes, machines...)
 	l.Queue = "keywave-location-hk-me"
 	in := refreshIn()
-	in.Locations = []rotation.Location{hk}
-	in.Expect = []rotation.Fingerprint{print(oldKey)}
-	for _, ref := range refs {
-		in.Straight = append(in.Straight, activities.StraightHost{Host: ref, Queue: l.Queue})
+	in.Hosts, in.Expect = refs, []rotation.Fingerprint{print(oldKey)}
+	for range refs {
+		in.Straight = append(in.Straight, l.Queue)
 	}
 	return &activities.EdgeOne{API: e, Sealer: boxes, Beside: []*activities.Location{l}}, in
 }
@@ -39,7 +38,7 @@ func TestRefreshGoesStraight(t *testing.T) {
 		}, 2, false},
 		{"a host that hangs", func(_ *activities.EdgeOne, _ *activities.RefreshIn, m []*machine) { m[1].hangs = true }, 2, false},
 		{"a host that another worker proved", func(_ *activities.EdgeOne, in *activities.RefreshIn, _ []*machine) {
-			in.Straight[1].Queue = "keywave-location-hk-other"
+			in.Straight[1] = "keywave-location-hk-other"
 		}, 0, false},
 		{"nobody asks for it", func(_ *activities.EdgeOne, in *activities.RefreshIn, _ []*machine) { in.Straight = nil }, 0, false},
 		{"a process without locations", func(e *activities.EdgeOne, _ *activities.RefreshIn, _ []*machine) { e.Beside = nil }, 0, false},
@@ -92,7 +91,7 @@ func TestProbeNamesItsQueues(t *testing.T) {
 		want  int
 	}{{[]rotation.Location{hk, eu}, 1}, {[]rotation.Location{eu}, 0}} {
 		probe, err := run(t, t.Context(), e.Probe, activities.ProbeIn{Locations: c.asked})
-		if err != nil || len(probe.Queues) != c.want || c.want == 1 && probe.Queues[hk] != in.Straight[0].Queue {
+		if err != nil || len(probe.Queues) != c.want || c.want == 1 && probe.Queues[hk] != in.Straight[0] {
 			t.Errorf("%v: %+v, %v", c.asked, probe.Queues, err)
 		}
 	}

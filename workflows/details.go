@@ -53,20 +53,12 @@ func refreshSummary(in activities.RefreshIn) string {
 	if len(in.Straight) == 0 {
 		return text
 	}
-	var names []rotation.HostName
-	for _, h := range in.Straight {
-		names = append(names, h.Host.Name)
-	}
-	return text + ", straight to " + listed(names)
+	return text + ", straight to " + listed(namesOf(in.Hosts))
 }
 
 // deliverySummary names the hosts of one round, in one location.
 func deliverySummary(l rotation.Location, hosts []rotation.HostRef, round int) string {
-	names := make([]rotation.HostName, len(hosts))
-	for i, h := range hosts {
-		names[i] = h.Name
-	}
-	text := fmt.Sprintf("to %s in %s", listed(names), l)
+	text := fmt.Sprintf("to %s in %s", listed(namesOf(hosts)), l)
 	if round > 0 {
 		text = fmt.Sprintf("try %d, %s", round+1, text)
 	}
@@ -417,4 +409,12 @@ func row(cells ...any) string {
 		b.WriteString(room + plain(fmt.Sprint(c)) + room + "|")
 	}
 	return b.String()
+}
+
+func namesOf(hosts []rotation.HostRef) []rotation.HostName {
+	names := make([]rotation.HostName, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
 }

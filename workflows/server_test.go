@@ -222,21 +222,26 @@ func refreshed(ctx workflow.Context, t *task, z *edgeZone, in activities.Refresh
 		RequestID: fmt.Sprintf("request %d of %s", z.sent, z.id), API: rotation.API{Refresh: 1},
 	}
 	if out.Acks = w.straight(ctx, z, in, key); !acknowledged(out.Acks) {
-		out.Sealed = seal(in.Locations, z.id, key)
+		out.Sealed = seal(in.Hosts, z.id, key)
 	}
 	return out, nil
 }
 
 // straight behaves as the short way of activities.EdgeOne.Refresh.
 func (w *world) straight(ctx workflow.Context, z *edgeZone, in activities.RefreshIn, key string) []rotation.Ack {
-	if !w.beside || slices.ContainsFunc(in.Straight, func(h activities.StraightHost) bool { return h.Queue != ownQueue(h.Host.Location) }) {
+	if !w.beside || len(in.Straight) == 0 {
 		return nil
+	}
+	for i, h := range in.Hosts {
+		if in.Straight[i] != ownQueue(h.Location) {
+			return nil
+		}
 	}
 	var acks []rotation.Ack
 	_ = workflow.Sleep(ctx, w.took.put)
-	for _, h := range in.Straight {
-		ack := w.machines[h.Host.Name].take(ctx, w, activities.DeliverIn{Zone: z.id, Key: z.print(key), Expect: in.Expect}, key)
-		w.log(workflow.Now(ctx), "put", z.id, fmt.Sprintf("%s straight on %s: %s", z.print(key), h.Host.Name, ack.Problem))
+	for _, h := range in.Hosts {
+		ack := w.machines[h.Name].take(ctx, w, activities.DeliverIn{Zone: z.id, Key: z.print(key), Expect: in.Expect}, key)
+		w.log(workflow.Now(ctx), "put", z.id, fmt.Sprintf("%s straight on %s: %s", z.print(key), h.Name, ack.Problem))
 		acks = append(acks, ack)
 	}
 	return acks
@@ -340,15 +345,15 @@ func (z *edgeZone) shown(key string, in activities.ReadIn) activities.ReadOut {
 			return out
 		}
 	}
-	out.Sealed = seal(in.Locations, z.id, key)
+	out.Sealed = seal(in.Hosts, z.id, key)
 	return out
 }
 
 // seal and opened stand for a seal: what matters here is who is given what.
-func seal(locations []rotation.Location, zone rotation.ZoneID, key string) map[rotation.Location][]byte {
+func seal(hosts []rotation.HostRef, zone rotation.ZoneID, key string) map[rotation.Location][]byte {
 	sealed := map[rotation.Location][]byte{}
-	for _, l := range locations {
-		sealed[l] = []byte(fmt.Sprintf("%s|%s|%s", l, zone, key))
+	for _, h := range hosts {
+		sealed[h.Location] = []byte(fmt.Sprintf("%s|%s|%s", h.Location, zone, key))
 	}
 	return sealed
 }
@@ -384,7 +389,11 @@ func (w *world) onProbe(in activities.ProbeIn) (any, error) {
 	if w.noProbe != "" {
 		return nil, temporal.NewNonRetryableApplicationError(w.noProbe, string(activities.KindKeyset), nil)
 	}
-	probe := activities.Probe{Sealed: seal(in.Locations, "probe", "probe"), Fingerprint: "00000000000000aa"}
+	var nobody []rotation.HostRef
+	for _, l := range in.Locations {
+		nobody = append(nobody, rotation.HostRef{Location: l})
+	}
+	probe := activities.Probe{Sealed: seal(nobody, "probe", "probe"), Fingerprint: "00000000000000aa"}
 	if w.beside {
 		probe.Queues = map[rotation.Location]string{}
 		for _, l := range in.Locations {
@@ -443,11 +452,12 @@ func (m *machine) drift(w *world, zones []activities.ProveZone) map[rotation.Zon
 type putting func(ctx workflow.Context, m *machine, zone rotation.ZoneID, key string) (rotation.Ack, bool)
 
 func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn) (any, error) {
-	key, ok := opened(in.Location, in.Zone, in.Sealed)
+	l := in.Hosts[0].Location
+	key, ok := opened(l, in.Zone, in.Sealed)
 	z := w.zones[in.Zone]
 	out := activities.DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts))}
-	if w.unopened[in.Location] > 0 {
-		w.unopened[in.Location]--
+	if w.unopened[l] > 0 {
+		w.unopened[l]--
 		ok = false
 	}
 	if !ok || z.print(key) != in.Key {

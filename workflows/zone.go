@@ -105,11 +105,7 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	z := &zone{in: in, work: work, proofs: in.Proofs, said: map[ZoneNewsKind]bool{}, cancelRefresh: func() {}, cancelWait: func() {}}
-	names := make([]rotation.HostName, len(in.Hosts))
-	for i, h := range in.Hosts {
-		names[i] = h.Name
-	}
-	z.trip = rotation.NewTrip(in.Verb, in.Zone, names, in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
+	z.trip = rotation.NewTrip(in.Verb, in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
 	z.trip.Since = in.Since
 	if !in.Doubt.IsZero() {
 		z.trip.Resume(in.Doubt)
@@ -244,7 +240,7 @@ func (z *zone) refresh() {
 	}
 	ctx, cancel := workflow.WithCancel(z.work)
 	z.cancelRefresh = cancel
-	in := activities.RefreshIn{Zone: z.in.Zone, Locations: z.locations(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
+	in := activities.RefreshIn{Zone: z.in.Zone, Hosts: z.hosts(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
 	if z.in.Emergency == "" {
 		in.ProvedAt = z.oldestProof()
 		in.Straight, in.Expect = z.straight(), z.trip.Expect()
@@ -286,24 +282,23 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	}
 }
 
-// straight are the hosts, should the worker that calls EdgeOne have proved them.
-func (z *zone) straight() []activities.StraightHost {
-	var hosts []activities.StraightHost
-	for _, l := range z.locations() {
-		for _, h := range z.hostsIn(l, nil) {
-			queue := z.proofQueue(h.Name)
-			if queue == "" {
-				return nil
-			}
-			hosts = append(hosts, activities.StraightHost{Host: h, Queue: queue})
+// straight are the queues of the workers that proved the hosts, should the one
+// that calls EdgeOne be among them.
+func (z *zone) straight() []string {
+	var queues []string
+	for _, h := range z.hosts() {
+		queue := z.proofQueue(h.Name)
+		if queue == "" {
+			return nil
 		}
+		queues = append(queues, queue)
 	}
-	return hosts
+	return queues
 }
 
 // read asks which key is live; the trip compares.
 func (z *zone) read() {
-	in := activities.ReadIn{Zone: z.in.Zone, Locations: z.locations()}
+	in := activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()}
 	priority := priorityNormal
 	summary := "verify after the last acknowledgement"
 	switch {
@@ -314,7 +309,7 @@ func (z *zone) read() {
 		in.Known = []rotation.Fingerprint{z.trip.Live}
 	case z.in.Verb == rotation.Rotate:
 		summary = "the live key before the refresh"
-		in.Locations = nil // only the fingerprint is wanted
+		in.Hosts = nil // only the fingerprint is wanted
 	default:
 		summary, priority = "the live key", priorityExposed
 	}
@@ -411,7 +406,7 @@ func (z *zone) lostDelivery(l rotation.Location, err error) string {
 
 func (z *zone) send(queue string, l rotation.Location, hosts []rotation.HostRef, own bool) workflow.Future {
 	return deliverAct().start(z.work, deliverOptions(queue, deliverySummary(l, hosts, z.trip.Round), own, z.trip.Round), activities.DeliverIn{
-		Zone: z.in.Zone, Location: l, Key: z.trip.Live, Sealed: z.sealed[l], Hosts: hosts, Expect: z.trip.Expect(),
+		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[l], Hosts: hosts, Expect: z.trip.Expect(),
 	})
 }
 
@@ -419,7 +414,7 @@ func (z *zone) send(queue string, l rotation.Location, hosts []rotation.HostRef,
 // the refresh could not seal it. It says whether the live key is still the one
 // to deliver.
 func (z *zone) reseal() bool {
-	out, err := readAct().do(z.work, readOptions(z.in, "seal the live key anew", priorityExposed), activities.ReadIn{Zone: z.in.Zone, Locations: z.locations()})
+	out, err := readAct().do(z.work, readOptions(z.in, "seal the live key anew", priorityExposed), activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()})
 	z.api = z.api.Plus(out.API)
 	if err == nil && out.Key == z.trip.Live {
 		z.sealed = out.Sealed
@@ -538,6 +533,11 @@ func (z *zone) end(ctx workflow.Context) (rotation.Record, error) {
 func (z *zone) tell(ctx workflow.Context) { workflow.SetCurrentDetails(ctx, zoneDetails(z.in, z.trip)) }
 
 func (z *zone) locations() []rotation.Location { return locationsOf(z.in.Hosts) }
+
+// hosts are those that are to hold the key: all but the retired.
+func (z *zone) hosts() []rotation.HostRef {
+	return slices.DeleteFunc(slices.Clone(z.in.Hosts), func(h rotation.HostRef) bool { return !slices.Contains(z.trip.Hosts, h.Name) })
+}
 
 // hostsIn are the zone's hosts in a location; of those in only, unless nil.
 func (z *zone) hostsIn(l rotation.Location, only []rotation.HostName) []rotation.HostRef {

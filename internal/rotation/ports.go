@@ -116,14 +116,15 @@ func (e *HostError) Error() string { return string(e.Step) + ": " + e.Why }
 
 // Sealer seals keys to locations; it cannot open them.
 type Sealer interface {
-	// Seal encrypts key so that only location's workers can open it, and only
-	// as the key of zone.
-	Seal(location Location, zone ZoneID, key Secret) ([]byte, error)
+	// Seal encrypts key and grant so that only location's workers can open
+	// them, and only as the key of zone.
+	Seal(location Location, zone ZoneID, key Secret, grant Grant) ([]byte, error)
 }
 
 // Opener opens what was sealed to the locations whose private keysets it holds.
+// It is for its caller to keep the grant.
 type Opener interface {
-	Open(location Location, zone ZoneID, sealed []byte) (Secret, error)
+	Open(location Location, zone ZoneID, sealed []byte) (Secret, Grant, error)
 }
 
 // Notifier tells people elsewhere. An error that trying again will not mend is

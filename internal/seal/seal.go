@@ -3,7 +3,7 @@
 // not Temporal, its database, its UI or who backs them up. It is hybrid
 // encryption (HPKE, RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) by Tink; a
 // sealed key opens only as the key of the zone, at the location, for which it
-// was sealed. Base-mode HPKE has no sender: whoever has the public keyset can
+// was sealed, and says to which hosts it may be given, and until when. Base-mode HPKE has no sender: whoever has the public keyset can
 // seal, so a seal proves nothing about who made it.
 package seal
 
@@ -47,9 +47,9 @@ func OpenSealer(dir string, locations []rotation.Location) (*Sealer, error) {
 	return &Sealer{rings}, nil
 }
 
-// Seal encrypts key so that only location's workers can open it, and only as the
-// key of zone.
-func (s *Sealer) Seal(location rotation.Location, zone rotation.ZoneID, key rotation.Secret) ([]byte, error) {
+// Seal encrypts key and grant so that only location's workers can open them, and
+// only as the key of zone.
+func (s *Sealer) Seal(location rotation.Location, zone rotation.ZoneID, key rotation.Secret, grant rotation.Grant) ([]byte, error) {
 	ring, known := s.rings[location]
 	if !known {
 		return nil, fmt.Errorf("cannot seal a key of zone %q to location %q: this worker's fleet file has no such location; give it the fleet file of the plan and restart it", zone, location)
@@ -57,7 +57,7 @@ func (s *Sealer) Seal(location rotation.Location, zone rotation.ZoneID, key rota
 	if key.IsZero() {
 		return nil, fmt.Errorf("cannot seal to location %q: zone %q has no key", location, zone)
 	}
-	sealed, err := ring.latest().Encrypt([]byte(key.Expose()), contextInfo(location, zone))
+	sealed, err := ring.latest().Encrypt(plain(zone, key, grant), contextInfo(location, zone))
 	if err != nil {
 		return nil, fmt.Errorf("cannot seal the key of zone %q to location %q: the public keyset does not work; look at it with `keywave keyring show`", zone, location)
 	}
@@ -111,22 +111,27 @@ func OpenOpener(dir string, locations []rotation.Location) (*Opener, error) {
 
 // Open gives back what Seal sealed for the same location and zone. Every error
 // is a *CannotOpenError.
-func (o *Opener) Open(location rotation.Location, zone rotation.ZoneID, sealed []byte) (rotation.Secret, error) {
+func (o *Opener) Open(location rotation.Location, zone rotation.ZoneID, sealed []byte) (rotation.Secret, rotation.Grant, error) {
 	failed := &CannotOpenError{Location: location, Zone: zone, Wanted: keyID(sealed)}
 	ring, known := o.rings[location]
 	if !known {
-		return rotation.Secret{}, failed
+		return rotation.Secret{}, rotation.Grant{}, failed
 	}
 	held := ring.latest()
 	if failed.Wanted != 0 && !slices.Contains(held.ids, failed.Wanted) {
 		held = ring.again()
 	}
 	failed.Held = held.ids
-	key, err := held.decrypt.Decrypt(sealed, contextInfo(location, zone))
+	inside, err := held.decrypt.Decrypt(sealed, contextInfo(location, zone))
 	if err != nil {
-		return rotation.Secret{}, failed
+		return rotation.Secret{}, rotation.Grant{}, failed
 	}
-	return rotation.NewSecret(string(key)), nil
+	key, grant, ok := readPlain(zone, inside)
+	if !ok {
+		failed.Foreign = true
+		return rotation.Secret{}, rotation.Grant{}, failed
+	}
+	return key, grant, nil
 }
 
 // keyID is the ID of the key that sealed was made with, 0 if it does not say: a
@@ -159,6 +164,9 @@ type CannotOpenError struct {
 	// Held are the key IDs of this worker's keyset; none if it has no keyset of
 	// the location.
 	Held []uint32
+	// Foreign says that it opened, and that what is in it has not the form that
+	// this worker reads.
+	Foreign bool
 }
 
 // Error says which key was wanted, which are held, and what to do.
@@ -170,6 +178,8 @@ func (e *CannotOpenError) Error() string {
 		return opening + ": this worker has no private keyset of that location; start it with the location's keyset, or take it off the location's queue" + after
 	case e.Wanted == 0:
 		return opening + ": it is not a sealed key" + after
+	case e.Foreign:
+		return opening + ": what is in it is not what this keywave seals; give all workers the same version" + after
 	case slices.Contains(e.Held, e.Wanted):
 		return opening + fmt.Sprintf(": this worker holds key %d, but what it sealed is damaged, or belongs to another zone or location", e.Wanted) + after
 	}

@@ -29,6 +29,9 @@ const (
 // key is a key in EdgeOne's form, to be sealed and searched for.
 const key = "b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY="
 
+// grant is to whom, and until when.
+var grant = rotation.GrantFor([]rotation.HostName{"gw-1", "gw-3"}, time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC), 2*time.Hour)
+
 func keyring(t *testing.T, locations ...rotation.Location) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keyring")
@@ -60,7 +63,7 @@ func opener(t *testing.T, dir string, locations ...rotation.Location) *seal.Open
 
 func sealed(t *testing.T, s *seal.Sealer, l rotation.Location) []byte {
 	t.Helper()
-	b, err := s.Seal(l, zone, rotation.NewSecret(key))
+	b, err := s.Seal(l, zone, rotation.NewSecret(key), grant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +72,15 @@ func sealed(t *testing.T, s *seal.Sealer, l rotation.Location) []byte {
 
 func opens(t *testing.T, o *seal.Opener, b []byte) {
 	t.Helper()
-	got, err := o.Open(hk, zone, b)
+	got, to, err := o.Open(hk, zone, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if rotation.FingerprintOf(zone, got) != rotation.FingerprintOf(zone, rotation.NewSecret(key)) {
 		t.Fatal("another key came out than went in")
+	}
+	if !slices.Equal(to.Hosts, grant.Hosts) || !to.At.Equal(grant.At) || !to.Until.Equal(grant.Until) {
+		t.Fatalf("another grant came out than went in: %+v", to)
 	}
 }
 
@@ -110,7 +116,7 @@ func TestSealedKeyCannotBeMoved(t *testing.T) {
 		"the same keyset at another location": {opener(t, renamed, eu), eu, zone, "belongs to another zone or location"},
 		"a location that is not served":       {opener(t, dir, eu), hk, zone, "has no private keyset"},
 	} {
-		_, err := tt.o.Open(tt.location, tt.zone, b)
+		_, _, err := tt.o.Open(tt.location, tt.zone, b)
 		var cannot *seal.CannotOpenError
 		if !errors.As(err, &cannot) {
 			t.Errorf("%s: got %v, want a *CannotOpenError", name, err)
@@ -163,7 +169,7 @@ func write(t *testing.T, path string, data []byte, mode fs.FileMode) {
 
 func TestAnotherKeysetSaysWhichKeysThereAre(t *testing.T) {
 	here, there := keyring(t, hk), keyring(t, hk)
-	_, err := opener(t, there, hk).Open(hk, zone, sealed(t, sealer(t, here, hk), hk))
+	_, _, err := opener(t, there, hk).Open(hk, zone, sealed(t, sealer(t, here, hk), hk))
 	var cannot *seal.CannotOpenError
 	if !errors.As(err, &cannot) {
 		t.Fatalf("got %v, want a *CannotOpenError", err)
@@ -207,7 +213,7 @@ func TestRotationNeedsNoRestart(t *testing.T) {
 	after := sealed(t, s, hk)
 	opens(t, o, before)
 	opens(t, o, after)
-	if _, err := opener(t, keyringWith(t, dir, hk), hk).Open(hk, zone, after); err != nil {
+	if _, _, err := opener(t, keyringWith(t, dir, hk), hk).Open(hk, zone, after); err != nil {
 		t.Errorf("a worker that reads the files for the first time: %v", err)
 	}
 
@@ -218,7 +224,7 @@ func TestRotationNeedsNoRestart(t *testing.T) {
 	if err := seal.Rotate(dir, hk, start.Add(seal.KeptAfterRotation+time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Open(hk, zone, before); err == nil {
+	if _, _, err := o.Open(hk, zone, before); err == nil {
 		t.Error("a key that was retired more than 30 days ago still opens")
 	}
 	opens(t, o, after)
@@ -251,12 +257,12 @@ func TestSealingGoesOnDuringRotations(t *testing.T) {
 					return
 				default:
 				}
-				b, err := s.Seal(hk, zone, rotation.NewSecret(key))
+				b, err := s.Seal(hk, zone, rotation.NewSecret(key), grant)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if _, err := o.Open(hk, zone, b); err != nil {
+				if _, _, err := o.Open(hk, zone, b); err != nil {
 					t.Error(err)
 					return
 				}
@@ -304,7 +310,7 @@ func TestKeysetsStayInUseWhileTheirFilesAreBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	opens(t, o, sealed(t, s, hk))
-	_, err := opener(t, keyring(t, hk), hk).Open(hk, zone, sealed(t, s, hk))
+	_, _, err := opener(t, keyring(t, hk), hk).Open(hk, zone, sealed(t, s, hk))
 	var cannot *seal.CannotOpenError
 	if want := show(t, dir)[0].Primary; !errors.As(err, &cannot) || cannot.Wanted != want {
 		t.Errorf("the sealer did not take up the new keyset %d: %v", want, err)
@@ -468,10 +474,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 func TestSealRefusesWhatIsNoKey(t *testing.T) {
 	dir := keyring(t, hk)
-	if _, err := sealer(t, dir, hk).Seal(hk, zone, rotation.Secret{}); err == nil {
+	if _, err := sealer(t, dir, hk).Seal(hk, zone, rotation.Secret{}, grant); err == nil {
 		t.Error("sealed the absence of a key")
 	}
-	if _, err := sealer(t, dir, hk).Seal(eu, zone, rotation.NewSecret(key)); err == nil || !strings.Contains(err.Error(), `"eu-west"`) {
+	if _, err := sealer(t, dir, hk).Seal(eu, zone, rotation.NewSecret(key), grant); err == nil || !strings.Contains(err.Error(), `"eu-west"`) {
 		t.Errorf("sealed to a location without a keyset: %v", err)
 	}
 }
@@ -524,7 +530,7 @@ func TestNoErrorShowsAKey(t *testing.T) {
 	for i := range b {
 		damaged := slices.Clone(b)
 		damaged[i] ^= 0x40
-		_, err := o.Open(hk, zone, damaged)
+		_, _, err := o.Open(hk, zone, damaged)
 		if err == nil {
 			t.Fatalf("opened although byte %d is damaged", i)
 		}
@@ -557,7 +563,7 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := s.Seal(hk, zone, rotation.NewSecret(key))
+	good, err := s.Seal(hk, zone, rotation.NewSecret(key), grant)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -566,7 +572,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := o.Open(hk, zone, b)
+		got, _, err := o.Open(hk, zone, b)
 		var cannot *seal.CannotOpenError
 		switch {
 		case bytes.Equal(b, good):
