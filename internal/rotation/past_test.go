@@ -1,0 +1,239 @@
+package rotation
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// everyPast walks the product of all columns.
+func everyPast(visit func(m Memory, h History, l Live, c Crowd)) {
+	for _, m := range Memories() {
+		for _, h := range Histories() {
+			for _, l := range Lives() {
+				for _, c := range Crowds() {
+					visit(m, h, l, c)
+				}
+			}
+		}
+	}
+}
+
+// Every combination is in exactly one row, and every row has some.
+func TestEveryPastHasOneRow(t *testing.T) {
+	hit := make([]int, len(Pasts()))
+	everyPast(func(m Memory, h History, l Live, c Crowd) {
+		rows := 0
+		for i, row := range Pasts() {
+			if row.holds(m, h, l, c) {
+				rows++
+				hit[i]++
+			}
+		}
+		if rows != 1 {
+			t.Errorf("remembered %s, history %s, live %s, such zones %s: %d rows", m, h, l, c, rows)
+		}
+	})
+	for i, n := range hit {
+		if n == 0 {
+			t.Errorf("row %d holds for nothing: %+v", i, Pasts()[i])
+		}
+	}
+}
+
+// What the table must never say, whatever its rows are.
+func TestNoPastRefreshesOnAGuess(t *testing.T) {
+	everyPast(func(m Memory, h History, l Live, c Crowd) {
+		row := Recall(m, h, l, c)
+		wrong := func(what string) {
+			t.Helper()
+			t.Errorf("remembered %s, history %s, live %s, such zones %s: %s, although %s", m, h, l, c, row.Do, what)
+		}
+		rotates := row.Do == DoRotate
+		settled := []Memory{MemoryDone, MemorySkipped, MemoryExposed}
+		switch {
+		case rotates && (slices.Contains(settled, m) || slices.Contains([]History{HistoryDone, HistorySkipped, HistoryExposed, HistoryRunning}, h)):
+			wrong("its key had been changed, or a person excluded it")
+		case rotates && l == LiveOurs:
+			wrong("this campaign made the live key")
+		case rotates && slices.Contains([]Memory{MemoryStarted, MemoryUnknown}, m) && (h == HistoryForgotten || h == HistoryNone || h == HistoryLost) && l != LiveSurely:
+			wrong("it started, and nobody saw that nothing was executed")
+		case rotates && m == MemoryUnsure && h == HistoryForgotten && l != LiveSurely:
+			wrong("it may have started")
+		case rotates && c != CrowdFew && l == LiveHeld:
+			wrong("many zones were rotated by nobody known")
+		case row.Do == DoLeave && slices.Contains([]History{HistoryExposed, HistoryUnknown, HistoryLost}, h) && m != MemorySkipped:
+			wrong("nobody saw it end well")
+		case row.Do == DoAsk && (c != CrowdMany || l != LiveHeld):
+			wrong("the next step is known")
+		case row.Do == DoRead && l != LiveUnread && l != LiveBefore:
+			wrong("it was read")
+		case row.Why == "":
+			wrong("it does not say why")
+		}
+	})
+}
+
+// The rules, as people say them.
+func TestPasts(t *testing.T) {
+	for _, c := range []struct {
+		memory  Memory
+		history History
+		live    Live
+		want    Do
+	}{
+		{MemoryNever, HistoryForgotten, LiveUnread, DoRotate},
+		{MemoryNever, HistoryNone, LiveOther, DoRotate}, // drift: its live key is the new baseline
+		{MemoryUnsure, HistoryNone, LiveUnread, DoRotate},
+		{MemoryUnsure, HistoryForgotten, LiveUnread, DoRead},
+		{MemoryStarted, HistoryForgotten, LiveUnread, DoRead},
+		{MemoryStarted, HistoryForgotten, LiveBefore, DoRead},
+		{MemoryStarted, HistoryForgotten, LiveSurely, DoRotate},
+		{MemoryStarted, HistoryForgotten, LiveOther, DoDeliver},
+		{MemoryStarted, HistoryForgotten, LiveHeld, DoDeliver},
+		{MemoryStarted, HistoryNone, LiveUnread, DoRead}, // somebody deleted it
+		{MemoryStarted, HistoryPending, LiveUnread, DoRotate},
+		{MemoryDone, HistoryForgotten, LiveUnread, DoLeave},
+		{MemoryDone, HistoryForgotten, LiveSurely, DoLeave},
+		{MemoryExposed, HistoryForgotten, LiveUnread, DoDeliver},
+		{MemoryExposed, HistoryPending, LiveUnread, DoDeliver},
+		{MemoryUnknown, HistoryForgotten, LiveUnread, DoRead},
+		{MemoryNever, HistoryRunning, LiveUnread, DoAwait},
+		{MemoryNever, HistoryDone, LiveUnread, DoLeave}, // the memory was old
+	} {
+		if got := Recall(c.memory, c.history, c.live, CrowdFew); got.Do != c.want {
+			t.Errorf("remembered %s, history %s, live %s: %s, want %s", c.memory, c.history, c.live, got.Do, c.want)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	const old, ours, strange = Fingerprint("0000000000000001"), Fingerprint("0000000000000002"), Fingerprint("0000000000000003")
+	for _, c := range []struct {
+		name string
+		seen Sight
+		want Live
+	}{
+		{"not read", Sight{Baseline: old}, LiveUnread},
+		{"the plan's", Sight{Live: old, Baseline: old}, LiveBefore},
+		{"the record's first", Sight{Live: strange, Baseline: old, From: strange}, LiveBefore},
+		{"none at all", Sight{Live: Absent, Baseline: old}, LiveBefore},
+		{"twice", Sight{Live: old, Baseline: old, Surely: true}, LiveSurely},
+		{"the record's last", Sight{Live: ours, Baseline: old, To: ours, Held: []Fingerprint{ours}}, LiveOurs},
+		{"everywhere", Sight{Live: strange, Baseline: old, To: ours, Held: []Fingerprint{strange, strange}}, LiveHeld},
+		{"but for one host", Sight{Live: strange, Baseline: old, Held: []Fingerprint{strange, old}}, LiveOther},
+		{"nobody asked the hosts", Sight{Live: strange, Baseline: old}, LiveOther},
+	} {
+		if got := c.seen.Compare(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestCrowd(t *testing.T) {
+	for _, c := range []struct {
+		surprised, accepted int
+		told                bool
+		want                Crowd
+	}{
+		{0, 0, false, CrowdFew},
+		{2, 0, false, CrowdFew},
+		{3, 0, false, CrowdMany},
+		{3, 0, true, CrowdTold},
+		{12, 10, false, CrowdFew},
+		{13, 10, false, CrowdMany},
+		{2, 0, true, CrowdFew},
+	} {
+		if got := CrowdOf(c.surprised, c.accepted, c.told); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
+func TestRemember(t *testing.T) {
+	for _, o := range Outcomes() {
+		if got := Remember(o, false); o != Pending && string(got) != string(o) {
+			t.Errorf("%s is remembered as %s", o, got)
+		}
+		if got := Remember(o, true); o != Pending && got != Remember(o, false) {
+			t.Errorf("%s is forgotten once it is being mended: %s", o, got)
+		}
+	}
+	if Remember(Pending, false) != MemoryNever || Remember(Pending, true) != MemoryStarted {
+		t.Error("what is pending is not told from what started")
+	}
+}
+
+// A past comes back as it was, and takes what the state of a campaign has room
+// for.
+func TestPastIsPacked(t *testing.T) {
+	memories := make([]Memory, 500)
+	for i := range memories {
+		memories[i] = Memories()[i*7%len(Memories())]
+	}
+	for n := range memories {
+		past := PastOf(memories[:n])
+		for i, m := range memories[:n] {
+			if past.Of(i) != m {
+				t.Fatalf("zone %d of %d was %s and is %s", i, n, m, past.Of(i))
+			}
+		}
+		if past.Of(n) != MemoryUnsure {
+			t.Fatalf("zone %d of %d is remembered", n, n)
+		}
+	}
+	const pages = 205
+	body, err := json.Marshal(slices.Repeat([]Past{PastOf(memories)}, pages))
+	if err != nil || len(body) > 64<<10 {
+		t.Errorf("%d pages of %d zones take %d bytes (%v)", pages, len(memories), len(body), err)
+	}
+	if Past("not base64!").Of(0) != MemoryUnsure || Past("").Of(0) != MemoryUnsure {
+		t.Error("what cannot be read is remembered")
+	}
+}
+
+func TestALostShardsPast(t *testing.T) {
+	lost := PastOf(Memories()).Lost()
+	for i, m := range Memories() {
+		want := m
+		if m == MemoryNever {
+			want = MemoryUnsure
+		}
+		if lost.Of(i) != want {
+			t.Errorf("%s became %s", m, lost.Of(i))
+		}
+	}
+	if Past("").Lost() != "" {
+		t.Error("something was remembered of nothing")
+	}
+}
+
+// The table stands in the docs as it is.
+func TestDrawPasts(t *testing.T) {
+	golden := filepath.Join("testdata", "pasts.md")
+	got := DrawPasts()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{golden, filepath.Join("..", "..", "docs", "operations.md")} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), got) {
+			t.Errorf("%s has another table (go test -run DrawPasts -update writes the golden one anew):\n%s", path, got)
+		}
+	}
+}
+
+func ExampleRecall() {
+	row := Recall(MemoryStarted, HistoryForgotten, LiveUnread, CrowdFew)
+	fmt.Println(row.Do, "-", row.Why)
+	// Output: read first - nobody knows whether its key changed: the live key is read
+}
