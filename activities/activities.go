@@ -66,3 +66,17 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// untilStopped ends with the worker, for waits that another worker can take up.
+func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	stop := activity.GetWorkerStopChannel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -8,12 +8,12 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
 )
 
 // Temporal is what the orchestrator role asks of Temporal itself: what earlier
@@ -61,7 +61,7 @@ type HeldPage struct {
 // refuses one whose digest is not the plan's.
 func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (plan.Page, error) {
 	var held HeldPage
-	err := t.started(ctx, in.Workflow, &held)
+	err := temporalclient.Input(ctx, t.Client, in.Workflow, "", &held)
 	switch {
 	case missing(err):
 		return held.Page, fail(KindPage, fmt.Sprintf("plan page %s is not in Temporal any more; plan again", in.Workflow))
@@ -71,19 +71,6 @@ func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (plan.Page, erro
 		return held.Page, fail(KindPage, fmt.Sprintf("plan page %s has digest %s, but the plan names %s; its zones are refused, nothing was changed", in.Workflow, held.Page.Digest(), in.Digest))
 	}
 	return held.Page, nil
-}
-
-// started decodes the first input of a workflow's latest run.
-func (t *Temporal) started(ctx context.Context, id string, into any) error {
-	events := t.Client.GetWorkflowHistory(ctx, id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	if !events.HasNext() {
-		return errors.New("the workflow has no history")
-	}
-	first, err := events.Next()
-	if err != nil {
-		return err
-	}
-	return converter.GetDefaultDataConverter().FromPayloads(first.GetWorkflowExecutionStartedEventAttributes().GetInput(), into)
 }
 
 func missing(err error) bool {
@@ -243,20 +230,6 @@ func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
 	}
 	out.Lost = err != nil
 	return out, nil
-}
-
-// untilStopped ends with the worker, for waits that another worker can take up.
-func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
-	stop := activity.GetWorkerStopChannel(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // LastRunIn names a workflow.

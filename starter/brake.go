@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"keywave/activities"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -130,8 +129,8 @@ func setBrake(ctx context.Context, conn *temporalclient.Connection, account rota
 	if err != nil {
 		return brakeState{}, err
 	}
-	err = activities.SetRate(ctx, conn, activities.RateIn{
-		Namespace: conn.Namespace, Queue: workflows.RefreshQueue(account), PerSecond: perSecond, By: operator(), Reason: reason,
+	err = temporalclient.SetRate(ctx, conn, conn.Namespace, workflows.RefreshQueue(account), temporalclient.Rate{
+		PerSecond: perSecond, By: operator(), Reason: reason,
 	})
 	if err != nil {
 		return brakeState{}, fmt.Errorf("the brake of account %s was not set: %w", account, err)
@@ -196,7 +195,7 @@ func released(ctx context.Context, conn *temporalclient.Connection, account rota
 // brakeOf reads the limit that Temporal holds for the account's refreshes.
 func brakeOf(ctx context.Context, conn *temporalclient.Connection, account rotation.Account) (brakeState, error) {
 	state := brakeState{Account: account}
-	now, err := activities.RateOf(ctx, conn, conn.Namespace, workflows.RefreshQueue(account))
+	now, err := temporalclient.RateOf(ctx, conn, conn.Namespace, workflows.RefreshQueue(account))
 	if err != nil {
 		return state, fmt.Errorf("the brake of account %s cannot be looked at: %w", account, err)
 	}

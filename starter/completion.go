@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/common/v1"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -189,15 +188,7 @@ func (a *app) hostNames(ctx context.Context, cmd *cobra.Command, word string) []
 // pageAsStarted reads a page from its start event, for which no worker is needed.
 func pageAsStarted(ctx context.Context, conn *temporalclient.Connection, e *common.WorkflowExecution) plan.Page {
 	var in workflows.PageIn
-	events := conn.GetWorkflowHistory(ctx, e.GetWorkflowId(), e.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	if !events.HasNext() {
-		return in.Page
-	}
-	if first, err := events.Next(); err == nil {
-		for _, p := range first.GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads() {
-			decode(p, &in)
-		}
-	}
+	_ = temporalclient.Input(ctx, conn, e.GetWorkflowId(), e.GetRunId(), &in)
 	return in.Page
 }
 

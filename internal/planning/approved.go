@@ -15,6 +15,7 @@ import (
 	"keywave/activities"
 	"keywave/internal/fleet"
 	"keywave/internal/plan"
+	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
 
@@ -63,7 +64,7 @@ func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan plan
 		return plan, refused, nil
 	}
 	for _, a := range f.Accounts {
-		limit, err := activities.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(a.Name))
+		limit, err := temporalclient.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(a.Name))
 		if err != nil {
 			return plan, "", err
 		}

@@ -56,3 +56,7 @@ func RegisterNamespace(ctx context.Context, missing *NoNamespace, retention time
 		}
 	}
 }
+
+func describeNamespace(name string) *workflowservice.DescribeNamespaceRequest {
+	return &workflowservice.DescribeNamespaceRequest{Namespace: name}
+}

@@ -1,7 +1,7 @@
 // Package temporalclient connects to Temporal the way the ecosystem does: by
 // the profiles of temporal.toml and TEMPORAL_* (contrib/envconfig). It says
-// what is wrong in an operator's words, and registers the search attributes
-// that Keywave needs.
+// what is wrong in an operator's words, registers the search attributes that
+// Keywave needs, and holds what both activities and commands ask of a client.
 package temporalclient
 
 import (

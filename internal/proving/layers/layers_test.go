@@ -60,7 +60,7 @@ func layers() []layer {
 		{packages: "internal/calendar", tests: true},
 
 		// What Temporal runs.
-		{packages: "activities", house: plan, outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
+		{packages: "activities", house: append(plan, "internal/temporalclient"), outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
 		{packages: "workflows", house: append(plan, "activities", "internal/calendar"), outside: temporal},
 
 		// Adapters: each knows one thing of the world, and none of the others.
@@ -76,7 +76,7 @@ func layers() []layer {
 		{packages: "internal/fleet", house: append(plan, "internal/calendar"), outside: world, tests: true},
 
 		// What people see, and the two programs.
-		{packages: "internal/planning", house: append(plan, "activities", "internal/fleet", "workflows"), outside: temporal, tests: true},
+		{packages: "internal/planning", house: append(plan, "activities", "internal/fleet", "internal/temporalclient", "workflows"), outside: temporal, tests: true},
 		{packages: "internal/progress", house: append(plan, "workflows"), tests: true},
 		{packages: "internal/report", house: append(plan, "workflows"), tests: true},
 		{packages: "internal/watch", house: append(plan, "internal/progress", "workflows"), outside: world, tests: true},
