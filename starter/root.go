@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"keywave/internal/temporalclient"
+	"keywave/workflows"
 )
 
 // Exit codes.
@@ -81,6 +82,11 @@ Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "text" && a.output != "json" {
 				return wrongUse(cmd, "--output %q: use text or json", a.output)
+			}
+			if reason := cmd.Flags().Lookup("reason"); reason != nil {
+				if err := workflows.CheckReason(reason.Value.String()); err != nil {
+					return wrongUse(cmd, "%v", err)
+				}
 			}
 			return nil
 		},

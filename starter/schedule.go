@@ -158,12 +158,9 @@ func approve(in *workflows.ScheduledIn, f *fleet.Fleet, what, reason string) err
 	return err
 }
 
-const maxScheduleLog = 50
-
-// record keeps the latest of what people did to a schedule.
+// record keeps what people did to a schedule.
 func record(in *workflows.ScheduledIn, what, reason string) {
-	in.Log = append(in.Log, workflows.Entry{At: time.Now().UTC(), What: what, By: operator(), Reason: reason})
-	in.Log = in.Log[max(0, len(in.Log)-maxScheduleLog):]
+	in.Log.Add(workflows.Entry{At: time.Now().UTC(), What: what, By: operator(), Reason: reason})
 }
 
 func note(what, reason string) string { return fmt.Sprintf("%s by %s: %s", what, operator(), reason) }
@@ -357,6 +354,6 @@ func (a *app) scheduleDelete() *cobra.Command {
 
 func showLog(w io.Writer, log []workflows.Entry) {
 	for _, e := range log {
-		fmt.Fprintf(w, "  %s  %s\n", e.At.Local().Format(time.DateTime), strings.Join([]string{e.What, "by", e.By + ":", e.Reason}, " "))
+		fmt.Fprintf(w, "  %s  %s\n", e.At.Local().Format(time.DateTime), strings.Join([]string{e.Text(), "by", e.By + ":", e.Reason}, " "))
 	}
 }

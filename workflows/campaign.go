@@ -92,16 +92,8 @@ type Status struct {
 	Drift  *AcceptedDrift `json:"drift,omitempty"`
 	Reread int            `json:"reread,omitempty"`
 	// Hours is what the calendar says; nil without one.
-	Hours *Hours  `json:"hours,omitempty"`
-	Log   []Entry `json:"log,omitempty"`
-}
-
-// Entry is one thing that people or budgets did to a campaign.
-type Entry struct {
-	At     time.Time `json:"at"`
-	What   string    `json:"what"`
-	By     string    `json:"by,omitempty"`
-	Reason string    `json:"reason,omitempty"`
+	Hours *Hours `json:"hours,omitempty"`
+	Log   Log    `json:"log,omitempty"`
 }
 
 // CampaignState is what a run hands to its continuation.
@@ -114,20 +106,20 @@ type CampaignState struct {
 	Lanes     []Lane         `json:"lanes,omitempty"` // where there are several accounts
 	Window    int            `json:"window"`          // of each account
 	Budget    rotation.Budget
-	Approved  []int   `json:"approved,omitempty"`
-	Paused    bool    `json:"paused"`
-	Breached  bool    `json:"breached,omitempty"` // paused by the budget
-	Braked    bool    `json:"braked,omitempty"`   // paused by the account's brake
-	Shut      bool    `json:"shut,omitempty"`     // paused by the calendar alone
-	Outside   bool    `json:"outside,omitempty"`  // a person waived the present closed hours
-	Rate      string  `json:"rate,omitempty"`     // of refreshes, as last set
-	Waived    int     `json:"waived,omitempty"`   // the wave after which health does not matter
-	Notices   int     `json:"notices,omitempty"`  // sent
-	Told      int     `json:"told,omitempty"`     // exposed zones that people were told of
-	Reason    string  `json:"reason,omitempty"`
-	Seq       int     `json:"seq"`
-	Log       []Entry `json:"log,omitempty"`
-	Describes int     `json:"describes"`
+	Approved  []int  `json:"approved,omitempty"`
+	Paused    bool   `json:"paused"`
+	Breached  bool   `json:"breached,omitempty"` // paused by the budget
+	Braked    bool   `json:"braked,omitempty"`   // paused by the account's brake
+	Shut      bool   `json:"shut,omitempty"`     // paused by the calendar alone
+	Outside   bool   `json:"outside,omitempty"`  // a person waived the present closed hours
+	Rate      string `json:"rate,omitempty"`     // of refreshes, as last set
+	Waived    int    `json:"waived,omitempty"`   // the wave after which health does not matter
+	Notices   int    `json:"notices,omitempty"`  // sent
+	Told      int    `json:"told,omitempty"`     // exposed zones that people were told of
+	Reason    string `json:"reason,omitempty"`
+	Seq       int    `json:"seq"`
+	Log       Log    `json:"log,omitempty"`
+	Describes int    `json:"describes"`
 	// Mended says that a resumed run has delivered what was exposed or unknown.
 	Mending bool    `json:"mending,omitempty"`
 	Ran     bool    `json:"ran,omitempty"` // a page of the present wave has run: it is baked
@@ -177,8 +169,6 @@ type Answer struct {
 	Kept int    `json:"kept"`
 	Text string `json:"text"`
 }
-
-const maxLog = 50
 
 // PlanValidFor is how old a plan may be when its campaign starts.
 const PlanValidFor = 7 * 24 * time.Hour
@@ -718,9 +708,7 @@ func (c *campaign) end(ctx workflow.Context) (Status, error) {
 }
 
 func (c *campaign) log(what, by, reason string) {
-	if len(c.st.Log) < maxLog {
-		c.st.Log = append(c.st.Log, Entry{workflow.Now(c.work).UTC(), what, by, reason})
-	}
+	c.st.Log.Add(Entry{At: workflow.Now(c.work).UTC(), What: what, By: by, Reason: reason})
 }
 
 // tally adds up everything; zones of pages that have not run yet are pending.

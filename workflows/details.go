@@ -266,7 +266,7 @@ func campaignDetails(s Status, now time.Time) string {
 const latest = 6
 
 func entry(e Entry) string {
-	text := clock(e.At) + " " + plain(e.What)
+	text := clock(e.At) + " " + plain(e.Text())
 	if e.By != "" {
 		text += " by " + plain(e.By)
 	}

@@ -111,7 +111,7 @@ func (c *campaign) shut() bool { return c.hasHours() && !c.hours.Open && !c.st.O
 // close pauses until the calendar opens.
 func (c *campaign) close() {
 	c.st.Paused, c.st.Shut, c.st.Reason = true, true, c.hours.Why
-	c.log("paused", "", c.hours.Why)
+	c.log(byCalendar, "", c.hours.Why)
 	c.order(Control{Stop: true})
 	c.tell()
 }

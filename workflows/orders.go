@@ -39,8 +39,8 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		}
 		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, handle, workflow.UpdateHandlerOptions{
 			Validator: func(_ workflow.Context, o Order) error {
-				if !c.loaded {
-					return nil
+				if err := o.checkWords(); err != nil || !c.loaded {
+					return err
 				}
 				return u.check(o)
 			},
@@ -191,7 +191,7 @@ func ParseRate(s string) (*float32, error) {
 
 func (c *campaign) onSkip(_ workflow.Context, o Order) (Answer, error) {
 	c.st.Decided.Skipped = append(c.st.Decided.Skipped, Skipped{Zone: o.Zone, By: o.By, Reason: o.Reason})
-	c.log("skipped zone "+string(o.Zone), o.By, o.Reason)
+	c.log(skippedZone+string(o.Zone), o.By, o.Reason)
 	c.tellDecided()
 	return Answer{State: c.status().State, Text: fmt.Sprintf("zone %s is skipped", o.Zone)}, nil
 }

@@ -27,7 +27,7 @@ type ScheduledIn struct {
 	// Hours are the schedule's own, beside the fleet file's.
 	Hours calendar.Spec `json:"hours,omitzero"`
 	// Log is what people did to the schedule.
-	Log []Entry `json:"log,omitempty"`
+	Log Log `json:"log,omitempty"`
 }
 
 // ScheduledOut is how a run ended.

@@ -227,7 +227,7 @@ func (d document) people(r Report) {
 	d.say("\n## Who did what\n\n")
 	d.table(len(r.Log), func(i int) []string {
 		e := r.Log[i]
-		return []string{clock(e.At), cell(e.What), cell(e.By), cell(e.Reason)}
+		return []string{clock(e.At), cell(e.Text()), cell(e.By), cell(e.Reason)}
 	}, "at", "what", "by", "reason")
 }
 

@@ -40,8 +40,8 @@ type Report struct {
 	// when the campaign started; null when nothing was.
 	Drift *workflows.AcceptedDrift `json:"drift,omitempty"`
 	// Log is what people and budgets did, in order.
-	Log      []workflows.Entry `json:"log"`
-	Settings plan.Settings     `json:"settings"`
+	Log      workflows.Log `json:"log"`
+	Settings plan.Settings `json:"settings"`
 	// Counts are zones by outcome, Hosts (zone, host) pairs, ExposureMs nearest
 	// ranks over the zones that are done; all three are summed from Zones.
 	Counts     rotation.Counts          `json:"counts"`
