@@ -178,3 +178,18 @@ func rows(w io.Writer) func() int {
 		return n
 	}
 }
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// many is "1 zone" or "2 zones".
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
-	"keywave/internal/calendar"
 	"keywave/internal/fleet"
 	"keywave/internal/planning"
 	"keywave/internal/temporalclient"
@@ -65,88 +61,6 @@ func (a *app) approved(ctx context.Context, o *approveOptions) (*fleet.Fleet, *t
 
 var errNoReason = errors.New("why? give --reason")
 
-type scheduleOptions struct {
-	approveOptions
-	every  string
-	jitter time.Duration
-	hours  calendar.Spec
-}
-
-func (a *app) scheduleCreate() *cobra.Command {
-	o := &scheduleOptions{}
-	cmd := &cobra.Command{
-		Use: "create SCHEDULE -f fleet.yaml --every 90d --reason R", Short: "Approve a fleet and run campaigns of it from now on", Args: exactly("SCHEDULE"),
-		Long: `Approve a fleet and run campaigns of it from now on: the first after one interval.
-A run that is due plans at once; outside its windows its campaign waits for the
-next one. A run that is due on a frozen date is left out, and so is one that is
-due while the one before it goes on. One that does not end with all zones done
-pauses the schedule.`,
-		Example: `  keywave schedule create quarterly -f fleet.yaml --every 90d --jitter 1h --reason "policy 7" \
-    --window "Sat 02:00-06:00 Asia/Hong_Kong" --freeze 2026-12-20..2027-01-05`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.createSchedule(cmd.Context(), args[0], o) },
-	}
-	o.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&o.every, "every", "", "how often: days, such as 90d, or a duration")
-	f.DurationVar(&o.jitter, "jitter", 0, "begin up to this much later, at random")
-	f.StringArrayVar(&o.hours.Windows, "window", nil, `when refreshes may start, such as "Sat 02:00-06:00 Asia/Hong_Kong"; several add up`)
-	f.StringArrayVar(&o.hours.Freeze, "freeze", nil, "dates without refreshes, such as 2026-12-20..2027-01-05; several add up")
-	return cmd
-}
-
-var scheduleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-
-func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOptions) error {
-	if !scheduleName.MatchString(name) {
-		return fmt.Errorf("%q is no name; use at most 64 letters, digits and _.- with a letter or digit first", name)
-	}
-	if o.every == "" {
-		return errors.New("how often? give --every, such as --every 90d")
-	}
-	every, err := calendar.ParseEvery(o.every)
-	if err != nil {
-		return fmt.Errorf("--every: %w", err)
-	}
-	f, conn, err := a.approved(ctx, &o.approveOptions)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	in := workflows.ScheduledIn{Schedule: name, Account: f.Accounts[0].Name, Hours: o.hours}
-	if err := approve(&in, f, "created", o.reason); err != nil {
-		return err
-	}
-	all, err := calendar.Parse(in.Calendar()...)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	if look := all.Look(now); !look.Open && look.Until.IsZero() {
-		return refused(fmt.Errorf("%s, so nothing would ever be refreshed; nothing was created", look.Why))
-	}
-	_, err = conn.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: workflows.ScheduleID(name),
-		Spec: client.ScheduleSpec{
-			// Temporal counts intervals from 1970; the first is to end one interval from now.
-			Intervals: []client.ScheduleIntervalSpec{{Every: every, Offset: time.Duration(now.Unix()) * time.Second % every}},
-			Jitter:    o.jitter,
-		},
-		Action: &client.ScheduleWorkflowAction{
-			ID: workflows.ScheduledID(name), Workflow: workflows.TypeScheduled, Args: []any{in}, TaskQueue: workflows.Queue,
-			StaticSummary: "a run of schedule " + name,
-		},
-		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: workflows.CatchUp, PauseOnFailure: true,
-		Note: note("created", o.reason),
-	})
-	switch {
-	case errors.Is(err, temporal.ErrScheduleAlreadyRunning):
-		return refused(fmt.Errorf("there is a schedule named %s already; look: keywave schedule show %s; approve another fleet: keywave schedule approve %s; or delete it first", name, name, name))
-	case err != nil:
-		return refused(fmt.Errorf("the schedule cannot be created: %w", err))
-	}
-	return a.showSchedule(ctx, conn, name)
-}
-
 // approve puts a person's approval of a fleet into what a schedule does.
 func approve(in *workflows.ScheduledIn, f *fleet.Fleet, what, reason string) error {
 	var err error
@@ -191,32 +105,6 @@ func noSchedule(name string, err error) error {
 	return err
 }
 
-func (a *app) scheduleApprove() *cobra.Command {
-	o := &approveOptions{}
-	cmd := &cobra.Command{
-		Use: "approve SCHEDULE -f fleet.yaml --reason R", Short: "Let a schedule run a fleet file that was changed", Args: exactly("SCHEDULE"),
-		Long: `Let a schedule run a fleet file that was changed, from its next run on. What it is
-that differs is said by the run that was refused. The account's worker must have
-been started with the new file. A paused schedule stays paused.`,
-		Example: "  keywave schedule approve quarterly -f fleet.yaml --reason \"two new zones\"",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f, conn, err := a.approved(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			return a.changeSchedule(cmd.Context(), args[0], func(_ *client.Schedule, in *workflows.ScheduledIn) error {
-				if first := f.Accounts[0].Name; first != in.Account {
-					return refused(fmt.Errorf("schedule %s is planned by account %s, and the fleet file's first account is %s", args[0], in.Account, first))
-				}
-				return approve(in, f, "approved", o.reason)
-			})
-		},
-	}
-	o.flags(cmd)
-	return cmd
-}
-
 // changeSchedule changes a schedule and shows what it is then.
 func (a *app) changeSchedule(ctx context.Context, name string, do func(*client.Schedule, *workflows.ScheduledIn) error) error {
 	conn, err := a.connect(ctx)
@@ -245,111 +133,6 @@ func (a *app) reasoned(use, short, long string, do func(ctx context.Context, nam
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
-}
-
-func (a *app) schedulePause() *cobra.Command {
-	return a.reasoned("pause", "Begin no further run; one that is under way goes on", "", a.setPaused("paused", true))
-}
-
-func (a *app) scheduleResume() *cobra.Command {
-	return a.reasoned("resume", "Begin runs again", "", a.setPaused("resumed", false))
-}
-
-func (a *app) setPaused(what string, paused bool) func(ctx context.Context, name, reason string) error {
-	return func(ctx context.Context, name, reason string) error {
-		return a.changeSchedule(ctx, name, func(s *client.Schedule, in *workflows.ScheduledIn) error {
-			if s.State.Paused == paused {
-				return refused(fmt.Errorf("schedule %s is %s already: %s", name, map[bool]string{true: "paused", false: "not paused"}[paused], s.State.Note))
-			}
-			s.State.Paused, s.State.Note = paused, note(what, reason)
-			record(in, what, reason)
-			return nil
-		})
-	}
-}
-
-// triggered is what trigger prints.
-type triggered struct {
-	Schedule string `json:"schedule"`
-	Campaign string `json:"campaign"`
-}
-
-const (
-	triggerWithin = 30 * time.Second
-	triggerEvery  = 200 * time.Millisecond
-)
-
-func (a *app) scheduleTrigger() *cobra.Command {
-	return a.reasoned("trigger", "Begin a run now, paused or not", "", func(ctx context.Context, name, reason string) error {
-		conn, err := a.connect(ctx)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		run, err := trigger(ctx, conn, name, reason)
-		if err != nil {
-			return err
-		}
-		return a.print(triggered{name, run.Campaign}, func(w io.Writer) {
-			fmt.Fprintf(w, "A run of schedule %s has begun; it plans, and then runs campaign %s.\nLook at it: keywave schedule show %s\n", name, run.Campaign, name)
-		})
-	})
-}
-
-func trigger(ctx context.Context, conn *temporalclient.Connection, name, reason string) (scheduleRun, error) {
-	before, err := describe(ctx, conn, name)
-	if err != nil {
-		return scheduleRun{}, err
-	}
-	if len(before.Info.RunningWorkflows) > 0 {
-		return scheduleRun{}, refused(fmt.Errorf("a run of schedule %s is under way, and runs do not overlap: keywave schedule show %s", name, name))
-	}
-	if err := change(ctx, conn, name, func(_ *client.Schedule, in *workflows.ScheduledIn) error {
-		record(in, "triggered", reason)
-		return nil
-	}); err != nil {
-		return scheduleRun{}, err
-	}
-	if err := conn.ScheduleClient().GetHandle(ctx, workflows.ScheduleID(name)).Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
-		return scheduleRun{}, fmt.Errorf("schedule %s was not triggered: %w", name, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, triggerWithin)
-	defer cancel()
-	for tick := time.Tick(triggerEvery); ; {
-		now, err := describe(ctx, conn, name)
-		if err == nil && now.Info.NumActions > before.Info.NumActions {
-			return lookAtRun(ctx, conn, name, now.Info.RecentActions[len(now.Info.RecentActions)-1])
-		}
-		select {
-		case <-ctx.Done():
-			return scheduleRun{}, fmt.Errorf("schedule %s was triggered, and Temporal has begun nothing within %s; look: keywave schedule show %s", name, triggerWithin, name)
-		case <-tick:
-		}
-	}
-}
-
-func (a *app) scheduleDelete() *cobra.Command {
-	return a.reasoned("delete", "End a schedule; a run that is under way goes on",
-		"End a schedule. A run that is under way goes on, and so do campaigns and plans\nthat were made; what people did to the schedule is forgotten, and is printed here.", func(ctx context.Context, name, reason string) error {
-			conn, err := a.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			view, err := viewOf(ctx, conn, name)
-			if err != nil {
-				return err
-			}
-			if err := conn.ScheduleClient().GetHandle(ctx, workflows.ScheduleID(name)).Delete(ctx); err != nil {
-				return noSchedule(name, err)
-			}
-			view.Log = append(view.Log, workflows.Entry{At: time.Now().UTC(), What: "deleted", By: operator(), Reason: reason})
-			view.Next = nil
-			return a.print(view, func(w io.Writer) {
-				fmt.Fprintf(w, "Schedule %s is deleted. What was done to it:\n", name)
-				showLog(w, view.Log)
-			})
-		})
 }
 
 func showLog(w io.Writer, log []workflows.Entry) {

@@ -61,40 +61,6 @@ keywave report verify FILE compares.`,
 	return cmd
 }
 
-func (a *app) report() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "report", Short: "Check a report that was written earlier",
-		Example: "  keywave report verify spring.html", Args: oneBelow, RunE: showHelp,
-	}
-	cmd.AddCommand(a.reportVerify())
-	return cmd
-}
-
-func (a *app) reportVerify() *cobra.Command {
-	return &cobra.Command{
-		Use: "verify FILE", Short: "Whether a report (html or json) still is what was written", Args: exactly("FILE"),
-		Long: `Compute the digest of a report's content and compare it with the one in the file. It
-tells a damaged or edited file from a whole one. It is no signature: who edits the
-file can write another digest. Compare it with the one that you noted elsewhere.`,
-		Example: "  keywave report verify spring.html",
-		RunE: func(_ *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = f.Close() }()
-			digest, err := report.Verify(f)
-			if err != nil {
-				return notDone(fmt.Errorf("%s: %w", args[0], err))
-			}
-			return a.print(struct {
-				File   string `json:"file"`
-				Digest string `json:"digest"`
-			}{args[0], digest}, func(w io.Writer) { fmt.Fprintf(w, "%s is whole. Digest: %s\n", args[0], digest) })
-		},
-	}
-}
-
 func reportWriters() map[string]func(report.Report, io.Writer) error {
 	return map[string]func(report.Report, io.Writer) error{
 		"json": func(r report.Report, w io.Writer) error { return r.WriteJSON(w) },
@@ -129,15 +95,6 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 		records = append(records, of...)
 	}
 	return report.Build(ran, pages, status, records)
-}
-
-func pageOf(ctx context.Context, conn *temporalclient.Connection, name string, n int) (plan.Page, error) {
-	var page plan.Page
-	answer, err := conn.QueryWorkflow(ctx, workflows.PageID(name, n), "", workflows.QueryPage)
-	if err != nil {
-		return page, fmt.Errorf("page %d of plan %s cannot be read (%w); is a worker running?", n, name, err)
-	}
-	return page, answer.Get(&page)
 }
 
 // recordsOf are the records of a page's shard; one that never ran has none, and

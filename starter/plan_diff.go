@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"keywave/internal/fleet"
 	"keywave/internal/plan"
-	"keywave/internal/temporalclient"
 )
 
 func (a *app) planDiff() *cobra.Command {
@@ -52,36 +48,6 @@ digest, or by a file that keywave plan -o wrote. Exit code 2 says that they diff
 			return nil
 		},
 	}
-}
-
-// wholePlan reads a plan by its digest or from a file, and its pages from
-// Temporal.
-func wholePlan(ctx context.Context, conn *temporalclient.Connection, named string) (plan.Whole, error) {
-	digest := named
-	if body, err := os.ReadFile(named); err == nil {
-		var p plan.Plan
-		if err := json.Unmarshal(body, &p); err != nil || p.Digest == "" {
-			return plan.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml -o %s", named, named)
-		}
-		digest = p.Digest
-	}
-	found, err := findPlan(ctx, conn, digest)
-	if err != nil {
-		return plan.Whole{}, err
-	}
-	return withPages(ctx, conn, found)
-}
-
-func withPages(ctx context.Context, conn *temporalclient.Connection, p plan.Plan) (plan.Whole, error) {
-	whole := plan.Whole{Settings: p.Settings, Waves: p.Waves}
-	for n := range p.Pages {
-		page, err := pageOf(ctx, conn, p.Name, n+1)
-		if err != nil {
-			return whole, err
-		}
-		whole.Pages = append(whole.Pages, page)
-	}
-	return whole, nil
 }
 
 // unchanged refuses when the fleet file is not any more what was approved.

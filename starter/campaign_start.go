@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"keywave/internal/fleet"
+	"keywave/internal/plan"
+	"keywave/internal/temporalclient"
+	"keywave/workflows"
+)
+
+type startOptions struct {
+	fleetFile string
+	digest    string
+	name      string
+	reason    string
+	emergency bool
+	// acceptDrift runs a plan although live keys are not the planned ones.
+	acceptDrift bool
+	watch       bool
+}
+
+func (a *app) campaignStart() *cobra.Command {
+	o := &startOptions{}
+	cmd := &cobra.Command{
+		Use:   "start (-f fleet.yaml | --plan DIGEST [-f fleet.yaml])",
+		Short: "Run a plan: all of a fleet's zones, in waves",
+		Example: `  keywave campaign start -f fleet.yaml --watch
+  keywave campaign start --plan 3f0c…  --name spring-rotation`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.fleetFile == "" && o.digest == "" {
+				return errors.New("give -f fleet.yaml (plan and run), --plan DIGEST (run an approved plan), or both (and refuse if the fleet file has changed since)")
+			}
+			if o.emergency && o.reason == "" {
+				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
+			}
+			if o.acceptDrift && (o.reason == "" || o.digest == "") {
+				return errAcceptDrift
+			}
+			return a.startCampaign(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.fleetFile, "fleet", "f", "", "plan this fleet file and run the plan; with --plan: refuse if it has changed since")
+	f.StringVar(&o.digest, "plan", "", "run the plan with this digest")
+	f.StringVar(&o.name, "name", "", "the campaign's name (default: from the time)")
+	f.StringVar(&o.reason, "reason", "", "why, for the record")
+	f.BoolVar(&o.emergency, "emergency", false, "waive proofs, bake times and approvals; recorded")
+	f.BoolVar(&o.acceptDrift, "accept-drift", false, "with --plan: run it although live keys changed since it was made; recorded")
+	f.BoolVar(&o.watch, "watch", false, "watch until it ends or needs a person")
+	return cmd
+}
+
+func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
+	var f *fleet.Fleet
+	var err error
+	if o.fleetFile != "" {
+		if f, err = readFleet(o.fleetFile); err != nil {
+			return err
+		}
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if f, err = resolve(ctx, conn, f); err != nil {
+		return err
+	}
+	in := workflows.CampaignIn{Name: planName(o.name), By: operator(), Reason: o.reason}
+	if o.emergency {
+		in.Emergency = o.reason
+	}
+	var plan plan.Plan
+	if o.digest == "" {
+		plan, err = a.planNow(ctx, conn, f, in.Name)
+	} else {
+		plan, err = a.approvedPlan(ctx, conn, f, o, &in)
+	}
+	if err != nil {
+		return err
+	}
+	in.Plan, in.Digest = plan.Name, plan.Digest
+	if err := launch(ctx, conn, in, plan, false); err != nil {
+		return err
+	}
+	return a.underWay(ctx, conn, in.Name, fmt.Sprintf("Campaign %s runs. Look at it: keywave campaign watch %s", in.Name, in.Name), o.watch)
+}
+
+// planNow plans a fleet in order to run the plan at once.
+func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
+	plan, err := a.makePlan(ctx, conn, f, name)
+	if err != nil {
+		return plan, err
+	}
+	a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
+	for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
+		a.say("  %s", finding(f))
+	}
+	return plan, nil
+}
+
+// approvedPlan finds a plan that was made before, and refuses one that is too
+// old, or whose fleet file or live keys are others by now.
+func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *startOptions, in *workflows.CampaignIn) (plan.Plan, error) {
+	plan, err := findPlan(ctx, conn, o.digest)
+	if err != nil {
+		return plan, err
+	}
+	if old := workflows.TooOld(plan, time.Now()); old != "" {
+		return plan, refused(errors.New(old))
+	}
+	if _, err := conn.DescribeWorkflowExecution(ctx, workflows.CampaignID(in.Name), ""); err == nil {
+		return plan, nameTaken(in.Name)
+	}
+	if err := awaitWorker(ctx, conn); err != nil {
+		return plan, err
+	}
+	for _, account := range accountsOf(plan) {
+		if err := released(ctx, conn, account); err != nil {
+			return plan, err
+		}
+	}
+	whole, err := withPages(ctx, conn, plan)
+	if err != nil {
+		return plan, refused(err)
+	}
+	if f != nil {
+		if err := unchanged(plan, whole, f); err != nil {
+			return plan, err
+		}
+	}
+	out, by, err := a.reread(ctx, conn, plan, whole)
+	if err != nil {
+		return plan, err
+	}
+	if in.Reread = out.Describes; len(plan.Accounts) > 0 {
+		in.RereadBy = by
+	}
+	in.Drift, err = drifted(plan, out, o)
+	return plan, err
+}
+
+// underWay says that a campaign runs, and watches it if that is wanted.
+func (a *app) underWay(ctx context.Context, conn *temporalclient.Connection, name, text string, watch bool) error {
+	if watch {
+		a.say("%s", text)
+		return a.watchCampaign(ctx, conn, name)
+	}
+	return a.print(struct {
+		Campaign string `json:"campaign"`
+	}{name}, func(w io.Writer) { fmt.Fprintln(w, text) })
+}
+
+// launch starts a run of a campaign; again says that it goes on with one that
+// was closed.
+func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.CampaignIn, plan plan.Plan, again bool) error {
+	if err := awaitWorker(ctx, conn); err != nil {
+		return err
+	}
+	for _, account := range accountsOf(plan) {
+		if err := released(ctx, conn, account); err != nil {
+			return err
+		}
+	}
+	reuse := enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	if again {
+		reuse = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	_, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.CampaignID(in.Name), TaskQueue: workflows.Queue, WorkflowIDReusePolicy: reuse,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes:                    workflows.Searchable(in.Name, "", in.Digest),
+		StaticSummary:                            fmt.Sprintf("rotate %d zones on %d hosts in %d waves", plan.Zones, plan.Hosts, len(plan.Waves)),
+		StaticDetails:                            fmt.Sprintf("Plan `%s`, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
+	}, workflows.TypeCampaign, in)
+	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
+		return nameTaken(in.Name)
+	}
+	if err != nil {
+		return refused(fmt.Errorf("the campaign cannot be started: %w", err))
+	}
+	return nil
+}
+
+func nameTaken(name string) error {
+	return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"keywave/internal/plan"
+)
+
+func showPlan(w io.Writer, p plan.Plan) {
+	if p.Found > 0 {
+		fmt.Fprintf(w, "Problems first (%d):\n", p.Found)
+		for _, f := range p.Findings {
+			fmt.Fprintf(w, "  %s\n", finding(f))
+		}
+		if more := p.Found - len(p.Findings); more > 0 {
+			fmt.Fprintf(w, "  … and %d more\n", more)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "Plan %s\n", p.Name)
+	fmt.Fprintf(w, "  digest    %s\n", p.Digest)
+	if len(p.Accounts) == 0 {
+		fmt.Fprintf(w, "  account   %s\n", p.Account)
+	}
+	for _, a := range p.Accounts {
+		fmt.Fprintf(w, "  account   %s: %s, %g calls a second\n", a.Account, many(a.Zones, "zone"), a.Limit)
+	}
+	fmt.Fprintf(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
+	if p.Source != "" {
+		fmt.Fprintf(w, "  from      %s\n", p.Source)
+	}
+	for i, wave := range p.Waves {
+		note := ""
+		if i == 0 {
+			note = "  (canary)"
+		}
+		for _, n := range p.Settings.Approve {
+			if n == i+1 {
+				note += "  waits for approval"
+			}
+		}
+		fmt.Fprintf(w, "  wave %-4d %s%s\n", i+1, many(wave.Zones, "zone"), note)
+	}
+	budget, err := p.Settings.Budget(p.Zones)
+	if err == nil {
+		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*max(1, len(p.Accounts)))
+	}
+	whose := "the account's pace"
+	if len(p.Accounts) > 0 {
+		whose = "the accounts' own paces, side by side"
+	}
+	fmt.Fprintf(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
+	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
+	if hours := hoursOf(p.Settings); hours != "" {
+		fmt.Fprintf(w, "  hours     %s\n", hours)
+	}
+	if len(p.Settings.Health) > 0 {
+		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
+	}
+	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
+}
+
+// hoursOf is when refreshes may start.
+func hoursOf(s plan.Settings) string {
+	hours := strings.Join(s.Windows, ", ")
+	if len(s.Freeze) > 0 {
+		hours = strings.TrimPrefix(hours+"; not on "+strings.Join(s.Freeze, ", "), "; ")
+	}
+	return hours
+}
+
+func finding(f plan.Finding) string {
+	where := ""
+	if f.Zone != "" {
+		where = string(f.Zone) + " "
+	}
+	if f.Host != "" {
+		where += "host " + string(f.Host) + " "
+	}
+	if where == "" {
+		return f.Text
+	}
+	return where[:len(where)-1] + ": " + f.Text
+}
