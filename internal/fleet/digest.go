@@ -10,30 +10,6 @@ import (
 	"strings"
 )
 
-// field is a part of a host's definition.
-type field struct{ name, value string }
-
-// definition is everything that decides where and how a key goes to the host,
-// in an order and with names that digests depend on: add, never rename.
-func (h Host) definition() []field {
-	transport, ssh := "file", SSH{File: h.target()}
-	if h.SSH != nil {
-		transport, ssh = "ssh", *h.SSH
-	}
-	return []field{
-		{"name", string(h.Name)},
-		{"location", string(h.Location)},
-		{"transport", transport},
-		{"address", ssh.Address},
-		{"hostKey", ssh.HostKey},
-		{"user", ssh.User},
-		{"path", ssh.Path},
-		{"mode", ssh.Mode},
-		{"reload", ssh.Reload},
-		{"verify", ssh.Verify},
-	}
-}
-
 // part is the length of a field's digest among a host's parts.
 const part = 4
 
@@ -66,28 +42,6 @@ func PartsDiffer(old, now string) []string {
 		}
 	}
 	return names
-}
-
-// target is the host's file, whatever the transport.
-func (h Host) target() File {
-	switch {
-	case h.SSH != nil:
-		return h.SSH.File
-	case h.File != nil:
-		return *h.File
-	}
-	return File{}
-}
-
-// fileID is the same for two hosts that are one machine, user and path. A
-// location is a network of its own: equal addresses elsewhere are other
-// machines.
-func (h Host) fileID() string {
-	id := []string{string(h.Location), "", "", h.target().Path}
-	if h.SSH != nil {
-		id[1], id[2] = h.SSH.Address, h.SSH.User
-	}
-	return strings.Join(id, "\x00")
 }
 
 // digest fills in the digests of every host and of the fleet.

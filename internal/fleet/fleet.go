@@ -73,30 +73,6 @@ func (h Host) Ref() rotation.HostRef {
 	return rotation.HostRef{Name: h.Name, Location: h.Location, Digest: h.Digest, Parts: h.parts()}
 }
 
-// SSH is a host that is reached over SSH.
-type SSH struct {
-	// Address is host:port.
-	Address string
-	// HostKey is the pinned host key, "type base64"; empty means that
-	// known_hosts decides.
-	HostKey string
-	User    string
-	File
-}
-
-// File is what a host holds for a zone and what makes its consumer use it. As a
-// transport of its own, it is a file on the machine of the location's worker.
-type File struct {
-	// Path is absolute; each "{zone}" in it stands for the zone's ID.
-	Path string
-	// Mode is four octal digits, such as "0600".
-	Mode string
-	// Reload runs once the file is in place, Verify after Reload; shell
-	// commands, empty for none.
-	Reload string
-	Verify string
-}
-
 // Zone is one zone and the hosts that must hold its key.
 type Zone struct {
 	ID   rotation.ZoneID

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -117,48 +118,6 @@ func isLocal(endpoint string) bool {
 	return err == nil && isLoopback(u.Hostname())
 }
 
-// inherited is what hosts of one transport take from defaults: values, and where
-// they stand.
-type inherited struct {
-	SSH
-	in map[string]*yaml.Node
-}
-
-// defaults gives what each transport inherits.
-func (r *reader) defaults(n *yaml.Node) map[string]inherited {
-	in := r.fields(n, "defaults", "ssh", "file")
-	own := SSH{File: File{Mode: "0600"}}
-	return map[string]inherited{
-		"ssh":  r.transport(in["ssh"], "defaults: ssh", inherited{SSH: own}, "user", "path", "mode", "reload", "verify"),
-		"file": r.transport(in["file"], "defaults: file", inherited{SSH: own}, "path", "mode", "reload", "verify"),
-	}
-}
-
-// transport is one transport's fields, of which only those in known may be
-// there, on top of what they inherit.
-func (r *reader) transport(n *yaml.Node, what string, from inherited, known ...string) inherited {
-	in := r.fields(n, what, known...)
-	out := inherited{
-		SSH: SSH{
-			Address: value(r, in["address"], what+": address", from.Address, address),
-			HostKey: value(r, in["hostKey"], what+": hostKey", from.HostKey, hostKey),
-			User:    value(r, in["user"], what+": user", from.User, user),
-			File: File{
-				Path:   value(r, in["path"], what+": path", from.Path, keyPath),
-				Mode:   value(r, in["mode"], what+": mode", from.Mode, mode),
-				Reload: value(r, in["reload"], what+": reload", from.Reload, command),
-				Verify: value(r, in["verify"], what+": verify", from.Verify, command),
-			},
-		},
-		in: maps.Clone(from.in),
-	}
-	if out.in == nil {
-		out.in = map[string]*yaml.Node{}
-	}
-	maps.Copy(out.in, in)
-	return out
-}
-
 // place is where a host stands in the file, for mistakes found later.
 type place struct {
 	at, path *yaml.Node
@@ -204,30 +163,18 @@ func (r *reader) host(e entry, location rotation.Location, from map[string]inher
 		return
 	}
 	where := place{at: e.at, what: what}
-	transports := r.entries(e.value, what)
-	transports = slices.DeleteFunc(transports, func(t entry) bool {
+	ways := slices.DeleteFunc(r.entries(e.value, what), func(t entry) bool {
 		if t.key == "gateway" {
 			host.Gateway = r.gateway(t.value, what, host.Name)
 		}
 		return t.key == "gateway"
 	})
-	if len(transports) != 1 && e.value.Kind == yaml.MappingNode {
-		r.say(e.at, what, "has %d transports; write one, ssh: {…} or file: {…}", len(transports))
+	if len(ways) != 1 && e.value.Kind == yaml.MappingNode {
+		_, write := transportNames()
+		r.say(e.at, what, "has %d transports; write one, %s", len(ways), write)
 	}
-	for _, t := range transports {
-		what := what + ": " + t.key
-		switch t.key {
-		case "ssh":
-			got := r.transport(t.value, what, from["ssh"], "address", "hostKey", "user", "path", "mode", "reload", "verify")
-			r.require(t.value, what, got.in, "address", "user", "path")
-			host.SSH, where.path = &got.SSH, got.in["path"]
-		case "file":
-			got := r.transport(t.value, what, from["file"], "path", "mode", "reload", "verify")
-			r.require(t.value, what, got.in, "path")
-			host.File, where.path = &got.File, got.in["path"]
-		default:
-			r.say(t.at, what, "unknown transport %q; write ssh: {…} or file: {…}", t.key)
-		}
+	for _, way := range ways {
+		where.path = cmp.Or(r.transport(way, what, from, &host), where.path)
 	}
 	f.Hosts[host.Name], places[host.Name] = host, where
 }
@@ -243,22 +190,6 @@ func (r *reader) gateway(n *yaml.Node, what string, host rotation.HostName) stri
 	}
 	r.gateways[ip] = host
 	return ip
-}
-
-// require says which fields neither the transport at n nor its defaults gave.
-func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fields ...string) {
-	if n.Kind != yaml.MappingNode {
-		return
-	}
-	for _, field := range fields {
-		switch {
-		case in[field] != nil:
-		case field == "address":
-			r.say(n, what, "has no address; write address: \"host:port\"")
-		default:
-			r.say(n, what, "has no %s; write it here or under defaults", field)
-		}
-	}
 }
 
 // zones fills in the fleet's zones, or where they come from.

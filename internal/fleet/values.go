@@ -1,13 +1,10 @@
 package fleet
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,8 +12,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/crypto/ssh"
 
 	"keywave/internal/rotation"
 )
@@ -163,86 +158,4 @@ func isHostname(s string) bool {
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
-}
-
-// address reads host:port, where :22 may be left out.
-func address(s string) (string, error) {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), "22"
-	}
-	if !isHostname(host) || port == "" || !isPort(port, "") {
-		return "", fmt.Errorf("%q is no address; write host:port, such as 10.1.0.11:22 or [2001:db8::1]:22", s)
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-// hostKey reads a line of a host's ssh_host_*_key.pub, and drops its comment.
-func hostKey(s string) (string, error) {
-	words := strings.Fields(s)
-	if len(words) < 2 {
-		return "", fmt.Errorf("%q is no host key; write type and key as in the host's /etc/ssh/ssh_host_ed25519_key.pub: ssh-ed25519 AAAA…", s)
-	}
-	blob, err := base64.StdEncoding.DecodeString(words[1])
-	if err != nil {
-		return "", fmt.Errorf("the host key is not base64 after %q; write type and key as in the host's /etc/ssh/ssh_host_ed25519_key.pub, without host name or options", words[0])
-	}
-	key, err := ssh.ParsePublicKey(blob)
-	if err != nil {
-		return "", fmt.Errorf("the host key after %q is damaged; copy the host's /etc/ssh/ssh_host_ed25519_key.pub again", words[0])
-	}
-	if _, is := key.(*ssh.Certificate); is {
-		return "", errors.New("is a certificate; pin the host's plain key, from /etc/ssh/ssh_host_ed25519_key.pub")
-	}
-	if key.Type() != words[0] {
-		return "", fmt.Errorf("says %q, but the key is of type %q; copy the host's /etc/ssh/ssh_host_ed25519_key.pub again", words[0], key.Type())
-	}
-	return words[0] + " " + words[1], nil
-}
-
-func user(s string) (string, error) {
-	if s == "" || len(s) > 64 || s[0] == '-' || !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }) {
-		return "", fmt.Errorf("%q is no user name", s)
-	}
-	return s, nil
-}
-
-// zoneMark stands for the zone's ID in a path.
-const zoneMark = "{zone}"
-
-func keyPath(s string) (string, error) {
-	switch {
-	case !path.IsAbs(s):
-		return "", fmt.Errorf("%q is not absolute; begin it with /", s)
-	case s == "/":
-		return "", errors.New("is a directory; write the path of a file")
-	case path.Clean(s) != s:
-		return "", fmt.Errorf("%q is not in its shortest form; write %q, or the file that is meant", s, path.Clean(s))
-	case strings.ContainsAny(strings.ReplaceAll(s, zoneMark, ""), "{}"):
-		return "", fmt.Errorf("%q has a mark in braces other than %s; write %s where the zone's ID belongs", s, zoneMark, zoneMark)
-	}
-	return text(1024)(s)
-}
-
-// mode reads permissions in octal; nobody but the owner may write, and nobody
-// but owner and group may read.
-func mode(s string) (string, error) {
-	bits, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
-	if err != nil {
-		return "", fmt.Errorf("%q is not octal; write \"0600\", or \"0640\" when the consumer reads it as a group", s)
-	}
-	if bits&^0o640 != 0 || bits&0o400 == 0 {
-		return "", fmt.Errorf("%q lets others read, somebody else write, or not even the owner read; write \"0600\", or \"0640\" when the consumer reads it as a group", s)
-	}
-	return fmt.Sprintf("%04o", bits), nil
-}
-
-func command(s string) (string, error) {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }) {
-		return "", fmt.Errorf("%q holds a control character; remove it", s)
-	}
-	if len(s) > 4096 {
-		return "", errors.New("is longer than 4096 bytes; put it into a script on the host")
-	}
-	return s, nil
 }

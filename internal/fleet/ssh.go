@@ -1,0 +1,91 @@
+package fleet
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/ssh"
+)
+
+// SSH is a host that is reached over SSH.
+type SSH struct {
+	// Address is host:port.
+	Address string
+	// HostKey is the pinned host key, "type base64"; empty means that
+	// known_hosts decides.
+	HostKey string
+	User    string
+	File
+}
+
+func sshTransport() transport {
+	return transport{
+		name: "ssh", own: []string{"address", "hostKey"}, shared: []string{"user", "path", "mode", "reload", "verify"},
+		required: []string{"address", "user", "path"},
+		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
+			var s SSH
+			if from.SSH != nil {
+				s = *from.SSH
+			}
+			h.SSH = &SSH{
+				Address: value(r, in["address"], what+": address", s.Address, address),
+				HostKey: value(r, in["hostKey"], what+": hostKey", s.HostKey, hostKey),
+				User:    value(r, in["user"], what+": user", s.User, user),
+				File:    s.File.read(r, in, what),
+			}
+		},
+	}
+}
+
+// definition is what of the transport alone decides where a key goes.
+func (s SSH) definition() []field {
+	return []field{{"address", s.Address}, {"hostKey", s.HostKey}, {"user", s.User}}
+}
+
+// address reads host:port, where :22 may be left out.
+func address(s string) (string, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), "22"
+	}
+	if !isHostname(host) || port == "" || !isPort(port, "") {
+		return "", fmt.Errorf("%q is no address; write host:port, such as 10.1.0.11:22 or [2001:db8::1]:22", s)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// hostKey reads a line of a host's ssh_host_*_key.pub, and drops its comment.
+func hostKey(s string) (string, error) {
+	words := strings.Fields(s)
+	if len(words) < 2 {
+		return "", fmt.Errorf("%q is no host key; write type and key as in the host's /etc/ssh/ssh_host_ed25519_key.pub: ssh-ed25519 AAAA…", s)
+	}
+	blob, err := base64.StdEncoding.DecodeString(words[1])
+	if err != nil {
+		return "", fmt.Errorf("the host key is not base64 after %q; write type and key as in the host's /etc/ssh/ssh_host_ed25519_key.pub, without host name or options", words[0])
+	}
+	key, err := ssh.ParsePublicKey(blob)
+	if err != nil {
+		return "", fmt.Errorf("the host key after %q is damaged; copy the host's /etc/ssh/ssh_host_ed25519_key.pub again", words[0])
+	}
+	if _, is := key.(*ssh.Certificate); is {
+		return "", errors.New("is a certificate; pin the host's plain key, from /etc/ssh/ssh_host_ed25519_key.pub")
+	}
+	if key.Type() != words[0] {
+		return "", fmt.Errorf("says %q, but the key is of type %q; copy the host's /etc/ssh/ssh_host_ed25519_key.pub again", words[0], key.Type())
+	}
+	return words[0] + " " + words[1], nil
+}
+
+func user(s string) (string, error) {
+	if s == "" || len(s) > 64 || s[0] == '-' || !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }) {
+		return "", fmt.Errorf("%q is no user name", s)
+	}
+	return s, nil
+}

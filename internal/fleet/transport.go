@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// transport is a way to bring keys to a host. Each has a file of its own here,
+// with its fields, their checks and its part of the host's digest.
+type transport struct {
+	// name is what the fleet file calls it.
+	name string
+	// own are the fields that each host has for itself, shared those that may
+	// stand under defaults too. required must stand in one of the two places.
+	own, shared, required []string
+	// read fills in the host's part for this transport: what the fields in say, and
+	// where they say nothing, what from has.
+	read func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host)
+}
+
+// transports lists them all.
+func transports() []transport { return []transport{sshTransport(), fileTransport()} }
+
+func transportNames() (names []string, toWrite string) {
+	var words []string
+	for _, t := range transports() {
+		names, words = append(names, t.name), append(words, t.name+": {…}")
+	}
+	return names, strings.Join(words, " or ")
+}
+
+// field is a part of a host's definition.
+type field struct{ name, value string }
+
+// definition is everything that decides where and how a key goes to the host,
+// in an order and with names that digests depend on: add, never rename.
+func (h Host) definition() []field {
+	name, ssh := "file", SSH{}
+	if h.SSH != nil {
+		name, ssh = "ssh", *h.SSH
+	}
+	all := []field{{"name", string(h.Name)}, {"location", string(h.Location)}, {"transport", name}}
+	return slices.Concat(all, ssh.definition(), h.target().definition())
+}
+
+// target is the host's file, whatever the transport.
+func (h Host) target() File {
+	switch {
+	case h.SSH != nil:
+		return h.SSH.File
+	case h.File != nil:
+		return *h.File
+	}
+	return File{}
+}
+
+// fileID is the same for two hosts that are one machine, user and path. A
+// location is a network of its own: equal addresses elsewhere are other
+// machines.
+func (h Host) fileID() string {
+	id := []string{string(h.Location), "", "", h.target().Path}
+	if h.SSH != nil {
+		id[1], id[2] = h.SSH.Address, h.SSH.User
+	}
+	return strings.Join(id, "\x00")
+}
+
+// inherited is what hosts of one transport take from defaults: values, and where
+// they stand.
+type inherited struct {
+	host Host
+	in   map[string]*yaml.Node
+}
+
+// defaults gives what each transport inherits, by its name.
+func (r *reader) defaults(n *yaml.Node) map[string]inherited {
+	names, _ := transportNames()
+	in := r.fields(n, "defaults", names...)
+	all := map[string]inherited{}
+	for _, t := range transports() {
+		what := "defaults: " + t.name
+		own := inherited{in: r.fields(in[t.name], what, t.shared...)}
+		t.read(r, own.in, what, Host{}, &own.host)
+		all[t.name] = own
+	}
+	return all
+}
+
+// transport reads a host's one transport, and says where its path stands; nil
+// when it has none.
+func (r *reader) transport(e entry, what string, from map[string]inherited, host *Host) (path *yaml.Node) {
+	what += ": " + e.key
+	i := slices.IndexFunc(transports(), func(t transport) bool { return t.name == e.key })
+	if i < 0 {
+		_, write := transportNames()
+		r.say(e.at, what, "unknown transport %q; write %s", e.key, write)
+		return nil
+	}
+	t, above := transports()[i], from[e.key]
+	in := r.fields(e.value, what, slices.Concat(t.own, t.shared)...)
+	t.read(r, in, what, above.host, host)
+	all := maps.Clone(above.in)
+	maps.Copy(all, in)
+	r.require(e.value, what, all, t.required...)
+	return all["path"]
+}
+
+// require says which fields neither the transport at n nor its defaults gave.
+func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fields ...string) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for _, field := range fields {
+		switch {
+		case in[field] != nil:
+		case field == "address":
+			r.say(n, what, "has no address; write address: \"host:port\"")
+		default:
+			r.say(n, what, "has no %s; write it here or under defaults", field)
+		}
+	}
+}
