@@ -126,7 +126,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 			note += " braked"
 		}
 		w.log(workflow.Now(ctx), "rate", "", note)
-		return activities.RateOut{}, nil
+		return activities.RateOut{PerSecond: in.PerSecond}, nil
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
 	}
