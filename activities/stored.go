@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -252,4 +253,45 @@ func (t *Temporal) LastRun(ctx context.Context, in LastRunIn) (LastRunOut, error
 		return LastRunOut{}, fail(KindTemporal, err.Error())
 	}
 	return LastRunOut{described.GetWorkflowExecutionInfo().GetExecution().GetRunId()}, nil
+}
+
+// OpenRunIn asks for an open workflow of a type that runs a plan.
+type OpenRunIn struct {
+	Type string `json:"type"`
+	Plan string `json:"plan"` // the plan's name
+}
+
+// OpenRunOut is the ID of one; empty when there is none.
+type OpenRunOut struct {
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// OpenRun finds an open workflow whose input names the plan.
+func (t *Temporal) OpenRun(ctx context.Context, in OpenRunIn) (OpenRunOut, error) {
+	defer beat(ctx)()
+	var next []byte
+	for {
+		list, err := t.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", in.Type), NextPageToken: next,
+		})
+		if err != nil {
+			return OpenRunOut{}, fail(KindTemporal, err.Error())
+		}
+		for _, run := range list.GetExecutions() {
+			var input struct {
+				Plan string `json:"plan"`
+			}
+			id := run.GetExecution().GetWorkflowId()
+			err := temporalclient.Input(ctx, t.Client, id, "", &input)
+			if err != nil && !missing(err) {
+				return OpenRunOut{}, fail(KindTemporal, err.Error())
+			}
+			if input.Plan == in.Plan {
+				return OpenRunOut{id}, nil
+			}
+		}
+		if next = list.GetNextPageToken(); len(next) == 0 {
+			return OpenRunOut{}, nil
+		}
+	}
 }

@@ -699,11 +699,6 @@ func (c *campaign) end(ctx workflow.Context) (Status, error) {
 		status.State, status.Zones.Done, status.Zones.Total, status.Zones.Exposed, status.Zones.Unknown, status.Zones.Unchanged, status.Zones.Pending, status.Zones.Skipped))
 	_ = workflow.Await(c.work, func() bool { return c.telling == 0 })
 	_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(status.State)))
-	if status.State == StateDone {
-		for page := range c.plan.Pages {
-			workflow.SignalExternalWorkflow(c.work, PageID(c.in.Plan, page+1), "", SignalPageClose, nil)
-		}
-	}
 	c.tell()
 	return c.status(), nil
 }

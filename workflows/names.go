@@ -117,7 +117,6 @@ func LocationQueue(l rotation.Location) string { return "keywave-location-" + st
 // Signals.
 const (
 	SignalPagePlanned = "page-planned" // page → plan: PagePlanned
-	SignalPageClose   = "close"        // campaign → page
 	SignalZoneNews    = "zone-news"    // zone → shard: ZoneNews
 	SignalShardNews   = "shard-news"   // shard → campaign: ShardNews
 	SignalControl     = "control"      // campaign → shard: Control
@@ -167,6 +166,7 @@ const (
 	ActPrior     = "Prior"
 	ActAwait     = "Await"
 	ActLastRun   = "LastRun"
+	ActOpenRun   = "OpenRun"
 	ActHold      = "Hold"
 	ActHealth    = "Health"
 	ActRate      = "Rate"

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -36,7 +37,7 @@ type PageIn struct {
 	Plan   string    `json:"plan"`
 	Page   plan.Page `json:"page"`
 	Frozen bool      `json:"frozen"`
-	// Keep is how long a plan is valid.
+	// Keep is how long it stays open at least.
 	Keep rotation.Span `json:"keep"`
 }
 
@@ -82,7 +83,8 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 }
 
 // Page reads the baselines of a draft and becomes the frozen page, whose start
-// event is the only copy; it stays open while the plan is valid.
+// event is the only copy; it stays open while the plan is valid, and while a
+// campaign of the plan is.
 func Page(ctx workflow.Context, in PageIn) error {
 	if !in.Frozen {
 		return draft(ctx, in)
@@ -91,9 +93,35 @@ func Page(ctx workflow.Context, in PageIn) error {
 		workflow.QueryHandlerOptions{Description: "The page: zones, hosts, baseline fingerprints."}); err != nil {
 		return err
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest `%s`.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), in.Page.Digest()))
-	workflow.GetSignalChannel(ctx, SignalPageClose).ReceiveWithTimeout(ctx, in.Keep.D(), nil)
-	return nil
+	workflow.SetCurrentDetails(ctx, pageDetails(in))
+	return keep(ctx, in)
+}
+
+// keepOn is how often a page whose plan is not valid any more asks whether a
+// campaign of it is still open.
+const keepOn = 6 * time.Hour
+
+// keep waits until nobody needs the page any more.
+func keep(ctx workflow.Context, in PageIn) error {
+	for wait := in.Keep.D(); ; wait = min(wait, keepOn) {
+		timer := within(wait, "until plan "+in.Plan+" is not valid any more, and no campaign of it is open")
+		if err := workflow.NewTimerWithOptions(ctx, timer.Timeout, timer.TimerOptions).Get(ctx, nil); err != nil {
+			return err
+		}
+		open, err := openRunAct().do(ctx, storedOptions("is a campaign of plan "+in.Plan+" open?"), activities.OpenRunIn{Type: TypeCampaign, Plan: in.Plan})
+		if err != nil || open.Workflow == "" {
+			return err
+		}
+		workflow.SetCurrentDetails(ctx, pageDetails(in)+"\nIt stays open for "+open.Workflow+".")
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			in.Keep = rotation.Span(min(wait, keepOn))
+			return workflow.NewContinueAsNewError(ctx, TypePage, in)
+		}
+	}
+}
+
+func pageDetails(in PageIn) string {
+	return fmt.Sprintf("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest `%s`.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), in.Page.Digest())
 }
 
 func draft(ctx workflow.Context, in PageIn) error {

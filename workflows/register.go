@@ -74,6 +74,10 @@ func lastRunAct() act[activities.LastRunIn, activities.LastRunOut] {
 	return act[activities.LastRunIn, activities.LastRunOut]{ActLastRun}
 }
 
+func openRunAct() act[activities.OpenRunIn, activities.OpenRunOut] {
+	return act[activities.OpenRunIn, activities.OpenRunOut]{ActOpenRun}
+}
+
 func healthAct() act[activities.HealthIn, activities.HealthOut] {
 	return act[activities.HealthIn, activities.HealthOut]{ActHealth}
 }
@@ -103,6 +107,7 @@ func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal, n *activ
 	RegisterWorkflows(r)
 	notifyAct().register(r, n.Notify)
 	lastRunAct().register(r, t.LastRun)
+	openRunAct().register(r, t.OpenRun)
 	rateAct().register(r, t.Rate)
 	loadPlanAct().register(r, t.LoadPlan)
 	loadPageAct().register(r, t.LoadPage)

@@ -129,6 +129,12 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		return activities.RateOut{PerSecond: in.PerSecond}, nil
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
+	case workflows.ActOpenRun:
+		var open string
+		if in := input[activities.OpenRunIn](t); in.Type == workflows.TypeCampaign && workflow.Now(ctx).Before(w.openUntil[in.Plan]) {
+			open = "campaign/of-" + in.Plan
+		}
+		return activities.OpenRunOut{Workflow: open}, nil
 	}
 	return nil, temporal.NewNonRetryableApplicationError("no worker knows "+t.name, "", nil)
 }

@@ -62,10 +62,12 @@ type world struct {
 	prior   activities.PriorOut
 	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string
-	never   map[string]bool          // workflow IDs that never start
-	starts  map[string]time.Duration // how long a workflow ID takes to start
-	killed  map[string]time.Duration // when a workflow is terminated, after its start
-	retired map[rotation.HostName]bool
+	// openUntil is when the last campaign of a plan ends.
+	openUntil map[string]time.Time
+	never     map[string]bool          // workflow IDs that never start
+	starts    map[string]time.Duration // how long a workflow ID takes to start
+	killed    map[string]time.Duration // when a workflow is terminated, after its start
+	retired   map[rotation.HostName]bool
 
 	// queued is how long a task waits for a worker; forever when there is none.
 	queued func(t *task) time.Duration

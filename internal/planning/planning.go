@@ -23,6 +23,9 @@ type Draft struct {
 	Pages []plan.Page
 	// Within is how long its pages may take: each zone costs one call.
 	Within time.Duration
+	// Keep is how long they stay open once they are frozen: the plan's validity
+	// ends before.
+	Keep time.Duration
 }
 
 // NewDraft cuts a fleet into waves and pages.
@@ -50,6 +53,7 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 		}
 	}
 	d.Plan.Takes = d.Plan.Estimate()
+	d.Keep = workflows.PlanValidFor + d.Within + time.Hour
 	return d, nil
 }
 
@@ -69,7 +73,7 @@ func (d Draft) StartPages(ctx context.Context, c client.Client) error {
 		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue,
 			StaticSummary: fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, d.Plan.Name, len(page.Zones), page.Wave),
-		}, workflows.TypePage, workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(workflows.PlanValidFor)})
+		}, workflows.TypePage, workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(d.Keep)})
 		if err != nil {
 			return fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err)
 		}
