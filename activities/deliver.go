@@ -32,7 +32,7 @@ type DeliverOut struct {
 func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error) {
 	defer beat(ctx)()
 	clock := serverClock(ctx)
-	p, err := l.open(in, clock.now())
+	p, err := l.open(ctx, in, clock.now())
 	if err != nil {
 		return DeliverOut{Unopened: err.Error(), Acks: failAll(in.Hosts, err.Error())}, nil
 	}

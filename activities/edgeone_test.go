@@ -18,7 +18,7 @@ import (
 // refresh runs one activity in a bubble where time passes by itself.
 func refresh(t *testing.T, ctx context.Context, e *edgeOne, in activities.RefreshIn) activities.RefreshOut {
 	t.Helper()
-	act := &activities.EdgeOne{API: e, Sealer: newSeals(t, hk, eu)}
+	act := &activities.EdgeOne{API: e, Sealer: newSeals(t, hk, eu), Holders: gives(hosts)}
 	out, err := run(t, ctx, act.Refresh, in)
 	if err != nil {
 		t.Fatalf("a refresh never fails, for what is known would be lost: %v", err)
@@ -29,6 +29,16 @@ func refresh(t *testing.T, ctx context.Context, e *edgeOne, in activities.Refres
 // hosts are the zone's.
 var hosts = []rotation.HostRef{{Name: "h1", Location: hk}, {Name: "h2", Location: eu}}
 
+// gives is a fleet file that gives these hosts to the zone.
+func gives(hosts []rotation.HostRef) func(context.Context, rotation.ZoneID) (rotation.Holders, error) {
+	return func(_ context.Context, id rotation.ZoneID) (rotation.Holders, error) {
+		if id != zone {
+			return nil, nil
+		}
+		return hosts, nil
+	}
+}
+
 func refreshIn() activities.RefreshIn {
 	return activities.RefreshIn{Zone: zone, Hosts: hosts, ProvedAt: time.Now(), ProofFor: rotation.Span(time.Minute)}
 }
@@ -38,7 +48,7 @@ func TestRefreshAnswered(t *testing.T) {
 		boxes := newSeals(t, hk, eu)
 		e := &edgeOne{refreshes: []call{limited(3*time.Second, answers(theKey, time.Second))}}
 		began := time.Now()
-		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes, DeliverFor: 2 * time.Hour}).Refresh, refreshIn())
+		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes, DeliverFor: 2 * time.Hour, Holders: gives(hosts)}).Refresh, refreshIn())
 		if err != nil || out.Sending != activities.Answered || out.Key != print(theKey) || out.RequestID != "request-1" || out.API != (rotation.API{Refresh: 1}) {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -224,7 +234,7 @@ func TestRefreshCancelled(t *testing.T) {
 func TestRefreshThatCannotBeSealedIsNotMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &edgeOne{refreshes: []call{answers(theKey, 0)}}
-		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: newSeals(t, hk)}).Refresh, refreshIn())
+		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: newSeals(t, hk), Holders: gives(hosts)}).Refresh, refreshIn())
 		if err != nil || out.Sending != activities.Refused || !out.Halt || !strings.Contains(out.Why, "no keyset for location eu") || e.refreshed != 0 {
 			t.Errorf("%+v, %v, %d calls", out, err, e.refreshed)
 		}
@@ -233,7 +243,7 @@ func TestRefreshThatCannotBeSealedIsNotMade(t *testing.T) {
 
 func read(t *testing.T, e *edgeOne, in activities.ReadIn) (activities.ReadOut, error) {
 	t.Helper()
-	return run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: newSeals(t, hk, eu)}).Read, in)
+	return run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: newSeals(t, hk, eu), Holders: gives(in.Hosts)}).Read, in)
 }
 
 func TestRead(t *testing.T) {

@@ -19,7 +19,7 @@ const (
 	KindNotice   Kind = "Notice"      // a webhook refuses a notice
 	KindFleet    Kind = "Fleet"       // the fleet file is not the one that was approved, or cannot be planned
 	KindListing  Kind = "Listing"     // EdgeOne's list of zones or gateways could not be read
-	KindRate     Kind = "Rate"        // Temporal, or a brake that is on, refuses to have a rate set
+	KindStray    Kind = "Stray"       // it was not asked for by the workflow that may
 	KindUnread   Kind = "Unread"      // a live key could not be read where all have to be
 )
 

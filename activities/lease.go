@@ -8,6 +8,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+
+	"keywave/internal/rotation"
 )
 
 // Lease times. The holder stops itself leaseLife after it sent its last
@@ -23,7 +25,8 @@ const (
 // Lease makes one process per account the active one: the process that holds
 // the Hold activity.
 type Lease struct {
-	Client client.Client
+	Client  client.Client
+	Account rotation.Account
 	// Extend is told that the lease holds for life from sent on, on this
 	// process's monotonic clock.
 	Extend func(sent time.Time, life time.Duration)
@@ -47,6 +50,9 @@ type HoldIn struct {
 // lease back: a retry needs no workflow task, which would go to the orchestrator
 // that stops in the same process, and be lost for 10 s.
 func (l *Lease) Hold(ctx context.Context, _ HoldIn) error {
+	if why := stray(ctx, LeaseWorkflow(l.Account), LeaseType); why != "" {
+		return fail(KindStray, why+"; two leases would let two processes call EdgeOne at once")
+	}
 	token := activity.GetInfo(ctx).TaskToken
 	if _, err := l.beat(ctx, token); err != nil {
 		return err

@@ -39,6 +39,7 @@ type holder struct {
 
 func newHolder(answer func(time.Duration) error) *holder {
 	h := &holder{began: time.Now()}
+	h.Account = "acme"
 	h.Client = &server{began: h.began, answer: answer}
 	h.Extend = func(sent time.Time, life time.Duration) { h.until = sent.Add(life).Sub(h.began) }
 	h.Activate = func() (func(), error) {

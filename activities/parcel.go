@@ -46,7 +46,10 @@ type parcel struct {
 }
 
 // open opens what is to be delivered, or says why it is not to be used.
-func (l *Location) open(in DeliverIn, now time.Time) (parcel, error) {
+func (l *Location) open(ctx context.Context, in DeliverIn, now time.Time) (parcel, error) {
+	if why := stray(ctx, ZoneWorkflow(in.Zone), ZoneType); why != "" {
+		return parcel{}, errors.New(why)
+	}
 	key, grant, err := l.Opener.Open(l.Name, in.Zone, in.Sealed)
 	switch {
 	case err != nil:

@@ -16,10 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
+	"keywave/activities"
 	"keywave/internal/rotation"
 )
 
@@ -223,14 +227,62 @@ func (m *machine) reach(ctx context.Context) error {
 
 func (m *machine) Close() error { return nil }
 
-// run executes an activity on the SDK's test environment and decodes its
-// result; ctx is what the worker hands down. The encoded result holds no key.
+// run executes an activity, as asked for by the workflow that may, on the SDK's
+// test environment and decodes its result; ctx is what the worker hands down. The
+// encoded result holds no key.
 func run[I, O any](t *testing.T, ctx context.Context, activity func(context.Context, I) (O, error), in I) (O, error) {
+	t.Helper()
+	from := asker{activities.ZoneWorkflow(zone), activities.ZoneType}
+	switch in := any(in).(type) {
+	case activities.DeliverIn:
+		from.id = activities.ZoneWorkflow(in.Zone)
+	case activities.HoldIn:
+		from = asker{activities.LeaseWorkflow("acme"), activities.LeaseType}
+	}
+	return runFrom(t, ctx, from, activity, in)
+}
+
+// asker is the workflow that asks for an activity; none when its type is empty.
+type asker struct{ id, kind string }
+
+type asking struct {
+	interceptor.WorkerInterceptorBase
+	asker
+}
+
+func (a *asking) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &inbound{interceptor.ActivityInboundInterceptorBase{Next: next}, a.asker}
+}
+
+type inbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	asker
+}
+
+func (i *inbound) Init(next interceptor.ActivityOutboundInterceptor) error {
+	return i.Next.Init(&outbound{interceptor.ActivityOutboundInterceptorBase{Next: next}, i.asker})
+}
+
+type outbound struct {
+	interceptor.ActivityOutboundInterceptorBase
+	asker
+}
+
+func (o *outbound) GetInfo(ctx context.Context) activity.Info {
+	info := o.Next.GetInfo(ctx)
+	info.WorkflowExecution, info.WorkflowType = workflow.Execution{ID: o.id}, &workflow.Type{Name: o.kind}
+	if o.kind == "" {
+		info.WorkflowType = nil
+	}
+	return info
+}
+
+func runFrom[I, O any](t *testing.T, ctx context.Context, from asker, activity func(context.Context, I) (O, error), in I) (O, error) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
-	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx})
+	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx, Interceptors: []interceptor.WorkerInterceptor{&asking{asker: from}}})
 	env.RegisterActivity(activity)
 	var out O
 	encoded, err := env.ExecuteActivity(activity, in)

@@ -3,7 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
-	"time"
+	"slices"
 
 	"keywave/internal/rotation"
 )
@@ -24,11 +24,13 @@ type ReadOut struct {
 	Sealed map[rotation.Location][]byte `json:"sealed,omitempty"`
 	// Problem is why the key could not be read; Final that another try is not
 	// worth it now, Halt that every zone would fail alike.
-	Problem string       `json:"problem,omitempty"`
-	Code    string       `json:"code,omitempty"` // EdgeOne's error code
-	Final   bool         `json:"final,omitempty"`
-	Halt    bool         `json:"halt,omitempty"`
-	API     rotation.API `json:"api"`
+	Problem string `json:"problem,omitempty"`
+	Code    string `json:"code,omitempty"` // EdgeOne's error code
+	Final   bool   `json:"final,omitempty"`
+	Halt    bool   `json:"halt,omitempty"`
+	// Withheld is why the hosts may not be given the key.
+	Withheld string       `json:"withheld,omitempty"`
+	API      rotation.API `json:"api"`
 }
 
 // readTries is how often one activity asks before it hands the problem back.
@@ -42,7 +44,7 @@ func (e *EdgeOne) Read(ctx context.Context, in ReadIn) (ReadOut, error) {
 	for try := 1; ; try++ {
 		key, err := e.describe(ctx, in.Zone, &out)
 		if err == nil {
-			return e.sealed(in, key, out, serverClock(ctx).now())
+			return e.sealed(ctx, in, key, out)
 		}
 		if ctx.Err() != nil {
 			return out, ctx.Err()
@@ -80,17 +82,15 @@ func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadO
 	return key, err
 }
 
-func (e *EdgeOne) sealed(in ReadIn, key rotation.Secret, out ReadOut, now time.Time) (ReadOut, error) {
+func (e *EdgeOne) sealed(ctx context.Context, in ReadIn, key rotation.Secret, out ReadOut) (ReadOut, error) {
 	out.Key = rotation.FingerprintOf(in.Zone, key)
-	if out.Key == rotation.Absent {
+	if out.Key == rotation.Absent || len(in.Hosts) == 0 || slices.Contains(in.Known, out.Key) {
 		return out, nil
 	}
-	for _, known := range in.Known {
-		if known == out.Key {
-			return out, nil
-		}
+	if out.Withheld = e.withholds(ctx, in); out.Withheld != "" {
+		return out, nil
 	}
-	sealed, err := e.sealTo(in.Hosts, in.Zone, key, now)
+	sealed, err := e.sealTo(in.Hosts, in.Zone, key, serverClock(ctx).now())
 	if err != nil {
 		return out, fail(KindKeyset, err.Error())
 	}

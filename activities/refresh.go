@@ -18,6 +18,9 @@ type EdgeOne struct {
 	API       rotation.EdgeOne
 	Inventory rotation.Inventory
 	Sealer    rotation.Sealer
+	// Holders says to which hosts the fleet file gives a zone's key; to none when
+	// it does not have the zone. With an error come those of its last answer.
+	Holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
 	// DeliverFor is how long delivery keeps trying, by the fleet file.
 	DeliverFor time.Duration
 	// Checks are the fleet file's health checks, by name; each returns what is
@@ -39,8 +42,10 @@ type EdgeOne struct {
 // RefreshIn asks for a new key of one zone.
 type RefreshIn struct {
 	Zone rotation.ZoneID `json:"zone"`
-	// Hosts are all that are to be given the new key.
-	Hosts []rotation.HostRef `json:"hosts"`
+	// Hosts are all that are to be given the new key: those to which the fleet
+	// file gives it, without the retired.
+	Hosts   []rotation.HostRef     `json:"hosts"`
+	Retired []rotation.RetiredHost `json:"retired,omitempty"`
 	// ProvedAt is the age of the oldest proof of the zone's hosts, on
 	// Temporal's clock; zero when proofs are waived.
 	ProvedAt time.Time     `json:"provedAt,omitzero"`
@@ -99,6 +104,11 @@ var (
 func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error) {
 	defer beat(ctx)()
 	r := refresh{e: e, in: in, clock: serverClock(ctx)}
+	if why, again := r.mayNot(ctx); again {
+		return r.notSent(why, true), nil
+	} else if why != "" {
+		return RefreshOut{Sending: Refused, Why: why, Code: codeFleet}, nil
+	}
 	if err := r.trySeal(); err != nil {
 		return RefreshOut{Sending: Refused, Why: err.Error(), Halt: true}, nil
 	}

@@ -22,7 +22,7 @@ func beside(t *testing.T, e *edgeOne, machines ...*machine) (*activities.EdgeOne
 	for range refs {
 		in.Straight = append(in.Straight, l.Queue)
 	}
-	return &activities.EdgeOne{API: e, Sealer: boxes, Beside: []*activities.Location{l}}, in
+	return &activities.EdgeOne{API: e, Sealer: boxes, Holders: gives(refs), Beside: []*activities.Location{l}}, in
 }
 
 func TestRefreshGoesStraight(t *testing.T) {

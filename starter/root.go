@@ -25,7 +25,7 @@ const (
 	exitRefused = 3 // refused before any change
 )
 
-// codedError is a failure that ends the program with an exit code of its own.
+// exitError carries the exit code of a failure.
 type codedError struct {
 	code int
 	err  error
@@ -91,7 +91,7 @@ Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 			return nil
 		},
 	}
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
+	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUse(cmd, "%v", err) })
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.schedule(), a.zone(), a.host(), a.audit(), a.report(), a.brake(), a.keyring(), a.doctor(), a.manual())

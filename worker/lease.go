@@ -24,7 +24,7 @@ func (w *caller) standBy(ctx context.Context) error {
 	o.WorkerStopTimeout = stopTimeout + 10*time.Second
 	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(w.account.Name), o)
 	workflows.RegisterLease(w.holding, &activities.Lease{
-		Client: w.temporal.Client, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
+		Client: w.temporal.Client, Account: w.account.Name, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
 	})
 	if err := w.holding.Start(); err != nil {
 		return err

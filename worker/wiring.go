@@ -137,7 +137,10 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.edgeOne = &activities.EdgeOne{API: api, Inventory: api, Sealer: sealer, DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{}}
+	w.edgeOne = &activities.EdgeOne{
+		API: api, Inventory: api, Sealer: sealer, Holders: w.fleet.Holders(w.account.Name, api).Of,
+		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
+	}
 	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
 		c, _ := credentials.Credential(ctx)
 		return w.account.Credentials.String(), c.Until()

@@ -11,6 +11,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"keywave/activities"
 	"keywave/internal/rotation"
 )
 
@@ -22,8 +23,8 @@ const (
 	TypePage     = "Page"
 	TypeCampaign = "Campaign"
 	TypeShard    = "Shard"
-	TypeZone     = "Zone"
-	TypeLease    = "Lease"
+	TypeZone     = activities.ZoneType
+	TypeLease    = activities.LeaseType
 	TypeAudit    = "Audit"
 	TypeCheckup  = "Checkup"
 	TypeNotice   = "Notice"
@@ -48,7 +49,7 @@ func CampaignID(name string) string { return "campaign/" + name }
 func ShardID(campaign string, n int) string { return fmt.Sprintf("campaign/%s/shard/%d", campaign, n) }
 
 // ZoneID is the workflow ID of a zone, and so its lock (promise 5).
-func ZoneID(zone rotation.ZoneID) string { return "zone/" + string(zone) }
+func ZoneID(zone rotation.ZoneID) string { return activities.ZoneWorkflow(zone) }
 
 // AuditID is the workflow ID of one page of an audit; n is 1-based.
 func AuditID(name string, n int) string { return fmt.Sprintf("audit/%s/page/%d", name, n) }
@@ -82,7 +83,7 @@ func ScheduledName(schedule string, started time.Time) string {
 }
 
 // LeaseID is the workflow ID of the lease of an account's active process.
-func LeaseID(account rotation.Account) string { return "edgeone/" + string(account) }
+func LeaseID(account rotation.Account) string { return activities.LeaseWorkflow(account) }
 
 // ChangeStandStill marks the histories of shards that stop by themselves when
 // every zone would fail alike.
@@ -153,7 +154,7 @@ const (
 // Attributes lists the search attributes.
 func Attributes() []string { return []string{AttrCampaign, AttrZone, AttrOutcome, AttrPlan} }
 
-// Activities.
+// ActivityNames, in the order of the packages that implement them.
 const (
 	ActRefresh   = "Refresh"
 	ActRead      = "Read"

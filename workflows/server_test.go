@@ -126,7 +126,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 			note += " braked"
 		}
 		w.log(workflow.Now(ctx), "rate", "", note)
-		return activities.RateOut{PerSecond: in.PerSecond}, nil
+		return activities.RateOut{}, nil
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
 	case workflows.ActOpenRun:
@@ -186,6 +186,9 @@ func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn
 		return activities.RefreshOut{Sending: activities.NotSent, Why: "a host's proof expired", Again: true}, nil
 	}
 	z := w.zone(in.Zone, now)
+	if why := rotation.Holders(z.hosts).Match(z.id, in.Hosts, in.Retired); why != "" {
+		return activities.RefreshOut{Sending: activities.Refused, Why: why, Code: "FleetDiffers"}, nil
+	}
 	if queue := workflows.RefreshQueue(z.account); t.options.TaskQueue != queue {
 		w.Errorf("%s is refreshed by %s, and is to be by %s", z.id, t.options.TaskQueue, queue)
 	}
@@ -350,6 +353,11 @@ func (z *edgeZone) shown(key string, in activities.ReadIn) activities.ReadOut {
 		if known == out.Key {
 			return out
 		}
+	}
+	if z.withheld > 0 && len(in.Hosts) > 0 {
+		z.withheld--
+		out.Withheld = "the fleet file of this worker gives it to others"
+		return out
 	}
 	out.Sealed = seal(in.Hosts, z.id, key)
 	return out

@@ -420,6 +420,11 @@ func (s *shard) zoneIn(z *shardZone) ZoneIn {
 		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
 		ClosesAt: s.in.ClosesAt,
 	}
+	for _, r := range s.in.Decided.Retired {
+		if r.Zone == "" || r.Zone == z.plan.ID {
+			in.Retired = append(in.Retired, r)
+		}
+	}
 	if z.mending {
 		in.Baseline, in.Since = "", z.record.Since
 		in.Drift = known(z.record.From, z.record.To, z.plan.Baseline)

@@ -109,6 +109,7 @@ type edgeZone struct {
 	executed int // refreshes, in all environments
 	before   int // executed when the present environment began
 	sent     int
+	withheld int          // how often the live key is not given to its hosts
 	refresh  []refreshing // what becomes of the next refreshes
 	read     []reading    // and of the next reads
 }

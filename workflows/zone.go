@@ -16,12 +16,14 @@ import (
 
 // ZoneIn asks for one operation on one zone.
 type ZoneIn struct {
-	Verb     rotation.Verb        `json:"verb"`
-	Zone     rotation.ZoneID      `json:"zone"`
-	Name     string               `json:"name,omitempty"`
-	Account  rotation.Account     `json:"account"`
-	Hosts    []rotation.HostRef   `json:"hosts"`
-	Baseline rotation.Fingerprint `json:"baseline,omitempty"` // read first when empty
+	Verb    rotation.Verb      `json:"verb"`
+	Zone    rotation.ZoneID    `json:"zone"`
+	Name    string             `json:"name,omitempty"`
+	Account rotation.Account   `json:"account"`
+	Hosts   []rotation.HostRef `json:"hosts"`
+	// Retired are hosts of the zone that are not among Hosts, and why.
+	Retired  []rotation.RetiredHost `json:"retired,omitempty"`
+	Baseline rotation.Fingerprint   `json:"baseline,omitempty"` // read first when empty
 	// Drift is what proofs say hosts hold that is not the baseline.
 	Drift []rotation.Fingerprint `json:"drift,omitempty"`
 	// Proofs are of all hosts, or absent: then the zone gathers them itself.
@@ -74,7 +76,10 @@ type zone struct {
 	work   workflow.Context // not cancelled with the workflow: nothing stops delivery
 	proofs []rotation.Proof
 	sealed map[rotation.Location][]byte // of trip.Live
-	api    rotation.API
+	// withheld is why the worker that calls EdgeOne gives the live key to none of
+	// the hosts.
+	withheld string
+	api      rotation.API
 
 	requestID     string
 	cancelRefresh func()
@@ -179,6 +184,7 @@ func (z *zone) obey() {
 	for _, o := range z.orders {
 		if o.Retire != "" {
 			z.trip.Retire(o.Retire, o.Reason)
+			z.in.Retired = append(z.in.Retired, rotation.RetiredHost{Host: o.Retire, Reason: o.Reason})
 			continue
 		}
 		skip = o.Reason
@@ -240,7 +246,7 @@ func (z *zone) refresh() {
 	}
 	ctx, cancel := workflow.WithCancel(z.work)
 	z.cancelRefresh = cancel
-	in := activities.RefreshIn{Zone: z.in.Zone, Hosts: z.hosts(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
+	in := activities.RefreshIn{Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
 	if z.in.Emergency == "" {
 		in.ProvedAt = z.oldestProof()
 		in.Straight, in.Expect = z.straight(), z.trip.Expect()
@@ -323,9 +329,13 @@ func (z *zone) read() {
 		return
 	}
 	z.readUntil = time.Time{}
+	if out.Withheld != "" && z.trip.Phase == rotation.PhaseBaseline {
+		z.trip.Withheld(out.Withheld)
+		return
+	}
 	z.trip.Read(z.now(), out.Key)
-	if out.Sealed != nil && out.Key == z.trip.Live {
-		z.sealed = out.Sealed
+	if out.Key == z.trip.Live && (out.Sealed != nil || out.Withheld != "") {
+		z.sealed, z.withheld = out.Sealed, out.Withheld
 	}
 }
 
@@ -355,6 +365,10 @@ func (z *zone) deliver() {
 	missing := z.trip.Missing()
 	if len(missing) == 0 { // the last one missing was retired
 		z.trip.Delivered(z.now(), nil)
+		return
+	}
+	if z.withheld != "" {
+		z.trip.Delivered(z.now(), withheld(missing, z.withheld))
 		return
 	}
 	type flight struct {
@@ -397,6 +411,15 @@ func (z *zone) deliver() {
 	z.trip.Delivered(z.now(), acks)
 }
 
+// withheld is what becomes of a round for which there is no key.
+func withheld(hosts []rotation.HostName, why string) []rotation.Ack {
+	acks := make([]rotation.Ack, len(hosts))
+	for i, h := range hosts {
+		acks[i] = rotation.Ack{Host: h, Problem: "it is given no key: " + why}
+	}
+	return acks
+}
+
 func (z *zone) lostDelivery(l rotation.Location, err error) string {
 	if neverStarted(err) {
 		return fmt.Sprintf("no worker of location %s took the delivery (is one running? keywave doctor)", l)
@@ -417,7 +440,7 @@ func (z *zone) reseal() bool {
 	out, err := readAct().do(z.work, readOptions(z.in, "seal the live key anew", priorityExposed), activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()})
 	z.api = z.api.Plus(out.API)
 	if err == nil && out.Key == z.trip.Live {
-		z.sealed = out.Sealed
+		z.sealed, z.withheld = out.Sealed, out.Withheld
 	}
 	return err != nil || out.Problem != "" || out.Key == z.trip.Live
 }

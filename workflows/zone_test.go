@@ -684,6 +684,49 @@ func TestZoneOrders(t *testing.T) {
 	}
 }
 
+// A zone that is started for other hosts than its own gives them nothing: neither
+// a new key, nor the live one.
+func TestZoneForOtherHosts(t *testing.T) {
+	for verb, want := range map[rotation.Verb]rotation.Outcome{rotation.Rotate: rotation.Unchanged, rotation.Repair: rotation.Pending} {
+		w := newWorld(t, 1, 3, 2)
+		in := w.zoneIn("zone-01")
+		in.Verb = verb
+		in.Hosts = []rotation.HostRef{w.machines["h3"].ref}
+		if verb == rotation.Repair {
+			in.Baseline, w.zones["zone-01"].withheld = "", 1
+		}
+		r := w.rotate(in)
+		if r.Outcome != want || !strings.Contains(r.Why, "the fleet file of this worker gives") || w.machines["h3"].puts > 0 || w.zones["zone-01"].sent > 0 {
+			t.Errorf("%s: %s (%s)\n%s", verb, r.Outcome, r.Why, w.story())
+		}
+	}
+}
+
+// An exposed zone whose hosts are not given the key says so, and goes on as soon
+// as they are.
+func TestZoneExposedAndWithheld(t *testing.T) {
+	w := newWorld(t, 1, 3, 2)
+	z := w.zones["zone-01"]
+	z.refresh, z.withheld = []refreshing{unanswered(0)}, 6
+	var held *rotation.Trip
+	w.after(20*time.Second, func() {
+		answer, err := w.env.QueryWorkflow(workflows.QueryTrip)
+		if err == nil {
+			err = answer.Get(&held)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	r := w.rotate(w.zoneIn("zone-01"))
+	if r.Outcome != rotation.Done || z.sent != 1 {
+		t.Errorf("%s (%s), %d refreshes\n%s", r.Outcome, r.Why, z.sent, w.story())
+	}
+	if held == nil || len(held.Last) != 2 || held.Last[0].Problem != "it is given no key: the fleet file of this worker gives it to others" {
+		t.Errorf("after 20 s: %+v\n%s", held, w.story())
+	}
+}
+
 // Promise 4: a zone is not let go while a request that was given up can still
 // land, whatever people say: it would kill the key that all hosts hold, and
 // nobody would be left to deliver the new one.

@@ -104,6 +104,7 @@ func zonesRequest(q rotation.ZoneQuery, offset int) *teo.DescribeZonesRequest {
 		}
 		req.Filters = append(req.Filters, f)
 	}
+	choose("zone-id", string(q.ID), false)
 	choose("zone-name", longestPart(q.Name), strings.Contains(q.Name, "*"))
 	choose("status", q.Status, false)
 	// One tag at most: of several, EdgeOne would compare keys and values apart.

@@ -104,6 +104,7 @@ func TestZonesFilters(t *testing.T) {
 		{rotation.ZoneQuery{}, "null"},
 		{rotation.ZoneQuery{Name: "shop.example"}, `[{"Name":"zone-name","Values":["shop.example"]}]`},
 		{rotation.ZoneQuery{Name: "*"}, "null"},
+		{rotation.ZoneQuery{ID: "zone-a", Status: "active"}, `[{"Name":"zone-id","Values":["zone-a"]},{"Name":"status","Values":["active"]}]`},
 		{rotation.ZoneQuery{Name: "a*.example.com", Status: "active"}, `[{"Fuzzy":true,"Name":"zone-name","Values":[".example.com"]},{"Name":"status","Values":["active"]}]`},
 		{rotation.ZoneQuery{Tags: map[string]string{"tier": "canary", "env": "prod"}}, `[{"Name":"tag-key","Values":["env"]},{"Name":"tag-value","Values":["prod"]}]`},
 	} {

@@ -95,15 +95,11 @@ func (r *reader) account(n *yaml.Node, what string) Account {
 	}
 }
 
-// owned gives each zone its account, which only a fleet of several must name,
-// and finds accounts without zones.
+// owned finds accounts without zones.
 func (r *reader) owned(f *Fleet, owners []*yaml.Node) {
 	has := map[rotation.Account]bool{}
-	for i := range f.Zones {
-		if len(f.Accounts) == 1 && f.Zones[i].Account == "" {
-			f.Zones[i].Account = f.Accounts[0].Name
-		}
-		has[f.Zones[i].Account] = true
+	for _, z := range f.Zones {
+		has[z.Account] = true
 	}
 	for i, at := range owners {
 		a := f.Accounts[i].Name
@@ -295,7 +291,9 @@ func (r *reader) owner(n *yaml.Node, zone *Zone, f *Fleet) {
 	}
 	switch {
 	case n.Kind != yaml.MappingNode:
-	case zone.Account == "" && len(names) > 1:
+	case zone.Account == "" && len(names) == 1:
+		zone.Account = f.Accounts[0].Name
+	case zone.Account == "":
 		r.say(n, what, "has no account, and the fleet has several; write account: %s", strings.Join(names, " or "))
 	case zone.Account != "" && !slices.Contains(names, string(zone.Account)):
 		r.say(at, what, "unknown account %q%s; accounts of the fleet are %s", zone.Account, meant(string(zone.Account), names), listed(names))

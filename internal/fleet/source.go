@@ -131,13 +131,18 @@ func (r *reader) table(n *yaml.Node, f *Fleet) {
 		r.say(n, what, "cannot be read: %v", err)
 		return
 	}
+	r.elsewhere = tableOf(path, data, f)
+}
+
+// tableOf gives a fleet the zones of a table, and says what is wrong with it.
+func tableOf(path string, data []byte, f *Fleet) Mistakes {
 	t := &reader{file: path}
 	items := t.rows(data)
 	if len(items) == 0 && len(t.found) == 0 {
 		t.found = append(t.found, Mistake{File: path, Text: "has no zones; write a line for each, below the header " + strings.Join(columns(), ",")})
 	}
 	t.list(items, f)
-	r.elsewhere = t.found.sorted()
+	return t.found.sorted()
 }
 
 func columns() []string { return []string{"id", "name", "hosts", "labels", "account"} }
@@ -276,12 +281,7 @@ func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 	out := *f
 	out.Zones, out.Hosts = []Zone{}, maps.Clone(f.Hosts)
 	var wrong Unplaced
-	byIP := map[string]rotation.HostName{}
-	for _, h := range f.Hosts {
-		if h.Gateway != "" {
-			byIP[h.Gateway] = h.Name
-		}
-	}
+	byIP := f.byGateway()
 	for _, z := range slices.SortedFunc(slices.Values(zones), func(a, b rotation.ListedZone) int { return strings.Compare(string(a.ID), string(b.ID)) }) {
 		zone, problems := f.place(z, byIP)
 		for _, p := range problems {
@@ -303,6 +303,17 @@ func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 	}
 	out.digest()
 	return &out, nil
+}
+
+// byGateway are the hosts that have the IP of a gateway.
+func (f *Fleet) byGateway() map[string]rotation.HostName {
+	byIP := map[string]rotation.HostName{}
+	for _, h := range f.Hosts {
+		if h.Gateway != "" {
+			byIP[h.Gateway] = h.Name
+		}
+	}
+	return byIP
 }
 
 // place gives a listed zone its hosts.

@@ -51,3 +51,67 @@ func commas(hosts []HostName) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// Holders are the hosts that a process's fleet file gives a zone.
+type Holders []HostRef
+
+// Allow says why a key of the zone may not go to all that are asked for; empty
+// when it may. Fewer than the fleet file gives are allowed.
+func (given Holders) Allow(zone ZoneID, asked []HostRef) string {
+	return given.differ(zone, asked, nil)
+}
+
+// Match says why the zone may not be refreshed for exactly those that are asked
+// for; empty when it may. Whoever the fleet file gives the zone, and nobody
+// retired with a reason, would be left without the new key.
+func (given Holders) Match(zone ZoneID, asked []HostRef, retired []RetiredHost) string {
+	left := slices.DeleteFunc(slices.Clone(given), func(h HostRef) bool {
+		return slices.ContainsFunc(retired, func(r RetiredHost) bool {
+			return r.Host == h.Name && (r.Zone == "" || r.Zone == zone) && r.Reason != ""
+		})
+	})
+	return given.differ(zone, asked, left)
+}
+
+// differ is what is asked for that is not given, and what is wanted that is not
+// asked for.
+func (given Holders) differ(zone ZoneID, asked, wanted []HostRef) string {
+	var strange, missing []HostName
+	for _, h := range asked {
+		if !has(given, h) {
+			strange = append(strange, HostName(string(h.Name)+" in "+string(h.Location)))
+		}
+	}
+	for _, h := range wanted {
+		if !has(asked, h) {
+			missing = append(missing, h.Name)
+		}
+	}
+	if len(strange)+len(missing) == 0 && len(asked) > 0 {
+		return ""
+	}
+	why := fmt.Sprintf("the fleet file of this worker gives %s to %s; asked for: %s", zone, Named(NamesOf(given)), Named(NamesOf(asked)))
+	if len(given) == 0 {
+		why = fmt.Sprintf("the fleet file of this worker has no zone %s; asked for: %s", zone, Named(NamesOf(asked)))
+	}
+	if len(strange) > 0 {
+		why += "; not of the zone: " + Named(strange)
+	}
+	if len(missing) > 0 {
+		why += "; missing: " + Named(missing)
+	}
+	return why
+}
+
+func has(hosts []HostRef, one HostRef) bool {
+	return slices.ContainsFunc(hosts, func(h HostRef) bool { return h.Name == one.Name && h.Location == one.Location })
+}
+
+// NamesOf are the names of hosts, in their order.
+func NamesOf(hosts []HostRef) []HostName {
+	names := make([]HostName, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
+}

@@ -21,6 +21,8 @@ type Inventory interface {
 // ZoneQuery chooses zones; an empty field does not choose. All that are given
 // must hold.
 type ZoneQuery struct {
+	// ID is the one zone that is asked for.
+	ID ZoneID `json:"id,omitempty"`
 	// Name is a zone's name, in which each * stands for anything.
 	Name string `json:"name,omitempty"`
 	// Status is active or pending.
@@ -37,7 +39,7 @@ func (q ZoneQuery) Chooses(z ListedZone) bool {
 			return false
 		}
 	}
-	return q.Name == "" || glob(q.Name, z.Name)
+	return (q.ID == "" || q.ID == z.ID) && (q.Name == "" || glob(q.Name, z.Name))
 }
 
 // glob matches with * for any text.
@@ -65,6 +67,9 @@ func glob(pattern, s string) bool {
 // String is the query as people say it, "all zones" when it chooses none out.
 func (q ZoneQuery) String() string {
 	var parts []string
+	if q.ID != "" {
+		parts = append(parts, "zone "+string(q.ID))
+	}
 	if q.Name != "" {
 		parts = append(parts, "name "+q.Name)
 	}

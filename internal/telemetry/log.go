@@ -8,8 +8,15 @@ import (
 	"log/slog"
 )
 
-// Account is the log key of an account, so that every line calls it the same.
-const Account = "account"
+// Log keys, so that every line calls a thing the same.
+const (
+	Campaign    = "campaign"
+	Zone        = "zone"
+	Host        = "host"
+	Location    = "location"
+	Account     = "account"
+	Fingerprint = "fingerprint"
+)
 
 // NewLogger writes lines of a level (debug, info, warn, error) and form (text,
 // json) to w.

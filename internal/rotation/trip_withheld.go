@@ -1,0 +1,7 @@
+package rotation
+
+// Withheld says that the live key may not go to the hosts of this trip, in
+// PhaseBaseline: what they hold stays as it is.
+func (t *Trip) Withheld(why string) {
+	t.end(EvUnreadable, Pending, why+"; nothing was changed")
+}
