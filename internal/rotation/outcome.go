@@ -73,6 +73,12 @@ func (c *Counts) Move(from, to Outcome) {
 	*c.slot(to)++
 }
 
+// Count adds one zone with an outcome.
+func (c *Counts) Count(o Outcome) {
+	c.Total++
+	*c.slot(o)++
+}
+
 // Plus adds two disjoint sets of zones.
 func (c Counts) Plus(d Counts) Counts {
 	c.Total += d.Total

@@ -1,0 +1,498 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Setup is what a shard is asked to do.
+type Setup struct {
+	Page   int
+	Window int
+	Seq    int // the campaign's latest control number
+	Timing Timing
+	// Emergency waives proofs.
+	Emergency bool
+	// Again says that an earlier run may have refreshed: baselines are read again.
+	Again bool
+	// Mend only delivers what an earlier run left exposed or unknown.
+	Mend     bool
+	Decided  Decided
+	ClosesAt time.Time
+	// Before is what the campaign knew of the page; it holds until the page is
+	// loaded.
+	Before ShardOut
+	// StallAfter is how long nothing may happen before that is told, ProofsWithin
+	// how long a batch of proofs may be on its way.
+	StallAfter   time.Duration
+	ProofsWithin time.Duration
+}
+
+// Member is a zone of a page; Hosts are indices into the page's hosts.
+type Member struct {
+	ID       ZoneID
+	Baseline Fingerprint
+	Hosts    []int
+}
+
+// Prior is what earlier runs left of a page's zones: the last record of each that
+// has one, and those whose workflow ended without.
+type Prior struct {
+	Records []Record
+	Lost    []ZoneID
+}
+
+// Command is what a shard does next.
+type Command interface{ command() }
+
+// The commands.
+type (
+	// StartZone starts a zone's operation, the Try-th of this shard.
+	StartZone struct {
+		Zone     ZoneID
+		Try      int
+		Verb     Verb
+		Urgent   bool // its key may be dead: it goes before others
+		Hosts    []HostRef
+		Baseline Fingerprint // read first when empty
+		Drift    []Fingerprint
+		Proofs   []Proof
+		Since    time.Time // when an exposure that an earlier run left began
+		Doubt    time.Time // see Trip.Resume; zero is no doubt
+		ClosesAt time.Time
+	}
+	// CancelZone has a zone send no refresh that was not sent yet.
+	CancelZone struct {
+		Zone ZoneID
+		Try  int
+	}
+	// OrderZone tells a zone that has started.
+	OrderZone struct {
+		Zone  ZoneID
+		Order ZoneOrder
+	}
+	// AskProbe asks for a probe, sealed as keys will be.
+	AskProbe struct{ Locations []Location }
+	// AskHosts asks a location's hosts to prove that they can take a key.
+	AskHosts struct {
+		Location Location
+		Hosts    []AskedHost
+	}
+	// LookUp asks Temporal which of these zones' refreshes have begun.
+	LookUp struct{ Zones []ZoneID }
+	// Tell tells the campaign.
+	Tell struct{ News ShardNews }
+	// End is the last command.
+	End struct{ Out ShardOut }
+)
+
+func (StartZone) command()  {}
+func (CancelZone) command() {}
+func (OrderZone) command()  {}
+func (AskProbe) command()   {}
+func (AskHosts) command()   {}
+func (LookUp) command()     {}
+func (Tell) command()       {}
+func (End) command()        {}
+
+// Landing is how a zone's operation ended: with a record, or as the field says
+// that is set.
+type Landing struct {
+	Record *Record
+	Busy   string // it was not begun: somebody else's operation has the zone
+	Lost   string // its workflow ended without a record
+	Absent string // its workflow did not start
+}
+
+const (
+	startWithin = time.Minute // a zone that has not started by then is given up
+	handedBack  = 3           // how often a zone may come back without a refresh before it stays pending
+	breakAfter  = 5           // zones in a row that fail alike stop the campaign
+)
+
+// Admission decides for one shard: which zone starts when, whose hosts are asked,
+// what people's orders mean for each, and what the campaign is told. It is a value
+// machine like Trip: its methods take what happened, and Next gives what is to be
+// done about it. Wake says when Next must be asked although nothing happened.
+type Admission struct {
+	in     Setup
+	loaded bool
+	hosts  []*host
+	zones  []*entry
+	byID   map[ZoneID]*entry
+	queue  []*entry
+	slots  Slots[ZoneID]
+
+	probe   probeState
+	batches []batch
+
+	stopped bool
+	closed  bool // it returns as soon as nothing is in flight
+	refused bool // its page or probe cannot be had
+	ended   bool
+	halt    string
+	cause   string // of the latest failures in a row
+	alike   int    // how many there are
+
+	looking  bool // a LookUp is on its way
+	lookedAt time.Time
+
+	idleFrom time.Time // zero while nothing could get on
+	idleTold bool
+	began    time.Time
+
+	told   bool // that the last zone has started
+	urgent bool // news that must not wait
+	dirty  bool
+	quiet  bool // told so, of the present Seq
+	toldAt time.Time
+
+	out []Command
+}
+
+// entry is a zone of the page.
+type entry struct {
+	Member
+	record Record
+	verb   Verb
+	tries  int
+	back   int     // times handed back
+	looks  []sight // of Hosts; nil before the first
+	skip   string  // why people excluded it
+	cause  string  // why it did not get on when it was last looked at
+	flight *flight
+	// mending says that the outcome is an earlier one and is being mended, prior
+	// that it is an earlier run's.
+	mending, prior bool
+}
+
+// flight is an operation under way.
+type flight struct {
+	since     time.Time
+	started   bool
+	foreign   bool // another shard started it
+	cancelled bool
+	orders    []ZoneOrder // for when it has started
+	news      ZoneNews
+	heard     bool
+	begun     bool      // it was told when its refresh began
+	lookAt    time.Time // when it is looked up next
+	lookups   int
+}
+
+// NewAdmission begins before the page is loaded.
+func NewAdmission(now time.Time, in Setup) *Admission {
+	return &Admission{in: in, byID: map[ZoneID]*entry{}, slots: NewSlots[ZoneID](in.Window), began: now, toldAt: now}
+}
+
+// Loaded is the page, and what earlier runs left of it.
+func (a *Admission) Loaded(hosts []HostRef, members []Member, prior Prior) {
+	for _, ref := range hosts {
+		a.hosts = append(a.hosts, &host{HostRef: ref})
+	}
+	for _, m := range members {
+		z := &entry{Member: m, verb: Rotate, record: Record{Zone: m.ID, Outcome: Pending}}
+		a.zones = append(a.zones, z)
+		a.byID[m.ID] = z
+	}
+	for _, r := range prior.Records {
+		if z := a.byID[r.Zone]; z != nil {
+			z.record, z.prior = r, true
+		}
+	}
+	for _, id := range prior.Lost {
+		if z := a.byID[id]; z != nil {
+			z.record, z.prior = Record{Zone: id, Outcome: Unknown, Why: "its workflow was terminated"}, true
+		}
+	}
+	a.loaded, a.dirty, a.urgent = true, true, a.in.Again
+	a.skipDecided()
+	a.enqueue()
+}
+
+// Refuse says that the page or a probe cannot be had: no refresh starts, and what
+// is in flight, zones that are mended without proofs, goes on.
+func (a *Admission) Refuse(why string) {
+	a.refused, a.halt, a.urgent = true, why, true
+	for _, z := range a.zones {
+		if z.flight == nil && z.record.Outcome == Pending {
+			z.record.Why = why
+		}
+	}
+}
+
+// enqueue lines up what is not done, by the outcome table of the design: exposed
+// zones first, and those get the live key without a refresh.
+func (a *Admission) enqueue() {
+	a.queue = nil
+	var rest []*entry
+	for _, z := range a.zones {
+		if z.back = 0; z.flight != nil {
+			continue
+		}
+		if z.skip != "" && z.record.Outcome != Done {
+			z.exclude()
+		}
+		switch z.record.Outcome {
+		case Done, Skipped:
+		case Exposed, Unknown:
+			z.verb, z.mending = Repair, true
+			if z.record.Outcome == Unknown && z.former() != "" {
+				z.verb = Rotate
+			}
+			a.queue = append(a.queue, z)
+		case Unchanged, Pending:
+			if a.in.Mend {
+				continue
+			}
+			z.verb, z.prior, z.cause = Rotate, false, ""
+			z.record = Record{Zone: z.ID, Outcome: Pending, API: z.record.API}
+			rest = append(rest, z)
+		}
+	}
+	a.queue = append(a.queue, rest...)
+}
+
+// Follow takes the campaign's order; one that is older than the last is ignored.
+func (a *Admission) Follow(order Control) {
+	if order.Seq < a.in.Seq {
+		return
+	}
+	a.in.Seq, a.in.ClosesAt = order.Seq, order.ClosesAt
+	a.slots.Resize(order.Window)
+	if order.Decided != nil {
+		a.decide(*order.Decided)
+	}
+	a.quiet, a.urgent = false, true
+	if order.Retry && !a.closed {
+		a.retry()
+	}
+	if order.Stop || order.Close {
+		a.closed = a.closed || order.Close
+		a.stop()
+	}
+}
+
+// Cancelled says that the shard itself was cancelled, by its campaign's end or by
+// a person: it is closed.
+func (a *Admission) Cancelled() {
+	a.closed, a.urgent = true, true
+	a.stop()
+}
+
+func (a *Admission) retry() {
+	a.stopped, a.told = false, false
+	a.halt, a.cause, a.alike = "", "", 0
+	for _, h := range a.hosts {
+		h.fails, h.aside = 0, ""
+	}
+	if a.loaded {
+		a.enqueue()
+	}
+}
+
+// stop cancels every refresh that has not started.
+func (a *Admission) stop() {
+	a.stopped = true
+	for _, z := range a.zones {
+		if f := z.flight; f != nil && !f.cancelled && !f.news.Kept {
+			a.cancel(z)
+		}
+	}
+}
+
+func (a *Admission) cancel(z *entry) {
+	z.flight.cancelled = true
+	a.out = append(a.out, CancelZone{z.ID, z.tries})
+}
+
+// standStill stops without waiting for the campaign's order, which comes when the
+// campaign has heard why.
+func (a *Admission) standStill(why string) {
+	a.halt, a.urgent = why, true
+	a.stop()
+}
+
+// decide takes what people decided now.
+func (a *Admission) decide(d Decided) {
+	for _, r := range d.Retired {
+		if slices.Contains(a.in.Decided.Retired, r) {
+			continue
+		}
+		for _, z := range a.zones {
+			if z.flight != nil && (r.Zone == "" || r.Zone == z.ID) {
+				a.tellZone(z, ZoneOrder{Retire: r.Host, Reason: r.Reason})
+			}
+		}
+	}
+	a.in.Decided, a.dirty = d, true
+	a.skipDecided()
+	for _, z := range a.zones {
+		waited := z.record.Back == BackAside && z.record.Outcome == Pending && z.flight == nil
+		if waited && a.asideHost(z) == nil && !slices.Contains(a.queue, z) {
+			z.record.Back, z.record.Why = "", "" // it waited in vain for hosts that are retired now
+			a.queue = append(a.queue, z)
+		}
+	}
+}
+
+// skipDecided marks the zones that people excluded, and those whose hosts are all
+// retired; one that is under way is told.
+func (a *Admission) skipDecided() {
+	for _, s := range a.in.Decided.Skipped {
+		if z := a.byID[s.Zone]; z != nil {
+			a.skipZone(z, "skipped: "+s.Reason)
+		}
+	}
+	for _, z := range a.zones {
+		if len(a.hostsOf(z)) == 0 {
+			a.skipZone(z, "every host is retired")
+		}
+	}
+}
+
+func (a *Admission) skipZone(z *entry, why string) {
+	switch f := z.flight; {
+	case z.skip != "": // decided before
+	case f != nil:
+		z.skip = why
+		a.tellZone(z, ZoneOrder{Skip: true, Reason: why})
+	case z.record.Outcome != Done:
+		z.skip = why
+		z.exclude()
+		a.queue = slices.DeleteFunc(a.queue, func(q *entry) bool { return q == z })
+		a.dirty = true
+	}
+}
+
+func (z *entry) exclude() {
+	z.record.Outcome, z.record.Why, z.mending, z.prior = Skipped, z.skip, false, false
+}
+
+func (a *Admission) tellZone(z *entry, o ZoneOrder) {
+	if f := z.flight; !f.started && !f.foreign {
+		f.orders = append(f.orders, o)
+		return
+	}
+	a.out = append(a.out, OrderZone{z.ID, o})
+}
+
+// hostsOf are a zone's hosts without those that were retired.
+func (a *Admission) hostsOf(z *entry) []*host {
+	var all []*host
+	for _, h := range z.Hosts {
+		if !a.retired(z, a.hosts[h].Name) {
+			all = append(all, a.hosts[h])
+		}
+	}
+	return all
+}
+
+func (a *Admission) retired(z *entry, name HostName) bool {
+	return slices.ContainsFunc(a.in.Decided.Retired, func(r RetiredHost) bool {
+		return r.Host == name && (r.Zone == "" || r.Zone == z.ID)
+	})
+}
+
+// Next is what to do now.
+func (a *Admission) Next(now time.Time) []Command {
+	if a.ended {
+		return nil
+	}
+	a.giveUpStarts(now)
+	a.admit(now)
+	a.prove(now)
+	a.lookUp(now)
+	a.watch(now)
+	if a.over() {
+		a.ended = true
+		a.out = append(a.out, End{a.Out()})
+	} else {
+		a.report(now)
+	}
+	commands := a.out
+	a.out = nil
+	return commands
+}
+
+// Wake is when Next must be asked although nothing happened; zero is never.
+func (a *Admission) Wake(now time.Time) time.Time {
+	var wake time.Time
+	at := func(t time.Time) {
+		if t.After(now) && (wake.IsZero() || t.Before(wake)) {
+			wake = t
+		}
+	}
+	for _, z := range a.zones {
+		if f := z.flight; f != nil && !f.started && !f.foreign {
+			at(f.since.Add(startWithin))
+		}
+	}
+	at(a.lookDue())
+	for _, b := range a.batches {
+		at(b.asked.Add(a.in.ProofsWithin))
+	}
+	if a.probe.asking {
+		at(a.probe.asked.Add(a.in.ProofsWithin))
+	}
+	switch {
+	case a.idleTold:
+		at(a.in.ClosesAt) // closed hours are no stall
+	case !a.idleFrom.IsZero():
+		at(a.idleFrom.Add(a.in.StallAfter))
+	}
+	if a.dirty {
+		at(a.toldAt.Add(newsEvery))
+	}
+	return wake
+}
+
+// admit starts zones while there is room, in their order, each as soon as all of
+// its hosts have proved that they can take a key.
+func (a *Admission) admit(now time.Time) {
+	for len(a.queue) > 0 && !a.stopped && !a.refused {
+		z := a.queue[0]
+		if h := a.asideHost(z); h != nil && !z.mending {
+			a.queue = a.queue[1:]
+			z.record.Back = BackAside
+			z.record.Why = fmt.Sprintf("host %s is set aside: %s", h.Name, h.aside)
+			a.dirty = true
+			continue
+		}
+		if !a.slots.Room() || !a.resolved(z, now) || a.shut(z, now) {
+			break
+		}
+		a.queue = a.queue[1:]
+		a.start(z, now)
+	}
+	if a.loaded && len(a.queue) == 0 && !a.told {
+		a.told, a.urgent = true, true
+	}
+}
+
+// shut says that the calendar lets no refresh of the zone be signed any more.
+func (a *Admission) shut(z *entry, now time.Time) bool {
+	return !z.mending && !a.in.ClosesAt.IsZero() && !now.Before(a.in.ClosesAt)
+}
+
+// over says that there is, and will be, nothing more to do.
+func (a *Admission) over() bool {
+	switch {
+	case a.flying() > 0:
+		return false
+	case a.refused, a.closed:
+		return true
+	}
+	return a.loaded && !a.stopped && len(a.queue) == 0
+}
+
+func (a *Admission) flying() int {
+	n := 0
+	for _, z := range a.zones {
+		if z.flight != nil {
+			n++
+		}
+	}
+	return n
+}

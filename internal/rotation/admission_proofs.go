@@ -1,0 +1,263 @@
+package rotation
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	proofTries    = 2  // a host that fails this often in a row is set aside
+	leastPart     = 80 // zones that a batch of proofs is about at least, beyond the window
+	renewFraction = 2  // a proof is renewed after this part of its life
+)
+
+// host is a host of the page, and what is known of it.
+type host struct {
+	HostRef
+	proof Proof
+	fails int    // in a row
+	aside string // why it is asked no more
+	asked bool   // a proof is on its way
+}
+
+// sight is what a host held for a zone, and when it was asked.
+type sight struct {
+	at    time.Time
+	drift Fingerprint // empty: the baseline
+}
+
+// AskedHost is one host and the zones it is asked about.
+type AskedHost struct {
+	Host  HostRef
+	Zones []AskedZone
+}
+
+// AskedZone is a zone and the key that the host is expected to hold for it.
+type AskedZone struct {
+	ID       ZoneID
+	Baseline Fingerprint
+}
+
+// batch is a question to a location's hosts that was not answered yet.
+type batch struct {
+	AskHosts
+	asked time.Time
+}
+
+// probeState is the probe that hosts are asked to open.
+type probeState struct {
+	have, asking bool
+	asked        time.Time
+}
+
+// prove keeps the proofs of the zones that start next fresh, one batch per
+// location at a time, ahead of the admission.
+func (a *Admission) prove(now time.Time) {
+	if a.in.Emergency || a.stopped || a.refused {
+		return
+	}
+	next := a.queue[:min(len(a.queue), a.slots.Window())]
+	for _, l := range a.locations() {
+		switch {
+		case a.onItsWay(l) != nil || len(a.due(l, next, now)) == 0:
+		case a.probe.have:
+			a.ask(l, now)
+		case !a.probe.asking:
+			a.askProbe(now)
+		}
+	}
+}
+
+func (a *Admission) askProbe(now time.Time) {
+	a.probe.asking, a.probe.asked = true, now
+	a.out = append(a.out, AskProbe{a.locations()})
+}
+
+// Probed says that a probe is at hand. Should a new one not be had, the former
+// opens as before.
+func (a *Admission) Probed() { a.probe = probeState{have: true} }
+
+func (a *Admission) ask(l Location, now time.Time) {
+	ahead := a.ahead()
+	q := AskHosts{Location: l}
+	for _, h := range a.due(l, ahead, now) {
+		a.hosts[h].asked = true
+		q.Hosts = append(q.Hosts, AskedHost{a.hosts[h].HostRef, about(h, ahead)})
+	}
+	a.batches = append(a.batches, batch{q, now})
+	a.out = append(a.out, q)
+}
+
+func about(h int, zones []*entry) []AskedZone {
+	var all []AskedZone
+	for _, z := range zones {
+		if slices.Contains(z.Hosts, h) {
+			all = append(all, AskedZone{z.ID, z.Member.Baseline})
+		}
+	}
+	return all
+}
+
+func (a *Admission) onItsWay(l Location) *batch {
+	i := slices.IndexFunc(a.batches, func(b batch) bool { return b.Location == l })
+	if i < 0 {
+		return nil
+	}
+	return &a.batches[i]
+}
+
+// ahead are the zones that a batch is for. The files of the others are read when
+// their turn comes: to read those of a whole page at once would get in the way of
+// the keys that are delivered meanwhile. The first batch is a small one, for its
+// end is waited for.
+func (a *Admission) ahead() []*entry {
+	n := a.slots.Window()
+	if slices.ContainsFunc(a.hosts, func(h *host) bool { return !h.proof.At.IsZero() }) {
+		n += max(n, leastPart)
+	}
+	return a.queue[:min(len(a.queue), n)]
+}
+
+// due are the hosts of a location of which these zones need a proof, or need it
+// renewed.
+func (a *Admission) due(l Location, zones []*entry, now time.Time) []int {
+	var due []int
+	life := a.in.Timing.ProofFor.D() / renewFraction
+	for _, z := range zones {
+		for i, at := range z.Hosts {
+			h := a.hosts[at]
+			if z.mending || h.Location != l || h.asked || h.aside != "" || slices.Contains(due, at) || a.retired(z, h.Name) {
+				continue
+			}
+			if !a.fresh(z, i, now, life) {
+				due = append(due, at)
+			}
+		}
+	}
+	return due
+}
+
+// fresh says whether the proof of a zone's i-th host still counts at now, and was
+// about this zone too.
+func (a *Admission) fresh(z *entry, i int, now time.Time, life time.Duration) bool {
+	return a.hosts[z.Hosts[i]].proof.Fresh(now, life) && i < len(z.looks) && now.Sub(z.looks[i].at) <= life
+}
+
+// Proved is the answer of a location's hosts, one proof for each that was asked;
+// elsewhere says that another worker gave them than the one that calls EdgeOne:
+// its successor's probe is wanted.
+func (a *Admission) Proved(now time.Time, l Location, proofs []Proof, elsewhere bool) {
+	b := a.onItsWay(l)
+	if b == nil {
+		return
+	}
+	for i, asked := range b.Hosts {
+		p := Proof{Problem: "the proof has no answer for it"}
+		if i < len(proofs) {
+			p = proofs[i]
+		}
+		a.proved(asked, p)
+	}
+	a.batches = slices.DeleteFunc(a.batches, func(b batch) bool { return b.Location == l })
+	if elsewhere && !a.probe.asking && !a.stopped {
+		have := a.probe.have
+		a.askProbe(now)
+		a.probe.have = have
+	}
+}
+
+func (a *Admission) proved(asked AskedHost, p Proof) {
+	at := slices.IndexFunc(a.hosts, func(h *host) bool { return h.Name == asked.Host.Name })
+	h := a.hosts[at]
+	h.asked = false
+	if p.Problem != "" {
+		h.proof = Proof{}
+		if h.fails++; h.fails >= proofTries {
+			h.aside, a.urgent = p.Problem, true
+		}
+		return
+	}
+	for _, zone := range asked.Zones {
+		a.byID[zone.ID].looked(at, p.At, p.Drift[zone.ID])
+	}
+	p.Drift = nil
+	h.proof, h.fails = p, 0
+}
+
+func (z *entry) looked(h int, at time.Time, drift Fingerprint) {
+	if z.looks == nil {
+		z.looks = make([]sight, len(z.Hosts))
+	}
+	z.looks[slices.Index(z.Hosts, h)] = sight{at, drift}
+}
+
+// resolved says that a zone can be decided about: each of its hosts has a proof
+// that will still be fresh at its refresh. A zone whose key may have changed does
+// not wait for proofs.
+func (a *Admission) resolved(z *entry, now time.Time) bool {
+	if a.in.Emergency || z.mending {
+		return true
+	}
+	for i, h := range z.Hosts {
+		if !a.retired(z, a.hosts[h].Name) && !a.fresh(z, i, now, a.in.Timing.ProofFor.D()*3/4) {
+			return false
+		}
+	}
+	return true
+}
+
+// asideHost is a host for which a zone waits in vain; nil when there is none.
+func (a *Admission) asideHost(z *entry) *host {
+	for _, h := range a.hostsOf(z) {
+		if h.aside != "" {
+			return h
+		}
+	}
+	return nil
+}
+
+// forget has the zone's hosts proved again before the next try.
+func (a *Admission) forget(z *entry) {
+	for _, h := range a.hostsOf(z) {
+		h.proof = Proof{Host: h.Name, At: h.proof.At, Problem: "to be given again"}
+	}
+	z.looks = nil
+}
+
+// addProofs gives a zone its hosts' proofs, as old as they are for this zone. Where
+// a host holds another key than the baseline, the live key is read again.
+func (a *Admission) addProofs(z *entry, s *StartZone) {
+	for i, at := range z.Hosts {
+		h := a.hosts[at]
+		if h.proof.At.IsZero() || h.proof.Problem != "" || a.retired(z, h.Name) {
+			continue
+		}
+		p := h.proof
+		if i < len(z.looks) {
+			seen := z.looks[i]
+			if seen.drift != "" && !slices.Contains(s.Drift, seen.drift) {
+				s.Drift = append(s.Drift, seen.drift)
+			}
+			if seen.drift != "" && seen.drift != Absent {
+				s.Baseline = ""
+			}
+			if !seen.at.IsZero() && seen.at.Before(p.At) {
+				p.At = seen.at
+			}
+		}
+		s.Proofs = append(s.Proofs, p)
+	}
+	if s.Baseline == "" && z.Baseline != "" && !slices.Contains(s.Drift, z.Baseline) {
+		s.Drift = append(s.Drift, z.Baseline) // which the other hosts hold
+	}
+}
+
+func (a *Admission) locations() []Location {
+	var all []Location
+	for _, h := range a.hosts {
+		if !slices.Contains(all, h.Location) {
+			all = append(all, h.Location)
+		}
+	}
+	return all
+}

@@ -1,0 +1,332 @@
+package rotation
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// shardTalker is a conversation with Admission: what is wanted now, by kind.
+type shardTalker struct {
+	*testing.T
+	m    *Admission
+	now  time.Time
+	news ShardNews
+	out  *ShardOut
+}
+
+func shardTalk(t *testing.T, zones int, in Setup) *shardTalker {
+	in.StallAfter, in.ProofsWithin = time.Minute, time.Minute
+	if in.Window == 0 {
+		in.Window = 2
+	}
+	in.Timing = Timing{ProofFor: Span(time.Minute), ExposedAfter: Span(30 * time.Second)}
+	k := &shardTalker{T: t, now: admissionNoon}
+	k.m = NewAdmission(k.now, in)
+	if zones > 0 {
+		k.load(zones, Prior{})
+	}
+	return k
+}
+
+func (k *shardTalker) load(zones int, prior Prior) {
+	var members []Member
+	for i := range zones {
+		members = append(members, Member{ID: ZoneID(fmt.Sprintf("z%d", i+1)), Baseline: "b", Hosts: []int{0}})
+	}
+	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}}, members, prior)
+}
+
+// next gives the commands but news, which are kept.
+func (k *shardTalker) next() []Command {
+	var all []Command
+	for _, c := range k.m.Next(k.now) {
+		switch c := c.(type) {
+		case Tell:
+			k.news = c.News
+		case End:
+			k.out = &c.Out
+		default:
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// wants checks which commands come next.
+func (k *shardTalker) wants(kinds ...string) []Command {
+	k.Helper()
+	all := k.next()
+	var got []string
+	for _, c := range all {
+		kind := reflect.TypeOf(c).Name()
+		if s, ok := c.(StartZone); ok {
+			kind += " " + string(s.Zone)
+		}
+		got = append(got, kind)
+	}
+	if !slices.Equal(got, kinds) {
+		k.Fatalf("at %s it wants %q, and not %q", k.now.Sub(admissionNoon), got, kinds)
+	}
+	return all
+}
+
+// prove answers the probe and the proofs of gw-1.
+func (k *shardTalker) prove() {
+	k.Helper()
+	k.wants("AskProbe")
+	k.m.Probed()
+	k.wants("AskHosts")
+	k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
+}
+
+// wake has time pass until it wants to wake, which must be then.
+func (k *shardTalker) wake(at time.Duration) {
+	k.Helper()
+	if k.now = k.m.Wake(k.now); k.now.Sub(admissionNoon) != at {
+		k.Fatalf("it wakes at %s, and not at %s", k.now.Sub(admissionNoon), at)
+	}
+}
+
+func (k *shardTalker) run(zones ...ZoneID) {
+	for _, z := range zones {
+		k.m.Started(k.now, z, k.m.byID[z].tries)
+	}
+}
+
+func (k *shardTalker) end(z ZoneID, r Record) {
+	k.m.Ended(k.now, z, k.m.byID[z].tries, Landing{Record: &r})
+}
+
+func TestAdmissionGoodPath(t *testing.T) {
+	k := shardTalk(t, 3, Setup{})
+	k.prove()
+	k.wants("StartZone z1", "StartZone z2", "AskHosts") // of z3, ahead
+	k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
+	k.run("z1", "z2")
+	k.now = k.now.Add(2 * time.Second)
+	k.end("z1", Record{Outcome: Done, To: "n", Acks: []HostTime{{Host: "gw-1"}}})
+	k.wants("StartZone z3")
+	k.run("z3")
+	k.end("z2", Record{Outcome: Done, To: "n", Acks: []HostTime{{Host: "gw-1"}}})
+	k.end("z3", Record{Outcome: Done, To: "n"})
+	k.wants()
+	if k.out == nil || k.out.Tally.Zones.Done != 3 || k.out.Tally.Hosts != (HostCounts{Total: 3, Acknowledged: 2}) {
+		t.Errorf("%+v", k.out)
+	}
+}
+
+// Temporal is asked about zones that are silent for long, by one question, and
+// about those that are still queued again at growing gaps. A zone whose refresh has
+// begun hears since when, and is asked about no more.
+func TestAdmissionLooksUpSilentZones(t *testing.T) {
+	k := shardTalk(t, 3, Setup{Window: 3})
+	k.prove()
+	k.wants("StartZone z1", "StartZone z2", "StartZone z3")
+	k.run("z1", "z2", "z3")
+	k.wants()
+	k.m.Heard(k.now, ZoneNews{Zone: "z3", Standing: Dead})
+	k.wants()
+	k.wake(5 * time.Second)
+	if look := k.wants("LookUp")[0].(LookUp); !slices.Equal(look.Zones, []ZoneID{"z1", "z2"}) {
+		t.Errorf("it asks about %v", look.Zones)
+	}
+	begun := k.now.Add(-2 * time.Second)
+	k.m.Looked([]RefreshSeen{{Zone: "z1", Begun: begun}, {Zone: "z2", Queued: true}})
+	if o := k.wants("OrderZone")[0].(OrderZone); o.Zone != "z1" || !o.Order.Begun.Equal(begun) {
+		t.Errorf("%+v", o)
+	}
+	for _, at := range []time.Duration{10, 20, 35, 50} {
+		for k.now.Sub(admissionNoon) < at*time.Second {
+			k.now = k.m.Wake(k.now)
+			if c := k.next(); len(c) > 0 {
+				if look := c[0].(LookUp); k.now.Sub(admissionNoon) != at*time.Second || !slices.Equal(look.Zones, []ZoneID{"z2"}) {
+					t.Fatalf("at %s it asks about %v", k.now.Sub(admissionNoon), look.Zones)
+				}
+			}
+		}
+		k.m.Looked([]RefreshSeen{{Zone: "z2", Queued: true}})
+	}
+}
+
+// A zone counts as exposed as long as it says so.
+func TestAdmissionExposureIsTakenBack(t *testing.T) {
+	k := shardTalk(t, 1, Setup{})
+	k.prove()
+	k.wants("StartZone z1")
+	k.run("z1")
+	k.m.Heard(k.now, ZoneNews{Zone: "z1", Standing: Dark, Exposed: true, Why: "EdgeOne does not say which key is live"})
+	k.wants()
+	if n := k.news; n.Tally.Zones.Exposed != 1 || n.Exposed != 1 || n.Standing.Sum() != 0 || len(n.Note.Attention) != 1 {
+		t.Errorf("%+v", n)
+	}
+	k.m.Heard(k.now, ZoneNews{Zone: "z1", Standing: Held, Why: "a lost request may still land", Until: k.now.Add(time.Minute), Loose: true})
+	k.wants()
+	if n := k.news; n.Tally.Zones.Pending != 1 || n.Exposed != 0 || n.Standing.Held != 1 || n.InFlight != 0 {
+		t.Errorf("%+v", n)
+	}
+	if w := k.news.Waits; len(w) != 1 || w[0].Standing != Held || w[0].Until.IsZero() || w[0].Example != "z1" {
+		t.Errorf("%+v", w)
+	}
+}
+
+// Zones at their refresh that get nowhere are idle, with the reason; hours in
+// which nothing could start are not.
+func TestAdmissionIdle(t *testing.T) {
+	k := shardTalk(t, 2, Setup{})
+	k.prove()
+	k.wants("StartZone z1", "StartZone z2")
+	k.run("z1", "z2")
+	skew := "EdgeOne rejects the time of the signature"
+	for k.news.Idle.IsZero() && k.now.Sub(admissionNoon) < time.Hour {
+		k.now = k.m.Wake(k.now)
+		for _, c := range k.next() {
+			if look, ok := c.(LookUp); ok {
+				k.m.Looked([]RefreshSeen{{Zone: look.Zones[0], Text: skew}, {Zone: look.Zones[1], Text: skew}})
+			}
+		}
+	}
+	if got := k.now.Sub(admissionNoon); got != time.Minute || !slices.Equal(k.news.Causes, []Cause{{2, skew}}) {
+		t.Fatalf("told after %s: %+v", got, k.news.Causes)
+	}
+	k.m.Heard(k.now, ZoneNews{Zone: "z1", Standing: Dead})
+	k.next()
+	if !k.news.Idle.IsZero() {
+		t.Error("a refresh was executed, and it is told as idle")
+	}
+	k.m.Follow(Control{Seq: 1, Stop: true, Window: 2})
+	k.wants("CancelZone", "CancelZone")
+	k.now = k.now.Add(time.Hour)
+	k.m.Follow(Control{Seq: 2, Stop: true, Window: 2})
+	k.wants("LookUp")
+	if !k.news.Idle.IsZero() {
+		t.Error("an hour in which nothing could start is told as idle")
+	}
+}
+
+// A probe that does not come is a stall of its own, after the time that it may take.
+func TestAdmissionIdleWithoutAProbe(t *testing.T) {
+	k := shardTalk(t, 2, Setup{})
+	k.wants("AskProbe")
+	for k.news.Idle.IsZero() && k.now.Sub(admissionNoon) < time.Hour {
+		k.now = k.m.Wake(k.now)
+		k.wants()
+	}
+	if got := k.now.Sub(admissionNoon); got != 2*time.Minute || len(k.news.Causes) != 1 || k.news.Causes[0].Zones != 2 || !strings.Contains(k.news.Causes[0].Why, "no probe") {
+		t.Errorf("told after %s: %+v", got, k.news.Causes)
+	}
+}
+
+// A stop is answered at once while the page, an earlier run's records or a probe
+// are waited for.
+func TestAdmissionStopsWhileItWaits(t *testing.T) {
+	before := ShardOut{Tally: Tally{Zones: Counts{Total: 3, Exposed: 1, Pending: 2}}, Note: ShardNote{Attention: []Attention{{Zone: "z1"}}}}
+	for _, loaded := range []int{0, 3} {
+		k := shardTalk(t, loaded, Setup{Before: before, Again: true})
+		k.next()
+		k.m.Follow(Control{Seq: 1, Stop: true, Window: 2})
+		k.wants()
+		if !k.news.Quiet || k.news.Seq != 1 || k.news.Tally.Zones.Total != 3 {
+			t.Errorf("it is not quiet: %+v", k.news)
+		}
+		if loaded == 0 && (k.news.Tally.Zones.Exposed != 1 || k.news.Mending != before.Tally.Zones || k.news.Standing.Sum() != 2) {
+			t.Errorf("what was known of the page is lost: %+v", k.news)
+		}
+		k.m.Follow(Control{Seq: 2, Close: true, Window: 2})
+		if k.wants(); k.out == nil {
+			t.Error("it does not end")
+		}
+	}
+}
+
+// Five zones in a row that never reached EdgeOne stop the shard; zones that came
+// back for other reasons never do.
+func TestAdmissionBreaker(t *testing.T) {
+	for back, stops := range map[Handback]bool{
+		BackUnreached: true, BackStopped: false, BackBusy: false, BackAside: false, BackProof: false, BackNoWorker: false,
+	} {
+		k := shardTalk(t, 9, Setup{Window: 1, Emergency: true})
+		for range 9 {
+			for _, c := range k.next() {
+				if s, ok := c.(StartZone); ok {
+					k.run(s.Zone)
+					k.end(s.Zone, Record{Outcome: Pending, Back: back, Why: "connection refused"})
+				}
+			}
+		}
+		k.next()
+		if halted := k.news.Note.Halt != ""; halted != stops {
+			t.Errorf("%s: %q", back, k.news.Note.Halt)
+		}
+		if stops && !strings.Contains(k.news.Note.Halt, "5 zones in a row never reached EdgeOne, their old keys are alive") {
+			t.Errorf("%s", k.news.Note.Halt)
+		}
+	}
+}
+
+// A host that fails twice is set aside and its zones wait, named; when it is
+// retired they go on without it.
+func TestAdmissionSetAsideAndRetired(t *testing.T) {
+	k := shardTalk(t, 0, Setup{})
+	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}, {Name: "gw-2", Location: "eu"}},
+		[]Member{{ID: "z1", Baseline: "b", Hosts: []int{0, 1}}, {ID: "z2", Baseline: "b", Hosts: []int{1}}}, Prior{})
+	k.wants("AskProbe")
+	k.m.Probed()
+	k.wants("AskHosts", "AskHosts")
+	for range proofTries {
+		k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", Problem: "disk full"}}, false)
+		k.m.Proved(k.now, "eu", []Proof{{Host: "gw-2", At: k.now}}, false)
+		k.next()
+	}
+	if len(k.news.Note.SetAside) != 1 || len(k.news.Waits) != 1 || k.news.Waits[0].Why != "host gw-1 is set aside: disk full" {
+		t.Errorf("%+v", k.news)
+	}
+	k.m.Follow(Control{Window: 2, Decided: &Decided{Retired: []RetiredHost{{Host: "gw-1", Reason: "scrapped"}}}})
+	s := k.wants("StartZone z1")[0].(StartZone)
+	if len(s.Hosts) != 1 || s.Hosts[0].Name != "gw-2" {
+		t.Errorf("%+v", s)
+	}
+	if k.news.Tally.Hosts != (HostCounts{Total: 3, Retired: 1}) {
+		t.Errorf("%+v", k.news.Tally.Hosts)
+	}
+}
+
+// A zone that another shard of the campaign started is asked to say its news again.
+func TestAdmissionAdoptsAnOrphan(t *testing.T) {
+	k := shardTalk(t, 1, Setup{Emergency: true})
+	k.wants("StartZone z1")
+	k.m.Foreign(k.now, "z1", 1)
+	if o := k.wants("OrderZone")[0].(OrderZone); !o.Order.Tell {
+		t.Errorf("%+v", o)
+	}
+	k.m.Follow(Control{Seq: 1, Stop: true, Window: 2})
+	k.wants("CancelZone")
+	if k.news.Quiet {
+		t.Error("quiet, and nobody knows whether the zone may still refresh")
+	}
+	k.m.Heard(k.now, ZoneNews{Zone: "z1", Standing: Dead, Kept: true})
+	if k.wants(); !k.news.Quiet || k.news.Kept != 1 {
+		t.Errorf("%+v", k.news)
+	}
+}
+
+func TestWaitsAreAtMostEight(t *testing.T) {
+	k := shardTalk(t, 12, Setup{Window: 12, Emergency: true})
+	k.next()
+	for i, z := range k.m.zones {
+		k.run(z.ID)
+		k.m.Heard(k.now, ZoneNews{Zone: z.ID, Standing: Dead, Why: fmt.Sprintf("gw-%d: refused", i)})
+	}
+	k.m.Heard(k.now, ZoneNews{Zone: "z12", Standing: Held, Why: "a lost request may still land"})
+	waits := k.m.waits()
+	zones := 0
+	for _, w := range waits {
+		zones += w.Zones
+	}
+	if len(waits) != maxWaits || zones != 12 || waits[6].Zones != 5 || waits[6].Why != "gw-6: refused, and other reasons" || waits[7].Standing != Held {
+		t.Errorf("%d zones: %+v", zones, waits)
+	}
+}

@@ -1,0 +1,343 @@
+package rotation
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// start has a zone begin, with all that is known of it.
+func (a *Admission) start(z *entry, now time.Time) {
+	z.tries++
+	z.flight = &flight{since: now}
+	a.slots.Give(z.ID, 1)
+	a.dirty = true
+	s := StartZone{Zone: z.ID, Try: z.tries, Verb: z.verb, Urgent: z.mending, Baseline: z.Baseline, ClosesAt: a.in.ClosesAt}
+	for _, h := range a.hostsOf(z) {
+		ref := h.HostRef
+		ref.Parts = ""
+		s.Hosts = append(s.Hosts, ref)
+	}
+	if z.mending {
+		s.Baseline, s.Since = "", z.record.Since
+		s.Drift = known(z.record.From, z.record.To, z.Baseline)
+	}
+	switch {
+	case z.mending && z.verb == Rotate:
+		s.Baseline, s.Doubt = z.former(), z.record.EndedAt
+		if s.Doubt.IsZero() {
+			s.Doubt = now
+		}
+	default:
+		a.addProofs(z, &s)
+		if a.in.Again || z.back > 0 {
+			s.Baseline = "" // it may have changed since the plan was made
+		}
+	}
+	a.out = append(a.out, s)
+}
+
+// former is the key from before an earlier refresh.
+func (z *entry) former() Fingerprint { return cmp.Or(z.record.From, z.Baseline) }
+
+func known(all ...Fingerprint) []Fingerprint {
+	var some []Fingerprint
+	for _, f := range all {
+		if f != "" && f != Absent && !slices.Contains(some, f) {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// inFlight is a zone of whose present try something is heard; nil when that is
+// over.
+func (a *Admission) inFlight(id ZoneID, try int) *entry {
+	z := a.byID[id]
+	if z == nil || z.flight == nil || z.tries != try {
+		return nil
+	}
+	return z
+}
+
+// Started says that a zone's workflow runs.
+func (a *Admission) Started(now time.Time, id ZoneID, try int) {
+	z := a.inFlight(id, try)
+	if z == nil {
+		return
+	}
+	z.flight.started = true
+	a.underWay(z, now)
+}
+
+// Foreign says that a zone's workflow runs already, started by somebody else: its
+// end is waited for, should it be this campaign's.
+func (a *Admission) Foreign(now time.Time, id ZoneID, try int) {
+	z := a.inFlight(id, try)
+	if z == nil {
+		return
+	}
+	z.flight.foreign = true
+	a.underWay(z, now)
+	a.tellZone(z, ZoneOrder{Tell: true})
+}
+
+func (a *Admission) underWay(z *entry, now time.Time) {
+	f := z.flight
+	f.lookAt = now.Add(a.askAfter())
+	for _, o := range f.orders {
+		a.tellZone(z, o)
+	}
+	f.orders = nil
+}
+
+// giveUpStarts ends zones that do not start: one that never does must not hang
+// the shard. Temporal may still start it, so it is not tried again before people
+// resume.
+func (a *Admission) giveUpStarts(now time.Time) {
+	for _, z := range a.zones {
+		f := z.flight
+		if f == nil || f.started || f.foreign || now.Sub(f.since) < startWithin {
+			continue
+		}
+		if !f.cancelled {
+			a.cancel(z) // should it start after all
+		}
+		z.back = handedBack
+		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + startWithin.String()})
+	}
+}
+
+// Heard is a zone's news.
+func (a *Admission) Heard(now time.Time, n ZoneNews) {
+	z := a.byID[n.Zone]
+	if z == nil || z.flight == nil {
+		return
+	}
+	f, was := z.flight, z.outcome()
+	if n.Loose {
+		a.slots.Loosen(z.ID)
+	}
+	if n.Standing == Alive {
+		f.lookAt, f.lookups = now.Add(a.askAfter()), 0
+	} else if n.Standing != f.news.Standing {
+		a.progress(now)
+	}
+	f.news, f.heard, f.begun, z.cause = n, true, false, ""
+	a.dirty = true
+	if z.outcome() != was {
+		a.urgent = true
+	}
+}
+
+// Ended is the end of a zone's operation, however it ended.
+func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
+	z := a.inFlight(id, try)
+	if z == nil {
+		return
+	}
+	f, mended := z.flight, z.mending
+	z.flight, z.mending = nil, false
+	a.slots.Leave(id)
+	a.dirty = true
+	if a.told && a.slots.Taken() == a.slots.Window()/2 {
+		a.urgent = true // the next shard can have half of the window
+	}
+	fresh := landed(now, f, l)
+	z.cause = ""
+	if mended && fresh.Outcome == Pending { // nothing was done, so what was true of it still is
+		z.record.Why = "could not be mended now: " + fresh.Why
+		a.mendAgain(z)
+		return
+	}
+	z.prior = false
+	z.record = merged(z.record, fresh)
+	if z.record.Zone = z.ID; z.skip != "" && (fresh.Outcome == Pending || fresh.Outcome == Unchanged) {
+		z.exclude()
+	}
+	if z.record.Outcome != Pending {
+		a.progress(now)
+	}
+	a.judge(z)
+}
+
+func landed(now time.Time, f *flight, l Landing) Record {
+	switch {
+	case l.Record != nil:
+		return *l.Record
+	case l.Busy != "":
+		return Record{Outcome: Pending, Back: BackBusy, Why: "busy elsewhere: " + l.Busy, EndedAt: now}
+	case l.Lost == "" && !f.foreign && !f.started:
+		return Record{Outcome: Pending, Back: BackNoWorker, Why: "its workflow did not start: " + l.Absent, EndedAt: now}
+	}
+	return Record{Outcome: Unknown, Why: cmp.Or(l.Lost, l.Absent), EndedAt: now}
+}
+
+// merged is a later run's record with what only the earlier one knows.
+func merged(before, after Record) Record {
+	after.API = after.API.Plus(before.API)
+	after.From = cmp.Or(after.From, before.From)
+	after.RequestID = cmp.Or(after.RequestID, before.RequestID)
+	if after.Since.IsZero() {
+		after.Since = before.Since
+	}
+	if after.Outcome == Unknown && after.To == "" {
+		after.To, after.Acks, after.Missing, after.Retired = before.To, before.Acks, before.Missing, before.Retired
+	}
+	return after
+}
+
+// mendAgain lines up a zone that an earlier operation left exposed or unknown and
+// that could not be helped yet.
+func (a *Admission) mendAgain(z *entry) {
+	if z.skip != "" {
+		z.exclude()
+		return
+	}
+	if a.stopped || z.back >= handedBack {
+		z.prior, a.urgent = false, true
+		return
+	}
+	z.back++
+	z.mending = true
+	a.queue = append(a.queue, z)
+}
+
+// judge decides what a zone's end means for the others.
+func (a *Admission) judge(z *entry) {
+	r := z.record
+	a.breaker(r)
+	switch {
+	case r.Halt:
+		a.standStill(r.Why)
+	case failed(r.Outcome):
+		a.urgent = true
+	case r.Outcome == Pending && r.Back != BackBusy && r.Back != BackStopped:
+		z.cause = r.Why
+	}
+	if r.Outcome == Pending && !a.stopped && z.back < handedBack {
+		z.back++
+		a.queue = append(a.queue, z)
+		a.forget(z)
+	}
+}
+
+func failed(o Outcome) bool { return o == Unchanged || o == Exposed || o == Unknown }
+
+// breaker stops a campaign whose zones fail alike, one after the other: the next
+// one would too. Of the zones that come back unharmed only those count that never
+// reached EdgeOne.
+func (a *Admission) breaker(r Record) {
+	cause := r.Cause
+	switch {
+	case r.Outcome == Done:
+		a.cause, a.alike = "", 0
+		return
+	case r.Outcome == Pending && r.Back == BackUnreached:
+		cause = string(BackUnreached)
+	case r.Outcome != Unchanged && r.Outcome != Unknown:
+		return
+	}
+	if cause == "" || cause != a.cause {
+		a.cause, a.alike = cause, 0
+	}
+	if a.alike++; cause == "" || a.alike < breakAfter {
+		return
+	}
+	if cause == string(BackUnreached) {
+		a.standStill(fmt.Sprintf("%d zones in a row never reached EdgeOne, their old keys are alive; the latest: %s", a.alike, r.Why))
+		return
+	}
+	a.standStill(fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", a.alike, cause, r.Why))
+}
+
+// How soon, how often and how late Temporal is asked whether refreshes have begun.
+const (
+	soonestLook = time.Second
+	firstLook   = 5 * time.Second
+)
+
+func (a *Admission) askAfter() time.Duration {
+	return max(soonestLook, min(a.in.Timing.ExposedAfter.D()/2, firstLook))
+}
+
+// silent says that nothing is known of a zone's refresh but that it was asked for.
+func (z *entry) silent() bool {
+	f := z.flight
+	return f != nil && (f.started || f.foreign) && z.verb == Rotate && !z.mending && !f.begun && !f.news.Exposed && f.standing() == Alive
+}
+
+func (f *flight) standing() Standing { return cmp.Or(f.news.Standing, Alive) }
+
+// lookDue is when Temporal is asked about silent zones; zero while there are none.
+func (a *Admission) lookDue() time.Time {
+	var due time.Time
+	if a.looking {
+		return due
+	}
+	for _, z := range a.zones {
+		if z.silent() && (due.IsZero() || z.flight.lookAt.Before(due)) {
+			due = z.flight.lookAt
+		}
+	}
+	if next := a.lookedAt.Add(a.askAfter()); !due.IsZero() && due.Before(next) {
+		return next
+	}
+	return due
+}
+
+// lookUp asks about all zones that have been silent for long, whenever one of them
+// is due: an exposure that nobody counts begins with a refresh that has begun and
+// does not answer.
+func (a *Admission) lookUp(now time.Time) {
+	due := a.lookDue()
+	if due.IsZero() || now.Before(due) {
+		return
+	}
+	var zones []ZoneID
+	for _, z := range a.zones {
+		if f := z.flight; z.silent() && now.Sub(f.since) >= a.askAfter() {
+			zones = append(zones, z.ID)
+			gap := min(a.askAfter()<<min(f.lookups, 4), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
+			f.lookups++
+			f.lookAt = now.Add(gap)
+		}
+	}
+	a.looking, a.lookedAt = true, now
+	a.out = append(a.out, LookUp{zones})
+}
+
+// RefreshSeen is what Temporal says of a zone's refresh.
+type RefreshSeen struct {
+	Zone ZoneID `json:"zone"`
+	// Begun is since when a worker has it, and did not say that EdgeOne rejected
+	// it before executing it; zero while that is not so.
+	Begun time.Time `json:"begun,omitzero"`
+	// Queued says that no worker has it yet.
+	Queued bool `json:"queued,omitempty"`
+	// Text is what it said of itself last, for people.
+	Text string `json:"text,omitempty"`
+}
+
+// Looked is the answer to LookUp; it may lack zones.
+func (a *Admission) Looked(seen []RefreshSeen) {
+	a.looking = false
+	for _, s := range seen {
+		z := a.byID[s.Zone]
+		if z == nil || !z.silent() {
+			continue
+		}
+		was := z.cause
+		z.cause = s.Text
+		switch {
+		case !s.Begun.IsZero():
+			z.flight.begun = true
+			a.tellZone(z, ZoneOrder{Begun: s.Begun})
+			z.cause = cmp.Or(s.Text, "EdgeOne has not answered the refresh yet")
+		case s.Queued:
+			z.cause = cmp.Or(s.Text, "the refresh waits for the worker that calls EdgeOne")
+		}
+		a.dirty = a.dirty || z.cause != was
+	}
+}
