@@ -33,17 +33,17 @@ type shardWorld struct {
 	looking []ZoneID
 	proofs  map[HostName]bool // its latest proof was good
 
-	window             int
-	stopped, cancelled bool
-	closed, refused    bool
-	halted             bool // it said that it stands still
-	idleSince          time.Time
-	retired            []RetiredHost
-	skipped, was       map[ZoneID]bool
-	last               *ShardNews
-	out                *ShardOut
-	story              []modelEvent
-	n                  *admissionCounts
+	window          int
+	stopped         bool
+	closed, refused bool
+	halted          bool // it said that it stands still
+	idleSince       time.Time
+	retired         []RetiredHost
+	skipped, was    map[ZoneID]bool
+	last            *ShardNews
+	out             *ShardOut
+	story           []modelEvent
+	n               *admissionCounts
 }
 
 type modelEvent struct {

@@ -254,12 +254,12 @@ func (a *Admission) breaker(r Record) {
 
 // How soon, how often and how late Temporal is asked whether refreshes have begun.
 const (
-	soonestLook = time.Second
-	firstLook   = 5 * time.Second
+	soonestAsk = time.Second
+	firstAsk   = 5 * time.Second
 )
 
 func (a *Admission) askAfter() time.Duration {
-	return max(soonestLook, min(a.in.Timing.ExposedAfter.D()/2, firstLook))
+	return max(soonestAsk, min(a.in.Timing.ExposedAfter.D()/2, firstAsk))
 }
 
 // silent says that nothing is known of a zone's refresh but that it was asked for.
