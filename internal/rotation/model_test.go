@@ -169,6 +169,10 @@ type story struct {
 	unread   bool      // the driver gave up reading
 	stopped  bool      // an operator has cancelled
 	liveAt   time.Time // when Live was learned, or the refresh that made it was signed
+	lastRead time.Time // or EdgeOne's answer
+	darkFrom time.Time // since when some host does not hold the live key
+	checked  time.Time
+	unseen   bool // a late key was replaced before any read could show it
 	wrong    string
 }
 
@@ -177,7 +181,7 @@ const modelHosts = 3
 func newStory(d dice, c climate) *story {
 	w := &world{dice: d, climate: c, now: noon, held: map[HostName]Fingerprint{}, downTill: map[HostName]time.Time{}}
 	w.execute(w.now.Add(-24 * time.Hour))
-	s := &story{world: w}
+	s := &story{world: w, checked: w.now}
 	hosts := make([]HostName, 1+w.roll(modelHosts))
 	for i := range hosts {
 		hosts[i] = HostName(fmt.Sprintf("h%d", i+1))
@@ -307,11 +311,11 @@ func (s *story) prove() Event {
 	s.pass(s.about(2 * time.Second))
 	switch {
 	case s.t.Stop:
-		s.t.Proved(s.now, "cancelled before its refresh")
+		s.t.Proved(s.now, "cancelled before its refresh", BackStopped)
 		return EvUnproved
 	case s.bad(s.unproved):
 		s.say("h1 cannot take a key")
-		s.t.Proved(s.now, "h1: disk full")
+		s.t.Proved(s.now, "h1: disk full", BackProof)
 		return EvUnproved
 	}
 	for _, h := range s.t.Hosts {
@@ -319,22 +323,29 @@ func (s *story) prove() Event {
 			s.t.SawDrift(held)
 		}
 	}
-	s.t.Proved(s.now, "")
+	s.t.Proved(s.now, "", "")
 	return EvProved
 }
 
 func (s *story) refresh() Event {
 	if s.t.Stop {
-		s.t.NotSent(s.now, "cancelled before its refresh", false)
+		s.t.NotSent(s.now, "cancelled before its refresh", BackStopped, false)
 		return EvUnsent
 	}
 	scheduled := s.now
 	s.pass(s.about(200 * time.Millisecond))
+	if s.roll(4) == 3 {
+		s.t.Began(s.now)
+		s.checkStanding()
+		if s.t.Standing() != Dark {
+			s.fault("a refresh that has begun leaves it %s", s.t.Standing())
+		}
+	}
 	switch {
 	case s.bad(s.unsent):
 		again := s.roll(2) == 0
 		s.say("the refresh is not sent, again %t", again)
-		s.t.NotSent(s.now, "no worker", again)
+		s.t.NotSent(s.now, "no worker", BackNoWorker, again)
 		return EvUnsent
 	case s.bad(s.refused):
 		halt := s.roll(4) == 3
@@ -355,7 +366,9 @@ func (s *story) refresh() Event {
 		return EvAmbiguous
 	}
 	s.pass(s.about(100 * time.Millisecond))
+	s.unseen = s.unseen || s.live() != s.first
 	key := s.execute(s.now)
+	s.lastRead = s.now
 	s.pass(s.about(100 * time.Millisecond))
 	s.say("refreshed: EdgeOne answers %s", key)
 	s.liveAt = signed
@@ -411,24 +424,25 @@ func (s *story) checkMaySend() {
 
 func (s *story) readStep() Event {
 	phase, live := s.t.Phase, s.t.Live
+	if phase == PhaseBaseline && s.t.Verb == Rotate && s.t.Stop {
+		s.t.NotSent(s.now, "cancelled before its refresh", BackStopped, false)
+		return EvUnsent
+	}
 	s.pass(s.about(100 * time.Millisecond))
 	if s.bad(s.climate.unread) {
-		if patience := s.t.MayHaveRefreshed() && s.roll(8) < 7; patience {
-			s.say("EdgeOne cannot be read; again in 10 s")
-			s.pass(10 * time.Second)
-			return ""
-		}
-		s.say("EdgeOne cannot be read, given up")
-		s.unread = true
-		s.t.Unreadable("EdgeOne: InternalError (ambiguous)", "InternalError", false)
-		return EvUnreadable
+		return s.unreadable()
 	}
 	key := s.read()
+	s.lastRead = s.now
 	s.say("reads %s (live is %s)", key, s.live())
 	if phase == PhaseReadBack {
 		s.reads = append(s.reads, keyLife{s.now, key})
 	}
+	right := phase == PhaseReadBack && key == s.t.Baseline || phase == PhaseVerify && key == live && len(s.t.Missing()) == 0
 	s.t.Read(s.now, key)
+	if dark := s.t.Standing(); right && s.t.Phase != PhaseEnded && (dark == Dark || dark == Dead) {
+		s.fault("a read shows the key that the hosts hold, and the zone is %s", dark)
+	}
 	switch {
 	case phase == PhaseBaseline:
 		return EvRead
@@ -444,20 +458,41 @@ func (s *story) readStep() Event {
 	return EvSame
 }
 
+// unreadable is what the zone's workflow does when EdgeOne cannot be read.
+func (s *story) unreadable() Event {
+	if patience := !s.t.Looking(s.now) && s.t.MayHaveRefreshed() && s.roll(8) < 7; patience {
+		s.say("EdgeOne cannot be read; again in 10 s")
+		s.pass(10 * time.Second)
+		return ""
+	}
+	s.say("EdgeOne cannot be read, given up")
+	s.t.Unreadable(s.now, "EdgeOne: InternalError (ambiguous)", "InternalError", false)
+	s.unread = s.unread || s.t.Phase == PhaseEnded
+	return EvUnreadable
+}
+
 func (s *story) wait() Event {
 	if s.t.Wake.IsZero() {
 		s.fault("nobody knows how long to wait in %s", s.t.Phase)
 	}
 	if s.t.Phase == PhaseHold {
-		for _, r := range s.requests {
-			if !r.executed && s.t.Wake.Before(r.dead) {
-				s.fault("the hold ends before a request signed at %s can no longer land", r.signed.Sub(noon))
-			}
-		}
+		s.checkHold()
 	}
 	s.passUntil(s.t.Wake)
 	s.t.Waited()
 	return EvWaited
+}
+
+// checkHold: it lasts until nothing can land, and is looked at on the way.
+func (s *story) checkHold() {
+	for _, r := range s.requests {
+		if !r.executed && s.t.HeldUntil.Before(r.dead) {
+			s.fault("the hold ends before a request signed at %s can no longer land", r.signed.Sub(noon))
+		}
+	}
+	if blind := s.t.Wake.Sub(s.now); blind > s.timing.ExposedAfter.D() {
+		s.fault("a held zone is not looked at for %s", blind)
+	}
 }
 
 func (s *story) deliver() Event {
@@ -555,6 +590,56 @@ func (s *story) checkStep(before *Trip) {
 		s.fault("an attempt was forgotten")
 	}
 	s.checkExposure()
+	s.checkStanding()
+}
+
+// checkStanding is promise 3: while some host does not hold the key that EdgeOne
+// holds, a zone that may have refreshed says so, and since when; but for what no
+// read could show yet.
+func (s *story) checkStanding() {
+	before := s.checked
+	s.checked = s.now
+	if s.t.Phase == PhaseEnded || s.byPeople > 0 || s.stuck || !s.t.MayHaveRefreshed() {
+		return
+	}
+	standing, why := s.t.Standing(), s.t.StandingWhy()
+	if standing != Alive && why == "" || standing == Dead && len(s.t.Missing()) == 0 {
+		s.fault("it is %s because %q, and misses %v", standing, why, s.t.Missing())
+	}
+	if s.allHold() || s.t.Verb == Rotate && s.live() == s.first {
+		s.darkFrom = time.Time{}
+		return
+	}
+	if s.darkFrom.IsZero() {
+		s.darkFrom = s.diedAfter(before)
+	}
+	if s.keys[len(s.keys)-1].from.After(s.lastRead.Add(-s.lag)) && s.t.Phase != PhaseDeliver {
+		return // no read has shown it
+	}
+	if standing != Dark && standing != Dead {
+		s.fault("some host does not hold the live key since %s, and the zone is %s", s.darkFrom.Sub(noon), standing)
+	}
+	died := s.darkFrom
+	if s.t.Lit.After(died) { // a read that lagged showed the hosts' key meanwhile
+		died = s.keys[len(s.keys)-1].from
+	}
+	if since := s.t.ExposedSince(); s.t.Verb == Rotate && !s.unseen && since.After(died.Add(s.lag)) {
+		s.fault("some host does not hold the live key since %s, and the exposure is told since %s", died.Sub(noon), since.Sub(noon))
+	}
+}
+
+func (s *story) allHold() bool {
+	return !slices.ContainsFunc(s.t.Hosts, func(h HostName) bool { return s.held[h] != s.live() })
+}
+
+// diedAfter is when the first key after that moment was made.
+func (s *story) diedAfter(at time.Time) time.Time {
+	for _, k := range s.keys {
+		if k.from.After(at) {
+			return k.from
+		}
+	}
+	return s.now
 }
 
 // checkExposure: once the key has changed, an exposure never shrinks, but to

@@ -18,7 +18,7 @@ const (
 	PhaseSettle   Phase = "settle"   // wait until a read can be believed
 	PhaseDeliver  Phase = "deliver"  // bring the live key to every host
 	PhaseVerify   Phase = "verify"   // read the live key after the last acknowledgement
-	PhaseHold     Phase = "hold"     // wait until no request given up can still land
+	PhaseHold     Phase = "hold"     // wait until no request given up can still land, with reads on the way
 	PhaseEnded    Phase = "ended"
 )
 
@@ -58,6 +58,7 @@ func Table() []Transition {
 	return []Transition{
 		{PhaseBaseline, EvRead, []Phase{PhaseRefresh, PhaseDeliver, PhaseEnded}},
 		{PhaseBaseline, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseBaseline, EvUnsent, []Phase{PhaseEnded}},
 		{PhaseProve, EvProved, []Phase{PhaseBaseline, PhaseRefresh}},
 		{PhaseProve, EvUnproved, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseRefresh, EvRefreshed, []Phase{PhaseDeliver}},
@@ -66,7 +67,7 @@ func Table() []Transition {
 		{PhaseRefresh, EvUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
 		{PhaseReadBack, EvChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, EvSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
-		{PhaseReadBack, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseReadBack, EvUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseSettle, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
 		{PhaseDeliver, EvMissing, []Phase{PhaseDeliver}},
 		{PhaseDeliver, EvSurprised, []Phase{PhaseVerify}},
@@ -75,7 +76,7 @@ func Table() []Transition {
 		{PhaseVerify, EvSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
 		{PhaseVerify, EvStale, []Phase{PhaseSettle}},
 		{PhaseVerify, EvChanged, []Phase{PhaseDeliver}},
-		{PhaseVerify, EvUnreadable, []Phase{PhaseEnded}},
+		{PhaseVerify, EvUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseVerify, EvGaveUp, []Phase{PhaseEnded}},
 		{PhaseHold, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
 	}
@@ -86,6 +87,9 @@ const (
 	maxRefreshes  = 3
 	maxStaleReads = 20
 )
+
+// firstLook is the pause before the first read of a held zone; it doubles.
+const firstLook = 2 * time.Second
 
 // Trip is one zone's rotation: what is known, and what comes next. It is a
 // value machine: it takes what happened and says where that leads. It is the
@@ -119,23 +123,38 @@ type Trip struct {
 
 	// Since is when the old key may have died; zero while it is known to live.
 	Since time.Time `json:"since,omitzero"`
-	// Alive is when a read-back last showed the baseline.
-	Alive time.Time `json:"alive,omitzero"`
+	// Dark is since when nobody knows that the hosts hold the live key, although
+	// a refresh may have been sent; zero while it is known. Lit is until when it
+	// was known last.
+	Dark time.Time `json:"dark,omitzero"`
+	Lit  time.Time `json:"lit,omitzero"`
+	// Begun is when Temporal says that the present refresh began: from then on it
+	// may have been sent, unanswered as it is.
+	Begun time.Time `json:"begun,omitzero"`
+	// HeldUntil is when no request given up can land any more; zero unless that
+	// is waited for. Looks counts the reads on the way.
+	HeldUntil time.Time `json:"heldUntil,omitzero"`
+	Looks     int       `json:"looks,omitempty"`
 	// SureFrom is when a read can no longer show a key from before Live; zero
 	// until the first verification of Live.
 	SureFrom time.Time `json:"sureFrom,omitzero"`
 	Acks     []Ack     `json:"acks,omitempty"` // of Live
 	Last     []Ack     `json:"last,omitempty"` // the latest failures
-	Same     int       `json:"same,omitempty"` // reads in a row that showed the baseline
-	Stale    int       `json:"stale,omitempty"`
-	Round    int       `json:"round,omitempty"` // delivery rounds of Live
-	Until    time.Time `json:"until,omitzero"`  // delivery gives up here
-	Stop     bool      `json:"stop,omitempty"`  // no further refresh: cancelled or refused
-	Halt     bool      `json:"halt,omitempty"`
-	Met      []string  `json:"met,omitempty"` // what went wrong on the way, for people
-	Why      string    `json:"why,omitempty"`
-	Cause    string    `json:"cause,omitempty"` // the kind of failure, for the circuit breaker
-	Ended    Outcome   `json:"ended,omitempty"`
+	// Held is what each host was last seen to hold, Retired are those that people
+	// took out.
+	Held    []HostHeld `json:"held,omitempty"`
+	Retired []HostHeld `json:"retired,omitempty"`
+	Same    int        `json:"same,omitempty"` // reads in a row that showed the baseline
+	Stale   int        `json:"stale,omitempty"`
+	Round   int        `json:"round,omitempty"` // delivery rounds of Live
+	Until   time.Time  `json:"until,omitzero"`  // delivery gives up here
+	Stop    bool       `json:"stop,omitempty"`  // no further refresh: cancelled or refused
+	Halt    bool       `json:"halt,omitempty"`
+	Met     []string   `json:"met,omitempty"` // what went wrong on the way, for people
+	Why     string     `json:"why,omitempty"`
+	Cause   string     `json:"cause,omitempty"` // the kind of failure, for the circuit breaker
+	Back    Handback   `json:"back,omitempty"`  // why it ended pending
+	Ended   Outcome    `json:"ended,omitempty"`
 }
 
 // Attempt is a refresh given up without an answer.
@@ -159,11 +178,16 @@ func NewTrip(verb Verb, zone ZoneID, hosts []HostName, timing Timing, baseline F
 	return t
 }
 
+// ExposedFrom begins the trip with the exposure that an earlier one left; zero
+// is none.
+func (t *Trip) ExposedFrom(since time.Time) { t.Since, t.Dark = since, since }
+
 // Resume begins the trip where an earlier one ended without knowing whether
 // its refresh was executed: that request was signed no later than latest, and
 // Baseline is the key from before it.
 func (t *Trip) Resume(latest time.Time) {
 	t.Sent = 1
+	t.darken(latest)
 	t.Given = []Attempt{{SentAt: latest, DeadAt: latest.Add(t.Timing.SignatureLife.D())}}
 	t.Phase = PhaseReadBack
 }
@@ -172,7 +196,7 @@ func (t *Trip) Resume(latest time.Time) {
 func (t *Trip) to(on Event, next Phase) {
 	for _, row := range Table() {
 		if row.From == t.Phase && row.On == on && slices.Contains(row.To, next) {
-			t.Phase, t.Wake = next, time.Time{}
+			t.Phase, t.Wake, t.Begun = next, time.Time{}, time.Time{}
 			return
 		}
 	}
@@ -223,14 +247,14 @@ func (t *Trip) SawDrift(held Fingerprint) {
 func (t *Trip) Cancelled() { t.Stop = true }
 
 // Proved is the end of PhaseProve; problem is empty when every host can take a
-// key.
-func (t *Trip) Proved(now time.Time, problem string) {
+// key, and of the kind back when not.
+func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 	switch {
 	case problem != "" && len(t.Given) > 0:
 		t.Note(problem)
 		t.finishUnsent(EvUnproved, now)
 	case problem != "":
-		t.end(EvUnproved, Pending, problem+"; nothing was sent, the old key is alive")
+		t.handBack(EvUnproved, problem, back)
 	case t.Baseline == "":
 		t.to(EvProved, PhaseBaseline)
 	default:
@@ -258,6 +282,7 @@ func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
 
 func (t *Trip) sent(at time.Time) {
 	t.Sent++
+	t.darken(at)
 	if t.Since.IsZero() {
 		t.Since = at
 	}
@@ -270,7 +295,39 @@ func (t *Trip) Retire(host HostName, why string) {
 		return
 	}
 	t.Hosts = slices.DeleteFunc(slices.Clone(t.Hosts), func(h HostName) bool { return h == host })
+	t.Retired = append(t.Retired, HostHeld{host, t.lastHeld(host)})
 	t.Note("host " + string(host) + " retired: " + why)
+}
+
+// Rehost has the trip go on with other hosts, or other definitions of them, as a
+// person decided: what a host acknowledged counts where its definition is as
+// before.
+func (t *Trip) Rehost(now time.Time, hosts, asBefore []HostName, why string) {
+	if t.Phase == PhaseEnded {
+		return
+	}
+	t.Hosts = hosts
+	t.Acks = slices.DeleteFunc(slices.Clone(t.Acks), func(a Ack) bool { return !slices.Contains(asBefore, a.Host) })
+	t.Last = nil
+	t.Note(why)
+	if len(t.missingOfLive()) == 0 {
+		return
+	}
+	t.darken(now)
+	t.Until = later(t.Until, now.Add(t.Timing.DeliverFor.D()))
+	switch t.Phase {
+	case PhaseDeliver:
+		t.Wake = now
+	case PhaseHold, PhaseSettle:
+		t.Waited()
+	}
+}
+
+// Wakes ends a wait before the next delivery.
+func (t *Trip) Wakes(now time.Time) {
+	if t.Phase == PhaseDeliver {
+		t.Wake = now
+	}
 }
 
 // MayLand says that a refresh that was given up may still be, or may have been,
@@ -303,26 +360,54 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 	t.end(EvRefused, Unchanged, why+"; not executed, the old key is alive")
 }
 
-// NotSent says that the refresh was handed back before anything was sent.
-// again says that fresh proofs would help.
-func (t *Trip) NotSent(now time.Time, why string, again bool) {
+// NotSent says that the refresh, or the read before it, was handed back before
+// anything was sent. again says that fresh proofs would help.
+func (t *Trip) NotSent(now time.Time, why string, back Handback, again bool) {
 	switch {
 	case len(t.Given) > 0 && again && !t.Stop:
 		t.to(EvUnsent, PhaseProve)
 	case len(t.Given) > 0:
 		t.finishUnsent(EvUnsent, now)
 	default:
-		t.end(EvUnsent, Pending, why+"; nothing was sent, the old key is alive")
+		t.handBack(EvUnsent, why, back)
 	}
+}
+
+func (t *Trip) handBack(on Event, why string, back Handback) {
+	t.Back = back
+	t.end(on, Pending, why+"; nothing was sent, the old key is alive")
 }
 
 // finishUnsent ends a trip whose earlier attempts went unanswered, once they
 // are dead.
 func (t *Trip) finishUnsent(on Event, now time.Time) {
 	t.Stop = true
-	t.to(on, PhaseHold)
-	t.Wake = t.lastDead(now)
+	t.hold(on, now)
 }
+
+// hold waits until no attempt given up can land, and until the next look.
+func (t *Trip) hold(on Event, now time.Time) {
+	t.to(on, PhaseHold)
+	if t.HeldUntil.IsZero() {
+		t.Looks = 0
+	}
+	t.HeldUntil = t.lastDead(now)
+	t.Wake = t.HeldUntil
+	if next := now.Add(t.lookAfter()); next.Before(t.Wake) {
+		t.Wake = next
+	}
+	t.Looks++
+}
+
+// lookAfter is the pause before the next read of a held zone: a request that
+// lands late is an outage from then on, so it is at most ExposedAfter.
+func (t *Trip) lookAfter() time.Duration {
+	return min(firstLook<<min(t.Looks, 8), max(t.Timing.ExposedAfter.D(), firstLook))
+}
+
+// Looking says that the present read is one on the way of a held zone: it is in
+// no hurry, and another one follows.
+func (t *Trip) Looking(now time.Time) bool { return now.Before(t.HeldUntil) && t.Dark.IsZero() }
 
 // lastDead is when a read will show whatever the attempts given up have done:
 // the last signature is dead, and a read that lags has caught up.
@@ -358,6 +443,7 @@ func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 		t.end(EvRead, Unknown, "EdgeOne has no key for this zone, there is nothing to deliver")
 	default:
 		t.Until = now.Add(t.Timing.DeliverFor.D())
+		t.darken(now)
 		t.setLive(key)
 		t.to(EvRead, PhaseDeliver)
 	}
@@ -367,16 +453,17 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	if key != t.Baseline && key != Absent {
 		t.Note("the key had changed: adopted by read-back, no second refresh")
 		t.Adopted++
-		if t.Since.IsZero() {
-			t.Since = t.Alive // it died at any time after that
-		}
+		t.diedAfterLit()
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
 		t.to(EvChanged, PhaseDeliver)
 		return
 	}
 	t.Same++
-	t.Since, t.Alive = time.Time{}, now // the old key was alive when this was answered
+	if key == t.Baseline { // the old key was alive when this was answered
+		t.light(now)
+		t.Since = time.Time{}
+	}
 	dead := t.lastDead(now)
 	switch {
 	case (t.Stop || t.Sent >= maxRefreshes) && !dead.After(now):
@@ -385,8 +472,7 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 		t.to(EvSame, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
 	case t.Stop || t.Sent >= maxRefreshes:
-		t.to(EvSame, PhaseHold)
-		t.Wake = dead
+		t.hold(EvSame, now)
 	default:
 		t.to(EvSame, PhaseProve)
 	}
@@ -396,12 +482,12 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 	if t.SureFrom.IsZero() {
 		t.SureFrom = now.Add(t.Timing.Settle.D())
 	}
+	t.sight(now, key)
 	switch {
 	case key == t.Live && len(t.Missing()) > 0:
 		t.to(EvSame, PhaseDeliver)
 	case key == t.Live && len(t.Given) > t.Adopted && t.lastDead(now).After(now):
-		t.to(EvSame, PhaseHold)
-		t.Wake = t.lastDead(now)
+		t.hold(EvSame, now)
 	case key == t.Live:
 		t.end(EvSame, Done, t.lastMet(""))
 	case key == Absent || key == t.Baseline || slices.Contains(t.Replaced, key):
@@ -430,11 +516,16 @@ func (t *Trip) setLive(key Fingerprint) {
 		}
 	}
 	t.Live, t.Acks, t.Last, t.Round, t.SureFrom = key, nil, nil, 0, time.Time{}
+	t.HeldUntil = time.Time{}
 }
 
 // Unreadable says that EdgeOne would not tell which key is live, and that no
-// further try is worth it now.
-func (t *Trip) Unreadable(why, cause string, halt bool) {
+// further try is worth it now. A held zone is looked at again.
+func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
+	if t.Looking(now) {
+		t.hold(EvUnreadable, now)
+		return
+	}
 	t.Halt, t.Cause = halt, cause
 	switch {
 	case t.Phase == PhaseBaseline && t.Verb == Rotate:
@@ -462,6 +553,7 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	surprised := false
 	t.Last = nil
 	for _, a := range acks {
+		t.sawHeld(a)
 		switch {
 		case a.Problem == "" && a.Held == t.Live:
 			if slices.Contains(t.Missing(), a.Host) {
@@ -480,6 +572,7 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	}
 	switch {
 	case len(t.Missing()) == 0:
+		t.served()
 		t.to(EvAcked, PhaseVerify)
 	case !t.Until.After(now):
 		t.end(EvGaveUp, Exposed, t.exposedWhy())
@@ -559,16 +652,25 @@ func (t *Trip) Exposure(now time.Time) time.Duration {
 func (t *Trip) Record(now time.Time, requestID string, api API) Record {
 	r := Record{
 		Zone: t.Zone, Outcome: t.Ended, Why: clip(t.Why, 240), From: t.Baseline, To: t.Live,
-		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Cause: t.Cause, Missing: t.missingOfLive(),
+		RequestID: requestID, Since: t.Since, API: api, EndedAt: now, Halt: t.Halt, Cause: t.Cause, Back: t.Back,
+		Missing: t.missingOfLive(), Retired: t.Retired,
 	}
-	if t.Since.IsZero() || t.Live == "" {
-		return r
-	}
-	r.ExposureMs = max(1, t.Exposure(now).Milliseconds())
 	for _, a := range t.Acks {
-		r.Acks = append(r.Acks, HostTime{a.Host, max(0, a.At.Sub(t.Since).Milliseconds())})
+		r.Acks = append(r.Acks, HostTime{a.Host, t.sinceDeath(a.At)})
+	}
+	if !t.Since.IsZero() && t.Live != "" {
+		r.ExposureMs = max(1, t.Exposure(now).Milliseconds())
 	}
 	return r
+}
+
+// sinceDeath is a moment in milliseconds after the old key may have died; 0 where
+// nobody knows when that was.
+func (t *Trip) sinceDeath(at time.Time) int64 {
+	if t.Since.IsZero() {
+		return 0
+	}
+	return max(0, at.Sub(t.Since).Milliseconds())
 }
 
 func (t *Trip) missingOfLive() []HostName {

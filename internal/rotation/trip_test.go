@@ -13,8 +13,8 @@ import (
 //
 //	[+DURATION] EVENT [ARGS] -> PHASE [OUTCOME] [CHECK=VALUE ...]
 //
-// Time stands still but for +DURATION and waited, which goes to the end of the
-// wait. Every refresh is signed at the moment of its line. Checks are made
+// Time stands still but for +DURATION, waited, which goes to the end of the
+// wait, and look, which goes to the next read of a held zone. Every refresh is signed at the moment of its line. Checks are made
 // after the line; lists are joined with commas.
 type conversation struct {
 	name  string
@@ -80,7 +80,7 @@ func (k *talker) happen(event string, args []string) {
 	case "rotate", "repair":
 		k.begin(Verb(event), args)
 	case "proved":
-		k.trip.Proved(k.now, arg)
+		k.trip.Proved(k.now, arg, BackProof)
 	case "drift":
 		k.trip.SawDrift(Fingerprint(arg))
 	case "refreshed":
@@ -90,13 +90,24 @@ func (k *talker) happen(event string, args []string) {
 	case "refused":
 		k.trip.RefusedBy(k.now, "OperationDenied", "OperationDenied", arg == "all")
 	case "unsent":
-		k.trip.NotSent(k.now, "proofs expired", arg == "again")
+		k.trip.NotSent(k.now, "proofs expired", BackProof, arg == "again")
 	case "read":
 		k.trip.Read(k.now, Fingerprint(arg))
 	case "unreadable":
-		k.trip.Unreadable("InternalError", "InternalError", false)
-	case "waited":
+		k.trip.Unreadable(k.now, "InternalError", "InternalError", false)
+	case "began":
+		k.trip.Began(k.now)
+	case "exposed":
+		k.trip.ExposedFrom(k.now.Add(-k.duration(arg)))
+	case "resume":
+		k.trip.Resume(k.now)
+	case "rehost":
+		k.trip.Rehost(k.now, []HostName{"h1", "h3"}, []HostName{HostName(arg)}, "other definitions")
+	case "look":
 		k.now = k.trip.Wake
+		k.trip.Waited()
+	case "waited":
+		k.now = maxTime(k.trip.Wake, k.trip.HeldUntil) // of a hold: without a look on the way
 		k.trip.Waited()
 	case "delivered":
 		k.now = maxTime(k.now, k.trip.Wake)
@@ -202,6 +213,17 @@ func (k *talker) get(name string) string {
 			return "never"
 		}
 		return t.Since.Sub(noon).String()
+	case "stands":
+		return string(t.Standing())
+	case "exposed":
+		if t.ExposedSince().IsZero() {
+			return "never"
+		}
+		return t.ExposedSince().Sub(noon).String()
+	case "held":
+		return t.HeldUntil.Sub(k.now).String()
+	case "back":
+		return string(t.Back)
 	case "halt":
 		return fmt.Sprint(t.Halt)
 	}
@@ -264,7 +286,7 @@ func TestConversations(t *testing.T) {
 			+1s proved            -> refresh
 			refreshed k2          -> deliver live=k2 sent=2 replaced=b
 			delivered h1 h2       -> verify
-			read k2               -> hold wait=4m54s
+			read k2               -> hold held=4m54s
 			waited                -> verify
 			read k2               -> ended done`},
 		{name: "the hold lasts until the last of two attempts is dead", story: `
@@ -281,7 +303,7 @@ func TestConversations(t *testing.T) {
 			proved                -> refresh
 			refreshed k3          -> deliver
 			delivered h1 h2       -> verify
-			read k3               -> hold wait=5m0s
+			read k3               -> hold held=5m0s
 			waited                -> verify
 			read k3               -> ended done`},
 		{name: "late landing after the second refresh: delivered and verified again", story: `
@@ -391,7 +413,7 @@ func TestConversations(t *testing.T) {
 			waited                -> readback
 			read b                -> prove
 			proved                -> refresh
-			refused               -> hold wait=5m0s
+			refused               -> hold held=5m0s
 			waited                -> readback
 			read b                -> ended unchanged sent=1`, why: "the old key is alive"},
 		{name: "refused after an ambiguity that lands during the hold", story: `
@@ -489,7 +511,7 @@ func TestConversations(t *testing.T) {
 			cancel                -> readback
 			read b                -> settle
 			waited                -> readback
-			read b                -> hold wait=5m0s
+			read b                -> hold held=5m0s
 			waited                -> readback
 			read b                -> ended unchanged sent=1`},
 		{name: "cancelled while settling", story: `
@@ -733,7 +755,7 @@ func TestAStepOutsideTheTablePanics(t *testing.T) {
 		"delivered": func(t *Trip) { t.Delivered(noon, []Ack{{Host: "h1", Held: "k"}}) },
 		"waited":    func(t *Trip) { t.Waited() },
 		"read":      func(t *Trip) { t.Read(noon, "k") },
-		"proved":    func(t *Trip) { t.Proved(noon, "") },
+		"proved":    func(t *Trip) { t.Proved(noon, "", "") },
 		"doubt":     func(t *Trip) { t.Doubt() },
 	} {
 		t.Run(name, func(t *testing.T) {
