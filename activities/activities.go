@@ -33,16 +33,20 @@ const beatEvery = 2 * time.Second
 
 // beat reports until the returned function is called.
 func beat(ctx context.Context) (stop func()) {
+	return beatEach(beatEvery, func() { activity.RecordHeartbeat(ctx) })
+}
+
+func beatEach(every time.Duration, report func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		tick := time.NewTicker(beatEvery)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
 			case <-done:
 				return
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				report()
 			}
 		}
 	}()

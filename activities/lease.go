@@ -12,12 +12,12 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Lease times. The holder stops itself leaseLife after it sent its last
+// Lease times. The holder stops itself LeaseLife after it sent its last
 // successful heartbeat; the server gives the lease away LeaseTimeout after it
 // received it, which is later; the successor waits TakeoverPause on top.
 const (
 	LeaseTimeout  = 5 * time.Second
-	leaseLife     = 4 * time.Second
+	LeaseLife     = 4 * time.Second
 	leaseBeat     = time.Second
 	TakeoverPause = time.Second
 )
@@ -125,13 +125,13 @@ func (l *Lease) keepWhile(ctx context.Context, token []byte) (stop func()) {
 }
 
 func (l *Lease) beat(ctx context.Context, token []byte) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseLife)
+	ctx, cancel := context.WithTimeout(ctx, LeaseLife)
 	defer cancel()
 	sent := time.Now()
 	if err := l.Client.RecordActivityHeartbeat(ctx, token); err != nil {
 		return false, err
 	}
-	l.Extend(sent, leaseLife)
+	l.Extend(sent, LeaseLife)
 	return true, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,8 +83,10 @@ type RefreshOut struct {
 	RequestID string                       `json:"requestId,omitempty"`
 	Why       string                       `json:"why,omitempty"`
 	Code      string                       `json:"code,omitempty"` // EdgeOne's error code
-	// Again says that fresh proofs would help.
-	Again bool `json:"again,omitempty"`
+	// Again says that fresh proofs would help; Back is the kind of what was not
+	// sent.
+	Again bool              `json:"again,omitempty"`
+	Back  rotation.Handback `json:"back,omitempty"`
 	// Halt says that every zone would fail alike.
 	Halt bool         `json:"halt,omitempty"`
 	API  rotation.API `json:"api"`
@@ -93,6 +96,7 @@ type RefreshOut struct {
 const lockedTries = 3
 
 var (
+	errCancelled    = errors.New("cancelled before it was sent")
 	errProofExpired = errors.New("a host's proof expired before the request could be signed")
 	errClosed       = errors.New("the campaign's window closed before the request could be signed")
 )
@@ -100,12 +104,14 @@ var (
 // Refresh calls RefreshMultiPathGatewaySecretKey, at most once past EdgeOne's
 // front door. Rejected calls (throttled, never connected) are made again while
 // the proofs are fresh. It never fails: an error would lose what is known.
-// Cancellation is honoured until the request is signed and ignored afterwards.
+// Cancellation is honoured until the request is signed and ignored afterwards. Its
+// heartbeats say why nothing was executed so far.
 func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error) {
-	defer beat(ctx)()
 	r := refresh{e: e, in: in, clock: serverClock(ctx)}
+	r.says.say("it waits for its turn at the account's pace")
+	defer beatSaying(ctx, &r.says)()
 	if why, again := r.mayNot(ctx); again {
-		return r.notSent(why, true), nil
+		return r.notSent(why, rotation.BackUnreached, true), nil
 	} else if why != "" {
 		return RefreshOut{Sending: Refused, Why: why, Code: codeFleet}, nil
 	}
@@ -117,16 +123,18 @@ func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error)
 			return r.out, nil
 		}
 		if err := pause(ctx, backOff(try)); err != nil {
-			return r.notSent("cancelled before it was sent", false), nil
+			return r.notSent(errCancelled.Error(), rotation.BackStopped, false), nil
 		}
 	}
 }
 
 type refresh struct {
-	e     *EdgeOne
-	in    RefreshIn
-	clock clock
-	out   RefreshOut
+	e        *EdgeOne
+	in       RefreshIn
+	clock    clock
+	out      RefreshOut
+	says     sayings
+	rejected string // why EdgeOne rejected the latest call before execution
 }
 
 // trySeal makes sure that the key can be sealed before it exists.
@@ -153,7 +161,11 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 		if err := r.fresh(); err != nil {
 			return err
 		}
-		return gate()
+		if err := gate(); err != nil {
+			return err
+		}
+		r.says.say("") // it may be on its way from here on
+		return nil
 	})
 	if receipt.Signed.IsZero() {
 		return r.unsent(ctx, err)
@@ -173,6 +185,7 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	r.out.RequestID = api.RequestID
 	switch api.Class {
 	case rotation.Throttled, rotation.Unsent:
+		r.reject(api, receipt)
 		r.out.Sending = ""
 		if api.Class == rotation.Throttled {
 			r.out.API.Throttled++
@@ -209,20 +222,53 @@ func (r *refresh) unsent(ctx context.Context, err error) bool {
 	var api *rotation.APIError
 	switch {
 	case errors.Is(err, errClosed):
-		r.notSent(errClosed.Error(), false)
+		r.notSent(errClosed.Error(), rotation.BackStopped, false)
+	case errors.Is(err, errProofExpired) && r.rejected != "":
+		r.unreached()
 	case errors.Is(err, errProofExpired):
-		r.notSent(errProofExpired.Error(), true)
+		r.notSent(errProofExpired.Error(), rotation.BackProof, true)
 	case ctx.Err() != nil:
-		r.notSent("cancelled before it was sent", false)
+		r.notSent(errCancelled.Error(), rotation.BackStopped, false)
 	case errors.As(err, &api) && api.Class == rotation.Denied:
 		r.out = RefreshOut{Sending: Refused, Why: api.Error(), Code: api.Code, Halt: true, API: r.out.API}
 	case errors.As(err, &api):
-		r.out.Why = api.Error()
+		r.out.Why, r.out.Code = api.Error(), api.Code
+		r.reject(api, rotation.Receipt{})
 		return r.expired()
 	default:
-		r.notSent(err.Error(), true)
+		r.notSent(err.Error(), rotation.BackNoWorker, true)
 	}
 	return true
+}
+
+// reject notes why EdgeOne executed nothing.
+func (r *refresh) reject(api *rotation.APIError, receipt rotation.Receipt) {
+	r.rejected = rejection(api, receipt, time.Now())
+	r.says.say(r.rejected)
+}
+
+// rejection says it alike for every zone, so that they can be counted.
+func rejection(api *rotation.APIError, receipt rotation.Receipt, now time.Time) string {
+	switch {
+	case strings.HasPrefix(api.Code, "AuthFailure.SignatureExpire"):
+		return "EdgeOne rejects the time of the signature" + skew(receipt.Dated, now)
+	case api.Class == rotation.Throttled:
+		return "EdgeOne throttles the call (" + api.Code + ")"
+	}
+	return "EdgeOne cannot be reached (" + api.Code + ")"
+}
+
+// skew is how far this worker's clock is off, by the date of EdgeOne's answer, in
+// tens of seconds; nothing where that is not known, or little.
+func skew(dated, now time.Time) string {
+	ahead := now.Sub(dated).Round(10 * time.Second)
+	switch {
+	case dated.IsZero() || ahead.Abs() < 10*time.Second:
+		return ""
+	case ahead > 0:
+		return fmt.Sprintf("; this worker's clock is %.0f s ahead of EdgeOne's", ahead.Seconds())
+	}
+	return fmt.Sprintf("; this worker's clock is %.0f s behind EdgeOne's", -ahead.Seconds())
 }
 
 // expired ends the tries when the proofs did; proofs that are waived last for
@@ -236,13 +282,18 @@ func (r *refresh) expired() bool {
 		return false
 	}
 	if r.out.Sending != Refused {
-		r.notSent(fmt.Sprintf("EdgeOne kept rejecting the call before execution: %s", r.out.Why), true)
+		r.unreached()
 	}
 	return true
 }
 
-func (r *refresh) notSent(why string, again bool) RefreshOut {
-	r.out.Sending, r.out.Why, r.out.Again, r.out.SentAt = NotSent, why, again, time.Time{}
+// unreached ends the tries of which EdgeOne executed none.
+func (r *refresh) unreached() {
+	r.notSent("nothing was executed while the proofs lasted: "+r.rejected, rotation.BackUnreached, true)
+}
+
+func (r *refresh) notSent(why string, back rotation.Handback, again bool) RefreshOut {
+	r.out.Sending, r.out.Why, r.out.Back, r.out.Again, r.out.SentAt = NotSent, why, back, again, time.Time{}
 	return r.out
 }
 

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ var phaseWords = map[rotation.Phase]string{
 	rotation.PhaseSettle:   "waits before it reads again",
 	rotation.PhaseDeliver:  "brings the live key to the hosts (the old key is dead)",
 	rotation.PhaseVerify:   "reads the live key back after the last acknowledgement",
-	rotation.PhaseHold:     "waits until no request given up can still be executed; the zone is served, and stays locked",
+	rotation.PhaseHold:     "waits until no request given up can still be executed, and reads the live key now and then; it stays locked",
 }
 
 // outcomeWords is what each outcome means to somebody who reads it for the first
@@ -115,7 +116,9 @@ var outcomeWords = map[rotation.Outcome]string{
 	rotation.Pending:   "not begun; the old key is alive",
 }
 
-func zoneDetails(in ZoneIn, t *rotation.Trip) string {
+// zoneDetails is for the Temporal UI. now is where the zone stands, says what the
+// process that calls EdgeOne says about its refresh.
+func zoneDetails(in ZoneIn, t *rotation.Trip, now ZoneNews, says string) string {
 	var b strings.Builder
 	b.WriteString(emergency(in.Emergency))
 	fmt.Fprintf(&b, "**%s %s**", in.Verb, in.Zone)
@@ -130,7 +133,10 @@ func zoneDetails(in ZoneIn, t *rotation.Trip) string {
 	if t.Why != "" {
 		fmt.Fprintf(&b, "%s.\n", plain(t.Why))
 	}
-	b.WriteString(zoneHelp(in, t))
+	b.WriteString(cmp.Or(zoneHelp(in, t), zoneWait(t, now)))
+	if says != "" && t.Phase == rotation.PhaseRefresh {
+		fmt.Fprintf(&b, "The process that calls EdgeOne says: %s.\n", plain(says))
+	}
 	b.WriteString("\n" + row("host", "in", "the live key") + "\n|---|---|---|\n")
 	for _, h := range in.Hosts {
 		b.WriteString(row(h.Name, h.Location, holds(t, h.Name)) + "\n")
@@ -164,6 +170,26 @@ func zoneHelp(in ZoneIn, t *rotation.Trip) string {
 	return fmt.Sprintf("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
 		"Should it never come back: `keywave host retire %s --zone %s --reason \"…\"`\n",
 		clock(t.Since), listed(t.Missing()), clock(t.Until), t.Missing()[0], in.Zone)
+}
+
+// zoneWait says where a zone stands that waits, since when and until when.
+func zoneWait(t *rotation.Trip, now ZoneNews) string {
+	var b strings.Builder
+	switch {
+	case t.Ended != "":
+	case now.Why != "":
+		fmt.Fprintf(&b, "\nSince %s: %s", clock(now.Since), plain(now.Why))
+		if !now.Until.IsZero() {
+			fmt.Fprintf(&b, "; until %s at the latest", clock(now.Until))
+		}
+		b.WriteString(".\n")
+	case !now.Until.IsZero():
+		fmt.Fprintf(&b, "\nIt goes on at %s; the old key is alive, or its hosts hold the live one.\n", clock(now.Until))
+	}
+	if now.Exposed {
+		b.WriteString("It counts as **exposed**.\n")
+	}
+	return b.String()
 }
 
 // holds is what is known of a host.

@@ -30,6 +30,29 @@ func neverStarted(err error) bool {
 	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
+// unread says why a zone's live key has no answer, and whether to ask again is
+// not worth it.
+func unread(account rotation.Account, err error) (problem string, final bool) {
+	var app *temporal.ApplicationError
+	switch {
+	case neverStarted(err):
+		return fmt.Sprintf("no process of account %s takes the question which key is live (is one active? keywave doctor)", account), false
+	case errors.As(err, &app):
+		return why(err), app.NonRetryable()
+	case temporal.IsCanceledError(err):
+		return "cancelled", false
+	}
+	return "the process that asked which key is live was lost", false
+}
+
+// unprobed says why there is no probe.
+func unprobed(account rotation.Account, err error) string {
+	if neverStarted(err) {
+		return fmt.Sprintf("no process of account %s seals a probe (is one active? keywave doctor)", account)
+	}
+	return why(err)
+}
+
 // untaken says why the account's worker has no answer.
 func untaken(account rotation.Account, kind string, err error) error {
 	switch {

@@ -135,6 +135,9 @@ const (
 	UpdateRetire  = "retire-host"
 )
 
+// UpdateRepair is from people to a zone: RepairOrder, answered by RepairAnswer.
+const UpdateRepair = "repair"
+
 // Queries.
 const (
 	QueryStatus  = "status"  // campaign: Status
@@ -175,6 +178,7 @@ const (
 	ActExamine   = "Examine"
 	ActPlanFleet = "PlanFleet"
 	ActDiscover  = "Discover"
+	ActBegun     = "Begun"
 )
 
 // ExposedQuery finds a campaign's exposed zones in the list of workflows.
@@ -184,6 +188,11 @@ func ExposedQuery(campaign string) string {
 
 func keyword(name, value string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
+}
+
+// noKeyword takes a search attribute away.
+func noKeyword(name string) temporal.SearchAttributeUpdate {
+	return temporal.NewSearchAttributeKeyKeyword(name).ValueUnset()
 }
 
 // Searchable is a set of search attributes for a start option; empty values

@@ -70,6 +70,10 @@ func awaitAct() act[activities.AwaitIn, activities.AwaitOut] {
 	return act[activities.AwaitIn, activities.AwaitOut]{ActAwait}
 }
 
+func begunAct() act[activities.BegunIn, activities.BegunOut] {
+	return act[activities.BegunIn, activities.BegunOut]{ActBegun}
+}
+
 func lastRunAct() act[activities.LastRunIn, activities.LastRunOut] {
 	return act[activities.LastRunIn, activities.LastRunOut]{ActLastRun}
 }
@@ -113,6 +117,7 @@ func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal, n *activ
 	loadPageAct().register(r, t.LoadPage)
 	priorAct().register(r, t.Prior)
 	awaitAct().register(r, t.Await)
+	begunAct().register(r, t.Begun)
 }
 
 // RegisterWorkflows registers the workflows alone, for replay.

@@ -28,6 +28,8 @@ type task struct {
 	in        any
 	cancelled bool // its cancel was requested
 	attempt   int
+	started   time.Time // of the latest attempt
+	ended     bool
 }
 
 // run takes the task through its queue, its attempts and its timeouts, on the
@@ -41,6 +43,7 @@ func (t *task) run(ctx workflow.Context) (any, error) {
 			return nil, err
 		}
 		t.world.runs[t.name]++
+		t.started = workflow.Now(ctx)
 		out, err := t.attend(ctx)
 		var app *temporal.ApplicationError
 		final := errors.As(err, &app) && app.NonRetryable()
@@ -127,6 +130,8 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		}
 		w.log(workflow.Now(ctx), "rate", "", note)
 		return activities.RateOut{}, nil
+	case workflows.ActBegun:
+		return w.onBegun(input[activities.BegunIn](t))
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
 	case workflows.ActOpenRun:
@@ -376,6 +381,23 @@ func opened(l rotation.Location, zone rotation.ZoneID, sealed []byte) (string, b
 	return strings.CutPrefix(string(sealed), fmt.Sprintf("%s|%s|", l, zone))
 }
 
+// onBegun is what Temporal knows of refreshes without a result.
+func (w *world) onBegun(in activities.BegunIn) (any, error) {
+	var out activities.BegunOut
+	for _, id := range in.Workflows {
+		r := activities.Refreshing{Workflow: id, State: activities.RefreshNone}
+		switch t := w.refreshing[id]; {
+		case t == nil || t.ended:
+		case t.started.IsZero():
+			r.State = activities.RefreshQueued
+		default:
+			r.State, r.Since, r.Says = activities.RefreshStarted, t.started.UTC(), w.says
+		}
+		out.Refreshes = append(out.Refreshes, r)
+	}
+	return out, nil
+}
+
 func (w *world) onBaselines(ctx workflow.Context, in activities.BaselinesIn) (any, error) {
 	var out activities.BaselinesOut
 	for _, id := range in.Zones {
@@ -482,6 +504,9 @@ func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn
 		if out.Unopened != "" {
 			out.Acks[i] = rotation.Ack{Host: ref.Name, Problem: out.Unopened}
 			continue
+		}
+		if ref.Name == "h2" {
+			w.digest = ref.Digest
 		}
 		out.Acks[i] = w.machines[ref.Name].take(ctx, w, in, key)
 		w.log(workflow.Now(ctx), "put", in.Zone, fmt.Sprintf("%s on %s: %s", in.Key, ref.Name, out.Acks[i].Problem))

@@ -673,18 +673,18 @@ func (s *shard) hear(n ZoneNews) {
 	if z == nil || z.flight == nil {
 		return
 	}
-	switch n.Kind {
-	case NewsKept:
-		z.flight.kept = true
-		s.dirty = true
-	case NewsLoose:
-		if !z.flight.loose {
-			z.flight.loose = true
-			s.loose++
-			s.dirty = true
-		}
-	case NewsExposed:
+	s.dirty = true
+	z.flight.kept = z.flight.kept || n.Kept
+	if n.Loose && !z.flight.loose {
+		z.flight.loose = true
+		s.loose++
+	}
+	switch {
+	case n.Exposed:
 		z.record.Outcome, z.record.Why = rotation.Exposed, n.Why
+		s.urgent = true
+	case z.record.Outcome == rotation.Exposed && !z.mending:
+		z.record.Outcome, z.record.Why = rotation.Pending, ""
 		s.urgent = true
 	}
 }

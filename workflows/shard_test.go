@@ -144,7 +144,7 @@ func (w *world) judgeWindowOf(a rotation.Account, window, all int) {
 		switch e.what {
 		case workflows.ActRefresh:
 			risk[e.zone] = true
-		case string(workflows.NewsLoose):
+		case "loose":
 			delete(risk, e.zone)
 			loose[e.zone] = true
 		case "zone-end":

@@ -28,6 +28,8 @@ const (
 	reading       = 60 * time.Second
 	refreshTail   = 30 * time.Second // beyond the proofs' life: one call's timeout and the answer
 	noWorker      = 15 * time.Second // a location without any worker
+	askFor        = 2 * time.Minute  // a read of a zone, with its retries
+	takeover      = 30 * time.Second // an account without an active process: another one takes over within seconds
 	longPoll      = 30 * time.Second
 	unhurried     = 2 * time.Minute // a person waits, and others may be served first
 )
@@ -46,8 +48,25 @@ func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
 func readOptions(in ZoneIn, why string, priority int) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		TaskQueue: EdgeOneQueue(in.Account), Summary: why,
-		StartToCloseTimeout: reading, HeartbeatTimeout: heartbeat, RetryPolicy: patient(0),
+		ScheduleToStartTimeout: takeover, StartToCloseTimeout: reading, ScheduleToCloseTimeout: askFor, HeartbeatTimeout: heartbeat, RetryPolicy: patient(3),
 		Priority: temporal.Priority{PriorityKey: priority},
+	}
+}
+
+// probeOptions are for a probe that a zone asks for by itself.
+func probeOptions(account rotation.Account, why string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: takeover,
+		StartToCloseTimeout: noWorker, RetryPolicy: patient(3), Priority: temporal.Priority{PriorityKey: priorityNormal},
+	}
+}
+
+// begunOptions are for asking Temporal which refreshes have begun: who asks in
+// vain asks again.
+func begunOptions(why string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue: Queue, Summary: why, ScheduleToStartTimeout: noWorker,
+		StartToCloseTimeout: noWorker, HeartbeatTimeout: heartbeat, RetryPolicy: once(),
 	}
 }
 

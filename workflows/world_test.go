@@ -88,6 +88,12 @@ type world struct {
 	late        time.Duration // until a worker takes the first workflow
 	// beside says that the worker that calls EdgeOne serves the locations too.
 	beside bool
+	// digest is the definition by which h2 was delivered last.
+	digest string
+	// says is what a refresh that has begun reports.
+	says string
+	// refreshing is the latest refresh of each workflow.
+	refreshing map[string]*task
 	// asked is the largest number of zones that a host was asked about at once.
 	asked int
 	// noProbe is why no probe can be sealed.
@@ -152,7 +158,7 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	w := &world{
 		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
 		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]plan.Plan{},
-		pages: map[string]plan.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, unopened: map[rotation.Location]int{},
+		pages: map[string]plan.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, refreshing: map[string]*task{}, unopened: map[rotation.Location]int{},
 		queued: func(*task) time.Duration { return 0 },
 	}
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = 200*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond, 150*time.Millisecond
@@ -365,15 +371,26 @@ func (w *world) judgeAll() {
 	}
 }
 
-// newsOf are the kinds of news that a zone told, in order.
-func (w *world) newsOf(zone rotation.ZoneID) []workflows.ZoneNewsKind {
-	var kinds []workflows.ZoneNewsKind
+// heard is news of a zone, and when it was told.
+type heard struct {
+	workflows.ZoneNews
+	at time.Duration // after noon
+}
+
+// newsOf is the news that a zone told, in order.
+func (w *world) newsOf(zone rotation.ZoneID) []heard {
+	var all []heard
 	for _, s := range w.said {
 		if n, ok := s.arg.(workflows.ZoneNews); ok && n.Zone == zone {
-			kinds = append(kinds, n.Kind)
+			all = append(all, heard{n, s.at.Sub(noon)})
 		}
 	}
-	return kinds
+	return all
+}
+
+// told says whether a zone told such news.
+func (w *world) told(zone rotation.ZoneID, such func(heard) bool) bool {
+	return slices.ContainsFunc(w.newsOf(zone), such)
 }
 
 // server stands where Temporal's server stands between workflows and workers:
@@ -480,7 +497,10 @@ func (o *outbound) SignalExternalWorkflow(ctx workflow.Context, id, run, name st
 		w.log(workflow.Now(ctx), "quiet", "", fmt.Sprintf("%s, %d kept", from, n.Kept))
 	}
 	if n, ok := arg.(workflows.ZoneNews); ok {
-		w.log(workflow.Now(ctx), string(n.Kind), n.Zone, n.Why)
+		w.log(workflow.Now(ctx), "news", n.Zone, fmt.Sprintf("%s, exposed %t, kept %t: %s", n.Standing, n.Exposed, n.Kept, n.Why))
+		if n.Loose {
+			w.log(workflow.Now(ctx), "loose", n.Zone, "")
+		}
 	}
 	if w.running[id] > 0 {
 		return o.Next.SignalExternalWorkflow(ctx, id, run, name, arg)
@@ -538,6 +558,9 @@ func (c child) SignalChildWorkflow(workflow.Context, string, any) workflow.Futur
 func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	w := o.world
 	t := &task{world: w, name: name, workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, options: workflow.GetActivityOptions(ctx), in: args[0]}
+	if name == workflows.ActRefresh {
+		w.refreshing[t.workflow] = t
+	}
 	future, settle := workflow.NewFuture(ctx)
 	apart, _ := workflow.NewDisconnectedContext(ctx)
 	w.log(workflow.Now(ctx), name, t.zone(), "")
@@ -549,6 +572,7 @@ func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...an
 	})
 	workflow.Go(apart, func(own workflow.Context) {
 		out, err := t.run(own)
+		t.ended = true
 		if err != nil {
 			settle.SetError(err)
 			return

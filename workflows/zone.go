@@ -46,27 +46,6 @@ type ZoneIn struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// ZoneNews is what a zone tells its shard before it ends.
-type ZoneNews struct {
-	Zone rotation.ZoneID `json:"zone"`
-	Kind ZoneNewsKind    `json:"kind"`
-	Why  string          `json:"why,omitempty"`
-}
-
-// ZoneNewsKind is the kind of news.
-type ZoneNewsKind string
-
-// The kinds.
-const (
-	NewsKept    ZoneNewsKind = "kept"    // asked to stop, but a refresh may have been sent: it goes on
-	NewsLoose   ZoneNewsKind = "loose"   // only waits, or has been exposed for longer than a window's slot is worth
-	NewsExposed ZoneNewsKind = "exposed" // exposed for longer than exposedAfter
-)
-
-// looseAfter is how long after it was counted as exposed a zone gives its slot in
-// the window back: by then the budget has been held against it.
-const looseAfter = 10 * time.Second
-
 // rereadAfter is the pause between activities that could not read the live key.
 const rereadAfter = 10 * time.Second
 
@@ -81,37 +60,40 @@ type zone struct {
 	withheld string
 	api      rotation.API
 
-	requestID     string
-	cancelRefresh func()
-	cancelWait    func()
-	orders        []ZoneOrder
-	said          map[ZoneNewsKind]bool
-	readUntil     time.Time
+	requestID string
+	asked     time.Time // when the present refresh was put into its queue
+	says      string    // what the process that calls EdgeOne says about it meanwhile
+	readUntil time.Time // when it is given up to ask which key is live
+
+	recall func() // ends an activity that has sent nothing
+	wake   func() // ends a wait between two steps
+	orders []ZoneOrder
+	telling
 }
 
 // Zone carries out one operation on one zone: the lock, and the story. It
 // returns a record whatever happens, and has no timeout of its own.
 func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 	z := newZone(ctx, in)
-	if err := workflow.SetQueryHandlerWithOptions(ctx, QueryTrip, func() (*rotation.Trip, error) { return z.trip, nil },
-		workflow.QueryHandlerOptions{Description: "Where the rotation of this zone stands: phase, fingerprints, acknowledgements, what went wrong."}); err != nil {
+	if err := z.handlers(ctx); err != nil {
 		return rotation.Record{}, err
 	}
 	workflow.Go(ctx, z.watchCancel)
 	workflow.Go(z.work, z.listen)
 	for z.trip.Phase != rotation.PhaseEnded {
-		z.tell(ctx)
+		z.show()
 		z.step()
 		z.obey()
+		z.tell(underWay)
 	}
-	return z.end(ctx)
+	return z.end(), nil
 }
 
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
-	z := &zone{in: in, work: work, proofs: in.Proofs, said: map[ZoneNewsKind]bool{}, cancelRefresh: func() {}, cancelWait: func() {}}
+	z := &zone{in: in, work: work, proofs: in.Proofs, recall: func() {}, wake: func() {}}
 	z.trip = rotation.NewTrip(in.Verb, in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
-	z.trip.Since = in.Since
+	z.trip.ExposedFrom(in.Since)
 	if !in.Doubt.IsZero() {
 		z.trip.Resume(in.Doubt)
 	}
@@ -119,6 +101,18 @@ func newZone(ctx workflow.Context, in ZoneIn) *zone {
 		z.trip.SawDrift(held)
 	}
 	return z
+}
+
+func (z *zone) handlers(ctx workflow.Context) error {
+	err := workflow.SetQueryHandlerWithOptions(ctx, QueryTrip, func() (*rotation.Trip, error) { return z.trip, nil },
+		workflow.QueryHandlerOptions{Description: "Where the rotation of this zone stands: phase, fingerprints, acknowledgements, what went wrong."})
+	if err != nil {
+		return err
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateRepair, z.repair, workflow.UpdateHandlerOptions{
+		Validator:   z.mayRepair,
+		Description: "Has the live key delivered at once; with acceptChanges, by and reason, to the hosts as they are given here.",
+	})
 }
 
 // step does what the present phase asks for; the trip says where that leads.
@@ -133,84 +127,40 @@ func (z *zone) step() {
 	case rotation.PhaseDeliver:
 		z.deliver()
 	case rotation.PhaseSettle, rotation.PhaseHold:
-		z.wait()
+		if z.sleep(z.trip.Wake) {
+			z.trip.Waited()
+		}
 	case rotation.PhaseEnded:
 	}
 }
 
 func (z *zone) now() time.Time { return workflow.Now(z.work) }
 
-// watchCancel turns a cancel, from the shard or from the Temporal UI, into "no
-// refresh that has not started yet".
-func (z *zone) watchCancel(ctx workflow.Context) {
-	ctx.Done().Receive(ctx, nil)
-	z.trip.Cancelled()
-	z.cancelRefresh()
-	on, _ := workflow.NewDisconnectedContext(ctx)
-	_ = workflow.Await(on, func() bool { return z.trip.MayHaveRefreshed() || z.trip.Phase == rotation.PhaseEnded })
-	if z.trip.Phase != rotation.PhaseEnded {
-		z.say(NewsKept, "")
-	}
+// recallable is for an activity that has sent nothing: whoever cancels the zone
+// ends it at once, whether anybody works at it or not.
+func (z *zone) recallable() workflow.Context {
+	ctx, cancel := workflow.WithCancel(z.work)
+	z.recall = cancel
+	return ctx
 }
 
-// ZoneOrder is what a shard passes on to a zone from people.
-type ZoneOrder struct {
-	// Retire takes a host out; Skip ends the zone's operation.
-	Retire rotation.HostName `json:"retire,omitempty"`
-	Skip   bool              `json:"skip,omitempty"`
-	Reason string            `json:"reason"`
-}
-
-// listen takes orders; the loop acts on them.
-func (z *zone) listen(ctx workflow.Context) {
-	orders := workflow.GetSignalChannel(ctx, SignalZoneOrder)
-	for {
-		var o ZoneOrder
-		orders.Receive(ctx, &o)
-		z.orders = append(z.orders, o)
-		if o.Skip {
-			z.trip.Cancelled()
-			z.cancelRefresh()
-		}
-		z.cancelWait()
-	}
-}
-
-// obey carries out what was ordered since the last step. Skipping waits until no
-// request that was given up can still be executed.
-func (z *zone) obey() {
-	skip := ""
-	var later []ZoneOrder
-	for _, o := range z.orders {
-		if o.Retire != "" {
-			z.trip.Retire(o.Retire, o.Reason)
-			z.in.Retired = append(z.in.Retired, rotation.RetiredHost{Host: o.Retire, Reason: o.Reason})
-			continue
-		}
-		skip = o.Reason
-		later = append(later, o)
-	}
-	z.orders = later
-	if len(z.trip.Hosts) == 0 {
-		skip = "every host is retired"
-	}
-	if skip != "" && !z.trip.MayLand(z.now()) {
-		z.trip.Skip(skip)
-	}
-}
+const recalled = "cancelled before its refresh"
 
 func (z *zone) prove() {
 	if z.in.Emergency != "" {
-		z.trip.Proved(z.now(), "")
+		z.trip.Proved(z.now(), "", "")
 		return
 	}
 	if z.trip.Stop {
-		z.trip.Proved(z.now(), "cancelled before its refresh")
+		z.trip.Proved(z.now(), recalled, rotation.BackStopped)
 		return
 	}
-	probe, err := probeAct().do(z.work, bulkOptions(z.in.Account, "a probe, sealed as the key will be"), activities.ProbeIn{Locations: z.locations()})
-	if err != nil {
-		z.trip.Proved(z.now(), why(err))
+	ctx := z.recallable()
+	var probe activities.Probe
+	f := probeAct().start(ctx, probeOptions(z.in.Account, "a probe, sealed as the key will be"), activities.ProbeIn{Locations: z.locations()})
+	z.await(f, time.Time{})
+	if err := f.Get(z.work, &probe); err != nil {
+		z.unproved(unprobed(z.in.Account, err), err)
 		return
 	}
 	z.proofs = nil
@@ -220,13 +170,19 @@ func (z *zone) prove() {
 		for _, h := range z.hostsIn(l, nil) {
 			in.Hosts = append(in.Hosts, activities.ProveHost{Host: h, Zones: []activities.ProveZone{{ID: z.in.Zone, Baseline: z.trip.Baseline}}})
 		}
-		futures = append(futures, startProof(z.work, probe.Queues[l], in))
+		futures = append(futures, startProof(ctx, probe.Queues[l], in))
 	}
+	z.unproved(z.gather(futures))
+}
+
+// gather takes the proofs of each location, and says what is missing.
+func (z *zone) gather(futures []workflow.Future) (problem string, lost error) {
 	var problems []string
 	for i, f := range futures {
+		z.await(f, time.Time{})
 		var out activities.ProveOut
 		if err := f.Get(z.work, &out); err != nil {
-			problems = append(problems, fmt.Sprintf("location %s: %s", z.locations()[i], why(err)))
+			problems, lost = append(problems, fmt.Sprintf("location %s: %s", z.locations()[i], why(err))), err
 		}
 		for _, p := range out.Proofs {
 			if p.Problem != "" {
@@ -236,35 +192,59 @@ func (z *zone) prove() {
 			z.proofs = append(z.proofs, p)
 		}
 	}
-	z.trip.Proved(z.now(), strings.Join(problems, "; "))
+	return strings.Join(problems, "; "), lost
+}
+
+// unproved ends the proofs, with a problem or without.
+func (z *zone) unproved(problem string, err error) {
+	back := rotation.BackProof
+	switch {
+	case z.trip.Stop && problem != "":
+		problem, back = recalled, rotation.BackStopped
+	case neverStarted(err):
+		back = rotation.BackNoWorker
+	}
+	z.trip.Proved(z.now(), problem, back)
 }
 
 func (z *zone) refresh() {
 	if z.trip.Stop {
-		z.trip.NotSent(z.now(), "cancelled before its refresh", false)
+		z.trip.NotSent(z.now(), recalled, rotation.BackStopped, false)
 		return
 	}
-	ctx, cancel := workflow.WithCancel(z.work)
-	z.cancelRefresh = cancel
 	in := activities.RefreshIn{Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt}
 	if z.in.Emergency == "" {
 		in.ProvedAt = z.oldestProof()
 		in.Straight, in.Expect = z.straight(), z.trip.Expect()
 	}
-	scheduled := z.now()
-	out, err := refreshAct().do(ctx, refreshOptions(z.in, refreshSummary(in)), in)
+	z.asked, z.says = z.now(), ""
+	f := refreshAct().start(z.recallable(), refreshOptions(z.in, refreshSummary(in)), in)
+	z.awaitRefresh(f)
+	var out activities.RefreshOut
+	err := f.Get(z.work, &out)
 	z.api = z.api.Plus(out.API)
 	var cancelled *temporal.CanceledError
 	switch {
 	case errors.As(err, &cancelled):
-		z.trip.NotSent(z.now(), "cancelled before its refresh", false)
+		z.trip.NotSent(z.now(), recalled, rotation.BackStopped, false)
 	case neverStarted(err):
-		z.trip.NotSent(z.now(), "no worker took the refresh of account "+string(z.in.Account)+" in time (is one active? keywave doctor)", true)
+		z.trip.NotSent(z.now(), "no worker took the refresh of account "+string(z.in.Account)+" in time (is one active? keywave doctor)", rotation.BackNoWorker, true)
 	case err != nil:
-		z.trip.GivenUp(scheduled, z.now(), "the worker was lost during the refresh")
+		z.lostRefresh()
 	default:
 		z.refreshed(out)
 	}
+}
+
+// lostRefresh is a refresh whose worker was lost. It had begun, so one call is
+// counted; as long as that worker believes in its lease it may sign one.
+func (z *zone) lostRefresh() {
+	z.api.Refresh++
+	from := z.asked
+	if z.trip.Begun.After(from) {
+		from = z.trip.Begun
+	}
+	z.trip.GivenUp(from, z.now().Add(activities.LeaseLife), "the worker was lost during the refresh")
 }
 
 func (z *zone) refreshed(out activities.RefreshOut) {
@@ -273,7 +253,7 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	}
 	switch out.Sending {
 	case activities.NotSent:
-		z.trip.NotSent(z.now(), out.Why, out.Again)
+		z.trip.NotSent(z.now(), out.Why, out.Back, out.Again)
 	case activities.Refused:
 		z.trip.RefusedBy(z.now(), out.Why, out.Code, out.Halt)
 	case activities.Answered:
@@ -319,13 +299,12 @@ func (z *zone) read() {
 	default:
 		summary, priority = "the live key", priorityExposed
 	}
-	out, err := readAct().do(z.work, readOptions(z.in, summary, priority), in)
-	z.api = z.api.Plus(out.API)
-	if err != nil {
-		out.Problem, out.Final = why(err), true
+	if z.trip.Looking(z.now()) {
+		summary, priority = "has a lost request landed meanwhile?", priorityBulk
 	}
+	out, lost := z.ask(in, summary, priority)
 	if out.Problem != "" {
-		z.reread(out)
+		z.reread(out, lost)
 		return
 	}
 	z.readUntil = time.Time{}
@@ -339,221 +318,58 @@ func (z *zone) read() {
 	}
 }
 
-// reread waits and leaves the phase as it is, until it is not worth it any more.
-func (z *zone) reread(out activities.ReadOut) {
+// ask reads the live key once, which ends in any case: with an answer, a problem,
+// or nobody who takes it.
+func (z *zone) ask(in activities.ReadIn, summary string, priority int) (activities.ReadOut, error) {
 	if z.readUntil.IsZero() {
 		z.readUntil = z.now().Add(z.in.Timing.DeliverFor.D())
 	}
-	patience := z.trip.MayHaveRefreshed() && z.now().Before(z.readUntil)
-	if out.Final || !patience {
-		z.trip.Unreadable(out.Problem, out.Code, out.Halt)
-		return
+	ctx := z.work
+	if !z.trip.MayHaveRefreshed() {
+		ctx = z.recallable()
 	}
-	z.sleep(z.now().Add(rereadAfter))
-}
-
-// deliver makes one round over the hosts that have not acknowledged yet, all
-// locations at once.
-func (z *zone) deliver() {
-	if !z.sleep(z.trip.Wake) {
-		return
+	ctx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	f := readAct().start(ctx, readOptions(z.in, summary, priority), in)
+	var out activities.ReadOut
+	if !z.awaitWithin(f, z.readUntil, z.now().Add(askFor+slack)) {
+		out.Problem = "EdgeOne was asked for " + z.in.Timing.DeliverFor.D().String() + " which key is live, and did not answer"
+		return out, nil
 	}
-	if z.sealed == nil && !z.reseal() {
-		z.trip.Doubt()
-		return
-	}
-	missing := z.trip.Missing()
-	if len(missing) == 0 { // the last one missing was retired
-		z.trip.Delivered(z.now(), nil)
-		return
-	}
-	if z.withheld != "" {
-		z.trip.Delivered(z.now(), withheld(missing, z.withheld))
-		return
-	}
-	type flight struct {
-		location rotation.Location
-		hosts    []rotation.HostRef
-		future   workflow.Future
-		own      bool
-	}
-	var flights []*flight
-	for _, l := range z.locations() {
-		hosts := z.hostsIn(l, missing)
-		if len(hosts) == 0 {
-			continue
-		}
-		f := &flight{location: l, hosts: hosts}
-		queue := LocationQueue(l)
-		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 {
-			queue, f.own = own, true
-		}
-		f.future = z.send(queue, l, hosts, f.own)
-		flights = append(flights, f)
-	}
-	var acks []rotation.Ack
-	for _, f := range flights {
-		var out activities.DeliverOut
-		err := z.await(f.future, &out)
-		if f.own && neverStarted(err) {
-			err = z.await(z.send(LocationQueue(f.location), f.location, f.hosts, false), &out)
-		}
-		if err != nil {
-			for _, h := range f.hosts {
-				acks = append(acks, rotation.Ack{Host: h.Name, Problem: z.lostDelivery(f.location, err)})
-			}
-		}
-		if out.Unopened != "" {
-			z.sealed = nil
-		}
-		acks = append(acks, out.Acks...)
-	}
-	z.trip.Delivered(z.now(), acks)
-}
-
-// withheld is what becomes of a round for which there is no key.
-func withheld(hosts []rotation.HostName, why string) []rotation.Ack {
-	acks := make([]rotation.Ack, len(hosts))
-	for i, h := range hosts {
-		acks[i] = rotation.Ack{Host: h, Problem: "it is given no key: " + why}
-	}
-	return acks
-}
-
-func (z *zone) lostDelivery(l rotation.Location, err error) string {
-	if neverStarted(err) {
-		return fmt.Sprintf("no worker of location %s took the delivery (is one running? keywave doctor)", l)
-	}
-	return "the location's worker was lost during the delivery: " + why(err)
-}
-
-func (z *zone) send(queue string, l rotation.Location, hosts []rotation.HostRef, own bool) workflow.Future {
-	return deliverAct().start(z.work, deliverOptions(queue, deliverySummary(l, hosts, z.trip.Round), own, z.trip.Round), activities.DeliverIn{
-		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[l], Hosts: hosts, Expect: z.trip.Expect(),
-	})
-}
-
-// reseal has the live key sealed anew, because a location could not open it or
-// the refresh could not seal it. It says whether the live key is still the one
-// to deliver.
-func (z *zone) reseal() bool {
-	out, err := readAct().do(z.work, readOptions(z.in, "seal the live key anew", priorityExposed), activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()})
+	err := f.Get(z.work, &out)
 	z.api = z.api.Plus(out.API)
-	if err == nil && out.Key == z.trip.Live {
-		z.sealed, z.withheld = out.Sealed, out.Withheld
+	if err != nil {
+		out.Problem, out.Final = unread(z.in.Account, err)
 	}
-	return err != nil || out.Problem != "" || out.Key == z.trip.Live
+	return out, err
 }
 
-func (z *zone) wait() {
-	if z.trip.Phase == rotation.PhaseHold {
-		z.say(NewsLoose, "waits until no request given up can still be executed")
-	}
-	if z.sleep(z.trip.Wake) {
-		z.trip.Waited()
-	}
-}
-
-// sleep waits until then, and says on the way what becomes of the exposure. An
-// order ends it early; it says whether it was waited out.
-func (z *zone) sleep(until time.Time) bool {
-	ctx, cancel := workflow.WithCancel(z.work)
-	z.cancelWait = cancel
-	for z.now().Before(until) {
-		next := until
-		if mark, ok := z.nextMark(); ok && mark.Before(next) {
-			next = mark
-		}
-		wait := within(next.Sub(z.now()), waitSummary(z.trip))
-		if workflow.NewTimerWithOptions(ctx, wait.Timeout, wait.TimerOptions).Get(ctx, nil) != nil {
-			return false
-		}
-		z.sayMarks()
-	}
-	return true
-}
-
-// await waits for a delivery. The first round is left alone, for the good path
-// must stay lean; it is short. Later ones are raced against the marks.
-func (z *zone) await(f workflow.Future, out any) error {
-	for z.trip.Round > 0 && !f.IsReady() {
-		mark, ok := z.nextMark()
-		if !ok {
-			break
-		}
-		_, _ = workflow.AwaitWithOptions(z.work, within(mark.Sub(z.now()), "until its exposure must be told"), f.IsReady)
-		z.sayMarks()
-	}
-	return f.Get(z.work, out)
-}
-
-// marks are the exposures at which something must be said.
-func (z *zone) marks() []struct {
-	kind  ZoneNewsKind
-	after time.Duration
-} {
-	return []struct {
-		kind  ZoneNewsKind
-		after time.Duration
-	}{
-		{NewsExposed, z.in.Timing.ExposedAfter.D()},
-		{NewsLoose, z.in.Timing.ExposedAfter.D() + looseAfter},
+// reread waits and leaves the phase as it is, until it is not worth it any more.
+func (z *zone) reread(out activities.ReadOut, lost error) {
+	patience := z.trip.MayHaveRefreshed() || !z.trip.ExposedSince().IsZero()
+	switch {
+	case !patience && z.in.Verb == rotation.Rotate && z.trip.Stop:
+		z.trip.NotSent(z.now(), recalled, rotation.BackStopped, false)
+	case !patience && z.in.Verb == rotation.Rotate && neverStarted(lost):
+		z.trip.NotSent(z.now(), out.Problem, rotation.BackNoWorker, false)
+	case out.Final || !patience || z.trip.Looking(z.now()) || !z.now().Before(z.readUntil):
+		z.readUntil = time.Time{}
+		z.trip.Unreadable(z.now(), out.Problem, out.Code, out.Halt)
+	default:
+		z.trip.Note(out.Problem)
+		z.sleep(z.now().Add(rereadAfter))
 	}
 }
 
-func (z *zone) exposed() bool { return !z.trip.Since.IsZero() && z.trip.LastAck().IsZero() }
-
-func (z *zone) nextMark() (time.Time, bool) {
-	if !z.exposed() {
-		return time.Time{}, false
-	}
-	for _, m := range z.marks() {
-		if !z.said[m.kind] {
-			return z.trip.Since.Add(m.after), true
-		}
-	}
-	return time.Time{}, false
-}
-
-func (z *zone) sayMarks() {
-	if !z.exposed() {
-		return
-	}
-	for _, m := range z.marks() {
-		if !z.said[m.kind] && !z.now().Before(z.trip.Since.Add(m.after)) {
-			z.say(m.kind, z.missingWhy())
-			if m.kind == NewsExposed {
-				_ = workflow.UpsertTypedSearchAttributes(z.work, keyword(AttrOutcome, string(rotation.Exposed)))
-			}
-		}
-	}
-}
-
-func (z *zone) missingWhy() string {
-	for _, a := range z.trip.Last {
-		return string(a.Host) + ": " + a.Problem
-	}
-	return "waiting for EdgeOne"
-}
-
-// say tells the shard, once per kind.
-func (z *zone) say(kind ZoneNewsKind, why string) {
-	if z.said[kind] {
-		return
-	}
-	z.said[kind] = true
-	if z.in.Shard != "" {
-		workflow.SignalExternalWorkflow(z.work, z.in.Shard, "", SignalZoneNews, ZoneNews{z.in.Zone, kind, why})
-	}
-}
-
-func (z *zone) end(ctx workflow.Context) (rotation.Record, error) {
-	z.tell(ctx)
+func (z *zone) end() rotation.Record {
+	z.show()
 	_ = workflow.UpsertTypedSearchAttributes(z.work, keyword(AttrOutcome, string(z.trip.Ended)))
-	return z.trip.Record(z.now(), z.requestID, z.api), nil
+	return z.trip.Record(z.now(), z.requestID, z.api)
 }
 
-func (z *zone) tell(ctx workflow.Context) { workflow.SetCurrentDetails(ctx, zoneDetails(z.in, z.trip)) }
+func (z *zone) show() {
+	workflow.SetCurrentDetails(z.work, zoneDetails(z.in, z.trip, z.news(), z.says))
+}
 
 func (z *zone) locations() []rotation.Location { return locationsOf(z.in.Hosts) }
 

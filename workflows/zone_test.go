@@ -135,7 +135,7 @@ func zoneStories() []zoneStory {
 				if gap := sent[1].at.Sub(sent[0].at); gap < 20*time.Second {
 					t.Errorf("the second refresh came %s after the first: 10 s timeout and 10 s settle make 20 s", gap)
 				}
-				if !slices.Contains(w.newsOf(theZone), workflows.NewsLoose) {
+				if !w.told(theZone, func(n heard) bool { return n.Loose && n.Standing == rotation.Held }) {
 					t.Errorf("it kept its slot in the window while it only waited: %v", w.newsOf(theZone))
 				}
 			},
@@ -331,7 +331,7 @@ func zoneStories() []zoneStory {
 			name: "a host is away for 5 s", want: rotation.Done, executed: 1, sent: 1, why: "h2 did not take the key at first",
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, 5*time.Second) },
 			check: func(t *testing.T, w *world, r rotation.Record) {
-				if news := w.newsOf(theZone); len(news) != 0 {
+				if news := w.newsOf(theZone); len(news) != 2 || news[0].Standing != rotation.Dead || news[0].Exposed || news[1].Standing != rotation.Alive {
 					t.Errorf("news: %v", news)
 				}
 				if w.machines["h1"].puts != 1 {
@@ -343,14 +343,15 @@ func zoneStories() []zoneStory {
 			name: "a host is away for 45 s: an outage, told as soon as it is one", want: rotation.Done, executed: 1, sent: 1,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, 45*time.Second) },
 			check: func(t *testing.T, w *world, r rotation.Record) {
-				if news := w.newsOf(theZone); !slices.Equal(news, []workflows.ZoneNewsKind{workflows.NewsExposed, workflows.NewsLoose}) {
+				news := w.newsOf(theZone)
+				if len(news) != 4 || !news[1].Exposed || news[1].Loose || !news[2].Loose || news[3].Exposed || news[1].Why != "the old key is dead, h2 lacks the new one: connect: no route" {
 					t.Errorf("news: %v", news)
 				}
 				var values []string
 				for _, a := range w.attrs {
 					values = append(values, a.value)
 				}
-				if !slices.Equal(values, []string{"exposed", "done"}) {
+				if !slices.Equal(values, []string{"exposed", "", "done"}) {
 					t.Fatalf("search attributes: %v", values)
 				}
 				if at := w.attrs[0].at.Sub(r.Since); at != 30*time.Second {
@@ -588,7 +589,7 @@ func TestZoneCancelledAtEveryMoment(t *testing.T) {
 					w.env.CancelWorkflow()
 				})
 				r := w.rotate(in)
-				kept := slices.Contains(w.newsOf(theZone), workflows.NewsKept)
+				kept := w.told(theZone, func(n heard) bool { return n.Kept })
 				switch {
 				case over || sentBefore < 0:
 				case sentBefore == 0 && (r.Outcome != rotation.Pending || z.sent > 0 || kept):

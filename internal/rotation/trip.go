@@ -375,6 +375,10 @@ func (t *Trip) NotSent(now time.Time, why string, back Handback, again bool) {
 
 func (t *Trip) handBack(on Event, why string, back Handback) {
 	t.Back = back
+	if back == BackUnreached { // requests were sent, and rejected
+		t.end(on, Pending, why+"; the old key is alive")
+		return
+	}
 	t.end(on, Pending, why+"; nothing was sent, the old key is alive")
 }
 

@@ -1,0 +1,134 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"golang.org/x/sync/errgroup"
+)
+
+// BegunIn names workflows of zones, by ID.
+type BegunIn struct {
+	Workflows []string `json:"workflows"`
+	// Refresh is the name of the activity that is asked about.
+	Refresh string `json:"refresh"`
+}
+
+// BegunOut has one Refreshing per workflow, in the same order.
+type BegunOut struct {
+	Refreshes []Refreshing `json:"refreshes"`
+}
+
+// Refreshing is what Temporal knows of a zone's refresh that it has no result of.
+type Refreshing struct {
+	Workflow string          `json:"workflow"`
+	State    RefreshingState `json:"state"`
+	// Since is when it was started; zero while it is queued.
+	Since time.Time `json:"since,omitzero"`
+	// Says is why EdgeOne has executed nothing so far, by the process that calls
+	// it: one clause for people. It is empty while a request may be on its way.
+	Says string `json:"says,omitempty"`
+}
+
+// RefreshingState is where a refresh stands.
+type RefreshingState string
+
+// The states.
+const (
+	RefreshNone    RefreshingState = "none"    // the workflow waits for no refresh
+	RefreshQueued  RefreshingState = "queued"  // nothing was sent
+	RefreshStarted RefreshingState = "started" // a process works at it
+	RefreshGone    RefreshingState = "gone"    // the workflow does not run
+	RefreshUnknown RefreshingState = "unknown" // Temporal did not say
+)
+
+// MayHaveSent says that a request may be on its way, or be executed already.
+func (r Refreshing) MayHaveSent() bool { return r.State == RefreshStarted && r.Says == "" }
+
+// describesOfZones are made at a time.
+const describesOfZones = 8
+
+// Begun asks Temporal which refreshes have begun: a workflow cannot tell whether
+// its activity is queued or started. One that cannot be asked about is unknown,
+// and no error.
+func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
+	defer beat(ctx)()
+	out := BegunOut{Refreshes: make([]Refreshing, len(in.Workflows))}
+	var group errgroup.Group
+	group.SetLimit(describesOfZones)
+	for i, id := range in.Workflows {
+		group.Go(func() error {
+			out.Refreshes[i] = t.refreshing(ctx, id, in.Refresh)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return out, ctx.Err()
+}
+
+func (t *Temporal) refreshing(ctx context.Context, id, name string) Refreshing {
+	r := Refreshing{Workflow: id, State: RefreshUnknown}
+	described, err := t.Client.DescribeWorkflowExecution(ctx, id, "")
+	switch {
+	case missing(err):
+		r.State = RefreshGone
+		return r
+	case err != nil:
+		return r
+	case described.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		r.State = RefreshGone
+		return r
+	}
+	r.State = RefreshNone
+	for _, a := range described.GetPendingActivities() {
+		if a.GetActivityType().GetName() == name {
+			r.take(a)
+		}
+	}
+	return r
+}
+
+func (r *Refreshing) take(a *workflowpb.PendingActivityInfo) {
+	r.State = RefreshQueued
+	if a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED {
+		return
+	}
+	r.State, r.Since = RefreshStarted, a.GetLastStartedTime().AsTime()
+	var says string
+	if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &says) == nil {
+		r.Says = says
+	}
+}
+
+// refreshBeat is how often a refresh reports. Who waits for it learns after one
+// heartbeat's timeout that its worker is lost; by then that worker's lease must be
+// over.
+const refreshBeat = time.Second
+
+// beatSaying is beat, with what is said at the moment.
+func beatSaying(ctx context.Context, s *sayings) (stop func()) {
+	return beatEach(refreshBeat, func() { activity.RecordHeartbeat(ctx, s.last()) })
+}
+
+// sayings is what a running refresh reports with its heartbeats.
+type sayings struct {
+	mu  sync.Mutex
+	now string
+}
+
+func (s *sayings) say(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = what
+}
+
+func (s *sayings) last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}

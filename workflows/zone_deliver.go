@@ -1,0 +1,128 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// parcel is one delivery of a round, to the hosts of one location.
+type parcel struct {
+	location rotation.Location
+	hosts    []rotation.HostRef
+	own      bool // it goes to the worker that proved them
+	future   workflow.Future
+	quiet    time.Time // when its own timeouts end it
+}
+
+// deliver makes one round over the hosts that have not acknowledged yet, all
+// locations at once.
+func (z *zone) deliver() {
+	if !z.sleep(z.trip.Wake) {
+		return
+	}
+	if z.sealed == nil && !z.reseal() {
+		z.trip.Doubt()
+		return
+	}
+	if z.withheld != "" {
+		z.trip.Delivered(z.now(), withheld(z.trip.Missing(), z.withheld))
+		return
+	}
+	var acks []rotation.Ack
+	for _, p := range z.send() {
+		acks = append(acks, z.receive(p)...)
+	}
+	z.trip.Delivered(z.now(), acks)
+}
+
+// withheld is what becomes of a round for which there is no key.
+func withheld(hosts []rotation.HostName, why string) []rotation.Ack {
+	acks := make([]rotation.Ack, len(hosts))
+	for i, h := range hosts {
+		acks[i] = rotation.Ack{Host: h, Problem: "it is given no key: " + why}
+	}
+	return acks
+}
+
+// send has the key on its way to every host that misses it; to none, when the
+// last of them was retired.
+func (z *zone) send() []*parcel {
+	var all []*parcel
+	missing := z.trip.Missing()
+	for _, l := range z.locations() {
+		hosts := z.hostsIn(l, missing)
+		if len(hosts) == 0 {
+			continue
+		}
+		p := &parcel{location: l, hosts: hosts}
+		queue := LocationQueue(l)
+		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 {
+			queue, p.own = own, true
+		}
+		z.post(p, queue)
+		all = append(all, p)
+	}
+	return all
+}
+
+func (z *zone) post(p *parcel, queue string) {
+	o := deliverOptions(queue, deliverySummary(p.location, p.hosts, z.trip.Round), p.own, z.trip.Round)
+	p.future = deliverAct().start(z.work, o, activities.DeliverIn{
+		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[p.location], Hosts: p.hosts, Expect: z.trip.Expect(),
+	})
+	if z.trip.Round == 0 { // the good path: it is short, and left alone
+		p.quiet = z.now().Add(o.ScheduleToStartTimeout + o.StartToCloseTimeout + slack)
+	}
+}
+
+// receive waits for one delivery. Where the worker that proved the hosts is gone,
+// another one of the location brings it.
+func (z *zone) receive(p *parcel) []rotation.Ack {
+	var out activities.DeliverOut
+	z.awaitWithin(p.future, time.Time{}, p.quiet)
+	err := p.future.Get(z.work, &out)
+	if p.own && neverStarted(err) {
+		p.own = false
+		z.post(p, LocationQueue(p.location))
+		return z.receive(p)
+	}
+	if out.Unopened != "" {
+		z.sealed = nil
+	}
+	if err == nil {
+		return out.Acks
+	}
+	var acks []rotation.Ack
+	for _, h := range p.hosts {
+		acks = append(acks, rotation.Ack{Host: h.Name, Problem: z.lostDelivery(p.location, err)})
+	}
+	return acks
+}
+
+func (z *zone) lostDelivery(l rotation.Location, err error) string {
+	if neverStarted(err) {
+		return fmt.Sprintf("no worker of location %s took the delivery (is one running? keywave doctor)", l)
+	}
+	return "the location's worker was lost during the delivery: " + why(err)
+}
+
+// reseal has the live key sealed anew, because a location could not open it, the
+// refresh could not seal it, or it goes to other hosts. It says whether the live
+// key is still the one to deliver.
+func (z *zone) reseal() bool {
+	out, _ := z.ask(activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()}, "seal the live key anew", priorityExposed)
+	if out.Problem != "" {
+		z.trip.Note(out.Problem)
+		return true
+	}
+	z.readUntil = time.Time{}
+	if out.Key == z.trip.Live {
+		z.sealed, z.withheld = out.Sealed, out.Withheld
+	}
+	return out.Key == z.trip.Live
+}
