@@ -20,6 +20,7 @@ const (
 	KindFleet    Kind = "Fleet"       // the fleet file is not the one that was approved, or cannot be planned
 	KindListing  Kind = "Listing"     // EdgeOne's list of zones or gateways could not be read
 	KindStray    Kind = "Stray"       // it was not asked for by the workflow that may
+	KindRate     Kind = "Rate"        // Temporal, or a brake that is on, refuses to have a rate set
 	KindUnread   Kind = "Unread"      // a live key could not be read where all have to be
 )
 

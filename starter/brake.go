@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ Released, they go on by themselves.`,
 		Example: "  keywave brake on --reason \"incident 7\"\n  keywave brake off --reason \"incident 7 is over\"",
 		Args:    oneBelow, RunE: showHelp,
 	}
-	cmd.AddCommand(a.brakeTo("on", "0", "Let no refresh of an account start any more"), a.brakeTo("off", "default", "Let an account's refreshes start again"), a.brakeShow())
+	cmd.AddCommand(a.brakeTo("on", "0", "Let no refresh of an account start any more"), a.brakeTo("off", workflows.RateRelease, "Let an account's refreshes start again, at the rate that was set before"), a.brakeRate(), a.brakeShow())
 	return cmd
 }
 
@@ -37,8 +38,12 @@ type brakeState struct {
 	By     string     `json:"by,omitempty"`
 	Reason string     `json:"reason,omitempty"`
 	At     *time.Time `json:"at,omitempty"`
+	// Under is the rate that stands again once the brake is released.
+	Under *float32 `json:"under,omitempty"`
 	// Campaigns are the open ones that were told.
 	Campaigns []string `json:"campaigns,omitempty"`
+	// Untold are those that did not answer: their refreshes are held by the queue.
+	Untold []string `json:"untold,omitempty"`
 }
 
 func (s brakeState) on() bool { return s.Rate != nil && *s.Rate == 0 }
@@ -48,9 +53,13 @@ func (s brakeState) String() string {
 	case s.Rate == nil:
 		return fmt.Sprintf("The brake of account %s is off; refreshes run at the account's pace.", s.Account)
 	case *s.Rate == 0:
-		return fmt.Sprintf("The brake of account %s is on since %s, by %s: %s.", s.Account, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+		text := fmt.Sprintf("The brake of account %s is on since %s, by %s: %s.", s.Account, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+		if s.Under != nil {
+			text += fmt.Sprintf(" Released, refreshes run at most %v a second, as was set before.", *s.Under)
+		}
+		return text
 	}
-	return fmt.Sprintf("The brake of account %s is off; refreshes are limited to %v a second since %s, by %s: %s.", s.Account, *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+	return fmt.Sprintf("The brake of account %s is off; all of its refreshes, of every campaign and person, are limited to %v a second since %s, by %s: %s.", s.Account, *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
 }
 
 const accountFlag = "the account's name in the fleet file (default: the only one that has workers)"
@@ -74,7 +83,7 @@ func accountNamed(ctx context.Context, conn *temporalclient.Connection, name str
 	slices.Sort(all)
 	switch len(all) {
 	case 0:
-		return "default", nil
+		return "", refused(errors.New("no worker has ever called EdgeOne by this Temporal, so its accounts are not known; say whose: --account NAME, as in the fleet file"))
 	case 1:
 		return rotation.Account(all[0]), nil
 	}
@@ -100,6 +109,9 @@ func brakeOf(ctx context.Context, conn *temporalclient.Connection, account rotat
 	state.Rate, state.By, state.Reason = now.PerSecond, now.By, now.Reason
 	if now.PerSecond != nil {
 		state.At = &now.At
+	}
+	if now.Under != nil {
+		state.Under = now.Under.PerSecond
 	}
 	return state, nil
 }

@@ -149,19 +149,49 @@ func (a *app) campaignSet() *cobra.Command {
 		Use: "set NAME", Short: "Change window, budgets or rate of an open campaign", Args: exactly("NAME"),
 		Long: `Change window or budgets of an open campaign, or the rate of refreshes. The rate is
 the account's: it holds for all of its campaigns until it is set again, and cannot
-lift the account's own limit. 0 is the brake (see keywave brake), default lifts it.
-Where a campaign has several accounts, --account says whose rate it is; the window
+lift the account's own limit. default is that limit; 0 is the brake, and release lifts
+the brake (see keywave brake), both of which leave a rate that was set as it is. Where a campaign has several accounts, --account says whose rate it is; the window
 is that of each.`,
 		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"\n  keywave campaign set spring-rotation --rate 5 --reason \"the origin is busy\"",
 	}
 	read := budgetFlags(cmd, &o)
-	cmd.Flags().StringVar(&o.Rate, "rate", "", "refreshes a second, or default")
+	cmd.Flags().StringVar(&o.Rate, "rate", "", "refreshes a second of the whole account, or default")
 	cmd.Flags().StringVar((*string)(&o.Account), "account", "", "whose rate, where the campaign has several accounts")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		read()
-		return a.give(cmd.Context(), args[0], workflows.UpdateSet, o)
+		conn, err := a.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := a.tell(cmd.Context(), conn, args[0], workflows.UpdateSet, o); err != nil || o.Rate == "" {
+			return err
+		}
+		return a.sayRate(cmd.Context(), conn, args[0], o.Account)
 	}
 	return cmd
+}
+
+// sayRate says what a rate that was set by way of a campaign holds for: all of the
+// account, and not that campaign.
+func (a *app) sayRate(ctx context.Context, conn *temporalclient.Connection, name string, account rotation.Account) error {
+	if account == "" {
+		status, err := statusOf(ctx, conn, name)
+		if err != nil {
+			return err
+		}
+		plan, err := findPlan(ctx, conn, status.PlanDigest)
+		if err != nil {
+			return err
+		}
+		account = plan.Account
+	}
+	state, err := brakeOf(ctx, conn, account)
+	if err != nil {
+		return err
+	}
+	a.say("%s", state)
+	return nil
 }
 
 func (a *app) campaignSkip() *cobra.Command {

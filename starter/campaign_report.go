@@ -27,7 +27,7 @@ each zone's one outcome, keys (as fingerprints), exposure and hosts. html is one
 file that loads nothing and holds the whole json; csv has a row for each zone and
 host. The report's digest goes to standard error: note it elsewhere, and
 keywave report verify FILE compares.`,
-		Example: "  keywave campaign report spring-rotation --format html -o spring.html",
+		Example: "  keywave campaign report spring-rotation --format html --out spring.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.output == "json" && !cmd.Flags().Changed("format") {
 				format = "json"
@@ -57,7 +57,7 @@ keywave report verify FILE compares.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "md", "html, json, csv or md; with --output json it is json")
-	cmd.Flags().StringVarP(&out, "out", "o", "", "write to this file")
+	cmd.Flags().StringVar(&out, "out", "", "write to this file")
 	return cmd
 }
 

@@ -241,8 +241,11 @@ func checkRate(ctx context.Context, conn *temporalclient.Connection, account rot
 		return failed(what, err, "keywave brake show --account "+string(account))
 	}
 	c := check{What: what, Level: levelOK, Saw: state.String()}
-	if state.on() {
+	switch {
+	case state.on():
 		c.Level, c.Remedy = levelWarn, fmt.Sprintf("once its reason is gone: keywave brake off --account %s --reason \"…\"", account)
+	case state.Rate != nil:
+		c.Level, c.Remedy = levelWarn, fmt.Sprintf("once its reason is gone: keywave brake rate default --account %s --reason \"…\"", account)
 	}
 	return c
 }

@@ -27,7 +27,7 @@ func (a *app) plan() *cobra.Command {
 		Long: `Read the fleet file, read the live key's fingerprint of every zone, let every
 host prove that it can take a key, and freeze the result as a plan with a digest.
 Nothing is changed. A plan is valid for 7 days.`,
-		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml -o plan.json",
+		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml --out plan.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
@@ -53,7 +53,7 @@ Nothing is changed. A plan is valid for 7 days.`,
 	cmd.AddCommand(a.planDiff())
 	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
 	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
-	cmd.Flags().StringVarP(&o.out, "out", "o", "", "write the plan as JSON to this file")
+	cmd.Flags().StringVar(&o.out, "out", "", "write the plan as JSON to this file")
 	return cmd
 }
 

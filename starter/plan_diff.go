@@ -15,7 +15,7 @@ func (a *app) planDiff() *cobra.Command {
 		Use: "diff OLD NEW", Short: "What a second plan does otherwise than a first", Args: exactly("OLD", "NEW"),
 		Long: `Name what differs between two plans: settings, waves, hosts (and the fields of their
 definitions), zones, and keys that were changed in between. A plan is named by its
-digest, or by a file that keywave plan -o wrote. Exit code 2 says that they differ.`,
+digest, or by a file that keywave plan --out wrote. Exit code 2 says that they differ.`,
 		Example: "  keywave plan diff 0f3b… 8c21…\n  keywave plan diff approved.json today.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conn, err := a.connect(cmd.Context())

@@ -21,7 +21,7 @@ func wholePlan(ctx context.Context, conn *temporalclient.Connection, named strin
 	if body, err := os.ReadFile(named); err == nil {
 		var p plan.Plan
 		if err := json.Unmarshal(body, &p); err != nil || p.Digest == "" {
-			return plan.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml -o %s", named, named)
+			return plan.Whole{}, fmt.Errorf("%s is not a plan; write one: keywave plan -f fleet.yaml --out %s", named, named)
 		}
 		digest = p.Digest
 	}

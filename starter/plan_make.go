@@ -49,8 +49,10 @@ func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *
 	return plan, err
 }
 
+var errNoWorker = errors.New("no worker polls the task queue")
+
 func noWorker(conn *temporalclient.Connection) error {
-	return refused(fmt.Errorf("no worker polls the task queue %q at %s; start one: bin/worker --fleet fleet.yaml", workflows.Queue, conn.Address))
+	return refused(fmt.Errorf("%w %q at %s; start one: bin/worker --fleet fleet.yaml", errNoWorker, workflows.Queue, conn.Address))
 }
 
 // waitForWorker waits for the result of a workflow that changes nothing, and

@@ -152,7 +152,8 @@ type Order struct {
 	MaxFailed  *int `json:"maxFailed,omitempty"`
 	MaxExposed *int `json:"maxExposed,omitempty"`
 	// Rate is for set: refreshes a second of the whole account, over all its
-	// campaigns. "0" is the brake, "default" the account's own pace.
+	// campaigns. "0" is the brake, "release" lifts it, "default" is the account's
+	// own pace.
 	Rate string `json:"rate,omitempty"`
 	// Account is the one whose rate is set; empty is the campaign's only one.
 	Account rotation.Account `json:"account,omitempty"`

@@ -28,7 +28,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later. Input: {\"reason\": \"…\"}", c.onCancel, c.checkOpen},
 		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more. Input: {\"zone\": \"zone-…\", \"reason\": \"…\"}", c.onSkip, c.checkSkip},
 		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one. Input: {\"host\": \"…\", \"reason\": \"…\"}", c.onRetire, c.checkRetire},
-		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"default\" lifts it). Input: {\"window\": 10, \"reason\": \"…\"}", c.onSet, c.checkSet},
+		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"release\" lifts it, \"default\" is the account's own pace). Input: {\"window\": 10, \"reason\": \"…\"}", c.onSet, c.checkSet},
 	}
 	for _, u := range updates {
 		handle := func(ctx workflow.Context, o Order) (Answer, error) {
@@ -151,21 +151,27 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 	if err != nil {
 		return err
 	}
-	_, err = rateAct().do(ctx, storedOptions("refreshes a second of account "+string(account)+": "+o.Rate), activities.RateIn{
-		Namespace: workflow.GetInfo(ctx).Namespace, Queue: RefreshQueue(account), PerSecond: perSecond, By: o.By, Reason: o.Reason,
+	out, err := rateAct().do(ctx, storedOptions("refreshes a second of account "+string(account)+": "+o.Rate), activities.RateIn{
+		Namespace: workflow.GetInfo(ctx).Namespace, Queue: RefreshQueue(account), Account: account,
+		PerSecond: perSecond, Release: o.Rate == RateRelease, By: o.By, Reason: o.Reason,
 	})
 	if err != nil {
 		return temporal.NewNonRetryableApplicationError(why(err), "RateRefused", nil)
 	}
-	c.log(fmt.Sprintf("set the rate of account %s to %s", account, o.Rate), o.By, o.Reason)
-	braked := perSecond != nil && *perSecond == 0
+	rate := RateText(out.PerSecond)
+	what := fmt.Sprintf("set the rate of account %s to %s", account, rate)
+	if o.Rate == RateRelease {
+		what = fmt.Sprintf("released the brake of account %s; its rate is %s", account, rate)
+	}
+	c.log(what, o.By, o.Reason)
+	braked := out.PerSecond != nil && *out.PerSecond == 0
 	if l := c.lane(account); l != nil {
-		if l.Rate, l.Brake = o.Rate, ""; braked && !c.cancel {
+		if l.Rate, l.Brake = rate, ""; braked && !c.cancel {
 			c.hold(l, o.Reason)
 		}
 		return nil
 	}
-	c.st.Rate = o.Rate
+	c.st.Rate = rate
 	switch {
 	case braked && !c.held() && !c.cancel:
 		c.st.Braked = true
@@ -176,9 +182,24 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 	return nil
 }
 
+// RateDefault is the account's own pace; RateRelease lifts the brake alone, and
+// the rate that was set before it stands again.
+const (
+	RateDefault = "default"
+	RateRelease = "release"
+)
+
+// RateText is a rate as people set it.
+func RateText(perSecond *float32) string {
+	if perSecond == nil {
+		return RateDefault
+	}
+	return strconv.FormatFloat(float64(*perSecond), 'g', -1, 32)
+}
+
 // ParseRate reads a rate of refreshes: nil is the account's own pace.
 func ParseRate(s string) (*float32, error) {
-	if s == "default" {
+	if s == RateDefault || s == RateRelease {
 		return nil, nil
 	}
 	f, err := strconv.ParseFloat(s, 32)

@@ -129,7 +129,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 			note += " braked"
 		}
 		w.log(workflow.Now(ctx), "rate", "", note)
-		return activities.RateOut{}, nil
+		return activities.RateOut{PerSecond: in.PerSecond}, nil
 	case workflows.ActBegun:
 		return w.onBegun(input[activities.BegunIn](t))
 	case workflows.ActLastRun:
