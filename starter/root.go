@@ -25,7 +25,7 @@ const (
 	exitRefused = 3 // refused before any change
 )
 
-// exitError carries the exit code of a failure.
+// codedError is a failure that ends the program with an exit code of its own.
 type codedError struct {
 	code int
 	err  error

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"net/url"
-	"strings"
 )
 
 // currentNamespace is what the Temporal UI replaces, in Markdown, by the
@@ -10,12 +9,8 @@ import (
 // need not know where the UI is.
 const currentNamespace = "{namespace}"
 
-// ListLink is where the Temporal UI at ui, such as http://127.0.0.1:8233, lists
-// the workflows that a visibility query finds.
-func ListLink(ui, namespace, query string) string {
-	return strings.TrimRight(ui, "/") + "/" + listPath(url.PathEscape(namespace), query)
-}
-
+// listPath is where the Temporal UI lists the workflows that a visibility query
+// finds.
 func listPath(namespace, query string) string {
 	return "namespaces/" + namespace + "/workflows?query=" + url.QueryEscape(query)
 }

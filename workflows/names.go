@@ -157,7 +157,7 @@ const (
 // Attributes lists the search attributes.
 func Attributes() []string { return []string{AttrCampaign, AttrZone, AttrOutcome, AttrPlan} }
 
-// ActivityNames, in the order of the packages that implement them.
+// Activities.
 const (
 	ActRefresh   = "Refresh"
 	ActRead      = "Read"

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"keywave/internal/rotation"
 )
 
 const (
-	// share of the account's limit that is used: the rest is for the limit's
-	// own measuring, which is not on our clock.
-	share = 0.97
+	// share of the account's limit that is used.
+	share = rotation.PaceShare
 	// jitter is added to every window, for the grain of clocks.
 	jitter = 2 * time.Millisecond
 	// underway is how long a request whose answer does not come may at most
@@ -35,12 +36,10 @@ const (
 // however long requests travel: EdgeOne counts a request at some time between
 // its writing and its answer, so the second counts from the answer.
 type Pace struct {
-	mu      sync.Mutex
-	limit   float64 // per second; +Inf when lifted
-	hold    time.Time
-	changed chan struct{} // closed, and replaced, when limit or hold changes
-	heard   chan struct{} // closed, and replaced, when a request is answered
-	lanes   map[string]*lane
+	mu    sync.Mutex
+	limit float64       // per second; +Inf when there is none
+	heard chan struct{} // closed, and replaced, when a request is answered
+	lanes map[string]*lane
 }
 
 // lane is one API action's.
@@ -51,7 +50,6 @@ type lane struct {
 	writes []*mark   // those that may still count
 	cut    time.Time // when the pace was last lowered
 	base   float64   // and to what
-	count  Count
 }
 
 // mark is one written request.
@@ -69,58 +67,17 @@ func (m *mark) release(window time.Duration) time.Time {
 	return latest.Add(window)
 }
 
-// Count is what became of an action's calls.
-type Count struct {
-	Sent      int // requests written, each perhaps in vain
-	Throttled int // answers that said: too many
-}
-
 // NewPace is the pace of an account that may make perSecond calls of each
-// action in a second; 0 or +Inf is an account without a limit.
+// action in a second; 0 or +Inf is an account without a limit. A negative limit,
+// or none at all (NaN), is the caller's mistake and panics.
 func NewPace(perSecond float64) *Pace {
-	p := &Pace{changed: make(chan struct{}), heard: make(chan struct{}), lanes: map[string]*lane{}}
-	p.SetLimit(perSecond)
-	return p
-}
-
-// SetLimit changes the account's limit, also for calls that are waiting; 0 or
-// +Inf lifts it. A negative limit, or none at all (NaN), is the caller's
-// mistake and panics.
-func (p *Pace) SetLimit(perSecond float64) {
 	if perSecond == 0 {
 		perSecond = math.Inf(1)
 	}
 	if !(perSecond > 0) {
 		panic("edgeone: a limit must not be negative")
 	}
-	p.change(func() { p.limit = perSecond })
-}
-
-// Hold lets nothing through before until. A process that takes an account over
-// waits out the second that its predecessor may have used up.
-func (p *Pace) Hold(until time.Time) {
-	p.change(func() { p.hold = until })
-}
-
-func (p *Pace) change(apply func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	apply()
-	close(p.changed)
-	p.changed = make(chan struct{})
-	close(p.heard)
-	p.heard = make(chan struct{})
-}
-
-// Counters is what became of the calls until now, by action.
-func (p *Pace) Counters() map[string]Count {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	counts := make(map[string]Count, len(p.lanes))
-	for action, l := range p.lanes {
-		counts[action] = l.count
-	}
-	return counts
+	return &Pace{limit: perSecond, heard: make(chan struct{}), lanes: map[string]*lane{}}
 }
 
 // wait blocks until it is the caller's turn, first come first served; its only
@@ -131,35 +88,24 @@ func (p *Pace) wait(ctx context.Context, action string) error {
 		return err
 	}
 	defer func() { <-l.head }()
-	for {
-		turn, after, changed := p.reserve(l, time.Now())
-		if turn != nil && after == 0 {
-			return nil
-		}
-		came, err := sleep(ctx, after, changed)
-		if came && turn != nil {
-			return nil
-		}
-		if turn != nil {
-			turn.Cancel()
-		}
-		if err != nil {
-			return err
-		}
+	turn, after := p.reserve(l, time.Now())
+	if after == 0 {
+		return nil
 	}
+	_, err := sleep(ctx, after, nil)
+	if err != nil {
+		turn.Cancel()
+	}
+	return err
 }
 
-// reserve books the next turn and says how far off it is; no turn means that
-// the pace is on hold for that long.
-func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration, changed <-chan struct{}) {
+// reserve books the next turn and says how far off it is.
+func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if held := p.hold.Sub(now); held > 0 {
-		return nil, held, p.changed
-	}
 	l.bucket.SetLimitAt(now, asLimit(p.speed(l, now)))
 	turn = l.bucket.ReserveN(now, 1)
-	return turn, turn.DelayFrom(now), p.changed
+	return turn, turn.DelayFrom(now)
 }
 
 // write runs do when the request may be written. do reports whether anything
@@ -194,18 +140,15 @@ func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 	defer p.mu.Unlock()
 	n, window := p.window()
 	l.writes = slices.DeleteFunc(l.writes, func(m *mark) bool { return !m.release(window).After(now) })
-	next := p.hold
-	if n <= len(l.writes) {
-		releases := make([]time.Time, len(l.writes))
-		for i, m := range l.writes {
-			releases[i] = m.release(window)
-		}
-		slices.SortFunc(releases, time.Time.Compare)
-		if full := releases[len(releases)-n]; full.After(next) {
-			next = full
-		}
+	if len(l.writes) < n {
+		return 0, p.heard
 	}
-	return next.Sub(now), p.heard
+	releases := make([]time.Time, len(l.writes))
+	for i, m := range l.writes {
+		releases[i] = m.release(window)
+	}
+	slices.SortFunc(releases, time.Time.Compare)
+	return releases[len(releases)-n].Sub(now), p.heard
 }
 
 // window is how many writes there may be in how long a time. Limits below one
@@ -223,7 +166,6 @@ func (p *Pace) window() (n int, d time.Duration) {
 func (p *Pace) wrote(l *lane, at time.Time) *mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.count.Sent++
 	m := &mark{written: at}
 	l.writes = append(l.writes, m)
 	return m
@@ -242,12 +184,11 @@ func (p *Pace) answered(m *mark) {
 }
 
 // throttled lowers the pace of an action at once; it then creeps back. Answers
-// to requests signed before the last lowering are old news and only counted.
+// to requests signed before the last lowering are old news.
 func (p *Pace) throttled(action string, signed time.Time) {
 	l, now := p.lane(action), time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.count.Throttled++
 	if math.IsInf(p.limit, 1) || signed.Before(l.cut) {
 		return
 	}
@@ -301,14 +242,14 @@ func acquire(ctx context.Context, lock chan<- struct{}) error {
 	}
 }
 
-// sleep waits for d, or until something changed; came says that d is over.
-func sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) (came bool, err error) {
+// sleep waits for d, or until something was heard; came says that d is over.
+func sleep(ctx context.Context, d time.Duration, heard <-chan struct{}) (came bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true, nil
-	case <-changed:
+	case <-heard:
 		return false, nil
 	case <-ctx.Done():
 		return false, ctx.Err()

@@ -209,34 +209,8 @@ func TestWhatWasNotWrittenDoesNotCount(t *testing.T) {
 			m, _ := p.write(t.Context(), action, func() (bool, error) { return false, nil })
 			p.answered(m)
 		}
-		if time.Since(start) != 0 || p.Counters()[action].Sent != 0 {
-			t.Errorf("%v, %+v", time.Since(start), p.Counters())
-		}
-	})
-}
-
-func TestSetLimitReachesThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, start := NewPace(0.001), time.Now()
-		var all sync.WaitGroup
-		for range 50 {
-			all.Go(func() { pass(t, p, 0) })
-		}
-		synctest.Wait()
-		p.SetLimit(20)
-		time.Sleep(time.Second)
-		if sent := p.Counters()[action].Sent; sent < 19 || sent > 21 {
-			t.Errorf("%d in the first second at 20/s", sent)
-		}
-		p.SetLimit(0)
-		all.Wait()
-		if took := time.Since(start); took != time.Second {
-			t.Errorf("lifted, but took %v", took)
-		}
-		p.SetLimit(20) // the 50 of this moment are remembered
-		pass(t, p, 0)
-		if took := time.Since(start); took < 2*time.Second+jitter {
-			t.Errorf("the next went after %v", took)
+		if counts := len(p.lane(action).writes); time.Since(start) != 0 || counts != 0 {
+			t.Errorf("after %v, %d count", time.Since(start), counts)
 		}
 	})
 }
@@ -270,31 +244,6 @@ func TestWrongLimitsPanic(t *testing.T) {
 	}
 }
 
-func TestHoldLetsNothingThrough(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, start := NewPace(20), time.Now()
-		var all sync.WaitGroup
-		all.Go(func() { pass(t, p, 500*time.Millisecond) }) // has its turn already
-		synctest.Wait()
-		p.Hold(start.Add(2 * time.Second))
-		var first time.Time
-		all.Go(func() { first = pass(t, p, 0) })
-		all.Go(func() {
-			m, _ := p.write(t.Context(), action, func() (bool, error) {
-				if held := time.Since(start); held < 2*time.Second {
-					t.Errorf("written after %v", held)
-				}
-				return true, nil
-			})
-			p.answered(m)
-		})
-		all.Wait()
-		if held := first.Sub(start); held != 2*time.Second {
-			t.Errorf("first call after %v", held)
-		}
-	})
-}
-
 func TestThrottledLowersThePaceAndItRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPace(20)
@@ -326,16 +275,13 @@ func TestThrottledLowersThePaceAndItRecovers(t *testing.T) {
 		if rate() < 1 || rate() > 1.1 {
 			t.Errorf("at the floor: %v", rate())
 		}
-		start, before := time.Now(), p.Counters()[action]
-		for time.Since(start) < 10*time.Second {
+		start, sent := time.Now(), 0
+		for ; time.Since(start) < 10*time.Second; sent++ {
 			pass(t, p, 0)
 		}
 		// 1/s, growing by 0.388/s each second: 29 in ten seconds.
-		if sent := p.Counters()[action].Sent - before.Sent; sent < 26 || sent > 32 {
+		if sent < 26 || sent > 32 {
 			t.Errorf("%d in the ten seconds after", sent)
-		}
-		if before.Throttled != 102 {
-			t.Errorf("%d throttled answers counted", before.Throttled)
 		}
 	})
 }

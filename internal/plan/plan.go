@@ -177,9 +177,6 @@ func (p Plan) AccountOf(page int) rotation.Account {
 	return p.Account
 }
 
-// pace is the part of the account's limit that refreshes are sent at.
-const pace = 0.97
-
 // Estimate is how long the plan takes at the accounts' limits of calls a second:
 // the refreshes of an account one after the other, in each wave those of its
 // slowest account, and the bake times.
@@ -192,7 +189,7 @@ func (p Plan) Estimate() rotation.Span {
 	for _, w := range p.Waves {
 		slowest := 0.0
 		for _, part := range w.parts(p.Account) {
-			slowest = max(slowest, float64(part.Zones)/(pace*limits[part.Account]))
+			slowest = max(slowest, float64(part.Zones)/(rotation.PaceShare*limits[part.Account]))
 		}
 		seconds += slowest
 	}

@@ -30,3 +30,7 @@ type Timing struct {
 	ExposedAfter  Span `json:"exposedAfter"`  // an exposure this long is an outage
 	DeliverFor    Span `json:"deliverFor"`    // how long delivery keeps trying
 }
+
+// PaceShare is the part of an account's limit that calls are made at; the rest is
+// for EdgeOne's own measuring, which is not on our clock.
+const PaceShare = 0.97

@@ -8,15 +8,8 @@ import (
 	"log/slog"
 )
 
-// Log keys, so that every line calls a thing the same.
-const (
-	Campaign    = "campaign"
-	Zone        = "zone"
-	Host        = "host"
-	Location    = "location"
-	Account     = "account"
-	Fingerprint = "fingerprint"
-)
+// Account is the log key of an account, so that every line calls it the same.
+const Account = "account"
 
 // NewLogger writes lines of a level (debug, info, warn, error) and form (text,
 // json) to w.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
+
+	"keywave/internal/rotation"
 )
 
 // headline is the last line. A figure that was not measured is null.
@@ -172,7 +174,7 @@ func (s *summary) fit(scale []figure) {
 		base, each := line(scale, of.value)
 		s.fits = append(s.fits, fit{of.name, of.unit, base, each})
 	}
-	const full = 0.97 * limit // what Keywave uses of the limit
+	const full = rotation.PaceShare * limit // what Keywave uses of the limit
 	s.fits = append(s.fits, fit{name: "campaign time at the limit of 20", unit: "s", each: 1 / full})
 }
 
