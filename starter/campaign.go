@@ -34,8 +34,8 @@ func noCampaign(name string) error {
 	return refused(fmt.Errorf("no campaign %s in Temporal; those there are: keywave campaign list", name))
 }
 
-// statusOf asks a campaign how it is: its result when it is closed, a query
-// otherwise.
+// statusOf asks a campaign how it is: what its workflow closed with, or else a
+// query.
 func statusOf(ctx context.Context, conn *temporalclient.Connection, name string) (workflows.Status, error) {
 	var status workflows.Status
 	id := workflows.CampaignID(name)
@@ -48,11 +48,8 @@ func statusOf(ctx context.Context, conn *temporalclient.Connection, name string)
 	}
 	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 	switch described.GetWorkflowExecutionInfo().GetStatus() {
-	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		err := conn.GetWorkflow(ctx, id, run).Get(ctx, &status)
-		return status, err
-	case enums.WORKFLOW_EXECUTION_STATUS_FAILED:
-		err := conn.GetWorkflow(ctx, id, run).Get(ctx, nil)
+	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		status, err := workflows.StatusOf(ctx, conn, name, run)
 		var app *temporal.ApplicationError
 		if errors.As(err, &app) {
 			return status, refused(fmt.Errorf("campaign %s was refused: %s", name, app.Message()))

@@ -477,7 +477,7 @@ func TestCampaignContinuesAsNew(t *testing.T) {
 		z.refresh = []refreshing{slow(2 * time.Second)}
 	}
 	next := w.handOver(w.campaignIn(p))
-	if next.State == nil || len(next.State.Todo) == 0 || next.State.Wave != 1 || next.Began != noon {
+	if next.State == nil || len(next.State.Todo) == 0 || next.State.Steering.Wave != 2 || next.Began != noon {
 		t.Fatalf("%+v, %+v\n%s", next, next.State, w.story())
 	}
 	w.fresh()

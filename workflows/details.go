@@ -233,7 +233,7 @@ func shardDetails(in ShardIn, n ShardNews) string {
 	if c.Exposed > 0 {
 		b.WriteString(exposedLink(in.Campaign))
 	}
-	b.WriteString(outcomes(c))
+	b.WriteString(outcomes(c, n.Standing))
 	fmt.Fprintf(&b, "\nIt is run by %s, which takes the orders.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
 	return b.String()
 }
@@ -269,13 +269,16 @@ func campaignDetails(s Status, now time.Time) string {
 		b.WriteString(exposedLink(s.Campaign))
 	}
 	b.WriteString(toDo(s))
-	b.WriteString(outcomes(s.Zones))
+	b.WriteString(outcomes(s.Zones, s.Standing))
+	for _, w := range s.Waits {
+		fmt.Fprintf(&b, "\n* %s\n", plain(w.Text(clock)))
+	}
 	each := ""
 	if len(s.Accounts) > 0 {
 		each = " for each account"
 		b.WriteString(accounts(s.Accounts))
 	}
-	fmt.Fprintf(&b, "\nWave %d of %d, %d in flight (window %d%s). Keys on hosts: %d of %d.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total)
+	fmt.Fprintf(&b, "\nWave %d of %d, %d slots of the window of %d%s are taken. Acknowledged: %d of %d pairs of zone and host%s.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total, retired(s.Hosts))
 	if e := s.ExposureMs; e.Max > 0 {
 		fmt.Fprintf(&b, "Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
 	}
@@ -334,13 +337,26 @@ func toDo(s Status) string {
 	return b.String() + "\n"
 }
 
-// outcomes is a table of those that there are.
-func outcomes(c rotation.Counts) string {
+func retired(h rotation.HostCounts) string {
+	if h.Retired == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d retired by people", h.Retired)
+}
+
+// outcomes is a table of those that there are; pending zones stand in it by
+// where they stand.
+func outcomes(c rotation.Counts, at rotation.Standings) string {
 	var b strings.Builder
 	b.WriteString(row("zones", "outcome", "which means") + "\n|--:|---|---|\n")
 	for _, o := range rotation.Outcomes() {
-		if n := c.Of(o); n > 0 {
+		if n := c.Of(o); n > 0 && o != rotation.Pending {
 			b.WriteString(row(n, o, outcomeWords[o]) + "\n")
+		}
+	}
+	for _, r := range at.Rows() {
+		if r.Zones > 0 {
+			b.WriteString(row(r.Zones, r.Name, r.Means) + "\n")
 		}
 	}
 	return b.String()
@@ -366,10 +382,9 @@ func pace(s Status, now time.Time) string {
 	if s.State != StateRunning || s.Zones.Done == 0 || took <= 0 {
 		return ""
 	}
-	rate := float64(s.Zones.Done) / took
-	text := fmt.Sprintf("%.1f zones/s.", rate)
-	if left := s.Zones.Pending; left > 0 {
-		text += fmt.Sprintf(" About %s to go.", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
+	text := fmt.Sprintf("%.1f zones/s.", float64(s.Zones.Done)/took)
+	if left := s.Left(now); left > 0 {
+		text += fmt.Sprintf(" About %s to go.", left.Round(time.Second))
 	}
 	return text
 }

@@ -2,8 +2,8 @@ package workflows
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -15,51 +15,64 @@ import (
 // file, and a person's approval. A gate that does not open pauses the campaign,
 // so that a person is asked. An emergency waives all of them.
 
-// pass goes through the gates behind the wave that has just run.
-func (c *campaign) pass() {
-	last := c.st.Wave >= len(c.plan.Waves)-1
-	ran := c.st.Ran
-	c.st.Ran = false
-	if c.st.Wave < 0 || last || !ran || c.in.Emergency != "" {
-		return
+// Gate is what is still to pass behind a wave that has run.
+type Gate string
+
+// The gates, in their order.
+const (
+	GateBake   Gate = "bake"
+	GateHealth Gate = "health"
+)
+
+// passGates goes through the gates behind the wave that has just run, and says
+// whether they are all open.
+func (c *campaign) passGates() bool {
+	s := &c.st.Steering
+	if s.Wave < 1 || s.Wave >= s.Waves || s.Emergency {
+		c.st.Gate = ""
 	}
-	c.bake()
-	c.awaitHealth()
+	if c.st.Gate == GateBake {
+		c.bake()
+		c.st.Gate = GateHealth
+	}
+	if c.st.Gate == GateHealth && !s.Cancelled && !c.isHealthy() {
+		return false
+	}
+	c.st.Gate = ""
+	return !s.Held() || s.ByItself()
 }
 
 func (c *campaign) bake() {
-	if c.plan.Settings.Bake == 0 || c.cancel {
+	if c.plan.Settings.Bake == 0 || c.st.Steering.Cancelled {
 		return
 	}
-	c.baking = true
+	c.take(rotation.Happening{On: rotation.EventBakes})
 	c.tell()
-	_, _ = workflow.AwaitWithOptions(c.work, within(c.plan.Settings.Bake.D(), fmt.Sprintf("the bake time of wave %d", c.st.Wave+1)), func() bool { return c.cancel })
-	c.baking = false
+	wave := c.st.Steering.Wave
+	_, _ = workflow.AwaitWithOptions(c.work, within(c.plan.Settings.Bake.D(), fmt.Sprintf("the bake time of wave %d", wave)), func() bool { return c.st.Steering.Cancelled })
+	c.take(rotation.Happening{On: rotation.EventBaked})
 }
 
-// awaitHealth asks the checks again after each resume, until all of them are
-// content or a person waives them.
-func (c *campaign) awaitHealth() {
-	wave := c.st.Wave + 1
-	for len(c.plan.Settings.Health) > 0 && !c.cancel && c.st.Waived != wave {
-		problem := c.unhealthy()
-		if problem == "" {
-			return
-		}
-		c.pause(fmt.Sprintf("after wave %d %s", wave, problem))
-		c.holdWhilePaused()
-		if len(c.st.Todo) > 0 {
-			c.st.Ran = true // these zones come first, and the gate after them
-			return
-		}
+// isHealthy asks the checks, unless a person waived them. A check that is not
+// content pauses the campaign; it is asked again after a resume.
+func (c *campaign) isHealthy() bool {
+	s := &c.st.Steering
+	if len(c.plan.Settings.Health) == 0 || s.Waived == s.Wave {
+		return true
 	}
+	c.take(rotation.Happening{On: rotation.EventAsksHealth})
+	c.tell()
+	problem := c.unhealthy()
+	if problem == "" {
+		c.take(rotation.Happening{On: rotation.EventHealthy})
+		return true
+	}
+	c.holdBack(rotation.EventUnhealthy, "", fmt.Sprintf("after wave %d %s", s.Wave, problem))
+	return s.Cancelled
 }
 
 func (c *campaign) unhealthy() string {
 	checks := c.plan.Settings.Health
-	c.baking = true
-	c.tell()
-	defer func() { c.baking = false }()
 	out, err := healthAct().do(c.work, bulkOptions(c.plan.Account, "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
 	if err != nil {
 		return "no health check could be made: " + why(err)
@@ -67,32 +80,27 @@ func (c *campaign) unhealthy() string {
 	return strings.Join(out.Problems, "; ")
 }
 
-func (c *campaign) holdWhilePaused() {
-	_ = workflow.Await(c.work, func() bool { return !c.st.Paused || c.cancel || c.finished() })
-}
-
-// awaitApproval waits for a person to let the present wave begin, and pauses the
-// campaign when nobody does in time.
+// awaitApproval waits for a person to let the next wave begin, and pauses the
+// campaign when nobody does in time. Pages that a resume brings back meanwhile
+// end the wait: they run first, and then it goes on.
 func (c *campaign) awaitApproval() {
-	wave := c.st.Wave + 1
-	if c.in.Emergency != "" || !slices.Contains(c.plan.Settings.Approve, wave) {
+	s := &c.st.Steering
+	wave := s.Wave + 1
+	if s.Stage != rotation.StageApproval {
+		c.take(rotation.Happening{On: rotation.EventAsksPerson})
+		c.st.Asked = workflow.Now(c.work)
+		c.announce(rotation.OnGate, fmt.Sprintf("wave %d waits for an approval", wave))
+	}
+	c.tell()
+	answered := func() bool { return s.IsApproved(wave) || s.Cancelled || c.startable() >= 0 }
+	limit := c.plan.Settings.ApproveWithin.D()
+	if limit == 0 {
+		_ = workflow.Await(c.work, answered)
 		return
 	}
-	approved := func() bool { return slices.Contains(c.st.Approved, wave) || c.cancel }
-	for !approved() {
-		c.waiting = true
-		c.announce(rotation.OnGate, fmt.Sprintf("wave %d waits for an approval", wave))
-		c.tell()
-		inTime := true
-		if limit := c.plan.Settings.ApproveWithin.D(); limit > 0 {
-			inTime, _ = workflow.AwaitWithOptions(c.work, within(limit, fmt.Sprintf("for somebody who approves wave %d", wave)), approved)
-		} else {
-			_ = workflow.Await(c.work, approved)
-		}
-		c.waiting = false
-		if !inTime && !c.st.Paused {
-			c.pause(fmt.Sprintf("nobody approved wave %d within %s", wave, c.plan.Settings.ApproveWithin))
-		}
-		c.holdWhilePaused()
+	rest := max(time.Second, c.st.Asked.Add(limit).Sub(workflow.Now(c.work)))
+	inTime, _ := workflow.AwaitWithOptions(c.work, within(rest, fmt.Sprintf("for somebody who approves wave %d", wave)), answered)
+	if !inTime {
+		c.holdBack(rotation.EventNotApproved, "", fmt.Sprintf("nobody approved wave %d within %s", wave, c.plan.Settings.ApproveWithin))
 	}
 }

@@ -247,3 +247,58 @@ func TestAcceptedDriftIsOnRecord(t *testing.T) {
 		t.Errorf("the log is %+v", s.Log)
 	}
 }
+
+// A resume lifts a person's pause and never the brake, and says what still holds
+// the campaign.
+func TestResumeDoesNotSkipTheBrake(t *testing.T) {
+	w := newWorld(t, 12, 4, 2)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(5 * time.Second)}
+	}
+	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 6)
+	w.say(time.Second, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "lunch"})
+	w.say(time.Minute, workflows.UpdateSet, workflows.Order{By: "bob", Rate: "0", Reason: "incident 7"})
+	resume := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	held := w.status(90 * time.Minute)
+	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "bob", Rate: "default", Reason: "over"})
+	s := w.campaign(w.campaignIn(p))
+	if !resume.complete || resume.State != workflows.StatePaused || resume.Text != "resumed, but still held: the brake of account acme is on: incident 7" {
+		t.Errorf("resume was answered with %+v", resume)
+	}
+	if held.State != workflows.StatePaused || held.Reason != "the brake of account acme is on: incident 7" || !strings.HasPrefix(held.Next, "keywave brake off --account acme ") {
+		t.Errorf("after the resume: %+v", held)
+	}
+	if s.State != workflows.StateDone || w.sentBetween(10*time.Second, 2*time.Hour) > 0 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+// While a wave waits for its approval, a resume has the exposed zones of earlier
+// waves delivered, and the wave waits on.
+func TestResumeWhileAWaveWaitsForItsApproval(t *testing.T) {
+	w := newWorld(t, 6, 3, 1)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(2 * time.Second)}
+	}
+	p := w.plan(settings(func(s *plan.Settings) {
+		s.Waves, s.Approve, s.MaxExposed, s.Timing.DeliverFor = []string{"1", "100%"}, []int{2}, 1, rotation.Span(time.Minute)
+	}), 10)
+	w.machines["h1"].down(noon.Add(time.Second), 30*time.Minute)
+	exposed := w.status(20 * time.Minute)
+	resume := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	mended := w.status(90 * time.Minute)
+	w.say(2*time.Hour, workflows.UpdateApprove, workflows.Order{Wave: 2, By: "ann"})
+	s := w.campaign(w.campaignIn(p))
+	if exposed.State != workflows.StateWaiting || exposed.Zones.Exposed != 1 {
+		t.Fatalf("after 20 minutes: %+v\n%s", exposed, w.story())
+	}
+	if !resume.complete || !strings.Contains(resume.Text, "wave 2 still waits for its approval") {
+		t.Errorf("resume was answered with %+v", resume)
+	}
+	if mended.State != workflows.StateWaiting || mended.Zones.Exposed != 0 || mended.Zones.Done != 1 || w.sentBetween(time.Minute, 2*time.Hour) > 0 {
+		t.Errorf("after the resume: %+v\n%s", mended, w.story())
+	}
+	if s.State != workflows.StateDone || s.Zones.Done != 6 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}

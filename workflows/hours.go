@@ -7,6 +7,7 @@ import (
 
 	"keywave/internal/calendar"
 	"keywave/internal/plan"
+	"keywave/internal/rotation"
 )
 
 // A campaign's hours: while its calendar is closed no refresh is sent, exposed
@@ -48,10 +49,11 @@ func (c *campaign) keepHours() {
 		return
 	}
 	c.look()
-	if c.in.State == nil && c.in.Outside && !c.hours.Open {
-		c.goOutside(c.in.By, c.in.Reason)
-	}
 	c.obeyHours()
+	if c.in.State == nil && c.in.Outside && c.st.Steering.Has(rotation.PauseCalendar) {
+		c.log("goes on although "+c.hours.Why, c.in.By, c.in.Reason)
+		c.take(rotation.Happening{On: rotation.OrderOutside, By: c.in.By, Why: c.in.Reason})
+	}
 	workflow.Go(c.work, c.watchHours)
 }
 
@@ -82,48 +84,33 @@ func lookAt(ctx workflow.Context, specs ...calendar.Spec) (look calendar.Look) {
 	return look
 }
 
-// obeyHours pauses and resumes as the calendar says. What a person or the
-// budget paused stays so.
+// obeyHours tells the steering what the calendar says, and the shards until when
+// a refresh may be signed.
 func (c *campaign) obeyHours() {
-	if !c.hasHours() || c.cancel {
+	s := &c.st.Steering
+	if !c.hasHours() || s.Cancelled {
 		return
 	}
-	if c.hours.Open {
-		c.st.Outside = false
-	}
-	mending := c.in.Again && !c.st.Mended // exposed zones get their key at any hour
+	seq := c.st.Seq
 	switch {
-	case c.shut() && !c.st.Paused && !mending:
-		c.close()
-	case !c.shut() && c.st.Shut:
-		c.resume()
-	default:
-		for _, page := range c.pages {
-			c.signal(page, Control{Seq: c.st.Seq, Window: c.shards[page].window})
+	case c.shut() && !s.Has(rotation.PauseCalendar):
+		c.take(rotation.Happening{On: rotation.EventCloses, Why: c.hours.Why})
+		if s.Has(rotation.PauseCalendar) {
+			c.log(byCalendar, "", c.hours.Why)
 		}
-		c.tell()
+	case c.hours.Open:
+		c.take(rotation.Happening{On: rotation.EventOpens})
 	}
-}
-
-// shut says that no refresh may start now.
-func (c *campaign) shut() bool { return c.hasHours() && !c.hours.Open && !c.st.Outside }
-
-// close pauses until the calendar opens.
-func (c *campaign) close() {
-	c.st.Paused, c.st.Shut, c.st.Reason = true, true, c.hours.Why
-	c.log(byCalendar, "", c.hours.Why)
-	c.order(Control{Stop: true})
+	if c.st.Seq == seq { // nobody was told yet
+		for _, page := range c.pages {
+			c.keep(page, Control{})
+		}
+	}
 	c.tell()
 }
 
-// held says that the campaign is paused by something that a person must lift.
-func (c *campaign) held() bool { return c.st.Paused && !c.st.Shut }
-
-// goOutside lets the campaign run until the calendar opens and closes again.
-func (c *campaign) goOutside(by, reason string) {
-	c.st.Outside = true
-	c.log("goes on although "+c.hours.Why, by, reason)
-}
+// shut says that no refresh may start now.
+func (c *campaign) shut() bool { return c.hasHours() && !c.hours.Open && !c.st.Steering.Outside }
 
 // closesAt is the instant from which on no refresh may be signed; zero is none.
 func (c *campaign) closesAt() time.Time {
@@ -136,22 +123,10 @@ func (c *campaign) closesAt() time.Time {
 	return time.Time{}
 }
 
-// finished says that a campaign that is shut has nothing left to open for.
-func (c *campaign) finished() bool {
-	return c.st.Shut && len(c.st.Todo) == 0 && len(c.shards) == 0 && len(c.st.Open) == 0 && c.st.Wave == len(c.plan.Waves)-1
-}
-
-// letGo ends a shard that is stopped and has nothing left to do.
-func (c *campaign) letGo(n ShardNews) {
-	if c.st.Shut && n.Quiet && n.Tally.Zones.Settled() {
-		c.sendBack(n.Page)
-	}
-}
-
 // opening is Hours for the status; nil without a calendar.
 func (c *campaign) opening() *Hours {
 	if !c.hasHours() {
 		return nil
 	}
-	return &Hours{Look: c.hours, Holds: c.st.Shut, Waived: c.st.Outside, Own: c.in.Hours}
+	return &Hours{Look: c.hours, Holds: c.st.Steering.ByItself(), Waived: c.st.Steering.Outside, Own: c.in.Hours}
 }

@@ -1,26 +1,21 @@
 package workflows
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/rotation"
 )
 
-// A plan of several accounts has a lane for each: its shards start one after the
-// other, with a window of their own, beside those of the others. What slows or
-// stops one account idles no other; a wave ends when all of its lanes have. A
-// campaign of one account has no Lanes, and is one lane.
+// A campaign has a lane for each account of its plan: its shards start one after
+// the other, with a window of their own, beside those of the others. What slows
+// or stops one account idles no other; a wave ends when all of its lanes have.
 
-// Lane is what a campaign keeps of one account of several.
+// Lane is what a campaign keeps of one account.
 type Lane struct {
 	Account rotation.Account `json:"account"`
-	// Brake is why its refreshes are held; empty while they are not.
-	Brake string `json:"brake,omitempty"`
 	// Rate is what set last made of its refreshes a second.
 	Rate string `json:"rate,omitempty"`
 	// Zones and API are of its pages that are settled.
@@ -47,16 +42,13 @@ type AccountStatus struct {
 }
 
 func (c *campaign) makeLanes() {
-	for _, a := range c.plan.Accounts {
-		c.st.Lanes = append(c.st.Lanes, Lane{Account: a.Account})
+	for _, share := range c.plan.Shares() {
+		c.st.Lanes = append(c.st.Lanes, Lane{Account: share.Account})
 	}
 }
 
 // accounts are the plan's, in its order.
 func (c *campaign) accounts() []rotation.Account {
-	if len(c.st.Lanes) == 0 {
-		return []rotation.Account{c.plan.Account}
-	}
 	all := make([]rotation.Account, len(c.st.Lanes))
 	for i, l := range c.st.Lanes {
 		all[i] = l.Account
@@ -64,7 +56,7 @@ func (c *campaign) accounts() []rotation.Account {
 	return all
 }
 
-// lane is an account's; nil where there is only one account.
+// lane is an account's.
 func (c *campaign) lane(a rotation.Account) *Lane {
 	for i := range c.st.Lanes {
 		if c.st.Lanes[i].Account == a {
@@ -88,9 +80,6 @@ func (c *campaign) pagesOf(a rotation.Account) []int {
 // startable is where in Todo a page stands whose account takes a shard now; -1
 // when there is none.
 func (c *campaign) startable() int {
-	if c.st.Paused {
-		return -1
-	}
 	for _, a := range c.accounts() {
 		i := slices.IndexFunc(c.st.Todo, func(page int) bool { return c.plan.AccountOf(page) == a })
 		if i >= 0 && c.canStart(a) {
@@ -100,91 +89,40 @@ func (c *campaign) startable() int {
 	return -1
 }
 
-// canStart says that an account is not held, has room, and that no other of its
+// canStart says that an account runs, has room, and that no other of its
 // shards admits zones.
 func (c *campaign) canStart(a rotation.Account) bool {
-	if c.brakeOf(a) != "" || c.windowLeft(a) < 1 {
-		return false
-	}
-	for _, page := range c.pagesOf(a) {
-		if n := c.shards[page].news; !n.Started || n.Seq < c.st.Seq {
-			return false
-		}
-	}
-	return true
+	slots := c.slots(a)
+	return c.st.Steering.Runs(a) && slots.Left() > 0 && !slots.Admitting()
 }
 
-func (c *campaign) brakeOf(a rotation.Account) string {
-	if l := c.lane(a); l != nil {
-		return l.Brake
-	}
-	return ""
+// brakes are the reasons that hold single accounts.
+func (c *campaign) brakes() []rotation.PauseReason {
+	return slices.DeleteFunc(slices.Clone(c.st.Steering.Reasons), func(r rotation.PauseReason) bool { return r.Kind != rotation.PauseBrake })
 }
 
-// hold has an account's shards hand their pages back, while the others go on:
-// no refresh of theirs starts any more, and they end when the zones that may
-// have refreshed are delivered. The pages run again once the brake is off.
-func (c *campaign) hold(l *Lane, reason string) {
-	l.Brake = reason
-	for _, page := range c.pagesOf(l.Account) {
-		c.shards[page].back = true
-		c.sendBack(page)
-	}
-	c.announce(rotation.OnStop, c.braked())
-	c.tell()
+// allBraked says that all that is left of the wave is of accounts whose brake is
+// on: it needs a person like a campaign that is paused.
+func (c *campaign) allBraked() bool {
+	braked := func(page int) bool { return c.st.Steering.Braked(c.plan.AccountOf(page)) != "" }
+	left := slices.Concat(c.st.Todo, c.pages)
+	return len(left) > 0 && !slices.ContainsFunc(left, func(page int) bool { return !braked(page) })
 }
 
-func (c *campaign) sendBack(page int) {
-	c.signal(page, Control{Seq: c.st.Seq, Stop: true, Close: true, Window: c.shards[page].window})
-}
-
-// braked says which accounts are held; empty when none is.
-func (c *campaign) braked() string {
-	var all []string
-	for _, l := range c.st.Lanes {
-		if l.Brake != "" {
-			all = append(all, brakeIsOn(l.Account, l.Brake))
-		}
-	}
-	text := strings.Join(all, "; ")
-	if text != "" && len(all) < len(c.st.Lanes) && !c.stalled() {
-		text += "; the zones of the other accounts go on"
-	}
-	return text
-}
-
-func brakeIsOn(a rotation.Account, reason string) string {
-	return fmt.Sprintf("the brake of account %s is on: %s", a, reason)
-}
-
-// release is the command that lets the first account that is held go on.
-func (c *campaign) release() string {
-	for _, l := range c.st.Lanes {
-		if l.Brake != "" {
-			return fmt.Sprintf("keywave brake off --account %s --reason \"…\"", l.Account)
-		}
-	}
-	return ""
-}
-
-// stalled says that all that is left of the wave is of accounts that are held:
-// it needs a person like a campaign that is paused.
-func (c *campaign) stalled() bool {
-	return len(c.st.Todo) > 0 && len(c.pages) == 0 && !slices.ContainsFunc(c.st.Todo, func(page int) bool {
-		return c.brakeOf(c.plan.AccountOf(page)) == ""
-	})
-}
-
-// accountStatus adds each account up; nil where there is only one.
+// accountStatus adds each account up; nil where there is only one, whose part is
+// the whole.
 func (c *campaign) accountStatus() []AccountStatus {
+	if len(c.st.Lanes) < 2 {
+		return nil
+	}
 	var all []AccountStatus
 	now := c.endedAt
 	if now.IsZero() {
 		now = workflow.Now(c.work)
 	}
 	for i, l := range c.st.Lanes {
-		share := c.plan.Accounts[i]
-		s := AccountStatus{Account: l.Account, Zones: l.Zones, API: l.API, Limit: share.Limit, Rate: l.Rate, Brake: l.Brake}
+		share := c.plan.Shares()[i]
+		s := AccountStatus{Account: l.Account, Zones: l.Zones, API: l.API, Limit: share.Limit, Rate: l.Rate, Brake: c.st.Steering.Braked(l.Account)}
 		add := func(t rotation.Tally) { s.Zones, s.API = s.Zones.Plus(t.Zones), s.API.Plus(t.API) }
 		for _, p := range c.st.Open {
 			if c.plan.AccountOf(p.Page) == l.Account {

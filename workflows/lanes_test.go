@@ -190,9 +190,12 @@ func TestContinuedWithABrake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	steering := rotation.NewSteering([]rotation.Account{account, other}, len(p.Waves), nil, false)
+	steering.Take(rotation.Happening{On: rotation.EventWave})
+	steering.Take(rotation.Happening{On: rotation.EventBrakeOn, Account: other, Why: "incident 7"})
 	in.State = &workflows.CampaignState{
-		StartedAt: noon, Todo: []int{1, 2}, Window: 4, Budget: budget,
-		Lanes: []workflows.Lane{{Account: account}, {Account: other, Brake: "incident 7"}},
+		StartedAt: noon, Todo: []int{1, 2}, Window: 4, Budget: budget, Steering: steering,
+		Lanes: []workflows.Lane{{Account: account}, {Account: other}},
 	}
 	braked := w.status(time.Hour)
 	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "ann", Account: other, Rate: "default", Reason: "over"})

@@ -7,11 +7,13 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/rotation"
 )
 
 // handlers lets people ask and order. Its state is ready before it is called, but
@@ -25,7 +27,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		{UpdatePause, "Start no further refresh. Answers when every refresh not yet started is provably cancelled; zones that may have refreshed go on, and are counted. Input: {\"reason\": \"…\"}", c.onPause, c.checkPause},
 		{UpdateResume, "Go on with whatever is not done; maxFailed and maxExposed may be raised with it. Input: {\"reason\": \"…\", \"maxExposed\": 1}", c.onResume, c.checkResume},
 		{UpdateApprove, "Let a wave that waits for a person begin. Input: {\"wave\": 2, \"by\": \"your name\", \"reason\": \"…\"}", c.onApprove, c.checkApprove},
-		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later. Input: {\"reason\": \"…\"}", c.onCancel, c.checkOpen},
+		{UpdateCancel, "End the campaign: like pause, and then close it. resume can go on later. Input: {\"reason\": \"…\"}", c.onCancel, c.checkCancel},
 		{UpdateSkip, "Exclude one zone, with a reason. One that is exposed is not delivered any more. Input: {\"zone\": \"zone-…\", \"reason\": \"…\"}", c.onSkip, c.checkSkip},
 		{UpdateRetire, "Take a host that will never answer out of all zones of this campaign, or of one. Input: {\"host\": \"…\", \"reason\": \"…\"}", c.onRetire, c.checkRetire},
 		{UpdateSet, "Change window, maxFailed, maxExposed, or the account's rate of refreshes (\"0\" is the brake, \"release\" lifts it, \"default\" is the account's own pace). Input: {\"window\": 10, \"reason\": \"…\"}", c.onSet, c.checkSet},
@@ -57,7 +59,7 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 // loadedFirst has an order wait for the plan, and be checked then: without it
 // nobody can tell which waves need an approval, nor keep a window that is set.
 func (c *campaign) loadedFirst(ctx workflow.Context, o Order, check func(Order) error) error {
-	if c.loaded || workflow.GetVersion(ctx, ChangeLoadedFirst, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if c.loaded {
 		return nil
 	}
 	if err := workflow.Await(ctx, func() bool { return c.loaded }); err != nil {
@@ -70,50 +72,82 @@ func (c *campaign) loadedFirst(ctx workflow.Context, o Order, check func(Order) 
 }
 
 func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
-	c.st.Paused, c.st.Shut, c.st.Breached, c.st.Reason = true, false, false, "paused by an operator"
+	text := "paused by an operator"
 	if o.Reason != "" {
-		c.st.Reason += ": " + o.Reason
+		text += ": " + o.Reason
 	}
 	c.log("paused", o.By, o.Reason)
-	c.order(Control{Stop: true})
+	c.take(rotation.Happening{On: rotation.OrderPause, By: o.By, Why: text})
 	c.tell()
 	return c.stopped(ctx, "paused")
 }
 
+// answersWithin is how long a pause or a cancel waits for the shards. They need
+// seconds, unless a worker was lost that a refresh is at, or none is there.
+const answersWithin = 30 * time.Second
+
 // stopped waits until every refresh that had not started is cancelled.
 func (c *campaign) stopped(ctx workflow.Context, what string) (Answer, error) {
-	if err := workflow.Await(ctx, c.quiet); err != nil {
+	quiet, err := workflow.AwaitWithOptions(ctx, within(answersWithin, "until the shards confirm that no refresh can start"), c.quiet)
+	if err != nil {
 		return Answer{}, err
 	}
 	kept := c.kept()
 	text := what + "; no refresh is under way and none can start"
-	if kept > 0 {
+	switch {
+	case !quiet:
+		text = fmt.Sprintf("%s; nothing further is started, but within %s %s did not confirm that every queued refresh is cancelled; look again: keywave campaign status %s",
+			what, answersWithin, plural(len(c.unquiet()), "shard"), c.in.Name)
+	case kept > 0:
 		text = fmt.Sprintf("%s; no refresh can start any more; %d zones may have refreshed and go on until their hosts hold the live key", what, kept)
 	}
 	return Answer{State: c.status().State, Kept: kept, Text: text}, nil
+}
+
+// resumeOf is the kind of resume that a person asks for.
+func resumeOf(o Order) rotation.Input {
+	switch {
+	case o.OutsideWindow:
+		return rotation.OrderOutside
+	case o.WaiveHealth:
+		return rotation.OrderWaive
+	}
+	return rotation.OrderResume
 }
 
 func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	c.adjust(o)
 	c.log("resumed", o.By, o.Reason)
 	if o.WaiveHealth {
-		c.st.Waived = c.st.Wave + 1
-		c.log(fmt.Sprintf("waived the health checks after wave %d", c.st.Wave+1), o.By, o.Reason)
+		c.log(fmt.Sprintf("waived the health checks after wave %d", c.st.Steering.Wave), o.By, o.Reason)
 	}
 	if o.OutsideWindow {
-		c.goOutside(o.By, o.Reason)
+		c.log("goes on although "+c.hours.Why, o.By, o.Reason)
 	}
-	c.resume()
-	text := "resumed"
-	if c.st.Shut {
-		text = "resumed, and waits: " + c.hours.Why
+	c.take(rotation.Happening{On: resumeOf(o), By: o.By, Why: o.Reason})
+	c.tell()
+	return Answer{State: c.status().State, Text: c.resumed()}, nil
+}
+
+// resumed says what became of a resume: what still holds the campaign is named.
+func (c *campaign) resumed() string {
+	s := &c.st.Steering
+	switch reasons := c.reasons(); {
+	case len(reasons) > 0 && s.ByItself():
+		return "resumed, and waits: " + reasons
+	case len(reasons) > 0:
+		return "resumed, but still held: " + reasons
+	case s.Stage == rotation.StageApproval && len(c.st.Todo) > 0:
+		return fmt.Sprintf("the zones of earlier waves that are not done are tried again; wave %d still waits for its approval", s.Wave+1)
+	case s.Stage == rotation.StageApproval:
+		return fmt.Sprintf("nothing of the earlier waves is left to do; wave %d waits for its approval", s.Wave+1)
 	}
-	return Answer{State: c.status().State, Text: text}, nil
+	return "resumed"
 }
 
 func (c *campaign) onApprove(_ workflow.Context, o Order) (Answer, error) {
-	c.st.Approved = append(c.st.Approved, o.Wave)
 	c.log(fmt.Sprintf("approved wave %d", o.Wave), o.By, o.Reason)
+	c.take(rotation.Happening{On: rotation.OrderApprove, Wave: o.Wave, By: o.By, Why: o.Reason})
 	return Answer{State: c.status().State, Text: fmt.Sprintf("wave %d is approved", o.Wave)}, nil
 }
 
@@ -132,19 +166,14 @@ func (c *campaign) onSet(ctx workflow.Context, o Order) (Answer, error) {
 		c.adjust(o)
 		c.log(fmt.Sprintf("set window %d, maxFailed %d, maxExposed %d", c.st.Window, c.st.Budget.MaxFailed, c.st.Budget.MaxExposed), o.By, o.Reason)
 	}
-	for _, a := range c.accounts() {
-		if pages := c.pagesOf(a); len(pages) > 0 && !c.st.Paused {
-			page := pages[len(pages)-1]
-			c.signal(page, Control{Seq: c.st.Seq, Window: max(1, c.windowLeft(a)+c.slots(page))})
-		}
-	}
+	c.resize()
 	c.tell()
 	return Answer{State: c.status().State, Text: "set"}, nil
 }
 
-// setRate limits an account's refreshes, of all campaigns. The brake pauses this
-// one besides, or holds its lane, so that nothing waits in the queue until its
-// proofs are old.
+// setRate limits an account's refreshes, of all campaigns. The brake holds the
+// account's zones besides, so that nothing waits in the queue until its proofs
+// are old.
 func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 	account := cmp.Or(o.Account, c.plan.Account)
 	perSecond, err := ParseRate(o.Rate)
@@ -164,21 +193,12 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 		what = fmt.Sprintf("released the brake of account %s; its rate is %s", account, rate)
 	}
 	c.log(what, o.By, o.Reason)
-	braked := out.PerSecond != nil && *out.PerSecond == 0
-	if l := c.lane(account); l != nil {
-		if l.Rate, l.Brake = rate, ""; braked && !c.cancel {
-			c.hold(l, o.Reason)
-		}
+	c.lane(account).Rate = rate
+	if out.PerSecond != nil && *out.PerSecond == 0 {
+		c.holdBack(rotation.EventBrakeOn, account, o.Reason)
 		return nil
 	}
-	c.st.Rate = rate
-	switch {
-	case braked && !c.held() && !c.cancel:
-		c.st.Braked = true
-		c.pause(brakeIsOn(account, o.Reason))
-	case !braked && c.st.Braked:
-		c.resume()
-	}
+	c.take(rotation.Happening{On: rotation.EventBrakeOff, Account: account, By: o.By, Why: o.Reason})
 	return nil
 }
 
@@ -228,7 +248,7 @@ func (c *campaign) onRetire(_ workflow.Context, o Order) (Answer, error) {
 // run again.
 func (c *campaign) tellDecided() {
 	for _, page := range c.pages {
-		c.signal(page, Control{Seq: c.st.Seq, Window: c.shards[page].window, Decided: &c.st.Decided})
+		c.keep(page, Control{Decided: &c.st.Decided})
 	}
 	c.tell()
 }
@@ -258,73 +278,64 @@ func (c *campaign) adjust(o Order) {
 }
 
 func (c *campaign) checkOpen(Order) error {
-	switch {
-	case !c.endedAt.IsZero():
-		return errors.New("the campaign has ended")
-	case c.cancel:
-		return errors.New("the campaign is being cancelled; zones that may have refreshed go on to their end")
-	}
-	return nil
+	return c.refuses(rotation.Happening{On: rotation.OrderSet})
 }
 
-func (c *campaign) checkPause(o Order) error {
-	if err := c.checkOpen(o); err != nil {
-		return err
+func (c *campaign) checkCancel(Order) error {
+	return c.refuses(rotation.Happening{On: rotation.OrderCancel})
+}
+
+func (c *campaign) checkPause(Order) error {
+	return c.refuses(rotation.Happening{On: rotation.OrderPause})
+}
+
+// refuses asks the steering, and says of a cancel what it still waits for.
+func (c *campaign) refuses(h rotation.Happening) error {
+	why := c.st.Steering.Refuses(h)
+	switch {
+	case why == "":
+		return nil
+	case !c.endedAt.IsZero() || !c.st.Steering.Cancelled:
+		return errors.New(why)
+	case c.kept() > 0:
+		return fmt.Errorf("%s; %d zones may have refreshed and go on to their end", why, c.kept())
 	}
-	if c.held() {
-		return errors.New("the campaign is paused already: " + c.st.Reason)
-	}
-	return nil
+	return fmt.Errorf("%s; %s still to end, and no zone in them is known to have refreshed", why, plural(len(c.pages), "shard"))
 }
 
 func (c *campaign) checkResume(o Order) error {
-	if err := c.checkOpen(o); err != nil {
+	if err := c.refuses(rotation.Happening{On: resumeOf(o)}); err != nil {
 		return err
 	}
-	if braked := c.braked(); braked != "" && !c.st.Paused {
-		return fmt.Errorf("%s; release it: %s", braked, c.release())
-	}
-	if !c.st.Paused {
-		return errors.New("the campaign is not paused")
-	}
-	if c.st.Shut && !o.OutsideWindow {
-		return fmt.Errorf("%s, and the campaign goes on by itself then; at once: --outside-window --reason \"…\"", c.hours.Why)
-	}
-	if o.OutsideWindow && !c.shut() {
-		return errors.New("no window is closed and no date frozen; resume without --outside-window")
-	}
-	if o.OutsideWindow && o.Reason == "" {
+	switch {
+	case o.OutsideWindow && o.Reason == "":
 		return errors.New("going on outside the window needs a reason")
-	}
-	if c.st.Braked {
-		return fmt.Errorf("the brake of account %s is on; release it: keywave brake off --account %s --reason \"…\"", c.plan.Account, c.plan.Account)
-	}
-	if o.WaiveHealth && o.Reason == "" {
+	case o.WaiveHealth && o.Reason == "":
 		return errors.New("waiving the health checks needs a reason")
-	}
-	exposed := 0
-	for _, page := range c.pages {
-		exposed += c.shards[page].news.Exposed
 	}
 	limit := c.st.Budget.MaxExposed
 	if o.MaxExposed != nil {
 		limit = *o.MaxExposed
 	}
-	if exposed > limit {
+	if exposed := c.exposedNow(); exposed > limit {
 		return fmt.Errorf("zones exposed at this moment: %d, and maxExposed is %d: bring their hosts back, or accept them with --max-exposed %d --reason \"…\"", exposed, limit, exposed)
 	}
 	return nil
 }
 
+// exposedNow are the zones in flight that count as exposed: a resume would change
+// nothing for them.
+func (c *campaign) exposedNow() int {
+	exposed := 0
+	for _, page := range c.pages {
+		exposed += c.shards[page].news.Exposed
+	}
+	return exposed
+}
+
 func (c *campaign) checkApprove(o Order) error {
-	if err := c.checkOpen(o); err != nil {
+	if err := c.refuses(rotation.Happening{On: rotation.OrderApprove, Wave: o.Wave}); err != nil {
 		return err
-	}
-	if !slices.Contains(c.plan.Settings.Approve, o.Wave) {
-		return fmt.Errorf("wave %d needs no approval; those that do: %v", o.Wave, c.plan.Settings.Approve)
-	}
-	if slices.Contains(c.st.Approved, o.Wave) {
-		return fmt.Errorf("wave %d is approved already", o.Wave)
 	}
 	if c.plan.Settings.SecondPerson && (o.By == "" || o.By == c.in.By) {
 		return fmt.Errorf("wave %d needs the approval of somebody else than %s, who started the campaign", o.Wave, c.in.By)

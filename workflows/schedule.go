@@ -89,6 +89,9 @@ func runScheduled(ctx workflow.Context, in ScheduledIn, plan plan.Plan) (Schedul
 		Name: plan.Name, Plan: plan.Name, Digest: plan.Digest, By: in.Approval.By, Hours: in.Hours,
 		Reason: fmt.Sprintf("schedule %s: %s", in.Schedule, in.Approval.Reason),
 	}).Get(ctx, &s)
+	if found, closed := StatusIn(err); closed {
+		s, err = found, nil
+	}
 	if err != nil {
 		return ScheduledOut{}, failed("campaign %s: %s", plan.Name, why(err))
 	}

@@ -315,10 +315,25 @@ func (w *world) try(id, kind string, in, result any) error {
 	if !w.env.IsWorkflowCompleted() {
 		w.Fatalf("%s did not end\n%s", id, w.story())
 	}
-	if err := w.env.GetWorkflowError(); err != nil {
+	err := w.env.GetWorkflowError()
+	status, isStatus := result.(*workflows.Status)
+	if found, closed := workflows.StatusIn(err); closed && isStatus {
+		*status = found
+		w.judgeClose(found, err)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return w.env.GetWorkflowResult(result)
+}
+
+// judgeClose: Temporal's list tells a cancelled campaign from one that failed.
+func (w *world) judgeClose(s workflows.Status, err error) {
+	w.Helper()
+	if canceled := temporal.IsCanceledError(err); canceled != (s.State == workflows.StateCancelled) || s.State == workflows.StateDone {
+		w.Errorf("a campaign that is %s closed with %v", s.State, err)
+	}
 }
 
 // judge holds a record against what is true.

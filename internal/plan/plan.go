@@ -37,10 +37,24 @@ type Settings struct {
 	Health []string `json:"health,omitempty"`
 	// Notify lists the occasions on which people elsewhere are told.
 	Notify []string `json:"notify,omitempty"`
+	// StallAfter is after how long without any progress a campaign says that it is
+	// stalled; 0 is the default.
+	StallAfter rotation.Span `json:"stallAfter,omitzero"`
 	// Windows and Freeze are the calendar that every campaign of the plan obeys,
 	// as calendar.Spec has it.
 	Windows []string `json:"windows,omitempty"`
 	Freeze  []string `json:"freeze,omitempty"`
+}
+
+// stallAfter is the default.
+const stallAfter = time.Minute
+
+// StallsAfter is after how long without any progress a campaign is stalled.
+func (s Settings) StallsAfter() time.Duration {
+	if s.StallAfter > 0 {
+		return s.StallAfter.D()
+	}
+	return stallAfter
 }
 
 // Budget resolves maxFailed for a plan of total zones: a percentage is rounded
@@ -163,6 +177,15 @@ type Share struct {
 	// its baselines took.
 	Limit     float64 `json:"limit"`
 	Describes int     `json:"describes"`
+}
+
+// Shares are each account's part; one that is the whole where there is only one
+// account.
+func (p Plan) Shares() []Share {
+	if len(p.Accounts) > 0 {
+		return p.Accounts
+	}
+	return []Share{{Account: p.Account, Zones: p.Zones, Limit: p.Limit, Describes: p.Describes}}
 }
 
 // AccountOf is whose zones a page holds, by its number.

@@ -58,7 +58,7 @@ func view(s workflows.Status, width, rows int, color bool, now time.Time) []stri
 func head(s workflows.Status, width int, now time.Time) []line {
 	lines := flow(width, 2, title(s, now)...)
 	lines = append(lines, bars(s, width)...)
-	lines = append(lines, labelled(width, "", counts(s.Zones)...)...)
+	lines = append(lines, labelled(width, "", counts(s)...)...)
 	lines = append(lines, labelled(width, "exposure", exposure(s.ExposureMs)...)...)
 	lines = append(lines, labelled(width, "calls", calls(s)...)...)
 	for i, a := range s.Accounts {
@@ -84,7 +84,7 @@ func account(s workflows.Status, a workflows.AccountStatus) []line {
 		{{throttled, fmt.Sprintf("throttled %d", a.API.Throttled)}},
 	}
 	if s.EndedAt == nil {
-		pieces = append(pieces, line{{plain, fmt.Sprintf("in flight %d of window %d", a.InFlight, s.Window)}})
+		pieces = append(pieces, line{{plain, fmt.Sprintf("slots %d of window %d", a.InFlight, s.Window)}})
 	}
 	if a.Brake != "" {
 		pieces = append(pieces, line{{red, "its brake is on"}})
@@ -108,8 +108,7 @@ func title(s workflows.Status, now time.Time) []line {
 	}
 	rate := float64(s.Zones.Done) / took.Seconds()
 	pieces = append(pieces, line{{plain, fmt.Sprintf("%.1f zones/s", rate)}})
-	if s.State == workflows.StateRunning && s.Zones.Pending > 0 {
-		left := time.Duration(float64(s.Zones.Pending) / rate * float64(time.Second))
+	if left := s.Left(now); left > 0 {
 		pieces = append(pieces, line{{plain, "ETA " + span(max(left, time.Second))}})
 	}
 	return pieces
@@ -150,16 +149,38 @@ func barLine(label string, parts []part, room int, suffix string) line {
 	return append(append(l, bar(parts, room)...), word{plain, " " + suffix})
 }
 
-// counts doubles as the bar's legend.
-func counts(c rotation.Counts) []line {
+// counts doubles as the bar's legend. The pending zones are told by where they
+// stand.
+func counts(s workflows.Status) []line {
 	var pieces []line
 	for _, o := range rotation.Outcomes() {
-		k, n := look(o), c.Of(o)
+		k, n := look(o), s.Zones.Of(o)
+		if o == rotation.Pending {
+			return append(pieces, standings(s.Standing, k)...)
+		}
 		style := plain
 		if n == 0 {
 			style = dim
 		}
 		pieces = append(pieces, line{{k.style, k.glyph}, {style, fmt.Sprintf(" %s %d", o, n)}})
+	}
+	return pieces
+}
+
+// standings has not begun always, and the others where there are any.
+func standings(all rotation.Standings, k looks) []line {
+	var pieces []line
+	for i, row := range all.Rows() {
+		style := plain
+		switch {
+		case row.Zones == 0 && i > 0:
+			continue
+		case row.Zones == 0:
+			style = dim
+		case row.Zones == all.Dead && row.Name == "old key dead":
+			style = red
+		}
+		pieces = append(pieces, line{{k.style, k.glyph}, {style, fmt.Sprintf(" %s %d", row.Name, row.Zones)}})
 	}
 	return pieces
 }
@@ -187,7 +208,7 @@ func calls(s workflows.Status) []line {
 		{{throttled, fmt.Sprintf("throttled %d", s.API.Throttled)}},
 	}
 	if s.EndedAt == nil && len(s.Accounts) == 0 {
-		pieces = append(pieces, line{{plain, fmt.Sprintf("in flight %d of window %d", s.InFlight, s.Window)}})
+		pieces = append(pieces, line{{plain, fmt.Sprintf("slots %d of window %d", s.InFlight, s.Window)}})
 	}
 	return pieces
 }
@@ -264,11 +285,22 @@ func foot(s workflows.Status, width int) []line {
 	} {
 		lines = append(lines, paragraph(width, p.label, wrap(p.text, width-labelCells), p.style, p.most)...)
 	}
+	for i, w := range s.Waits {
+		label := ""
+		if i == 0 {
+			label = "waits"
+		}
+		lines = append(lines, paragraph(width, label, wrap(waitText(w), width-labelCells), plain, maxReason)...)
+	}
 	lines = append(lines, paragraph(width, "next", wrapCommand(clean(s.Next), width-labelCells), bold, math.MaxInt)...)
 	if len(lines) > 0 {
 		lines = append([]line{{}}, lines...)
 	}
 	return lines
+}
+
+func waitText(w rotation.Wait) string {
+	return clean(w.Text(func(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }))
 }
 
 func emergency(s workflows.Status) string {
@@ -314,7 +346,7 @@ func body(s workflows.Status) string {
 	words := []string{
 		clean(string(s.State)), fmt.Sprintf("wave %d/%d done %d/%d", s.Wave, s.Waves, z.Done, z.Total),
 		fmt.Sprintf("exposed %d unchanged %d", z.Exposed, z.Unchanged), unlessZero("unknown", z.Unknown),
-		unlessZero("skipped", z.Skipped), fmt.Sprintf("pending %d", z.Pending), exposureWords(s.ExposureMs),
+		unlessZero("skipped", z.Skipped), fmt.Sprintf("pending %d", z.Pending), inFlight(s.Standing), exposureWords(s.ExposureMs),
 		fmt.Sprintf("refresh %d describe %d", s.API.Refresh, s.API.Describe), unlessZero("throttled", s.API.Throttled),
 	}
 	for _, a := range s.Accounts {
@@ -323,6 +355,9 @@ func body(s workflows.Status) string {
 			words = append(words, "(braked)")
 		}
 	}
+	for _, w := range s.Waits {
+		words = append(words, "waits: "+waitText(w))
+	}
 	if r := reason(s); r != "" {
 		words = append(words, "reason: "+r)
 	}
@@ -330,6 +365,20 @@ func body(s workflows.Status) string {
 		words = append(words, "next: "+clean(s.Next))
 	}
 	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+}
+
+// inFlight parts the pending zones that have begun.
+func inFlight(s rotation.Standings) string {
+	var words []string
+	for _, row := range s.Rows()[1:] {
+		if row.Zones > 0 {
+			words = append(words, fmt.Sprintf("%s %d", row.Name, row.Zones))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(words, ", ") + ")"
 }
 
 func exposureWords(e rotation.ExposureSummary) string {

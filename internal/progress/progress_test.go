@@ -26,11 +26,25 @@ func statusOf(state workflows.State, z rotation.Counts) workflows.Status {
 		ExposureMs: rotation.ExposureSummary{P50: 41, P90: 63, P99: 95, Max: 1250},
 		API:        rotation.API{Refresh: z.Done + z.Exposed + 1, Describe: z.Total + z.Done + z.Exposed, Throttled: 1},
 		StartedAt:  began, Wave: 2, Waves: 4, Pages: 4, InFlight: 12, Window: 40,
+		Standing: rotation.Standings{NotBegun: z.Pending - min(12, z.Pending), Alive: min(12, z.Pending)},
 	}
 }
 
 func running() workflows.Status {
 	return statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
+}
+
+// held has zones that only wait for something, in each of the ways.
+func held() workflows.Status {
+	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 40, Exposed: 1, Pending: 19})
+	s.Standing = rotation.Standings{NotBegun: 5, Alive: 2, Dead: 2, Held: 10}
+	s.Waits = []rotation.Wait{
+		{Standing: rotation.Held, Zones: 10, Until: began.Add(5 * time.Minute), Why: "a lost request may still land; their hosts hold the live key"},
+		{Standing: rotation.Dead, Zones: 1, Since: began.Add(30 * time.Second), Why: "the old key is dead, gw-1 lacks the new one: connection refused"},
+		{Standing: rotation.Dark, Zones: 1, Since: began.Add(35 * time.Second), Why: "EdgeOne does not say which key is live: the old one may be dead"},
+		{Standing: rotation.NotBegun, Zones: 5, Why: "host gw-eu-7 is set aside\x1b[2J"},
+	}
+	return s
 }
 
 func starting() workflows.Status {
@@ -43,7 +57,7 @@ func starting() workflows.Status {
 func paused() workflows.Status {
 	s := statusOf(workflows.StatePaused, rotation.Counts{Total: 6000, Done: 1402, Unchanged: 9, Exposed: 2, Unknown: 1, Skipped: 3, Pending: 4583})
 	s.Reason = "2 zones exposed, budget maxExposed is 0"
-	s.Next = "mend what is named above, then: keywave campaign resume spring-rotation"
+	s.Next = "mend the zones that need a person, then: keywave campaign resume spring-rotation"
 	s.InFlight = 2
 	for i := range 2 {
 		s.Attention = append(s.Attention, workflows.Attention{
@@ -108,7 +122,7 @@ func cancelled() workflows.Status {
 
 func statuses() map[string]workflows.Status {
 	return map[string]workflows.Status{
-		"running": running(), "starting": starting(), "paused": paused(), "baking": baking(),
+		"running": running(), "held": held(), "starting": starting(), "paused": paused(), "baking": baking(),
 		"accounts": accounts(), "waiting": waiting(), "done": done(), "cancelled": cancelled(), "empty": {},
 	}
 }
@@ -172,9 +186,9 @@ func TestLine(t *testing.T) {
 		status workflows.Status
 		want   string
 	}{
-		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1"},
-		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 exposure p50 - p99 - refresh 0 describe 100000"},
-		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 reason: 2 zones exposed, budget maxExposed is 0 next: mend what is named above, then: keywave campaign resume spring-rotation"},
+		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 (in flight 12) exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1"},
+		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 (in flight 12) exposure p50 - p99 - refresh 0 describe 100000"},
+		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 (in flight 12) exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 reason: 2 zones exposed, budget maxExposed is 0 next: mend the zones that need a person, then: keywave campaign resume spring-rotation"},
 	} {
 		if got := Line(c.status, now); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

@@ -1,6 +1,9 @@
 package rotation
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Standing is where a zone stands that has no outcome yet, or whose outcome is
 // being mended.
@@ -73,4 +76,70 @@ type Wait struct {
 type Cause struct {
 	Zones int    `json:"zones"`
 	Why   string `json:"why"`
+}
+
+// AddWait puts a group of zones to those that stand alike for the same reason.
+func AddWait(all []Wait, w Wait) []Wait {
+	for i, known := range all {
+		if known.Standing == w.Standing && known.Why == w.Why {
+			all[i] = known.with(w)
+			return all
+		}
+	}
+	return append(all, w)
+}
+
+func (w Wait) with(o Wait) Wait {
+	w.Zones += o.Zones
+	if w.Since.IsZero() || !o.Since.IsZero() && o.Since.Before(w.Since) {
+		w.Since = o.Since
+	}
+	if w.Until.IsZero() || o.Until.IsZero() {
+		w.Until = time.Time{} // of one of them it is not known
+	} else if o.Until.After(w.Until) {
+		w.Until = o.Until
+	}
+	return w
+}
+
+// Text says in one clause what the group waits for, with times as clock shows
+// them.
+func (w Wait) Text(clock func(time.Time) string) string {
+	zones, are := "1 zone", "is"
+	if w.Zones != 1 {
+		zones, are = fmt.Sprintf("%d zones", w.Zones), "are"
+	}
+	until, since := "", ""
+	if !w.Until.IsZero() {
+		until = " until " + clock(w.Until)
+	}
+	if !w.Since.IsZero() {
+		since = " since " + clock(w.Since)
+	}
+	switch w.Standing {
+	case Held:
+		return fmt.Sprintf("%s %s held%s: %s", zones, are, until, w.Why)
+	case Dead, Dark:
+		return fmt.Sprintf("%s%s: %s", zones, since, w.Why)
+	case Alive:
+		return fmt.Sprintf("%s %s in flight%s: %s", zones, are, until, w.Why)
+	}
+	return fmt.Sprintf("%s not begun%s: %s", zones, until, w.Why)
+}
+
+// StandingRow is one row of Standings, for people.
+type StandingRow struct {
+	Zones int
+	// Name is the row's name, Means what it says to somebody who reads it first.
+	Name, Means string
+}
+
+// Rows are the standings, in their order.
+func (s Standings) Rows() []StandingRow {
+	return []StandingRow{
+		{s.NotBegun, "not begun", "the old key is alive"},
+		{s.Alive, "in flight", "the old key is alive, or was replaced a moment ago"},
+		{s.Dead, "old key dead", "in flight; the old key is dead or may be, and some host is not known to hold the live one"},
+		{s.Held, "held", "every host holds the live key; the zone stays locked while a lost request may land"},
+	}
 }

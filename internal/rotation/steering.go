@@ -83,6 +83,14 @@ type PauseReason struct {
 	Why     string    `json:"why"`
 }
 
+// String is the reason as a clause.
+func (r PauseReason) String() string {
+	if r.Kind == PauseBrake {
+		return fmt.Sprintf("the brake of account %s is on: %s", r.Account, r.Why)
+	}
+	return r.Why
+}
+
 // Input is an order of a person or an event.
 type Input string
 
@@ -134,7 +142,9 @@ type Rule struct {
 }
 
 // lifted are the reasons that a person's resume takes away: those after which
-// somebody has to look. A brake goes off by itself alone, and a calendar opens.
+// somebody has to look. A brake goes off by its own order alone, and a calendar
+// opens. An approval that comes too late does not start its wave: what it was
+// based on may have changed.
 var lifted = []PauseKind{PausePerson, PauseBudget, PauseGate, PauseHealth, PauseStalled, PauseHalt, PausePast, PauseShard}
 
 // SteeringTable is the whole control of a campaign; docs draw from it.
@@ -144,7 +154,7 @@ func SteeringTable() []Rule {
 		{On: OrderResume, Lifts: lifted},
 		{On: OrderOutside, Lifts: append(slices.Clone(lifted), PauseCalendar)},
 		{On: OrderWaive, Lifts: lifted},
-		{On: OrderApprove, Lifts: []PauseKind{PauseGate}},
+		{On: OrderApprove},
 		{On: OrderCancel},
 		{On: OrderSet},
 		{On: OrderSkip},
@@ -294,13 +304,14 @@ func (s *Steering) refusesResume(on Input) string {
 	case on == OrderOutside || liftable || s.Stage == StageApproval:
 		return ""
 	}
-	for _, r := range s.Reasons { // a brake or the calendar
-		if r.Kind == PauseBrake {
-			return fmt.Sprintf("%s; release it: keywave brake off --account %s --reason \"…\"", r.Why, r.Account)
-		}
-		return r.Why + ", and the campaign goes on by itself then; at once: --outside-window --reason \"…\""
+	if len(s.Reasons) == 0 {
+		return "the campaign is not paused"
 	}
-	return "the campaign is not paused"
+	r := s.Reasons[0] // a brake or the calendar
+	if r.Kind == PauseBrake {
+		return fmt.Sprintf("%s; release it: keywave brake off --account %s --reason \"…\"", r, r.Account)
+	}
+	return r.Why + ", and the campaign goes on by itself then; at once: --outside-window --reason \"…\""
 }
 
 func (s *Steering) refusesApproval(wave int) string {
@@ -432,7 +443,7 @@ type Way struct {
 }
 
 // Next is the next step out of what holds the campaign: a brake goes off first,
-// then a person resumes; a calendar opens by itself. ok is false where nothing
+// then a person resumes, then a wave is approved; a calendar opens by itself. ok is false where nothing
 // holds it.
 func (s *Steering) Next() (way Way, ok bool) {
 	for _, r := range s.Reasons {
@@ -441,12 +452,12 @@ func (s *Steering) Next() (way Way, ok bool) {
 		}
 	}
 	switch {
-	case s.ByItself():
-		return Way{}, true
-	case s.Held():
+	case s.Held() && !s.ByItself():
 		return Way{Order: OrderResume}, true
 	case s.Stage == StageApproval:
 		return Way{Order: OrderApprove, Wave: s.Wave + 1}, true
+	case s.ByItself():
+		return Way{}, true
 	}
 	return Way{}, false
 }

@@ -15,7 +15,7 @@ func steeringInputs(accounts []rotation.Account, waves int) []rotation.Happening
 		switch r.On {
 		case rotation.EventBrakeOn, rotation.EventBrakeOff:
 			for _, a := range accounts {
-				all = append(all, rotation.Happening{On: r.On, Account: a, Why: "the brake of account " + string(a) + " is on"})
+				all = append(all, rotation.Happening{On: r.On, Account: a, Why: "incident 7"})
 			}
 		case rotation.OrderApprove:
 			for w := 1; w <= waves; w++ {
@@ -63,8 +63,6 @@ func mayLift(r rotation.PauseReason, h rotation.Happening) bool {
 		return h.On == rotation.EventBrakeOff && h.Account == r.Account
 	case rotation.PauseCalendar:
 		return h.On == rotation.EventOpens || h.On == rotation.OrderOutside
-	case rotation.PauseGate:
-		return resume || h.On == rotation.OrderApprove
 	default:
 		return resume
 	}
@@ -167,7 +165,7 @@ func TestResumeDoesNotSkipTheBrake(t *testing.T) {
 	s := rotation.NewSteering([]rotation.Account{"a"}, 1, nil, false)
 	s.Take(rotation.Happening{On: rotation.EventWave})
 	s.Take(rotation.Happening{On: rotation.OrderPause})
-	s.Take(rotation.Happening{On: rotation.EventBrakeOn, Account: "a", Why: "the brake of account a is on: leak"})
+	s.Take(rotation.Happening{On: rotation.EventBrakeOn, Account: "a", Why: "leak"})
 	c := s.Take(rotation.Happening{On: rotation.OrderResume})
 	if len(c.Go) > 0 || s.Runs("a") {
 		t.Fatalf("it goes on although the brake is on: %+v", s)

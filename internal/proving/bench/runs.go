@@ -217,7 +217,7 @@ func (s *stand) rotate(ctx context.Context, digest string, meanwhile func(contex
 			return status, err
 		}
 	}
-	if err := c.GetWorkflow(ctx, workflows.CampaignID(campaign), "").Get(ctx, &status); err != nil {
+	if status, err = workflows.StatusOf(ctx, c, campaign, ""); err != nil {
 		return status, fmt.Errorf("the campaign did not end: %w; %s", err, s.lastWords())
 	}
 	if status.State != workflows.StateDone || status.Zones.Done != s.zones || status.EndedAt == nil {

@@ -222,7 +222,7 @@ func TestTemporalUI(t *testing.T) {
 		`Send an Update, approve, with the data {"wave": 2, "by": "your name", "reason": "…"}`,
 		"1 done every host holds the live key", "39 pending not begun; the old key is alive")
 	b.sends("pause", "")
-	b.becomes("It is paused: paused by an operator.", "Do next: mend what is named above, then: keywave campaign resume c")
+	b.becomes("It is paused: paused by an operator.", "Do next: keywave campaign resume c")
 	b.sends("resume", "{}")
 	b.becomes("It is waiting: wave 2 of 3")
 	b.sends("approve", `{"wave": 2, "by": "ann", "reason": "canary is well"}`)

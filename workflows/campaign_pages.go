@@ -1,0 +1,332 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// The pages of a campaign: which shard starts next, how shards share an
+// account's window, what they are told, and what their ends mean.
+
+// runPages runs what is lined up: an account's next shard starts when the last
+// zone of the one before has started, so that stragglers do not idle the API.
+func (c *campaign) runPages(ctx workflow.Context) error {
+	for {
+		_ = workflow.Await(c.work, func() bool {
+			return c.st.Steering.Cancelled && len(c.shards) == 0 || !c.st.Steering.Cancelled && (c.startable() >= 0 || c.drained())
+		})
+		if c.st.Steering.Cancelled || c.drained() {
+			c.pagesRan()
+			return nil
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			return c.continued(ctx)
+		}
+		next := c.startable()
+		page := c.st.Todo[next]
+		c.st.Todo = slices.Delete(c.st.Todo, next, next+1)
+		if !c.mending() {
+			c.st.Gate = GateBake
+		}
+		c.start(page)
+	}
+}
+
+// drained says that no page runs and none is lined up.
+func (c *campaign) drained() bool { return len(c.st.Todo) == 0 && len(c.shards) == 0 }
+
+func (c *campaign) pagesRan() {
+	switch c.st.Steering.Stage {
+	case rotation.StageMending:
+		c.st.Mended = true
+		c.take(rotation.Happening{On: rotation.EventMended})
+		c.obeyHours()
+	case rotation.StageWave:
+		c.take(rotation.Happening{On: rotation.EventWaveEnds})
+	}
+}
+
+// continued hands over to a new run once nothing is under way.
+func (c *campaign) continued(ctx workflow.Context) error {
+	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && c.telling == 0 && workflow.AllHandlersFinished(ctx) })
+	if c.st.Steering.Cancelled {
+		return nil
+	}
+	next := c.in
+	next.State = c.st
+	return workflow.NewContinueAsNewError(ctx, TypeCampaign, next)
+}
+
+func (c *campaign) isOpen(page int) bool {
+	return slices.ContainsFunc(c.st.Open, func(p PageTally) bool { return p.Page == page })
+}
+
+// start runs a page's shard as a child and hears its end.
+func (c *campaign) start(page int) {
+	before, again := c.reopen(page)
+	ctx, abandon := workflow.WithCancel(c.work)
+	slots := c.slots(c.plan.AccountOf(page))
+	slots.Give(page, slots.Left())
+	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally}}
+	c.shards[page] = r
+	c.pages = append(c.pages, page)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		var out ShardOut
+		err := c.runShard(ctx, page, r, before.Run, &out)
+		c.landed(page, out, err)
+	})
+}
+
+// reopen takes a page that an earlier shard left unsettled.
+func (c *campaign) reopen(page int) (PageTally, bool) {
+	for i, p := range c.st.Open {
+		if p.Page == page {
+			c.st.Open = slices.Delete(c.st.Open, i, i+1)
+			return p, true
+		}
+	}
+	return PageTally{}, false
+}
+
+// runShard waits for an orphan of the same page first, should there be one. A
+// cancel of the campaign ends that wait.
+func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous string, out *ShardOut) error {
+	id := ShardID(c.in.Name, page)
+	for {
+		if r.again && previous == "" {
+			last, err := lastRunAct().do(ctx, storedOptions("the earlier run of this shard"), activities.LastRunIn{Workflow: id})
+			if err != nil {
+				return err
+			}
+			previous = last.Run
+		}
+		child, err := c.startShard(ctx, c.shardIn(page, r, previous), r)
+		if err == nil {
+			return child.Get(ctx, out)
+		}
+		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return err
+		}
+		if _, err := awaitAct().do(ctx, longOptions("an earlier shard that still delivers", c.plan.Settings.Timing), activities.AwaitIn{Workflow: id, Campaign: c.in.Name, Attr: AttrCampaign}); err != nil {
+			return err
+		}
+		r.again, previous = true, ""
+	}
+}
+
+func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
+	return ShardIn{
+		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
+		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
+		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Decided: c.st.Decided, ClosesAt: c.closesAt(),
+	}
+}
+
+// startShard starts the child, and tells it what was ordered meanwhile. Once it
+// has started it is not abandoned any more: it ends by its orders.
+func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (workflow.ChildWorkflowFuture, error) {
+	summary := shardSummary(in, len(c.plan.Pages), c.st.Steering.Wave, len(c.plan.Waves))
+	if len(c.accounts()) > 1 {
+		summary += ", for account " + string(in.Account)
+	}
+	o := childPolicy(ShardID(in.Campaign, in.Page), summary)
+	o.TypedSearchAttributes = Searchable(in.Campaign, "", "")
+	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, in)
+	var started workflow.Execution
+	if err := child.GetChildWorkflowExecution().Get(ctx, &started); err != nil {
+		return nil, err
+	}
+	r.run, r.started = started.RunID, true
+	s := &c.st.Steering
+	if stop := !s.Runs(in.Account); stop || in.Seq != c.st.Seq {
+		c.keep(in.Page, Control{Stop: stop, Close: s.Cancelled})
+	}
+	return child, nil
+}
+
+// landed takes a shard's end, however it ended.
+func (c *campaign) landed(page int, out ShardOut, err error) {
+	r := c.shards[page]
+	delete(c.shards, page)
+	c.pages = slices.DeleteFunc(c.pages, func(p int) bool { return p == page })
+	if err != nil {
+		out.Tally, out.Note = r.news.Tally, r.news.Note
+	}
+	account := c.plan.AccountOf(page)
+	c.slots(account).Leave(page)
+	if err == nil && out.Tally.Zones.Settled() && out.Tally.Zones.Total > 0 {
+		c.st.Closed = c.st.Closed.Plus(out.Tally)
+		l := c.lane(account)
+		l.Zones, l.API = l.Zones.Plus(out.Tally.Zones), l.API.Plus(out.Tally.API)
+	} else {
+		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run, Prior: c.mending()})
+	}
+	if err != nil && !c.st.Steering.Cancelled {
+		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
+	}
+	c.check(page, out.Note)
+	c.widen(account)
+	c.tell()
+}
+
+// listen hears the shards.
+func (c *campaign) listen(ctx workflow.Context) {
+	news := workflow.GetSignalChannel(ctx, SignalShardNews)
+	for {
+		var n ShardNews
+		news.Receive(ctx, &n)
+		r := c.shards[n.Page]
+		if r == nil || n.Seq < r.news.Seq {
+			continue
+		}
+		r.news = n
+		c.slots(c.plan.AccountOf(n.Page)).Uses(n.Page, n.Slots, n.Started && n.Seq >= c.st.Seq)
+		c.announceExposed()
+		if n.Seq >= c.st.Seq { // older news are of before the latest order
+			c.check(n.Page, n.Note)
+		}
+		c.letGo(n)
+		c.tell()
+	}
+}
+
+// letGo ends a shard that is stopped and has nothing left to do.
+func (c *campaign) letGo(n ShardNews) {
+	if n.Quiet && n.Tally.Zones.Settled() {
+		c.keep(n.Page, Control{Stop: true, Close: true})
+	}
+}
+
+// slots say which shard of an account owns which part of its window.
+func (c *campaign) slots(a rotation.Account) *rotation.Slots[int] {
+	if c.windows[a] == nil {
+		slots := rotation.NewSlots[int](c.st.Window)
+		c.windows[a] = &slots
+	}
+	return c.windows[a]
+}
+
+// widen gives the slots of a shard that ended to the one of its account that
+// admits zones.
+func (c *campaign) widen(a rotation.Account) {
+	if !c.st.Steering.Runs(a) {
+		return
+	}
+	if page, window, more := c.slots(a).Widen(); more && c.shards[page].started {
+		c.signal(page, Control{Seq: c.st.Seq, Window: window})
+	}
+}
+
+// resize gives every account a window of another size; the shard that started
+// last takes up the difference.
+func (c *campaign) resize() {
+	for _, a := range c.accounts() {
+		slots, pages := c.slots(a), c.pagesOf(a)
+		slots.Resize(c.st.Window)
+		if len(pages) == 0 || !c.st.Steering.Runs(a) {
+			continue
+		}
+		page := pages[len(pages)-1]
+		window := max(1, slots.Left()+slots.Owned(page))
+		slots.Give(page, window)
+		c.signal(page, Control{Seq: c.st.Seq, Window: window})
+	}
+}
+
+// follow has the shards carry out what the steering decided, under a new number.
+func (c *campaign) follow(change rotation.Change) {
+	if len(change.Stop)+len(change.Go) == 0 && !change.Close {
+		return
+	}
+	c.st.Seq++
+	for _, a := range c.accounts() {
+		var o Control
+		switch {
+		case change.Close:
+			o.Stop, o.Close = true, true
+		case slices.Contains(change.Stop, a):
+			o.Stop = true
+		case slices.Contains(change.Go, a):
+			o.Retry = true
+			c.bringBack(a)
+		}
+		c.orderTo(a, o)
+	}
+	for _, page := range c.pages {
+		if r := c.shards[page]; change.Close && !r.started {
+			r.abandon() // it has sent nothing
+		}
+	}
+	c.tell()
+}
+
+// bringBack lines up the account's pages that ended with zones not done, those
+// with exposed zones first.
+func (c *campaign) bringBack(a rotation.Account) {
+	slices.SortStableFunc(c.st.Open, func(a, b PageTally) int { return b.Tally.Zones.Exposed - a.Tally.Zones.Exposed })
+	var again []int
+	for _, p := range c.st.Open {
+		if c.plan.AccountOf(p.Page) == a && !slices.Contains(c.st.Todo, p.Page) {
+			again = append(again, p.Page)
+		}
+	}
+	c.st.Todo = append(again, c.st.Todo...)
+}
+
+// orderTo tells the shards of one account. Those that go on at the same time
+// share its window.
+func (c *campaign) orderTo(a rotation.Account, o Control) {
+	slots := c.slots(a)
+	slots.Ordered()
+	if o.Retry {
+		slots.Split()
+	}
+	for _, page := range c.pagesOf(a) {
+		o.Seq, o.Window = c.st.Seq, slots.Given(page)
+		c.signal(page, o)
+	}
+}
+
+func (c *campaign) signal(page int, o Control) {
+	o.ClosesAt = c.closesAt()
+	if r := c.shards[page]; r.started {
+		workflow.SignalExternalWorkflow(c.work, ShardID(c.in.Name, page), r.run, SignalControl, o)
+	}
+}
+
+// keep tells a shard something that leaves its window as it is.
+func (c *campaign) keep(page int, o Control) {
+	o.Seq, o.Window = c.st.Seq, c.slots(c.plan.AccountOf(page)).Given(page)
+	c.signal(page, o)
+}
+
+// quiet says that every shard has carried out the last order. One that has not
+// started has sent nothing.
+func (c *campaign) quiet() bool { return len(c.unquiet()) == 0 }
+
+// unquiet are the shards that have not confirmed yet that they carried out the
+// last order.
+func (c *campaign) unquiet() []int {
+	var pages []int
+	for _, page := range c.pages {
+		r := c.shards[page]
+		if r.started && (r.news.Seq < c.st.Seq || !r.news.Quiet) {
+			pages = append(pages, page)
+		}
+	}
+	return pages
+}
+
+func (c *campaign) kept() int {
+	n := 0
+	for _, page := range c.pages {
+		n += c.shards[page].news.Kept
+	}
+	return n
+}
