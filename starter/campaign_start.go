@@ -63,7 +63,10 @@ func (a *app) campaignStart() *cobra.Command {
 
 func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	var f *fleet.Fleet
-	var err error
+	name, err := planName(o.name)
+	if err != nil {
+		return err
+	}
 	if o.fleetFile != "" {
 		if f, err = readFleet(o.fleetFile); err != nil {
 			return err
@@ -77,7 +80,7 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	if f, err = resolve(ctx, conn, f); err != nil {
 		return err
 	}
-	in := workflows.CampaignIn{Name: planName(o.name), By: operator(), Reason: o.reason}
+	in := workflows.CampaignIn{Name: name, By: operator(), Reason: o.reason}
 	if o.emergency {
 		in.Emergency = o.reason
 	}

@@ -12,6 +12,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/fleet"
+	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
 	"keywave/internal/temporalclient"
@@ -64,7 +65,7 @@ func ofAccount(f *fleet.Fleet, a fleet.Account) string {
 // checkup runs one workflow for each part of the hosts of each account, all at
 // once.
 func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet) (map[rotation.Account][]workflows.CheckupOut, error) {
-	name := planName("")
+	name := planning.Unique(time.Now())
 	var runs []client.WorkflowRun
 	var whose []rotation.Account
 	for _, a := range f.Accounts {

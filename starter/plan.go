@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/plan"
+	"keywave/workflows"
 )
 
 type planOptions struct {
@@ -33,12 +34,16 @@ Nothing is changed. A plan is valid for 7 days.`,
 			if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
 				return fmt.Errorf("--out %s cannot be written: %w", o.out, err)
 			}
+			name, err := planName(o.name)
+			if err != nil {
+				return err
+			}
 			f, conn, err := a.wholeFleet(cmd.Context(), o.fleetFile, "")
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
-			plan, err := a.makePlan(cmd.Context(), conn, f, planName(o.name))
+			plan, err := a.makePlan(cmd.Context(), conn, f, name)
 			if err != nil {
 				return err
 			}
@@ -57,11 +62,12 @@ Nothing is changed. A plan is valid for 7 days.`,
 	return cmd
 }
 
-func planName(given string) string {
-	if given != "" {
-		return given
+// planName is the name of a plan and its campaign: the given one, or the time.
+func planName(given string) (string, error) {
+	if given == "" {
+		return time.Now().UTC().Format("20060102-150405"), nil
 	}
-	return time.Now().UTC().Format("20060102-150405")
+	return given, workflows.CheckName(given)
 }
 
 func writePlan(path string, plan plan.Plan) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,11 +44,9 @@ pauses the schedule.`,
 	return cmd
 }
 
-var scheduleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-
 func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOptions) error {
-	if !scheduleName.MatchString(name) {
-		return fmt.Errorf("%q is no name; use at most 64 letters, digits and _.- with a letter or digit first", name)
+	if err := workflows.CheckScheduleName(name); err != nil {
+		return err
 	}
 	if o.every == "" {
 		return errors.New("how often? give --every, such as --every 90d")

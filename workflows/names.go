@@ -36,6 +36,16 @@ const (
 	TypeReread = "Reread"
 )
 
+// CheckName is rotation's rule for every name below.
+func CheckName(name string) error { return rotation.CheckName(name) }
+
+// CheckScheduleName is CheckName for a schedule, whose runs add their time.
+func CheckScheduleName(name string) error {
+	return rotation.CheckNameUpTo(longestSchedule, name)
+}
+
+const longestSchedule = 64 - len("-20060102-150405")
+
 // PlanID is the workflow ID of a plan.
 func PlanID(name string) string { return "plan/" + name }
 

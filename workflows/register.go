@@ -126,8 +126,8 @@ func RegisterWorkflows(r interface {
 },
 ) {
 	for name, w := range map[string]any{
-		TypePlan: Plan, TypePage: Page, TypeCampaign: Campaign, TypeShard: Shard, TypeZone: Zone, TypeLease: Lease, TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled,
-		TypeDiscover: Discover, TypeReread: Reread,
+		TypePlan: at(Plan), TypePage: atOnly(Page), TypeCampaign: at(Campaign), TypeShard: at(Shard), TypeZone: at(Zone), TypeLease: atOnly(Lease),
+		TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled, TypeDiscover: Discover, TypeReread: Reread,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}

@@ -19,15 +19,13 @@ import (
 // Every function here reads one value; its error says what is wrong and what
 // to write.
 
-const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-
 // name reads what becomes a part of paths, workflow IDs and task queues.
 func name[T ~string](s string) (T, error) {
-	switch {
-	case s == "":
+	if s == "" {
 		return "", errors.New("is empty; write a name")
-	case len(s) > 64, strings.Trim(s, alphabet) != "", strings.IndexByte("_.-", s[0]) >= 0:
-		return "", fmt.Errorf("%q is no name; use at most 64 letters, digits and _.- with a letter or digit first", s)
+	}
+	if err := rotation.CheckName(s); err != nil {
+		return "", err
 	}
 	return T(s), nil
 }
@@ -148,11 +146,13 @@ func isPort(port, host string) bool {
 	return err == nil && n > 0
 }
 
+const hostnameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 func isHostname(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
 	}
-	return s != "" && len(s) <= 253 && strings.Trim(s, alphabet) == "" && !strings.ContainsAny(s[:1]+s[len(s)-1:], "_-") && s[0] != '.'
+	return s != "" && len(s) <= 253 && strings.Trim(s, hostnameLetters) == "" && !strings.ContainsAny(s[:1]+s[len(s)-1:], "_-") && s[0] != '.'
 }
 
 func isLoopback(host string) bool {

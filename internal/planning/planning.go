@@ -60,6 +60,9 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 // Start starts the plan, which ends when all of its pages have reported. An
 // error of type WorkflowExecutionAlreadyStarted says that its name is taken.
 func (d Draft) Start(ctx context.Context, c client.Client) (client.WorkflowRun, error) {
+	if err := workflows.CheckName(d.Plan.Name); err != nil {
+		return nil, err
+	}
 	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.PlanID(d.Plan.Name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/hybrid/hpke"
@@ -41,9 +40,8 @@ func privatePath(dir string, l rotation.Location) string {
 
 // checkName refuses a location that would not stay inside the keyring.
 func checkName(l rotation.Location) error {
-	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-	if l == "" || len(l) > 64 || strings.Trim(string(l), alphabet) != "" || strings.IndexByte("_.-", l[0]) >= 0 {
-		return fmt.Errorf("%q is no location; use at most 64 letters, digits and _.- with a letter or digit first", l)
+	if err := rotation.CheckName(string(l)); err != nil {
+		return fmt.Errorf("a location's name: %w", err)
 	}
 	return nil
 }

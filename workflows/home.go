@@ -1,0 +1,79 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// home is where a workflow must run: the ID that its input asks for, and the names
+// in its input, which must be some. An ID is a lock and an address, so no workflow
+// may pass for another: who can write to Temporal can start any under any ID.
+type home struct {
+	id    string
+	names []string
+}
+
+// at gives a workflow its home. Elsewhere it ends at once, with a sentence.
+func at[I interface{ home() home }, O any](w func(workflow.Context, I) (O, error)) func(workflow.Context, I) (O, error) {
+	return func(ctx workflow.Context, in I) (O, error) {
+		if err := in.home().check(ctx); err != nil {
+			var none O
+			return none, err
+		}
+		return w(ctx, in)
+	}
+}
+
+// atOnly is at for a workflow without a result.
+func atOnly[I interface{ home() home }](w func(workflow.Context, I) error) func(workflow.Context, I) error {
+	return func(ctx workflow.Context, in I) error {
+		if err := in.home().check(ctx); err != nil {
+			return err
+		}
+		return w(ctx, in)
+	}
+}
+
+func (h home) check(ctx workflow.Context) error {
+	why := h.refuses(workflow.GetInfo(ctx).WorkflowExecution.ID)
+	if why == "" {
+		return nil
+	}
+	workflow.SetCurrentDetails(ctx, "Refused: "+why+".")
+	return temporal.NewNonRetryableApplicationError(why, "Refused", nil)
+}
+
+// refuses says why a workflow may not run under an ID; empty when it may.
+func (h home) refuses(id string) string {
+	for _, name := range h.names {
+		if err := CheckName(name); err != nil {
+			return err.Error() + "; nothing was touched"
+		}
+	}
+	if id != h.id {
+		return fmt.Sprintf("workflow %.200q asks for what %s alone may do; nothing was touched", id, h.id)
+	}
+	return ""
+}
+
+func (in PlanIn) home() home { return home{PlanID(in.Plan.Name), []string{in.Plan.Name}} }
+
+func (in PageIn) home() home {
+	return home{PageID(in.Plan, in.Page.Number), []string{in.Plan}}
+}
+
+func (in CampaignIn) home() home {
+	return home{CampaignID(in.Name), []string{in.Name, in.Plan}}
+}
+
+func (in ShardIn) home() home {
+	return home{ShardID(in.Campaign, in.Page), []string{in.Campaign, in.Plan, string(in.Account)}}
+}
+
+func (in ZoneIn) home() home {
+	return home{ZoneID(in.Zone), []string{string(in.Zone), string(in.Account)}}
+}
+
+func (in LeaseIn) home() home { return home{LeaseID(in.Account), []string{string(in.Account)}} }
