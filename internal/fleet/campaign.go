@@ -45,7 +45,7 @@ func defaultCampaign() plan.Settings {
 func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) plan.Settings {
 	const what = "campaign"
 	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "notify", "maxFailed", "maxExposed", "windows", "freeze",
-		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor")
+		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor", "stallAfter")
 	read := func(field string, fallback rotation.Span, least, most time.Duration) rotation.Span {
 		return value(r, in[field], what+": "+field, fallback, span(least, most))
 	}
@@ -55,6 +55,7 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 	c.Window = value(r, in["window"], what+": window", c.Window, whole(1, 1000))
 	c.Approve = r.approve(in["approve"], what+": approve", len(c.Waves))
 	c.ApproveWithin = read("approveWithin", 0, time.Second, 30*day)
+	c.StallAfter = read("stallAfter", 0, time.Second, day)
 	c.SecondPerson = value(r, in["secondPerson"], what+": secondPerson", false, boolean)
 	c.Notify = r.occasions(in["notify"], what+": notify")
 	c.Health = r.checks(in["health"], what+": health", health)

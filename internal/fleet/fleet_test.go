@@ -126,7 +126,7 @@ func TestRead(t *testing.T) {
 	}
 	want := plan.Settings{
 		Waves: []string{"1", "10", "5%", "25.5%", "100%"}, Bake: span(time.Minute), Window: 20, Approve: []int{2, 3},
-		MaxFailed: "3", MaxExposed: 1,
+		MaxFailed: "3", MaxExposed: 1, StallAfter: span(90 * time.Second),
 		Windows: []string{"Sat 02:00-06:00 Asia/Hong_Kong", "22:00-04:00 Asia/Hong_Kong"}, Freeze: []string{"2026-12-20..2027-01-05"},
 		Timing: rotation.Timing{ProofFor: span(time.Minute), Settle: span(10 * time.Second), SignatureLife: span(5 * time.Minute), ExposedAfter: span(30 * time.Second), DeliverFor: span(2 * time.Hour)},
 	}
