@@ -19,6 +19,9 @@ type BaselinesIn struct {
 type BaselinesOut struct {
 	Baselines []Baseline   `json:"baselines"`
 	API       rotation.API `json:"api"`
+	// AheadMs is how far the clock of this worker is ahead of EdgeOne's; nil where
+	// that is not known.
+	AheadMs *int64 `json:"aheadMs,omitempty"`
 }
 
 // Baseline is a live key's fingerprint, or why it could not be read.
@@ -45,6 +48,9 @@ func (e *EdgeOne) Baselines(ctx context.Context, in BaselinesIn) (BaselinesOut, 
 		}
 		out.Baselines[i] = Baseline{read.Key, read.Problem}
 		out.API = out.API.Plus(read.API)
+	}
+	if e.Clock != nil {
+		out.AheadMs = millis(e.Clock())
 	}
 	return out, nil
 }

@@ -23,7 +23,7 @@ type ExamineOut struct {
 	Code    string         `json:"code,omitempty"`
 	Class   rotation.Class `json:"class,omitempty"`
 	// AheadMs is how far the clock of this worker is ahead of EdgeOne's, by the
-	// date of the answer, which has whole seconds; nil when there was none.
+	// date of the answer; nil when there was none.
 	AheadMs *int64 `json:"aheadMs,omitempty"`
 	// Credential is which one the worker signs with, and Until when it ends;
 	// empty where that is not known.
@@ -41,10 +41,7 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 	if e.Credential != nil {
 		out.Credential, out.Until = e.Credential(ctx)
 	}
-	if !receipt.Dated.IsZero() {
-		ahead := now.Sub(receipt.Dated).Milliseconds()
-		out.AheadMs = &ahead
-	}
+	out.AheadMs = millis(receipt.Ahead(now))
 	var api *rotation.APIError
 	switch {
 	case errors.As(err, &api):
@@ -55,4 +52,13 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 		return out, fail(KindLease, err.Error())
 	}
 	return out, nil
+}
+
+// millis is a duration that may not be known.
+func millis(d time.Duration, known bool) *int64 {
+	if !known {
+		return nil
+	}
+	ms := d.Milliseconds()
+	return &ms
 }

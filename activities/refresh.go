@@ -34,6 +34,9 @@ type EdgeOne struct {
 	// file's words, and when it ends; the zero Time where that is not known.
 	// nil is unknown.
 	Credential func(context.Context) (which string, until time.Time)
+	// Clock is how far this machine's clock is ahead of EdgeOne's, by its latest
+	// answer; nil where nobody compares them.
+	Clock func() (ahead time.Duration, known bool)
 	// Beside are the locations that this process serves too.
 	Beside []*Location
 

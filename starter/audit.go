@@ -46,8 +46,11 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) e
 	if err := a.print(out, func(w io.Writer) { showAudit(w, out) }); err != nil {
 		return err
 	}
-	if out.Found > 0 {
-		return notDone(fmt.Errorf("%s; a zone whose hosts do not hold the live key is mended by: keywave zone repair ZONE -f %s", many(out.Found, "difference"), path))
+	switch unread := out.Found - out.Differences; {
+	case out.Differences > 0:
+		return notDone(fmt.Errorf("%s; a zone whose hosts do not hold the live key is mended by: keywave zone repair ZONE -f %s", many(out.Differences, "difference"), path))
+	case unread > 0:
+		return notDone(fmt.Errorf("no difference in what was compared, and %s: %d of %s were not compared; why: keywave doctor -f %s", many(unread, "finding"), out.Pairs-out.Compared, many(out.Pairs, "pair"), path))
 	}
 	return nil
 }
@@ -96,5 +99,5 @@ func showAudit(w io.Writer, a workflows.AuditOut) {
 	if more := a.Found - len(a.Findings); more > 0 {
 		fmt.Fprintf(w, "… and %d more\n", more)
 	}
-	fmt.Fprintf(w, "%s, %s of zone and host compared, %s. Nothing was changed.\n", many(a.Zones, "zone"), many(a.Pairs, "pair"), many(a.Found, "difference"))
+	fmt.Fprintf(w, "%s, %d of %s of zone and host compared, %s. Nothing was changed.\n", many(a.Zones, "zone"), a.Compared, many(a.Pairs, "pair"), many(a.Differences, "difference"))
 }

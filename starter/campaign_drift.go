@@ -30,7 +30,7 @@ const (
 // of each account that was.
 func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, approved plan.Plan, whole plan.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
 	var out workflows.RereadOut
-	for _, account := range accountsOf(approved) {
+	for _, account := range approved.Owners() {
 		if err := awaitAccount(ctx, conn, account); err != nil {
 			return out, nil, err
 		}
@@ -55,7 +55,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 		}
 		runs, whose = append(runs, run), append(whose, part[0].account)
 	}
-	by := map[rotation.Account]int{}
+	by, warned := map[rotation.Account]int{}, map[rotation.Account]bool{}
 	for i, run := range runs {
 		var part workflows.RereadOut
 		if err := waitForWorker(ctx, conn, run, &part); err != nil {
@@ -63,6 +63,10 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 		}
 		out = out.Plus(part)
 		by[whose[i]] += part.Describes
+		if text := workflows.ClockWarning(whose[i], part.AheadMs); text != "" && !warned[whose[i]] {
+			warned[whose[i]] = true
+			a.say("Warning: %s.", text)
+		}
 	}
 	return out, by, nil
 }

@@ -129,7 +129,7 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 	if err := awaitWorker(ctx, conn); err != nil {
 		return plan, err
 	}
-	for _, account := range accountsOf(plan) {
+	for _, account := range plan.Owners() {
 		if err := released(ctx, conn, account); err != nil {
 			return plan, err
 		}
@@ -171,7 +171,7 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
-	for _, account := range accountsOf(plan) {
+	for _, account := range plan.Owners() {
 		if err := released(ctx, conn, account); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (a *app) examineTemporal(ctx context.Context, fix bool) ([]check, *temporal
 		return append(checks, examineNamespace(ctx, conn, fix)...), conn
 	}
 	if err != nil {
-		return []check{failed("Temporal", err, "start one: bin/devserver --db keywave.db, or docker compose up; or set TEMPORAL_ADDRESS")}, nil
+		return []check{failed("Temporal", err, "")}, nil
 	}
 	return examineNamespace(ctx, conn, fix), conn
 }

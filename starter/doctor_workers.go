@@ -27,7 +27,11 @@ const hostsPerCheckup = 500
 // that can be looked at.
 func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, keyring string) []check {
 	const what = "workers"
-	if polled, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW); err != nil || !polled {
+	polled, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return append([]check{failed(what, err, "may "+operator()+" describe the task queues of namespace "+conn.Namespace+"?")}, checkKeyring(f, keyring)...)
+	}
+	if !polled {
 		return append([]check{{What: what, Level: levelNote, Saw: "credentials, clock and hosts were not tried: that takes a worker with the orchestrator role"}}, checkKeyring(f, keyring)...)
 	}
 	outs, err := checkup(ctx, conn, f)
@@ -186,11 +190,9 @@ func refusalRemedy(a fleet.Account, zone rotation.ZoneID, out activities.Examine
 	return fmt.Sprintf("check account.endpoint (%s) and the network of the account's worker; then try again", a.Endpoint)
 }
 
-// A signature is good for 300 s around EdgeOne's time.
-const (
-	clockWarns = 60 * time.Second
-	clockFails = 240 * time.Second
-)
+// clockFails is close to the 300 s around EdgeOne's time in which a signature is
+// good.
+const clockFails = 240 * time.Second
 
 func checkClock(account string, aheadMs *int64) check {
 	c := check{What: "clock of the worker of " + account, Level: levelOK}
@@ -199,12 +201,8 @@ func checkClock(account string, aheadMs *int64) check {
 		return c
 	}
 	ahead := time.Duration(*aheadMs) * time.Millisecond
-	side := "ahead of"
-	if ahead < 0 {
-		side = "behind"
-	}
-	c.Saw = fmt.Sprintf("%s %s EdgeOne's", ahead.Abs().Round(time.Second), side)
-	if ahead.Abs() <= clockWarns {
+	c.Saw = rotation.ClockText(ahead)
+	if ahead.Abs() <= rotation.ClockOff {
 		return c
 	}
 	c.Level, c.Remedy = levelWarn, "let NTP set it: EdgeOne refuses a signature that is 300 s off"
@@ -217,10 +215,7 @@ func checkClock(account string, aheadMs *int64) check {
 // checkLocation says whether the location's workers open what the account's
 // worker seals, and whether its hosts can take a key.
 func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
-	keyset := check{What: "keyset " + string(l), Level: levelOK, Saw: "the location's worker opens what the account's worker seals"}
-	var bad []check
-	can, all := 0, 0
-	seen := map[rotation.HostName]bool{} // a host may have zones of several accounts
+	var proofs []rotation.Proof
 	for _, out := range outs {
 		for _, checked := range out.Locations {
 			switch {
@@ -228,37 +223,50 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 			case checked.Unasked != "":
 				return []check{{What: "hosts of " + string(l), Level: levelFail, Saw: "not tried: " + checked.Unasked, Remedy: "start one: bin/worker --fleet fleet.yaml --roles location --locations " + string(l)}}
 			case checked.Unopened != "":
-				keyset.Level, keyset.Saw = levelFail, checked.Unopened
-				keyset.Remedy = "give the location's workers and the edgeone workers the same keyset; the hosts are tried after that"
-				return []check{keyset}
+				return []check{{What: "keyset " + string(l), Level: levelFail, Saw: checked.Unopened, Remedy: "give the location's workers and the edgeone workers the same keyset; the hosts are tried after that"}}
 			default:
-				for _, p := range checked.Proofs {
-					if seen[p.Host] {
-						continue
-					}
-					seen[p.Host] = true
-					all++
-					if p.Problem == "" {
-						can++
-						continue
-					}
-					bad = append(bad, check{What: "host " + string(p.Host), Level: levelFail, Saw: p.Problem, Remedy: hostRemedy(p.Problem)})
-				}
+				proofs = append(proofs, checked.Proofs...)
 			}
 		}
 	}
-	checks := []check{keyset}
-	if can > 0 {
-		checks = append(checks, check{What: "hosts of " + string(l), Level: levelOK, Saw: fmt.Sprintf("%d of %d can take a key", can, all)})
+	opened := check{What: "keyset " + string(l), Level: levelOK, Saw: "the location's worker opens what the account's worker seals"}
+	if len(proofs) == 0 {
+		opened.Level, opened.Saw = levelNote, "not tried: no zone has a host there"
 	}
-	return append(checks, bad...)
+	return append([]check{opened}, checkHosts(l, proofs)...)
+}
+
+// checkHosts says how many hosts can take a key, and names each that cannot.
+func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
+	var bad []check
+	can := 0
+	seen := map[rotation.HostName]bool{} // a host may have zones of several accounts
+	for _, p := range proofs {
+		switch {
+		case seen[p.Host]:
+			continue
+		case p.Problem == "":
+			can++
+		default:
+			bad = append(bad, check{What: "host " + string(p.Host), Level: levelFail, Saw: p.Problem, Remedy: hostRemedy(p.Problem)})
+		}
+		seen[p.Host] = true
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	all := check{What: "hosts of " + string(l), Level: levelOK, Saw: fmt.Sprintf("%d of %d can take a key", can, len(seen))}
+	if len(bad) > 0 {
+		all.Level = levelFail
+	}
+	return append([]check{all}, bad...)
 }
 
 // hostRemedies is what to do about a host, by the step at which it failed.
 var hostRemedies = map[rotation.HostStep]string{
 	rotation.StepConnect:  "check its address in the fleet file, the firewall, and that sshd runs",
-	rotation.StepIdentity: "find out why its host key changed; if it was reinstalled, pin the new key as hostKey",
-	rotation.StepAuth:     "let the worker's SSH key in: authorized_keys of the user",
+	rotation.StepIdentity: "compare the key that it presents with the one on its own console, then pin it as hostKey; where another was pinned or known before, find out first who changed it",
+	rotation.StepAuth:     "let the worker's SSH key in (authorized_keys of the user) or, where the host takes certificates only, give the worker one of a CA that the host trusts (FILE-cert.pub beside the key)",
 	rotation.StepWrite:    "the directory of path must exist, have room, and take new files from the user",
 	rotation.StepReload:   "correct reload in the fleet file, or install what it calls",
 	rotation.StepVerify:   "correct verify in the fleet file, or install what it calls",
@@ -273,7 +281,9 @@ func hostRemedy(problem string) string {
 	return "start the location's workers with this fleet file"
 }
 
-// checkKeyring looks at the keysets on this machine.
+// checkKeyring looks at the keysets on this machine, where no worker can be asked.
+// One that is not here may be where the workers are: to make another would part
+// those who seal from those who open.
 func checkKeyring(f *fleet.Fleet, dir string) []check {
 	if dir == "" {
 		var err error
@@ -287,13 +297,17 @@ func checkKeyring(f *fleet.Fleet, dir string) []check {
 	}
 	var checks []check
 	for _, l := range f.Locations {
-		c := check{What: "keyset " + string(l), Level: levelFail, Saw: "not in " + dir, Remedy: "keywave keyring create " + string(l)}
+		c := check{
+			What: "keyset " + string(l), Level: levelNote, Saw: "not in " + dir + "; whether the workers have one is not known",
+			Remedy: "start the workers and ask again; only if there never was one: keywave keyring create " + string(l),
+		}
 		for _, i := range infos {
 			if i.Location != l {
 				continue
 			}
-			if c.Level, c.Saw, c.Remedy = levelOK, i.Fingerprint, ""; i.Problem != "" {
-				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "keywave keyring rotate "+string(l)
+			c.Level, c.Saw, c.Remedy = levelOK, i.Fingerprint+", in "+dir+"; whether the workers have the same is not known", ""
+			if i.Problem != "" {
+				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "look at "+dir+"; the workers may have one that is whole"
 			}
 		}
 		checks = append(checks, c)

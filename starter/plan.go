@@ -27,7 +27,9 @@ func (a *app) plan() *cobra.Command {
 		Short: "Say what a campaign would do: zones, hosts, waves, time, problems; changes nothing",
 		Long: `Read the fleet file, read the live key's fingerprint of every zone, let every
 host prove that it can take a key, and freeze the result as a plan with a digest.
-Nothing is changed. A plan is valid for 7 days.`,
+Nothing is changed. A plan is valid for 7 days. Exit code 2 says that some of its
+zones would not be rotated as things are: their key cannot be read, or a host of
+theirs cannot take one.`,
 		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml --out plan.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,7 +54,10 @@ Nothing is changed. A plan is valid for 7 days.`,
 					return err
 				}
 			}
-			return a.print(plan, func(w io.Writer) { showPlan(w, plan) })
+			if err := a.print(plan, func(w io.Writer) { showPlan(w, plan) }); err != nil {
+				return err
+			}
+			return unready(plan)
 		},
 	}
 	cmd.AddCommand(a.planDiff())

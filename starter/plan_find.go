@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/internal/plan"
-	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -69,17 +68,6 @@ func safeQuery(s string) string {
 		}
 	}
 	return string(b)
-}
-
-func accountsOf(plan plan.Plan) []rotation.Account {
-	if len(plan.Accounts) == 0 {
-		return []rotation.Account{plan.Account}
-	}
-	var all []rotation.Account
-	for _, a := range plan.Accounts {
-		all = append(all, a.Account)
-	}
-	return all
 }
 
 func pageOf(ctx context.Context, conn *temporalclient.Connection, name string, n int) (plan.Page, error) {

@@ -52,14 +52,34 @@ func showPlan(w io.Writer, p plan.Plan) {
 		whose = "the accounts' own paces, side by side"
 	}
 	fmt.Fprintf(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
-	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts\n")
+	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
 	if hours := hoursOf(p.Settings); hours != "" {
 		fmt.Fprintf(w, "  hours     %s\n", hours)
 	}
 	if len(p.Settings.Health) > 0 {
 		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
 	}
-	fmt.Fprintf(w, "\nNothing was changed. Run it:\n  keywave campaign start --plan %s --watch\n", p.Digest)
+	fmt.Fprintf(w, "\nNothing was changed. %s\n", nextOf(p))
+}
+
+// nextOf is what to do with a plan: it is run where something would come of it.
+func nextOf(p plan.Plan) string {
+	run := fmt.Sprintf("  keywave campaign start --plan %s --watch", p.Digest)
+	switch p.Unready {
+	case 0:
+		return "Run it:\n" + run
+	case p.Zones:
+		return "As things are, none of its zones would be rotated: mend what is named first, then plan again."
+	}
+	return fmt.Sprintf("As things are, %d of %s would not be rotated: mend what is named first, then plan again; or run it for the others:\n%s", p.Unready, many(p.Zones, "zone"), run)
+}
+
+// unready says that a plan would not rotate all of its zones as things are.
+func unready(p plan.Plan) error {
+	if p.Unready == 0 {
+		return nil
+	}
+	return notDone(fmt.Errorf("%d of %s would not be rotated as things are; nothing was changed", p.Unready, many(p.Zones, "zone")))
 }
 
 // hoursOf is when refreshes may start.

@@ -14,6 +14,7 @@ import (
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
+	"keywave/internal/version"
 )
 
 // The roles.
@@ -61,6 +62,11 @@ credentials as the fleet file says, SSH identities as ssh(1) would.`,
 			return run(cmd.Context(), c)
 		},
 	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "version", Short: "Which build this is, with its Go and Temporal SDK", Args: noArguments,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "worker", version.Of()) },
+	})
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w; see worker --help", err) })
 	f := cmd.Flags()
 	f.StringVarP(&c.fleetFile, "fleet", "f", "", "the fleet file (needed by the roles edgeone and location)")

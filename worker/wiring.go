@@ -24,6 +24,7 @@ import (
 	"keywave/internal/seal"
 	"keywave/internal/telemetry"
 	"keywave/internal/temporalclient"
+	"keywave/internal/version"
 	"keywave/workflows"
 )
 
@@ -51,7 +52,9 @@ func run(ctx context.Context, c *config) error {
 	if err := w.wire(ctx); err != nil {
 		return err
 	}
-	w.temporal, err = temporalclient.Dial(ctx, logger, "keywave-worker@"+c.id)
+	build := version.Of()
+	logger.Info("starting", "version", build.Version, "revision", build.Revision, "modified", build.Modified, "go", build.Go, "sdk", build.SDK)
+	w.temporal, err = temporalclient.Dial(ctx, logger, fmt.Sprintf("keywave-worker@%s/%s", c.id, build.Version))
 	if err != nil {
 		return err
 	}
@@ -132,7 +135,7 @@ func (w *caller) wire(ctx context.Context) error {
 		return err
 	}
 	api, err := edgeone.New(edgeone.Config{
-		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid,
+		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid, Clock: w.warnOfClock,
 	})
 	if err != nil {
 		return err
@@ -141,6 +144,7 @@ func (w *caller) wire(ctx context.Context) error {
 		API: api, Inventory: api, Sealer: sealer, Holders: w.fleet.Holders(w.account.Name, api).Of,
 		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
 	}
+	w.edgeOne.Clock = api.Clock
 	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
 		c, _ := credentials.Credential(ctx)
 		return w.account.Credentials.String(), c.Until()
@@ -152,6 +156,15 @@ func (w *caller) wire(ctx context.Context) error {
 		w.edgeOne.Checks[name] = health.New(health.Config{HTTP: c.HTTP, Command: c.Command, Within: c.Within})
 	}
 	return nil
+}
+
+// warnOfClock says that this machine's clock is not EdgeOne's, and when it is again.
+func (w *caller) warnOfClock(ahead time.Duration) {
+	if ahead.Abs() > rotation.ClockOff {
+		w.log.Warn("this machine's clock is "+rotation.ClockText(ahead)+"; EdgeOne refuses a signature that is 300 s off: let NTP set it", telemetry.Account, w.account.Name)
+		return
+	}
+	w.log.Info("this machine's clock is EdgeOne's again", telemetry.Account, w.account.Name)
 }
 
 func (w *workers) wireLocations() error {

@@ -15,16 +15,22 @@ type AuditIn struct {
 
 // AuditOut is what was found; nothing was changed.
 type AuditOut struct {
-	Zones     int            `json:"zones"`
-	Pairs     int            `json:"pairs"`
-	Describes int            `json:"describes"`
-	Found     int            `json:"found"`
-	Findings  []plan.Finding `json:"findings,omitempty"`
+	Zones int `json:"zones"`
+	// Pairs are those of zone and host that were asked for, Compared those of which
+	// both sides were read.
+	Pairs     int `json:"pairs"`
+	Compared  int `json:"compared"`
+	Describes int `json:"describes"`
+	Found     int `json:"found"`
+	// Differences are those of the Found in which a host holds another key than
+	// EdgeOne, or none; the others say what could not be looked at.
+	Differences int            `json:"differences"`
+	Findings    []plan.Finding `json:"findings,omitempty"`
 }
 
 // Plus adds two pages.
 func (a AuditOut) Plus(b AuditOut) AuditOut {
-	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Describes + b.Describes, a.Found + b.Found, append(a.Findings, b.Findings...)}
+	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes, a.Found + b.Found, a.Differences + b.Differences, append(a.Findings, b.Findings...)}
 }
 
 // maxAuditFindings keeps a result far below Temporal's 2 MB.
@@ -39,7 +45,12 @@ func Audit(ctx workflow.Context, in AuditIn) (AuditOut, error) {
 		return AuditOut{}, err
 	}
 	surveyHosts(ctx, &in.Page, &report, true)
-	out := AuditOut{Zones: len(in.Page.Zones), Pairs: in.Page.Pairs(), Describes: report.Describes, Found: len(report.Findings), Findings: report.Findings}
+	out := AuditOut{Zones: len(in.Page.Zones), Pairs: in.Page.Pairs(), Compared: report.count(in.Page), Describes: report.Describes, Found: len(report.Findings), Findings: report.Findings}
+	for _, f := range report.Findings {
+		if f.Zone != "" && f.Host != "" {
+			out.Differences++
+		}
+	}
 	out.Findings = out.Findings[:min(len(out.Findings), maxAuditFindings)]
 	return out, nil
 }

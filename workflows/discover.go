@@ -35,11 +35,14 @@ type RereadOut struct {
 	Zones     int               `json:"zones"`
 	Describes int               `json:"describes"`
 	Differ    []plan.Difference `json:"differ,omitempty"`
+	// AheadMs is how far the clock of the account's worker is ahead of EdgeOne's;
+	// nil where that is not known.
+	AheadMs *int64 `json:"aheadMs,omitempty"`
 }
 
 // Plus adds two parts.
 func (a RereadOut) Plus(b RereadOut) RereadOut {
-	return RereadOut{a.Zones + b.Zones, a.Describes + b.Describes, append(a.Differ, b.Differ...)}
+	return RereadOut{a.Zones + b.Zones, a.Describes + b.Describes, append(a.Differ, b.Differ...), further(a.AheadMs, b.AheadMs)}
 }
 
 // Reread reads the live keys of planned zones again and names those that
@@ -55,7 +58,7 @@ func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
 	for _, f := range report.Findings {
 		said[f.Zone] = f.Text
 	}
-	out := RereadOut{Zones: len(now.Zones), Describes: report.Describes}
+	out := RereadOut{Zones: len(now.Zones), Describes: report.Describes, AheadMs: report.AheadMs}
 	for i, z := range in.Page.Zones {
 		text := plan.KeyChanged(z.Baseline, now.Zones[i].Baseline)
 		if z.Baseline != "" && now.Zones[i].Baseline == "" {

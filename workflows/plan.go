@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -28,8 +29,50 @@ type PagePlanned struct {
 	Describes int            `json:"describes"`
 	Findings  []plan.Finding `json:"findings,omitempty"`
 	Found     int            `json:"found"`
+	// Unready counts the zones that would not be rotated as things are: their key
+	// cannot be read, or a host of theirs cannot take one.
+	Unready int `json:"unready,omitempty"`
+	// AheadMs is how far the clock of the account's worker is ahead of EdgeOne's;
+	// nil where that is not known.
+	AheadMs *int64 `json:"aheadMs,omitempty"`
 	// Refused says why there can be no plan.
 	Refused string `json:"refused,omitempty"`
+
+	unread map[rotation.ZoneID]bool
+	unfit  map[rotation.HostName]bool
+}
+
+// unready notes a zone or a host that nothing can be done with as things are.
+func (p *PagePlanned) unready(zone rotation.ZoneID, host rotation.HostName) {
+	if p.unread == nil {
+		p.unread, p.unfit = map[rotation.ZoneID]bool{}, map[rotation.HostName]bool{}
+	}
+	if zone != "" {
+		p.unread[zone] = true
+	}
+	if host != "" {
+		p.unfit[host] = true
+	}
+}
+
+// count says how many zones of the page are not ready, and how many pairs of zone
+// and host were compared: both sides were read.
+func (p *PagePlanned) count(page plan.Page) (compared int) {
+	for _, z := range page.Zones {
+		read := 0
+		for _, h := range z.Hosts {
+			if !p.unfit[page.Hosts[h].Name] {
+				read++
+			}
+		}
+		if p.unread[z.ID] || read < len(z.Hosts) {
+			p.Unready++
+		}
+		if !p.unread[z.ID] {
+			compared += read
+		}
+	}
+	return compared
 }
 
 // PageIn is one page: a draft at first, frozen once its baselines are read.
@@ -53,6 +96,7 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 	plan.Pages = make([]string, in.Pages)
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s**: reading the baselines of %d zones on %d pages.", plan.Name, plan.Zones, in.Pages))
 	reports := workflow.GetSignalChannel(ctx, SignalPagePlanned)
+	ahead := map[rotation.Account]*int64{}
 	for missing := in.Pages; missing > 0; {
 		var r PagePlanned
 		if ok, _ := reports.ReceiveWithTimeout(ctx, in.Within.D(), &r); !ok {
@@ -72,8 +116,17 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 				plan.Accounts[i].Describes += r.Describes
 			}
 		}
+		plan.Unready += r.Unready
+		ahead[plan.AccountOf(r.Page)] = further(ahead[plan.AccountOf(r.Page)], r.AheadMs)
 		plan.Found += r.Found
 		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), MaxFindings-len(plan.Findings))]...)
+	}
+	for _, a := range plan.Owners() {
+		if ms := ahead[a]; ms != nil && clockIsOff(*ms) {
+			plan.Found++
+			plan.Findings = slices.Insert(plan.Findings, 0, clockFinding(a, *ms))
+			plan.Findings = plan.Findings[:min(len(plan.Findings), MaxFindings)]
+		}
 	}
 	plan.Made = workflow.Now(ctx).UTC()
 	plan.Digest = plan.DigestOf()
@@ -131,6 +184,7 @@ func draft(ctx workflow.Context, in PageIn) error {
 	} else {
 		surveyHosts(ctx, &in.Page, &report, false)
 		report.Digest = in.Page.Digest()
+		report.count(in.Page)
 	}
 	report.Found = len(report.Findings)
 	report.Findings = report.Findings[:min(len(report.Findings), MaxFindings)]
@@ -159,9 +213,11 @@ func readAll(ctx workflow.Context, page *plan.Page, report *PagePlanned, options
 			return err
 		}
 		report.Describes += out.API.Describe
+		report.AheadMs = further(report.AheadMs, out.AheadMs)
 		for i := range part {
 			part[i].Baseline = out.Baselines[i].Key
 			if problem := out.Baselines[i].Problem; problem != "" {
+				report.unready(part[i].ID, "")
 				report.Findings = append(report.Findings, plan.Finding{Zone: part[i].ID, Text: problem})
 			}
 			if part[i].Baseline == rotation.Absent {
@@ -196,7 +252,10 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 		var err error
 		probe, err = probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
 		if err != nil {
-			report.Findings = append(report.Findings, plan.Finding{Text: why(err)})
+			for _, h := range page.Hosts {
+				report.unready("", h.Name)
+			}
+			report.Findings = append(report.Findings, plan.Finding{Text: why(err) + "; no host was looked at"})
 			return
 		}
 	}
@@ -210,9 +269,15 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 		var out activities.ProveOut
 		if err := futures[i].Get(ctx, &out); err != nil {
 			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", l, noAnswer(l, err))})
+			for _, h := range asked[l].Hosts {
+				report.unready("", h.Host.Name)
+			}
 		}
 		for j, p := range out.Proofs {
 			report.Findings = append(report.Findings, findings(p, asked[l].Hosts[j].Zones)...)
+			if p.Problem != "" {
+				report.unready("", p.Host)
+			}
 		}
 	}
 }
@@ -240,4 +305,29 @@ func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
 		}
 	}
 	return found
+}
+
+// further is the clock that is further off.
+func further(a, b *int64) *int64 {
+	if a == nil || b != nil && max(*b, -*b) > max(*a, -*a) {
+		return b
+	}
+	return a
+}
+
+func clockIsOff(aheadMs int64) bool {
+	return (time.Duration(aheadMs) * time.Millisecond).Abs() > rotation.ClockOff
+}
+
+func clockFinding(a rotation.Account, aheadMs int64) plan.Finding {
+	return plan.Finding{Text: fmt.Sprintf("the clock of the worker of account %s is %s; EdgeOne refuses a signature that is 300 s off: let NTP set it", a, rotation.ClockText(time.Duration(aheadMs)*time.Millisecond))}
+}
+
+// ClockWarning is what a person must know of a worker's clock; empty while it is
+// right, or not known.
+func ClockWarning(a rotation.Account, aheadMs *int64) string {
+	if aheadMs == nil || !clockIsOff(*aheadMs) {
+		return ""
+	}
+	return clockFinding(a, *aheadMs).Text
 }

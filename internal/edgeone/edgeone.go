@@ -60,6 +60,10 @@ type Config struct {
 	// 10 s. Waiting for the pace comes before and is bounded by the context
 	// alone.
 	Timeout time.Duration
+	// Clock is told of a clock of this machine that is off by more than
+	// rotation.ClockOff, now and then while it stays so, and once when it is right
+	// again; nil tells nobody.
+	Clock func(ahead time.Duration)
 	// RequestClient is what EdgeOne is told of the caller, besides the SDK's
 	// name: letters, digits, "-_ ,;." and at most 128 of them; "" means
 	// "keywave".
@@ -80,6 +84,7 @@ type Client struct {
 	// doubles.
 	patience time.Duration
 	signer   *signer
+	clock    clock
 	conns    *http.Transport
 	sdk      sdk
 }
@@ -115,6 +120,7 @@ func New(c Config) (*Client, error) {
 		timeout:  cmp.Or(c.Timeout, defaultTimeout),
 		patience: defaultPatience,
 		signer:   &signer{from: c.Credentials},
+		clock:    clock{tell: c.Clock},
 		conns:    newConns(),
 	}
 	if client.pace == nil {
@@ -301,6 +307,7 @@ func (c *Client) judge(ctx context.Context, x *exchange, id *string, err error) 
 		// who knows has spoken.
 		return receipt, &rotation.APIError{Class: rotation.Ambiguous, Code: said.code}
 	}
+	c.clock.saw(receipt, time.Now())
 	if err == nil {
 		return receipt, nil
 	}

@@ -153,6 +153,10 @@ type Plan struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// Found counts all findings; Findings may hold only the first of them.
 	Found int `json:"found"`
+	// Unready counts the zones that would not be rotated as things were when the
+	// plan was made, outside the digest: their live key could not be read, or a host
+	// of theirs could not take one, or was not looked at.
+	Unready int `json:"unready,omitempty"`
 	// Describes counts the calls that reading the baselines took.
 	Describes int `json:"describes"`
 	// Takes is how long the campaign will run, without its waits for people: an
@@ -186,6 +190,15 @@ func (p Plan) Shares() []Share {
 		return p.Accounts
 	}
 	return []Share{{Account: p.Account, Zones: p.Zones, Limit: p.Limit, Describes: p.Describes}}
+}
+
+// Owners are the plan's accounts, in order.
+func (p Plan) Owners() []rotation.Account {
+	var all []rotation.Account
+	for _, s := range p.Shares() {
+		all = append(all, s.Account)
+	}
+	return all
 }
 
 // AccountOf is whose zones a page holds, by its number.

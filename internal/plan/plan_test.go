@@ -453,7 +453,7 @@ func TestEstimateOfAccounts(t *testing.T) {
 // What a plan will do is approved by its digest; its name, when it was made,
 // what was met and what it adds up to are not.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
-	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Accounts"}
+	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Unready", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Accounts"}
 	p := samplePlan()
 	p.Settings.Health, p.Settings.Notify = []string{"shop", "smoke"}, []string{"start", "end"}
 	p.Settings.Windows, p.Settings.Freeze = []string{"Sat 02:00-06:00 UTC"}, []string{"2026-12-24"}

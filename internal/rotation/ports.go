@@ -31,6 +31,42 @@ type Receipt struct {
 	Dated time.Time
 }
 
+// Ahead is how far this process's clock is ahead of EdgeOne's, or behind it where
+// it is negative, by an answer that was heard then. What the time between signing
+// and hearing can explain, and the whole second of a date, counts for nothing.
+// known is false where there was no date.
+func (r Receipt) Ahead(heard time.Time) (ahead time.Duration, known bool) {
+	if r.Dated.IsZero() {
+		return 0, false
+	}
+	signed := r.Signed
+	if signed.IsZero() {
+		signed = heard
+	}
+	// Round drops the monotonic readings: clocks are compared, as they are set.
+	least, most := signed.Round(0).Sub(r.Dated)-time.Second, heard.Round(0).Sub(r.Dated)
+	switch {
+	case least > 0:
+		return least, true
+	case most < 0:
+		return most, true
+	}
+	return 0, true
+}
+
+// ClockOff is how far a clock may be from EdgeOne's before people are warned. A
+// signature is refused when it is 300 s off.
+const ClockOff = 30 * time.Second
+
+// ClockText is how far a clock is off, such as "1m40s behind EdgeOne's".
+func ClockText(ahead time.Duration) string {
+	side := "ahead of"
+	if ahead < 0 {
+		side = "behind"
+	}
+	return ahead.Abs().Round(time.Second).String() + " " + side + " EdgeOne's"
+}
+
 // Class is what an API error says about the request (API reference §3).
 type Class string
 

@@ -50,7 +50,7 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no Temporal at %s (%w); start one (bin/devserver, or docker compose up), or set TEMPORAL_ADDRESS", options.HostPort, err)
+		return nil, unreachable(options.HostPort, options.ConnectionOptions.TLS, err)
 	}
 	conn := &Connection{c, options.HostPort, options.Namespace}
 	if _, err := c.WorkflowService().DescribeNamespace(ctx, describeNamespace(options.Namespace)); err != nil {

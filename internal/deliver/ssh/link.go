@@ -301,7 +301,7 @@ func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer) (ssh.Conn, 
 }
 
 func (h *Host) notLetIn(signers []ssh.Signer, notes []string) string {
-	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); add one of them to the user's authorized_keys", h.user, fingerprints(signers))
+	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); let one of them in (the user's authorized_keys) or, where the host takes certificates only, give us one of a CA that it trusts", h.user, fingerprints(signers))
 	if len(signers) == 0 {
 		why = "we have no key to log in with; name a key file, or load one into an ssh-agent and set SSH_AUTH_SOCK"
 	}

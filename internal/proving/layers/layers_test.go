@@ -72,6 +72,7 @@ func layers() []layer {
 		{packages: "internal/notify", house: rotation, tests: true},
 		{packages: "internal/health", tests: true},
 		{packages: "internal/telemetry", tests: true},
+		{packages: "internal/version", tests: true},
 		{packages: "internal/temporalclient", outside: world, tests: true},
 		{packages: "internal/fleet", house: append(plan, "internal/calendar"), outside: world, tests: true},
 
@@ -162,6 +163,7 @@ func TestViolationsAreFound(t *testing.T) {
 		"internal/notify/n.go":                  `import "keywave/internal/rotation"`,
 		"internal/health/h.go":                  ``,
 		"internal/telemetry/l.go":               `import "log/slog"`,
+		"internal/version/v.go":                 `import "runtime/debug"`,
 		"internal/temporalclient/t.go":          `import "go.temporal.io/sdk/client"`,
 		"internal/progress/p.go":                `import "keywave/workflows"`,
 		"internal/watch/w.go":                   `import "keywave/internal/progress"`,

@@ -1,0 +1,40 @@
+package temporalclient
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// What is at the address is told as what it is: a wrong TLS setting is no reason to
+// start another Temporal.
+func TestUnreachableSaysWhatIsThere(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	plain, secret := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	defer plain.Close()
+	defer secret.Close()
+	plain.Config.ErrorLog, secret.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0), slog.NewLogLogger(slog.DiscardHandler, 0)
+	t.Setenv("TEMPORAL_CONFIG_FILE", "/dev/null")
+	for name, c := range map[string]struct {
+		address string
+		tls     string
+		want    string
+	}{
+		"nobody":                     {"127.0.0.1:1", "", "no Temporal at 127.0.0.1:1 ("},
+		"TLS, and this client not":   {strings.TrimPrefix(secret.URL, "https://"), "", " speaks TLS, and this client does not: set TEMPORAL_TLS=true"},
+		"no TLS, and this client":    {strings.TrimPrefix(plain.URL, "http://"), "true", " speaks no TLS, and this client does: unset TEMPORAL_TLS"},
+		"a certificate of strangers": {strings.TrimPrefix(secret.URL, "https://"), "true", " do not agree on TLS ("},
+		"another service":            {strings.TrimPrefix(plain.URL, "http://"), "", " is no Temporal that this client understands ("},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("TEMPORAL_ADDRESS", c.address)
+			t.Setenv("TEMPORAL_TLS", c.tls)
+			_, err := Dial(t.Context(), slog.New(slog.DiscardHandler), "test")
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "start one") != (name == "nobody") {
+				t.Errorf("it says %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// A location is well when all of its hosts can take a key, and not when some can.
+func TestCheckLocation(t *testing.T) {
+	can := rotation.Proof{Host: "gw-1"}
+	cannot := rotation.Proof{Host: "gw-2", Problem: "auth: user edge is not let in"}
+	for name, c := range map[string]struct {
+		proofs []rotation.Proof
+		want   string
+	}{
+		"all":        {[]rotation.Proof{can}, "ok keyset hk, ok hosts of hk: 1 of 1 can take a key"},
+		"some":       {[]rotation.Proof{can, cannot}, "ok keyset hk, fail hosts of hk: 1 of 2 can take a key, fail host gw-2"},
+		"none":       {[]rotation.Proof{cannot}, "ok keyset hk, fail hosts of hk: 0 of 1 can take a key, fail host gw-2"},
+		"told twice": {[]rotation.Proof{can, can}, "ok keyset hk, ok hosts of hk: 1 of 1 can take a key"},
+		"nobody":     {nil, "note keyset hk"},
+	} {
+		var said []string
+		for _, k := range checkLocation("hk", []workflows.CheckupOut{{Locations: []workflows.LocationChecked{{Location: "hk", Proofs: c.proofs}}}}) {
+			text := string(k.Level) + " " + k.What
+			if strings.HasPrefix(k.What, "hosts") {
+				text += ": " + k.Saw
+			}
+			said = append(said, text)
+			if k.Level == levelFail && strings.HasPrefix(k.What, "host ") && k.Remedy == "" {
+				t.Errorf("%s: %+v has no remedy", name, k)
+			}
+		}
+		if got := strings.Join(said, ", "); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// What to do about a host is true of each way in which that step can fail: a key
+// that was never known did not change, and a host may take certificates only.
+func TestHostRemedies(t *testing.T) {
+	for problem, want := range map[string][]string{
+		"identity: gw-1 (10.0.0.1:22): the key SHA256:x that the host presents is refused": {"on its own console", "where another was pinned or known before"},
+		"auth: user edge is not let in": {"authorized_keys", "certificates only"},
+		"something else":                {"this fleet file"},
+	} {
+		for _, w := range want {
+			if got := hostRemedy(problem); !strings.Contains(got, w) {
+				t.Errorf("%s: %q says nothing of %q", problem, got, w)
+			}
+		}
+	}
+}
