@@ -1,0 +1,161 @@
+// Package harmless makes the words of others fit for where people read them.
+// A zone's name, a host's banner, an algorithm's name of an SSH peer that nobody
+// has authenticated, EdgeOne's messages, the reason that somebody gave: each may
+// hold control characters that steer a terminal, marks that turn the order of
+// the letters around, letters that cannot be seen, Markdown, HTML or a formula.
+// There is one function for each sink, and a sink calls it at its door: what
+// passed is one line of text that shows what it is and does nothing. Bytes that
+// must stay as they are (JSON) are escaped instead. Pure: a text in, a text out.
+package harmless
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of one word of others.
+const (
+	maxWord    = 4 << 10 // bytes
+	maxSummary = 190     // bytes; Temporal takes 200
+	maxMarks   = 4       // combining marks on one letter
+)
+
+// control finds the control sequences of ECMA-48 that terminals know best, so
+// that a coloured word does not leave its parameters behind.
+var control = regexp.MustCompile(`(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]`)
+
+// Terminal makes one line for a terminal: what is a control character, a break or
+// a blank becomes one blank, what cannot be seen goes, and what is no letter of
+// any script, and no UTF-8, becomes U+FFFD.
+func Terminal(s string) string {
+	return bounded(strings.Join(strings.Fields(clean(s, false)), " "), maxWord)
+}
+
+// Log makes one line for a log, as Terminal does: logs end on terminals.
+func Log(s string) string { return Terminal(s) }
+
+// Lines makes text that may have lines of its own harmless for a terminal or a
+// file: as Terminal, but line feeds, tabs and blanks stay.
+func Lines(s string) string { return clean(s, true) }
+
+// clean drops and replaces single runes. With layout, line feeds and tabs stay.
+func clean(s string, layout bool) string {
+	if plainASCII(s, layout) {
+		return s
+	}
+	if strings.ContainsAny(s, "\x1b\u009b") {
+		s = control.ReplaceAllString(s, "")
+	}
+	var b strings.Builder
+	marks := 0
+	for _, r := range s { // an invalid byte comes as U+FFFD
+		kept := seen(r, layout)
+		if marks = count(marks, r); kept >= 0 && marks <= maxMarks {
+			b.WriteRune(kept)
+		}
+	}
+	return b.String()
+}
+
+// plainASCII is the quick answer for almost every text.
+func plainASCII(s string, layout bool) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && !(layout && (c == '\n' || c == '\t')) || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// seen is what is shown of a rune; -1 is nothing.
+func seen(r rune, layout bool) rune {
+	switch {
+	case layout && (r == '\n' || r == '\t' || r == '\u00a0'):
+		return r
+	case unicode.IsSpace(r) || unicode.IsControl(r) || r == '\u2800':
+		return ' '
+	case unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point):
+		return -1
+	case !unicode.IsGraphic(r):
+		return utf8.RuneError
+	}
+	return r
+}
+
+// count is how many combining marks stand in a row, r among them.
+func count(marks int, r rune) int {
+	if r >= 0x300 && unicode.In(r, unicode.Mn, unicode.Me) {
+		return marks + 1
+	}
+	return 0
+}
+
+// bounded is s in at most most bytes.
+func bounded(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	n := most - len("…")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// CSV makes a cell of a table that people open in a spreadsheet. A cell that one
+// would calculate begins with an apostrophe, also where the spreadsheet parts
+// cells at semicolons.
+func CSV(s string) string { return formula.ReplaceAllString(Terminal(s), "$1'$2") }
+
+// formula is how formulas begin, in the wide forms of East Asian keyboards too.
+var formula = regexp.MustCompile(`(^|;\s*)([=+@＝＋－＠-])`)
+
+// Slack makes a part of a message for Slack and for those that imitate it, some
+// of which read Markdown: it mentions nobody, is no link, and formats nothing.
+func Slack(s string) string {
+	s = strings.ReplaceAll(mention.ReplaceAllString(Terminal(s), "$1@ "), "://", "[:]//")
+	s = strings.NewReplacer("](", "] (", "`", "'", "*", "∗", "~", "∼", "&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+	return edges(s, "＿")
+}
+
+// mention is an @ that begins a word.
+var mention = regexp.MustCompile(`(^|[^\pL\pN])@\b`)
+
+// edges replaces underscores that do not stand within a word: only those can
+// begin or end emphasis.
+func edges(s, by string) string {
+	if !strings.Contains(s, "_") {
+		return s
+	}
+	var b strings.Builder
+	before := ' '
+	for i, r := range s {
+		if r != '_' {
+			b.WriteRune(r)
+			before = r
+			continue
+		}
+		after, _ := utf8.DecodeRuneInString(strings.TrimLeft(s[i:], "_"))
+		if inWord(before) && inWord(after) {
+			b.WriteRune('_')
+		} else {
+			b.WriteString(by)
+		}
+	}
+	return b.String()
+}
+
+func inWord(r rune) bool { return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
+
+// Summary makes a summary of a workflow, an activity or a timer, which Temporal's
+// UI shows as Markdown in one place and as it is in another: what would have a
+// meaning there is replaced by what looks alike. It has at most 190 bytes.
+func Summary(s string) string {
+	s = strings.ReplaceAll(Terminal(s), "://", ": //")
+	s = strings.NewReplacer("`", "'", "*", "∗", "~", "∼", "<", "‹", ">", "›", "[", "(", "]", ")", "{", "(", "}", ")",
+		"|", "/", `\`, "/", "$", "＄", "&", "＆").Replace(s)
+	s = leading.ReplaceAllString(edges(s, "＿"), "· $0")
+	return bounded(s, maxSummary)
+}

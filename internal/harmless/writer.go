@@ -1,0 +1,51 @@
+package harmless
+
+import (
+	"io"
+	"unicode/utf8"
+)
+
+// Drawn is text with control sequences of Keywave's own, such as colours. Who
+// makes one answers for every word of others in it.
+type Drawn string
+
+// Writer is the door of a terminal or a file: all that is written passes through
+// Lines, but for what Draw is given. Not safe for concurrent use.
+type Writer struct {
+	to   io.Writer
+	rest []byte // the begin of a rune whose end has not come yet
+}
+
+// NewWriter writes to to.
+func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
+
+// Under is what it writes to.
+func (w *Writer) Under() io.Writer { return w.to }
+
+// Write is io.Writer's. What is cut within a rune waits for the next Write.
+func (w *Writer) Write(p []byte) (int, error) {
+	all := append(w.rest, p...)
+	cut := len(all)
+	for i := cut - 1; i >= max(0, cut-utf8.UTFMax); i-- {
+		if utf8.RuneStart(all[i]) {
+			if !utf8.FullRune(all[i:]) {
+				cut = i
+			}
+			break
+		}
+	}
+	w.rest = append([]byte(nil), all[cut:]...)
+	if _, err := io.WriteString(w.to, Lines(string(all[:cut]))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Draw writes d as it is, past a Writer's filter.
+func Draw(w io.Writer, d Drawn) error {
+	if door, ok := w.(*Writer); ok {
+		w = door.to
+	}
+	_, err := io.WriteString(w, string(d))
+	return err
+}
