@@ -30,13 +30,15 @@ type Baseline struct {
 	Problem string               `json:"problem,omitempty"`
 }
 
-// Baselines reads them at the account's pace. Credentials that EdgeOne refuses
+// Baselines reads them at the account's pace, in its time: what is left then could
+// not be read. Credentials that EdgeOne refuses
 // fail it as a whole.
 func (e *EdgeOne) Baselines(ctx context.Context, in BaselinesIn) (BaselinesOut, error) {
 	defer beat(ctx)()
+	until := readUntil(ctx)
 	out := BaselinesOut{Baselines: make([]Baseline, len(in.Zones))}
 	for i, zone := range in.Zones {
-		read, err := e.Read(ctx, ReadIn{Zone: zone})
+		read, err := e.read(ctx, ReadIn{Zone: zone}, until)
 		if err != nil {
 			return out, err
 		}

@@ -31,7 +31,9 @@ type Refreshing struct {
 	// Since is when it was started; zero while it is queued.
 	Since time.Time `json:"since,omitzero"`
 	// Says is why EdgeOne has executed nothing so far, by the process that calls
-	// it: one clause for people. It is empty while a request may be on its way.
+	// it: one clause for people. It is empty while a request may be on its way, but
+	// for one that follows a rejected one: that is answered, or given up, within
+	// EdgeOneCall.
 	Says string `json:"says,omitempty"`
 }
 
@@ -58,6 +60,8 @@ const describesOfZones = 8
 // and no error.
 func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	defer beat(ctx)()
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	out := BegunOut{Refreshes: make([]Refreshing, len(in.Workflows))}
 	var group errgroup.Group
 	group.SetLimit(describesOfZones)
@@ -67,8 +71,7 @@ func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 			return nil
 		})
 	}
-	_ = group.Wait()
-	return out, ctx.Err()
+	return out, group.Wait()
 }
 
 func (t *Temporal) refreshing(ctx context.Context, id, name string) Refreshing {
@@ -105,14 +108,9 @@ func (r *Refreshing) take(a *workflowpb.PendingActivityInfo) {
 	}
 }
 
-// refreshBeat is how often a refresh reports. Who waits for it learns after one
-// heartbeat's timeout that its worker is lost; by then that worker's lease must be
-// over.
-const refreshBeat = time.Second
-
 // beatSaying is beat, with what is said at the moment.
 func beatSaying(ctx context.Context, s *sayings) (stop func()) {
-	return beatEach(refreshBeat, func() { activity.RecordHeartbeat(ctx, s.last()) })
+	return beatEach(RefreshBeat, func() { activity.RecordHeartbeat(ctx, s.last()) })
 }
 
 // sayings is what a running refresh reports with its heartbeats.

@@ -40,16 +40,23 @@ const (
 // Discover lists zones, and changes nothing.
 func (e *EdgeOne) Discover(ctx context.Context, in DiscoverIn) (DiscoverOut, error) {
 	defer beat(ctx)()
+	whole := ctx
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	out := DiscoverOut{Next: in.From}
+	// What was listed in time is not lost.
+	late := func() bool { return ctx.Err() != nil && whole.Err() == nil && out.Next > in.From }
 	for size := 0; out.Next-in.From < discoverMost && size < discoverBytes; {
 		page, err := e.Inventory.Zones(ctx, in.Query, out.Next)
 		if err != nil {
-			return out, unlisted(ctx, "the zones cannot be listed", err)
+			err = unlisted(ctx, "the zones cannot be listed", err)
+		} else if in.Gateways {
+			err = e.gateways(ctx, page.Zones)
 		}
-		if in.Gateways {
-			if err := e.gateways(ctx, page.Zones); err != nil {
-				return out, err
-			}
+		if err != nil && late() {
+			return out, nil
+		} else if err != nil {
+			return out, err
 		}
 		for i := range page.Zones {
 			page.Zones[i].Tags = kept(page.Zones[i].Tags)

@@ -268,7 +268,7 @@ func TestRead(t *testing.T) {
 			name: "throttled and broken, then read", in: asked, key: print(theKey), sealed: 2, api: rotation.API{Describe: 3, Throttled: 1},
 			calls: []call{fails(rotation.Throttled, "RequestLimitExceeded"), ambiguous, answers(theKey, 0)},
 		},
-		{name: "broken", in: asked, calls: []call{ambiguous}, api: rotation.API{Describe: 6}},
+		{name: "broken", in: asked, calls: []call{ambiguous}, api: rotation.API{Describe: 4}},
 		{name: "refused", in: asked, calls: []call{fails(rotation.Refused, "ResourceNotFound.ZoneNotFound")}, final: true, api: rotation.API{Describe: 1}},
 		{name: "denied", in: asked, calls: []call{fails(rotation.Denied, "UnauthorizedOperation.CamUnauthorized")}, final: true, halt: true, api: rotation.API{Describe: 1}},
 	} {

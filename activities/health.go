@@ -21,6 +21,8 @@ type HealthOut struct {
 // command run.
 func (e *EdgeOne) Health(ctx context.Context, in HealthIn) (HealthOut, error) {
 	defer beat(ctx)()
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	var out HealthOut
 	for _, name := range in.Checks {
 		check, known := e.Checks[name]

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
@@ -274,7 +275,35 @@ func (o *outbound) GetInfo(ctx context.Context) activity.Info {
 	if o.kind == "" {
 		info.WorkflowType = nil
 	}
+	if end, bounded := ctx.Value(deadline{}).(time.Time); bounded {
+		info.Deadline = end
+	}
 	return info
+}
+
+type deadline struct{}
+
+// heartbeats is the key of a func(string) that hears what an activity says with
+// its heartbeats.
+type heartbeats struct{}
+
+func listen(ctx context.Context, env *testsuite.TestActivityEnvironment) {
+	heard, listens := ctx.Value(heartbeats{}).(func(string))
+	if !listens {
+		return
+	}
+	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		var says string
+		if details.HasValues() && details.Get(&says) == nil {
+			heard(says)
+		}
+	})
+}
+
+// runWithin is run, of an activity that Temporal ends after that time.
+func runWithin[I, O any](t *testing.T, d time.Duration, activity func(context.Context, I) (O, error), in I) (O, error) {
+	t.Helper()
+	return run(t, context.WithValue(t.Context(), deadline{}, time.Now().Add(d)), activity, in)
 }
 
 func runFrom[I, O any](t *testing.T, ctx context.Context, from asker, activity func(context.Context, I) (O, error), in I) (O, error) {
@@ -284,6 +313,7 @@ func runFrom[I, O any](t *testing.T, ctx context.Context, from asker, activity f
 	env := suite.NewTestActivityEnvironment()
 	env.SetWorkerOptions(sdkworker.Options{BackgroundActivityContext: ctx, Interceptors: []interceptor.WorkerInterceptor{&asking{asker: from}}})
 	env.RegisterActivity(activity)
+	listen(ctx, env)
 	var out O
 	encoded, err := env.ExecuteActivity(activity, in)
 	if err != nil {

@@ -52,6 +52,7 @@ type ProbeIn struct {
 // Probe seals a probe to each location with the keysets that this worker would
 // seal a key with.
 func (e *EdgeOne) Probe(ctx context.Context, in ProbeIn) (Probe, error) {
+	defer beat(ctx)()
 	value := rotation.NewSecret(rand.Text())
 	nobody := map[rotation.Location][]rotation.HostName{}
 	for _, l := range in.Locations {

@@ -33,6 +33,7 @@ type RateOut struct {
 
 // Rate sets it, and waits until the queue has it.
 func (t *Temporal) Rate(ctx context.Context, in RateIn) (RateOut, error) {
+	defer beat(ctx)()
 	var now temporalclient.Rate
 	var err error
 	if in.Release {

@@ -1,9 +1,13 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"keywave/internal/rotation"
 )
@@ -33,31 +37,39 @@ type ReadOut struct {
 	API      rotation.API `json:"api"`
 }
 
-// readTries is how often one activity asks before it hands the problem back.
-const readTries = 6
-
 // Read calls DescribeMultiPathGatewaySecretKey, which changes nothing and may
 // be called again at will.
 func (e *EdgeOne) Read(ctx context.Context, in ReadIn) (ReadOut, error) {
 	defer beat(ctx)()
+	return e.read(ctx, in, readUntil(ctx))
+}
+
+// readUntil is when an activity that reads must have its answer, or its problem.
+func readUntil(ctx context.Context) time.Time {
+	return activity.GetInfo(ctx).Deadline.Add(-readMargin)
+}
+
+// read asks a few times, until then at the latest.
+func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut, error) {
+	bounded, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	var out ReadOut
 	for try := 1; ; try++ {
-		key, err := e.describe(ctx, in.Zone, &out)
-		if err == nil {
-			return e.sealed(ctx, in, key, out)
-		}
-		if ctx.Err() != nil {
+		key, err := e.describe(bounded, in.Zone, &out)
+		switch {
+		case err == nil:
+			return e.sealed(bounded, in, key, out)
+		case ctx.Err() != nil:
 			return out, ctx.Err()
-		}
-		if !errors.As(err, new(*rotation.APIError)) {
+		case bounded.Err() != nil:
+			out.Problem = cmp.Or(out.Problem, "the live key could not be read: EdgeOne did not answer in time")
+			return out, nil
+		case !errors.As(err, new(*rotation.APIError)):
 			return out, fail(KindLease, err.Error())
-		}
-		if out.Final || try == readTries {
+		case out.Final || try == readTries:
 			return out, nil
 		}
-		if err := pause(ctx, backOff(try)); err != nil {
-			return out, err
-		}
+		_ = pause(bounded, backOff(try))
 	}
 }
 

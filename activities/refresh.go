@@ -95,6 +95,9 @@ type RefreshOut struct {
 	API  rotation.API `json:"api"`
 }
 
+// mostBackOff is the longest pause between two calls that EdgeOne rejected.
+const mostBackOff = 5 * time.Second
+
 // lockedTries is how often a temporarily locked zone is asked again.
 const lockedTries = 3
 
@@ -167,7 +170,7 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 		if err := gate(); err != nil {
 			return err
 		}
-		r.says.say("") // it may be on its way from here on
+		r.says.say(r.rejected) // nothing, the first time: from here on it may be on its way
 		return nil
 	})
 	if receipt.Signed.IsZero() {
@@ -324,9 +327,9 @@ func untilSigned(ctx context.Context) (context.Context, func() error) {
 	}
 }
 
-// backOff is for calls that EdgeOne rejected: 200 ms doubling to 5 s, with full
+// backOff is for calls that EdgeOne rejected: 200 ms doubling to mostBackOff, with full
 // jitter above the half.
 func backOff(try int) time.Duration {
-	d := min(200*time.Millisecond<<min(try-1, 5), 5*time.Second)
+	d := min(200*time.Millisecond<<min(try-1, 5), mostBackOff)
 	return d/2 + rand.N(d/2)
 }

@@ -31,6 +31,7 @@ type LoadPlanIn struct {
 
 // LoadPlan returns the plan, and refuses one whose digest is not the expected.
 func (t *Temporal) LoadPlan(ctx context.Context, in LoadPlanIn) (plan.Plan, error) {
+	defer beat(ctx)()
 	var plan plan.Plan
 	err := t.Client.GetWorkflow(ctx, in.Workflow, "").Get(ctx, &plan)
 	switch {
@@ -61,6 +62,7 @@ type HeldPage struct {
 // LoadPage reads a page from the start event of the workflow that holds it, and
 // refuses one whose digest is not the plan's.
 func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (plan.Page, error) {
+	defer beat(ctx)()
 	var held HeldPage
 	err := temporalclient.Input(ctx, t.Client, in.Workflow, "", &held)
 	switch {
@@ -245,6 +247,7 @@ type LastRunOut struct {
 
 // LastRun finds the latest run of a workflow ID.
 func (t *Temporal) LastRun(ctx context.Context, in LastRunIn) (LastRunOut, error) {
+	defer beat(ctx)()
 	described, err := t.Client.DescribeWorkflowExecution(ctx, in.Workflow, "")
 	if missing(err) {
 		return LastRunOut{}, nil

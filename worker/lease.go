@@ -68,7 +68,9 @@ func (w *caller) keepLease(ctx context.Context) {
 // activate takes up the account's queues: this process is the active one.
 func (w *caller) activate() (func(), error) {
 	account := w.account.Name
-	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), w.activityOptions(refreshesAtOnce))
+	o := w.activityOptions(refreshesAtOnce)
+	o.MaxHeartbeatThrottleInterval = activities.RefreshBeat // the server is to hear each beat
+	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), o)
 	workflows.RegisterRefresh(refresh, w.edgeOne)
 	rest := sdkworker.New(w.temporal.Client, workflows.EdgeOneQueue(account), w.activityOptions(describesAtOnce))
 	workflows.RegisterEdgeOne(rest, w.edgeOne)

@@ -136,6 +136,7 @@ func (w *caller) wire(ctx context.Context) error {
 	}
 	api, err := edgeone.New(edgeone.Config{
 		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid, Clock: w.warnOfClock,
+		Timeout: activities.EdgeOneCall,
 	})
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/workflow"
@@ -19,14 +18,8 @@ func Notice(ctx workflow.Context, n rotation.Notice) error {
 	return err
 }
 
-// tellFor is how long a notice is tried.
-const tellFor = time.Hour
-
 func noticeOptions(n rotation.Notice) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: Queue, Summary: string(n.Event), ScheduleToCloseTimeout: tellFor,
-		StartToCloseTimeout: noWorker, RetryPolicy: patient(0),
-	}
+	return limited(limits().Notify, Queue, string(n.Event), priorityNormal)
 }
 
 // announce has people told, if the fleet file says so, and waits for nothing but

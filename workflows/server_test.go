@@ -60,6 +60,23 @@ func (t *task) run(ctx workflow.Context) (any, error) {
 	}
 }
 
+// judgeOptions: whatever is asked for has the times of the one table, or shorter
+// ones, and never waits without an end where nobody may poll.
+func (w *world) judgeOptions(t *task) {
+	row := reflect.ValueOf(activities.LimitsFor(time.Hour)).FieldByName(t.name)
+	if !row.IsValid() {
+		w.Errorf("%s has no limit", t.name)
+		return
+	}
+	limit, o := row.Interface().(activities.Limit), t.options
+	switch {
+	case o.TaskQueue != workflows.Queue && o.ScheduleToStartTimeout == 0:
+		w.Errorf("%s waits on %s without an end", t.name, o.TaskQueue)
+	case o.StartToCloseTimeout == 0 || o.StartToCloseTimeout > limit.Close || o.HeartbeatTimeout != limit.Heartbeat:
+		w.Errorf("%s: %+v is not within %+v", t.name, o, limit)
+	}
+}
+
 // wait is the time in the queue.
 func (t *task) wait(ctx workflow.Context) error {
 	wait, limit := t.world.queued(t), t.options.ScheduleToStartTimeout

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"keywave/activities"
 	"keywave/internal/rotation"
 )
 
@@ -17,83 +18,72 @@ const (
 	priorityBulk    = 5
 )
 
-// The table of all timeouts and retries. The activities whose failure means
-// something to a zone are tried once: the zone decides what comes next.
+// How long an activity may take, and how often it is tried, stands in one table:
+// activities.LimitsFor. Here is what a step in a hurry takes of it. The activities
+// whose failure means something to a zone are tried once, or a few times: the zone
+// decides what comes next.
 const (
-	heartbeat     = 6 * time.Second
 	quickAnswer   = 2 * time.Second // a worker that gave a proof takes the delivery at once, or is gone
 	firstDelivery = 8 * time.Second
-	delivery      = 25 * time.Second
-	proving       = 60 * time.Second
-	reading       = 60 * time.Second
-	refreshTail   = 30 * time.Second // beyond the proofs' life: one call's timeout and the answer
 	noWorker      = 15 * time.Second // a location without any worker
-	askFor        = 2 * time.Minute  // a read of a zone, with its retries
+	unhurried     = 2 * time.Minute  // a person waits, and others may be served first
 	takeover      = 30 * time.Second // an account without an active process: another one takes over within seconds
-	longPoll      = 30 * time.Second
-	unhurried     = 2 * time.Minute // a person waits, and others may be served first
 )
 
-func once() *temporal.RetryPolicy { return &temporal.RetryPolicy{MaximumAttempts: 1} }
+func limits() activities.Limits { return activities.LimitsFor(0) }
 
-func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
+// limited has an activity wait on a queue, within its limit.
+func limited(l activities.Limit, queue, why string, priority int) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		TaskQueue: RefreshQueue(in.Account), Summary: clipped(summary),
-		ScheduleToStartTimeout: in.Timing.ProofFor.D(), StartToCloseTimeout: in.Timing.ProofFor.D() + refreshTail,
-		HeartbeatTimeout: heartbeat, WaitForCancellation: true, RetryPolicy: once(),
-		Priority: temporal.Priority{PriorityKey: priorityNormal},
+		TaskQueue: queue, Summary: clipped(why),
+		ScheduleToStartTimeout: l.Start, StartToCloseTimeout: l.Close, ScheduleToCloseTimeout: l.Total,
+		HeartbeatTimeout: l.Heartbeat, RetryPolicy: patient(l.Attempts), Priority: temporal.Priority{PriorityKey: priority},
 	}
+}
+
+// refreshOptions are for a refresh, of which nothing is known before it has ended
+// or provably never begun.
+func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
+	o := limited(activities.LimitsFor(in.Timing.ProofFor.D()).Refresh, RefreshQueue(in.Account), summary, priorityNormal)
+	o.WaitForCancellation = true
+	return o
 }
 
 func readOptions(in ZoneIn, why string, priority int) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: EdgeOneQueue(in.Account), Summary: why,
-		ScheduleToStartTimeout: takeover, StartToCloseTimeout: reading, ScheduleToCloseTimeout: askFor, HeartbeatTimeout: heartbeat, RetryPolicy: patient(3),
-		Priority: temporal.Priority{PriorityKey: priority},
-	}
+	return limited(limits().Read, EdgeOneQueue(in.Account), why, priority)
 }
+
+// readsFor is when a read has ended, with its retries.
+func readsFor() time.Duration { return limits().Read.Total + slack }
 
 // probeOptions are for a probe that a zone asks for by itself.
 func probeOptions(account rotation.Account, why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: takeover,
-		StartToCloseTimeout: noWorker, RetryPolicy: patient(3), Priority: temporal.Priority{PriorityKey: priorityNormal},
-	}
+	l := limits().Probe
+	l.Start, l.Close, l.Attempts = takeover, noWorker, 3
+	return limited(l, EdgeOneQueue(account), why, priorityNormal)
 }
 
 // begunOptions are for asking Temporal which refreshes have begun: who asks in
 // vain asks again.
 func begunOptions(why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: Queue, Summary: why, ScheduleToStartTimeout: noWorker,
-		StartToCloseTimeout: noWorker, HeartbeatTimeout: heartbeat, RetryPolicy: once(),
-	}
-}
-
-func deliverOptions(queue, summary string, own bool, round int) workflow.ActivityOptions {
-	o := workflow.ActivityOptions{
-		TaskQueue: queue, Summary: clipped(summary),
-		ScheduleToStartTimeout: noWorker, StartToCloseTimeout: delivery, HeartbeatTimeout: heartbeat,
-		RetryPolicy: once(), Priority: temporal.Priority{PriorityKey: priorityNormal},
-	}
-	if own {
-		o.ScheduleToStartTimeout = quickAnswer
-	}
-	if round == 0 {
-		o.StartToCloseTimeout = firstDelivery
-	} else {
-		o.Priority.PriorityKey = priorityExposed
-	}
+	o := limited(limits().Begun, Queue, why, priorityNormal)
+	o.ScheduleToStartTimeout = noWorker
 	return o
 }
 
-func proveOptions(location rotation.Location, hosts int) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: LocationQueue(location), Summary: "proofs of " + fmtHosts(hosts) + " in " + string(location),
-		ScheduleToStartTimeout: proving, StartToCloseTimeout: proving, HeartbeatTimeout: heartbeat,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumAttempts: 2},
-		Priority:    temporal.Priority{PriorityKey: priorityBulk},
+func deliverOptions(queue, summary string, own bool, round int) workflow.ActivityOptions {
+	l, priority := limits().Deliver, priorityExposed
+	if own {
+		l.Start = quickAnswer
 	}
+	if round == 0 {
+		l.Close, priority = firstDelivery, priorityNormal
+	}
+	return limited(l, queue, summary, priority)
+}
+
+func proveOptions(location rotation.Location, hosts int) workflow.ActivityOptions {
+	return limited(limits().Prove, LocationQueue(location), "proofs of "+fmtHosts(hosts)+" in "+string(location), priorityBulk)
 }
 
 // surveyOptions are for looking at hosts while planning, where an absent worker
@@ -107,18 +97,12 @@ func surveyOptions(location rotation.Location, hosts int) workflow.ActivityOptio
 // checkupOptions are for trying an account's worker, where an absent one is an
 // answer.
 func checkupOptions(account rotation.Account, why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: noWorker,
-		StartToCloseTimeout: reading, HeartbeatTimeout: heartbeat, RetryPolicy: once(),
-	}
+	return limited(limits().Examine, EdgeOneQueue(account), why, priorityNormal)
 }
 
 // bulkOptions are for what the account's process does outside any zone.
 func bulkOptions(account rotation.Account, why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: EdgeOneQueue(account), Summary: why, StartToCloseTimeout: 10 * time.Minute,
-		HeartbeatTimeout: heartbeat, RetryPolicy: patient(0), Priority: temporal.Priority{PriorityKey: priorityBulk},
-	}
+	return limited(limits().Baselines, EdgeOneQueue(account), why, priorityBulk)
 }
 
 // unhurriedOptions are for what a person waits for who can ask again.
@@ -130,24 +114,20 @@ func unhurriedOptions(account rotation.Account, why string) workflow.ActivityOpt
 
 // planFleetOptions are for planning a whole fleet: each zone costs one call.
 func planFleetOptions(account rotation.Account, why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: EdgeOneQueue(account), Summary: why, ScheduleToStartTimeout: CatchUp, StartToCloseTimeout: 24 * time.Hour,
-		HeartbeatTimeout: heartbeat, RetryPolicy: patient(0), Priority: temporal.Priority{PriorityKey: priorityBulk},
-	}
+	o := limited(limits().PlanFleet, EdgeOneQueue(account), why, priorityBulk)
+	o.ScheduleToStartTimeout = CatchUp
+	return o
 }
 
 // storedOptions are for what Temporal itself holds.
 func storedOptions(why string) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		TaskQueue: Queue, Summary: why, StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout: longPoll, RetryPolicy: patient(0),
-	}
+	return limited(limits().Prior, Queue, why, priorityNormal)
 }
 
 // longOptions are for waiting until a workflow that may have refreshed ends.
 func longOptions(why string, t rotation.Timing) workflow.ActivityOptions {
-	o := storedOptions(why)
-	o.StartToCloseTimeout = 2*t.DeliverFor.D() + t.SignatureLife.D() + time.Hour
+	o := limited(limits().Await, Queue, why, priorityNormal)
+	o.StartToCloseTimeout = max(o.StartToCloseTimeout, 2*t.DeliverFor.D()+t.SignatureLife.D()+time.Hour)
 	return o
 }
 

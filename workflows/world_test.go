@@ -573,6 +573,7 @@ func (c child) SignalChildWorkflow(workflow.Context, string, any) workflow.Futur
 func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	w := o.world
 	t := &task{world: w, name: name, workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, options: workflow.GetActivityOptions(ctx), in: args[0]}
+	w.judgeOptions(t)
 	if name == workflows.ActRefresh {
 		w.refreshing[t.workflow] = t
 	}

@@ -332,7 +332,7 @@ func (z *zone) ask(in activities.ReadIn, summary string, priority int) (activiti
 	defer cancel()
 	f := readAct().start(ctx, readOptions(z.in, summary, priority), in)
 	var out activities.ReadOut
-	if !z.awaitWithin(f, z.readUntil, z.now().Add(askFor+slack)) {
+	if !z.awaitWithin(f, z.readUntil, z.now().Add(readsFor())) {
 		out.Problem = "EdgeOne was asked for " + z.in.Timing.DeliverFor.D().String() + " which key is live, and did not answer"
 		return out, nil
 	}
