@@ -183,8 +183,9 @@ type machine struct {
 
 func holding(key string) *machine { return &machine{files: map[rotation.ZoneID]string{zone: key}} }
 
-func (m *machine) Prove(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	return m.Held(ctx, zones)
+func (m *machine) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	held, err := m.Held(ctx, zones)
+	return rotation.Shown{Held: held}, err
 }
 
 func (m *machine) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {

@@ -165,14 +165,16 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look
 	for i, z := range asked.Zones {
 		zones[i] = z.ID
 	}
-	ask := machine.Prove
+	var shown rotation.Shown
 	if look {
-		ask = machine.Held
+		shown.Held, err = machine.Held(ctx, zones)
+	} else {
+		shown, err = machine.Prove(ctx, zones)
 	}
-	held, err := ask(ctx, zones)
 	if err != nil {
 		return nil, err
 	}
+	held := shown.Held
 	drift := map[rotation.ZoneID]rotation.Fingerprint{}
 	for _, z := range asked.Zones {
 		if held[z.ID] != z.Baseline {

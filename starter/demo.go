@@ -195,8 +195,8 @@ func (a *app) perform(ctx context.Context, s *set, histories string) (workflows.
 	return status, r, nil
 }
 
-// putMark is in the command that puts a key on a host and in no other.
-const putMark = "Replaces one key file"
+// putMark is in the input of a command that puts a key on a host, and in no other.
+const putMark = "\nput\n"
 
 // badDays are the three that the demo shows, each on a zone of its own.
 func badDays(w *sim.World) error {

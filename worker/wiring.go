@@ -13,6 +13,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"keywave/activities"
+	"keywave/internal/deliver"
 	"keywave/internal/deliver/file"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/edgeone"
@@ -201,10 +202,13 @@ func (w *workers) wireLocations() error {
 func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
 	if h.SSH != nil {
 		s := h.SSH
-		return ssh.New(ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Path: s.Path, Mode: s.Mode, Reload: s.Reload, Verify: s.Verify}, shared)
+		return ssh.New(ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Settings: settings(s.File)}, shared)
 	}
-	f := h.File
-	return file.New(file.Config{Name: h.Name, Path: f.Path, Mode: f.Mode, Reload: f.Reload, Verify: f.Verify})
+	return file.New(file.Config{Name: h.Name, Settings: settings(*h.File)})
+}
+
+func settings(f fleet.File) deliver.Settings {
+	return deliver.Settings{Path: f.Path, Mode: f.Mode, Reload: f.Reload, Verify: f.Verify}
 }
 
 func (w *workers) start(ctx context.Context) error {

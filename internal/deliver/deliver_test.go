@@ -3,7 +3,6 @@ package deliver_test
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -20,9 +19,6 @@ func TestSettings(t *testing.T) {
 	if file, err := good.File("zone-1"); err != nil || file != "/etc/edgeone/zone-1.key" {
 		t.Errorf("got %s, %v", file, err)
 	}
-	if mode := (deliver.Settings{}).FileMode(); mode != 0o600 {
-		t.Errorf("the default mode is %v", mode)
-	}
 	for _, bad := range []deliver.Settings{
 		{},
 		{Path: "keys/{zone}"},
@@ -35,6 +31,14 @@ func TestSettings(t *testing.T) {
 		{Path: "/k", Mode: "rw"},
 		{Path: "/k", Mode: "4755"},
 		{Path: "/k", Mode: "0200"},
+		{Path: "/k", Mode: "0644"},
+		{Path: "/k", Owner: "a b"},
+		{Path: "/k", Group: "-x"},
+		{Path: "/k", Write: "append"},
+		{Path: "/k", Write: deliver.InPlace, Mode: "0600"},
+		{Path: "/k", Format: "no key"},
+		{Path: "/k", Format: "{key}{key}"},
+		{Path: "/k", Format: "{key}\r\n"},
 		{Path: "/k", Reload: "a\x00b"},
 	} {
 		if bad.Validate() == nil {
@@ -44,25 +48,6 @@ func TestSettings(t *testing.T) {
 	for _, zone := range []rotation.ZoneID{"", ".", "..", "a/b", "a b", "a\nb", "ä"} {
 		if _, err := good.File(zone); err == nil {
 			t.Errorf("zone %q was accepted", zone)
-		}
-	}
-}
-
-func TestPrograms(t *testing.T) {
-	for command, want := range map[string]string{
-		"":                                  "[]",
-		"systemctl reload edge-gateway":     "[{systemctl false}]",
-		"A=1 B='x' /opt/bin/reload":         "[{/opt/bin/reload false}]",
-		"sudo systemctl reload x":           "[{sudo false} {systemctl true}]",
-		"sudo -n -u edge K=v nginx -s x":    "[{sudo false} {nginx true}]",
-		"/usr/bin/sudo --non-interactive x": "[{/usr/bin/sudo false} {x true}]",
-		"sudo -n":                           "[{sudo false}]",
-		`"$RELOAD" now`:                     "[]",
-		"(cd /x; ./y)":                      "[]",
-		"cd /x && ./y":                      "[{cd false}]",
-	} {
-		if got := fmt.Sprint(deliver.Programs(command)); got != want {
-			t.Errorf("Programs(%q) = %s, want %s", command, got, want)
 		}
 	}
 }

@@ -100,11 +100,11 @@ func (e *APIError) Error() string {
 // used by many goroutines at once; it bounds its own sessions. Its errors hold
 // no key.
 type Host interface {
-	// Prove shows, without changing anything that stays, that the host can
-	// take a key for each zone: reachable, identity verified, authenticated,
-	// target directory writable, disk not full, reload command present. It
-	// returns what the host holds for each zone, and keeps the connection warm.
-	Prove(ctx context.Context, zones []ZoneID) (map[ZoneID]Fingerprint, error)
+	// Prove shows, without changing a file of the host, that it can take a key for
+	// each zone: reachable by the login that would be made now, identity verified,
+	// each file replaceable with what hangs on it, disk not full, reload and verify
+	// permitted. It keeps the connection warm.
+	Prove(ctx context.Context, zones []ZoneID) (Shown, error)
 	// Put makes the host hold key for zone and its consumer use it: replace
 	// the file atomically, reload, verify; it returns the fingerprint that the
 	// file has afterwards. If the file's present fingerprint is neither the
@@ -115,6 +115,26 @@ type Host interface {
 	Held(ctx context.Context, zones []ZoneID) (map[ZoneID]Fingerprint, error)
 	// Close drops warm connections.
 	Close() error
+}
+
+// Shown is what a host showed in a proof.
+type Shown struct {
+	// Held is the fingerprint that each zone's file has.
+	Held map[ZoneID]Fingerprint
+	// Machine is a digest of the machine's identity: two hosts that have the same
+	// seem to be one machine. Empty where that is not known.
+	Machine string
+	// Places tell where each zone's file is.
+	Places map[ZoneID]Place
+	// Notes are what people should know although the host can take a key.
+	Notes []string
+}
+
+// Place names a file. Two hosts with an equal File have one and the same file, if
+// they are one machine or the directory is Shared between machines.
+type Place struct {
+	File   string
+	Shared bool
 }
 
 // HeldError says that a host holds a key nobody expected there.

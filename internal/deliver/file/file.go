@@ -1,19 +1,18 @@
 // Package file delivers keys to the machine that the location's worker runs
-// on, as package ssh does to others: the file holds at every moment either the
-// old key or the new one, whole, and the key reaches no other file, no argument
-// and no environment.
+// on, as package ssh does to others, by the same script: the file holds at every
+// moment either the old key or the new one, whole, and the key reaches no other
+// file, no argument and no environment.
 package file
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
+	"os/user"
+	"syscall"
 	"time"
 
 	"keywave/internal/deliver"
@@ -23,22 +22,23 @@ import (
 // Config is one host of the fleet file.
 type Config struct {
 	Name rotation.HostName
-	// Path, Mode, Reload and Verify are those of deliver.Settings. Commands run
-	// in sh as this process's user, without its environment: see Host.
-	Path, Mode, Reload, Verify string
-	// CommandTimeout bounds the reload and the verify command each; default 15 s.
+	// Settings are of the files. Commands run in sh as this process's user,
+	// without its environment: see Host.
+	deliver.Settings
+	// CommandTimeout bounds one delivery or proof; default 15 s.
 	CommandTimeout time.Duration
+	// ReloadLife is how old a reload may get before a later delivery ends it;
+	// default deliver.DefaultLife.
+	ReloadLife time.Duration
 }
 
 // Host is a rotation.Host that is this machine. Its commands see PATH, HOME,
 // the user's name and what systemctl --user needs of the process's environment,
 // and nothing else: this process's may hold credentials.
 type Host struct {
-	cfg      Config
-	settings deliver.Settings
-	mode     fs.FileMode
-	slots    chan struct{}
-	reloads  deliver.Reloads
+	cfg     Config
+	courier deliver.Courier
+	slots   chan struct{}
 }
 
 var _ rotation.Host = (*Host)(nil)
@@ -46,278 +46,164 @@ var _ rotation.Host = (*Host)(nil)
 const (
 	defaultTimeout = 15 * time.Second
 	maxAtOnce      = 8
-	// pipeGrace is how long a command's children may hold its output open.
-	pipeGrace = time.Second
+	// endGrace is how long output may come after the script's end: a daemon that a
+	// reload started may hold it open for ever.
+	endGrace = time.Second
 )
 
 // New makes a host and touches nothing. The error names every mistake in cfg.
 func New(cfg Config) (*Host, error) {
-	h := &Host{
-		cfg:      cfg,
-		settings: deliver.Settings{Path: cfg.Path, Mode: cfg.Mode, Reload: cfg.Reload, Verify: cfg.Verify},
-		slots:    make(chan struct{}, maxAtOnce),
+	if cfg.CommandTimeout <= 0 {
+		cfg.CommandTimeout = defaultTimeout
 	}
-	if h.cfg.CommandTimeout <= 0 {
-		h.cfg.CommandTimeout = defaultTimeout
-	}
-	if err := h.settings.Validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
-	h.mode = h.settings.FileMode()
+	h := &Host{cfg: cfg, slots: make(chan struct{}, maxAtOnce)}
+	h.courier.Host, h.courier.Settings, h.courier.Life, h.courier.Channel = cfg.Name, cfg.Settings, cfg.ReloadLife, h
+	h.courier.User = fmt.Sprint(os.Getuid())
+	if me, err := user.Current(); err == nil {
+		h.courier.User = me.Username
+	}
 	return h, nil
 }
 
 // Prove implements rotation.Host.
-func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	if err := h.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer h.free()
-	if err := h.programsFound(); err != nil {
-		return nil, err
-	}
-	proven := map[string]bool{}
-	for _, zone := range zones {
-		file, err := h.fileOf(zone)
-		if err != nil {
-			return nil, err
-		}
-		dir := filepath.Dir(file)
-		if proven[dir] {
-			continue
-		}
-		proven[dir] = true
-		if err := h.writable(dir); err != nil {
-			return nil, err
-		}
-	}
-	return h.held(ctx, zones)
+func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	return h.courier.Prove(ctx, zones)
 }
 
 // Held implements rotation.Host.
 func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	if err := h.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer h.free()
-	return h.held(ctx, zones)
+	return h.courier.Held(ctx, zones)
 }
 
 // Put implements rotation.Host.
 func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
-	if err := h.acquire(ctx); err != nil {
-		return "", err
-	}
-	defer h.free()
-	file, err := h.fileOf(zone)
-	if err != nil {
-		return "", err
-	}
-	if err := deliver.CheckKey(key); err != nil {
-		return "", err
-	}
-	if err := h.place(zone, file, key, expect); err != nil {
-		return "", err
-	}
-	if err := h.reload(ctx, key); err != nil {
-		return "", err
-	}
-	if err := h.command(ctx, rotation.StepVerify, h.cfg.Verify, key); err != nil {
-		return "", err
-	}
-	return h.fingerprint(zone, file)
-}
-
-// reload shares the command with other deliveries that come meanwhile.
-func (h *Host) reload(ctx context.Context, key rotation.Secret) error {
-	if h.cfg.Reload == "" {
-		return nil
-	}
-	var failure error
-	ran := false
-	served := h.reloads.Share(ctx, func() bool {
-		ran = true
-		failure = h.command(ctx, rotation.StepReload, h.cfg.Reload, key)
-		return failure == nil
-	})
-	if !served && !ran {
-		return deliver.Stopped(ctx, rotation.StepReload, h.says("given up while another delivery's reload command ran; the file holds the new key"))
-	}
-	return failure
+	return h.courier.Put(ctx, zone, key, expect)
 }
 
 // Close has nothing to drop.
 func (h *Host) Close() error { return nil }
 
-func (h *Host) acquire(ctx context.Context) error {
+// Says puts the host's name before a reason.
+func (h *Host) Says(why string) string { return fmt.Sprintf("%s: %s", h.cfg.Name, why) }
+
+// Limit is how long Run waits for a verdict.
+func (h *Host) Limit() time.Duration { return h.cfg.CommandTimeout }
+
+// Run implements deliver.Channel by a process of this machine.
+func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) (deliver.Answer, error) {
 	select {
 	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		return deliver.Stopped(ctx, rotation.StepSession, h.says("given up before anything was changed"))
+		return deliver.Answer{}, deliver.Stopped(ctx, rotation.StepSession, h.Says("given up before anything was changed"))
 	}
-	return nil
-}
-
-func (h *Host) free() { <-h.slots }
-
-func (h *Host) fileOf(zone rotation.ZoneID) (string, error) {
-	file, err := h.settings.File(zone)
+	j := build(deliver.NewAttempt())
+	t := deliver.NewTranscript(j.Attempt)
+	p, err := start(t)
 	if err != nil {
-		return "", h.failed(rotation.StepWrite, err.Error())
+		return deliver.Answer{}, &rotation.HostError{Step: rotation.StepSession, Why: h.Says("no sh can be started here; install one: " + err.Error())}
 	}
-	return file, nil
+	timed, cancel := context.WithTimeout(ctx, h.Limit())
+	defer cancel()
+	p.feed(timed, j, t)
+	p.wait(timed, t)
+	a := t.SoFar()
+	switch {
+	case a.Verdict != "":
+		return a, nil
+	case ctx.Err() != nil:
+		return a, deliver.Stopped(ctx, rotation.StepSession, h.Says("given up during the delivery; "+j.Remains(a)))
+	case timed.Err() != nil:
+		return a, h.courier.Stalled(j, a, h.Limit())
+	}
+	return a, h.courier.Silent(j, a)
 }
 
-// place makes file hold key, unless it holds something unexpected.
-func (h *Host) place(zone rotation.ZoneID, file string, key rotation.Secret, expect []rotation.Fingerprint) error {
-	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
-		return h.failed(rotation.StepWrite, "the directory "+filepath.Dir(file)+" does not exist")
-	}
-	wanted := rotation.FingerprintOf(zone, key)
-	expect = append(slices.Clone(expect), wanted)
-	held, err := h.expected(zone, file, expect)
+// process is the script at work.
+type process struct {
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *os.File
+	// ended is closed when the script has, read when its output has.
+	ended, read chan struct{}
+}
+
+func start(t *deliver.Transcript) (*process, error) {
+	in, stdin, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	temp := filepath.Join(filepath.Dir(file), deliver.TempName(filepath.Base(file), deliver.NewAttempt()))
-	if held == wanted {
-		dropOthers(file, temp)
-		return nil
-	}
-	if err := h.write(temp, key); err != nil {
-		_ = os.Remove(temp)
-		return h.notWritten(err)
-	}
-	// In this order: of two attempts at once, the later to look either has
-	// removed the other's temporary file or sees what the other put in place.
-	dropOthers(file, temp)
-	if _, err := h.expected(zone, file, expect); err != nil {
-		_ = os.Remove(temp)
-		return err
-	}
-	if err := os.Rename(temp, file); err != nil {
-		_ = os.Remove(temp)
-		return h.notWritten(err)
-	}
-	// The key has landed; a directory that cannot be flushed does not undo it.
-	if dir, err := os.Open(filepath.Dir(file)); err == nil {
-		_ = dir.Sync()
-		_ = dir.Close()
-	}
-	return nil
-}
-
-func (h *Host) write(temp string, key rotation.Secret) error {
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	stdout, out, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, errors.Join(err, in.Close(), stdin.Close())
 	}
-	_, err = f.WriteString(key.Expose() + "\n")
-	return errors.Join(err, f.Chmod(h.mode), f.Sync(), f.Close())
+	args := deliver.Arguments()
+	p := &process{cmd: exec.Command(args[0], args[1:]...), stdin: stdin, stdout: stdout, ended: make(chan struct{}), read: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Env = "/", environment()
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, out, out
+	// A reload that hangs is ended with its group, which is not ours.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = p.cmd.Start()
+	_, _ = in.Close(), out.Close()
+	if err != nil {
+		return nil, errors.Join(err, stdin.Close(), stdout.Close())
+	}
+	go func() {
+		defer close(p.read)
+		_, _ = io.Copy(t, stdout)
+	}()
+	go func() {
+		_ = p.cmd.Wait()
+		t.Ended(how(p.cmd.ProcessState))
+		close(p.ended)
+	}()
+	return p, nil
 }
 
-// dropOthers removes the temporary files of attempts that ended badly, or that
-// are about to find out that they are too late.
-func dropOthers(file, own string) {
-	entries, _ := os.ReadDir(filepath.Dir(file))
-	for _, entry := range entries {
-		other := filepath.Join(filepath.Dir(file), entry.Name())
-		if strings.HasPrefix(entry.Name(), deliver.TempPrefix(filepath.Base(file))) && other != own {
-			_ = os.Remove(other)
+func (p *process) feed(ctx context.Context, j deliver.Job, t *deliver.Transcript) {
+	go func() {
+		defer p.stdin.Close()
+		_, _ = p.stdin.Write(j.Stdin)
+		if j.Then != nil {
+			j.Then(ctx, t, p.stdin)
 		}
-	}
+	}()
 }
 
-func (h *Host) expected(zone rotation.ZoneID, file string, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
-	held, err := h.fingerprint(zone, file)
-	if err != nil {
-		return "", err
+// wait returns when the script has ended, or ctx: then a script that has not yet
+// put the key in place is told to end, and one that has goes on.
+func (p *process) wait(ctx context.Context, t *deliver.Transcript) {
+	select {
+	case <-p.ended:
+	case <-t.Final:
+	case <-ctx.Done():
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	if !slices.Contains(expect, held) {
-		return "", &rotation.HeldError{Held: held}
+	// After its verdict it tidies up; after its end there may be output to read.
+	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	defer cancel()
+	select {
+	case <-p.ended:
+	case <-soon.Done():
 	}
-	return held, nil
+	select {
+	case <-p.read:
+	case <-t.Final:
+	case <-soon.Done():
+	}
+	_, _ = p.stdin.Close(), p.stdout.Close()
 }
 
-// maxKeyFile is far above any key; a bigger file is not one of ours.
-const maxKeyFile = 1 << 20
-
-func (h *Host) fingerprint(zone rotation.ZoneID, file string) (rotation.Fingerprint, error) {
-	info, err := os.Stat(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return rotation.Absent, nil
+func how(state *os.ProcessState) string {
+	if code := state.ExitCode(); code >= 0 {
+		return fmt.Sprintf("status %d", code)
 	}
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxKeyFile) {
-		err = errors.New("not a regular file that could hold a key")
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(file)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return rotation.Absent, nil
-	}
-	if err != nil {
-		return "", h.failed(rotation.StepWrite, file+" is not a file that we may read: "+reason(err))
-	}
-	return rotation.FingerprintOf(zone, rotation.NewSecret(strings.ReplaceAll(string(text), "\n", ""))), nil
-}
-
-func (h *Host) held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	held := make(map[rotation.ZoneID]rotation.Fingerprint, len(zones))
-	for _, zone := range zones {
-		if ctx.Err() != nil {
-			return nil, deliver.Stopped(ctx, rotation.StepSession, h.says("given up; nothing was changed"))
-		}
-		file, err := h.fileOf(zone)
-		if err != nil {
-			return nil, err
-		}
-		if held[zone], err = h.fingerprint(zone, file); err != nil {
-			return nil, err
-		}
-	}
-	return held, nil
-}
-
-// writable fills one block of a new file in dir and removes it.
-func (h *Host) writable(dir string) error {
-	probe := filepath.Join(dir, ".keywave."+deliver.NewAttempt())
-	f, err := os.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return h.failed(rotation.StepWrite, fmt.Sprintf("the directory %s takes no new file: %s", dir, reason(err)))
-	}
-	_, err = f.Write(make([]byte, 4<<10))
-	if err := errors.Join(err, f.Close(), os.Remove(probe)); err != nil {
-		return h.failed(rotation.StepWrite, fmt.Sprintf("the directory %s takes no new file: %s", dir, reason(err)))
-	}
-	return nil
-}
-
-func (h *Host) programsFound() error {
-	for _, c := range []struct {
-		step  rotation.HostStep
-		shell string
-	}{{rotation.StepReload, h.cfg.Reload}, {rotation.StepVerify, h.cfg.Verify}} {
-		for _, program := range deliver.Programs(c.shell) {
-			if !found(program) {
-				return h.failed(c.step, fmt.Sprintf("%s is not found; install it or correct the %s command", program.Name, c.step))
-			}
-		}
-	}
-	return nil
-}
-
-// found asks sh, which knows its builtins.
-func found(program deliver.Program) bool {
-	cmd := exec.Command("sh", "-c", `case $1 in */*) [ -x "$1" ] ;; *) command -v "$1" >/dev/null ;; esac`, "keywave", program.Name)
-	cmd.Env = environment()
-	if program.Root {
-		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
-	}
-	return cmd.Run() == nil
+	return "a signal"
 }
 
 func environment() []string {
@@ -329,60 +215,3 @@ func environment() []string {
 	}
 	return env
 }
-
-// command runs the reload or verify command, after the key has landed.
-func (h *Host) command(ctx context.Context, step rotation.HostStep, shell string, key rotation.Secret) error {
-	if shell == "" {
-		return nil
-	}
-	timed, cancel := context.WithTimeout(ctx, h.cfg.CommandTimeout)
-	defer cancel()
-	var said deliver.LastLine
-	cmd := exec.CommandContext(timed, "sh", "-c", shell)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", environment(), pipeGrace
-	cmd.Stdout, cmd.Stderr = &said, &said
-	err := cmd.Run()
-	switch {
-	case err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return nil
-	case ctx.Err() != nil:
-		return deliver.Stopped(ctx, step, h.says(fmt.Sprintf("given up during the %s command; the file holds the new key", step)))
-	case timed.Err() != nil:
-		return h.failed(step, fmt.Sprintf("the %s command did not end within %s; the file holds the new key, whether the consumer uses it is not known", step, h.cfg.CommandTimeout))
-	}
-	return h.failed(step, deliver.CommandFailed(fmt.Sprintf("the %s command ended with %s", step, how(err)), said.String(), key)+"; the file holds the new key, but its consumer may use the old one")
-}
-
-func how(err error) string {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-		return fmt.Sprintf("status %d", exit.ExitCode())
-	}
-	if errors.As(err, &exit) {
-		return "a signal"
-	}
-	return "no start (is there a sh?)"
-}
-
-func (h *Host) notWritten(err error) error {
-	return h.failed(rotation.StepWrite, reason(err)+"; what the file held before stands")
-}
-
-// reason is the last error of a chain: the system's, without paths.
-func reason(err error) string {
-	var call *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &call):
-		return fmt.Sprintf("%s %s: %v", call.Op, call.Path, call.Err)
-	case errors.As(err, &link):
-		return fmt.Sprintf("%s %s: %v", link.Op, link.New, link.Err)
-	}
-	return err.Error()
-}
-
-func (h *Host) failed(step rotation.HostStep, why string) error {
-	return &rotation.HostError{Step: step, Why: h.says(why)}
-}
-
-func (h *Host) says(why string) string { return fmt.Sprintf("%s: %s", h.cfg.Name, why) }

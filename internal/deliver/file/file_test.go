@@ -11,7 +11,7 @@ import (
 func TestContract(t *testing.T) {
 	delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
 		host, err := file.New(file.Config{
-			Name: "here", Path: cfg.Path, Mode: cfg.Mode, Reload: cfg.Reload, Verify: cfg.Verify, CommandTimeout: cfg.CommandTimeout,
+			Name: cfg.Name, Settings: cfg.Settings, CommandTimeout: cfg.CommandTimeout, ReloadLife: cfg.ReloadLife,
 		})
 		if err != nil {
 			t.Fatal(err)

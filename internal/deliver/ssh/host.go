@@ -7,13 +7,9 @@ package ssh
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"path"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,12 +21,6 @@ import (
 	"keywave/internal/rotation"
 )
 
-//go:embed put.sh
-var putScript string
-
-//go:embed look.sh
-var lookScript string
-
 // Config is one host of the fleet file.
 type Config struct {
 	Name rotation.HostName
@@ -41,24 +31,21 @@ type Config struct {
 	HostKey string
 	// User logs in; empty means the user that this process runs as.
 	User string
-	// Path, Mode, Reload and Verify are those of deliver.Settings. Commands run
-	// in sh, as User.
-	Path, Mode, Reload, Verify string
+	// Settings are of the files; commands run in sh, as User.
+	deliver.Settings
 }
 
 // Host is a rotation.Host behind SSH.
 type Host struct {
-	cfg      Config
-	settings deliver.Settings
-	address  string
-	user     string
-	pinned   ssh.PublicKey
-	shared   *Shared
-	slots    chan struct{}
-	flight   singleflight.Group
-	puts     atomic.Int32 // under way
-	reloads  deliver.Reloads
-	isSh     atomic.Bool // the user's login shell, as the last look found
+	cfg     Config
+	courier deliver.Courier
+	address string
+	user    string
+	pinned  ssh.PublicKey
+	shared  *Shared
+	slots   chan struct{}
+	flight  singleflight.Group
+	isSh    atomic.Bool // the user's login shell, as the last look found
 
 	mu   sync.Mutex
 	link *link
@@ -70,11 +57,10 @@ var _ rotation.Host = (*Host)(nil)
 // cfg.
 func New(cfg Config, shared *Shared) (*Host, error) {
 	h := &Host{
-		cfg:      cfg,
-		settings: deliver.Settings{Path: cfg.Path, Mode: cfg.Mode, Reload: cfg.Reload, Verify: cfg.Verify},
-		user:     cfg.User,
-		shared:   shared,
-		slots:    make(chan struct{}, shared.options.MaxSessionsPerHost),
+		cfg:    cfg,
+		user:   cfg.User,
+		shared: shared,
+		slots:  make(chan struct{}, shared.options.MaxSessionsPerHost),
 	}
 	if h.user == "" {
 		h.user = shared.user
@@ -83,9 +69,11 @@ func New(cfg Config, shared *Shared) (*Host, error) {
 	if h.user == "" {
 		noUser = errors.New("user is missing")
 	}
-	if err := errors.Join(h.parseAddress(), h.parseHostKey(), noUser, h.settings.Validate()); err != nil {
+	if err := errors.Join(h.parseAddress(), h.parseHostKey(), noUser, cfg.Settings.Validate()); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
+	h.courier.Host, h.courier.User, h.courier.Settings = cfg.Name, h.user, cfg.Settings
+	h.courier.Life, h.courier.Channel = shared.options.ReloadLife, h
 	return h, nil
 }
 
@@ -115,199 +103,17 @@ func (h *Host) parseHostKey() error {
 
 // Put implements rotation.Host in one session.
 func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
-	file, err := h.settings.File(zone)
-	if err != nil {
-		return "", h.failed(rotation.StepWrite, err.Error())
-	}
-	if err := deliver.CheckKey(key); err != nil {
-		return "", err
-	}
-	order, then, done := h.reload()
-	defer done()
-	a, err := h.run(ctx, func(attempt string) command {
-		return command{
-			script:  putScript,
-			attempt: attempt,
-			args: []string{
-				string(zone), path.Dir(file), path.Base(file), fmt.Sprintf("%04o", h.settings.FileMode()),
-				string(rotation.FingerprintOf(zone, key)), expectation(zone, expect), h.cfg.Reload, h.cfg.Verify,
-			},
-			stdin:   []byte(key.Expose() + "\n" + attempt + "\n" + order),
-			then:    then,
-			changes: true,
-		}
-	})
-	if err != nil {
-		return "", err
-	}
-	switch a.verdict {
-	case "ack":
-		return parse(zone, a.rest)
-	case "refused":
-		held, err := parse(zone, a.rest)
-		if err != nil {
-			return "", err
-		}
-		return "", &rotation.HeldError{Held: held}
-	}
-	return "", h.verdict(a, key)
-}
-
-// reload decides when the host's consumer is reloaded. A delivery that is alone
-// says so at once, which costs no round trip; those that meet on the host share
-// reloads.
-func (h *Host) reload() (order string, then func(context.Context, *transcript, io.Writer), done func()) {
-	done = func() { h.puts.Add(-1) }
-	if h.puts.Add(1) == 1 || h.cfg.Reload == "" {
-		return "reload\n", nil, done
-	}
-	return "", h.shareReload, done
-}
-
-func (h *Host) shareReload(ctx context.Context, t *transcript, stdin io.Writer) {
-	select {
-	case <-t.placed:
-	case <-t.final:
-		return
-	case <-ctx.Done():
-		return
-	}
-	served := h.reloads.Share(ctx, func() bool {
-		_, _ = io.WriteString(stdin, "reload\n")
-		select {
-		case <-t.reloaded:
-			return true
-		case <-t.final:
-		case <-ctx.Done():
-		}
-		return false
-	})
-	if served {
-		_, _ = io.WriteString(stdin, "skip\n")
-	}
-}
-
-// expectation is what a host may hold: a file without a key counts as absent.
-func expectation(zone rotation.ZoneID, expect []rotation.Fingerprint) string {
-	var words []string
-	for _, fp := range expect {
-		words = append(words, string(fp))
-	}
-	if slices.Contains(expect, rotation.Absent) {
-		words = append(words, string(deliver.EmptyFile(zone)))
-	}
-	return strings.Join(words, " ")
-}
-
-func parse(zone rotation.ZoneID, said string) (rotation.Fingerprint, error) {
-	fp, ok := rotation.ParseFingerprint(said)
-	if !ok {
-		return "", &rotation.HostError{Step: rotation.StepSession, Why: "the host answered with no fingerprint; what it holds is not known until it is asked again"}
-	}
-	if fp == deliver.EmptyFile(zone) {
-		return rotation.Absent, nil
-	}
-	return fp, nil
-}
-
-// verdict turns a script's bad end into the operator's words.
-func (h *Host) verdict(a answer, key rotation.Secret) error {
-	switch a.verdict {
-	case stageReload, stageVerify:
-		how := fmt.Sprintf("the %s command ended with status %s", a.verdict, a.rest)
-		after := map[string]string{
-			stageReload: "; the file holds the new key, but its consumer may use the old one",
-			stageVerify: "; the file holds the new key and the reload command ran",
-		}
-		return h.failed(rotation.HostStep(a.verdict), deliver.CommandFailed(how, a.noise, key)+after[a.verdict])
-	case "missing-" + stageReload, "missing-" + stageVerify, "missing-" + string(rotation.StepWrite):
-		step, _ := strings.CutPrefix(a.verdict, "missing-")
-		return h.failed(rotation.HostStep(step), fmt.Sprintf("%s is not found on the host, as user %s; install it or correct the %s command", a.rest, h.user, step))
-	case string(rotation.StepWrite):
-		why := a.rest
-		if said := deliver.Scrub(a.noise, key); said != "" {
-			why += " (" + said + ")"
-		}
-		return h.failed(rotation.StepWrite, why+"; what the host held before stands")
-	case "cut":
-		return h.failed(rotation.StepSession, "the connection broke: "+a.rest+"; what the host held before stands")
-	}
-	return h.failed(rotation.StepSession, "the host answered with something else than a verdict; what it holds is not known until it is asked again")
+	return h.courier.Put(ctx, zone, key, expect)
 }
 
 // Prove implements rotation.Host in one session, whatever the number of zones.
-func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	var q question
-	for _, tool := range []string{"sha256sum", "mv", "chmod", "rm", "sync"} {
-		q.ask("write", "-", tool)
-	}
-	for step, shell := range map[string]string{stageReload: h.cfg.Reload, stageVerify: h.cfg.Verify} {
-		for _, program := range deliver.Programs(shell) {
-			if program.Root {
-				q.ask("root-"+step, "-", program.Name)
-			} else {
-				q.ask(step, "-", program.Name)
-			}
-		}
-	}
-	return h.look(ctx, &q, zones, true)
+func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	return h.courier.Prove(ctx, zones)
 }
 
 // Held implements rotation.Host in one session, whatever the number of zones.
 func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	return h.look(ctx, &question{}, zones, false)
-}
-
-// question is the input of look.sh.
-type question struct{ strings.Builder }
-
-func (q *question) ask(what, name, subject string) {
-	fmt.Fprintf(q, "%s %s %s\n", what, name, subject)
-}
-
-func (h *Host) look(ctx context.Context, q *question, zones []rotation.ZoneID, prove bool) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	proven := map[string]bool{}
-	for _, zone := range zones {
-		file, err := h.settings.File(zone)
-		if err != nil {
-			return nil, h.failed(rotation.StepWrite, err.Error())
-		}
-		if dir := path.Dir(file); prove && !proven[dir] {
-			proven[dir] = true
-			q.ask("dir", "-", dir)
-		}
-		q.ask("file", string(zone), file)
-	}
-	q.ask("end", "-", "-")
-	a, err := h.run(ctx, func(attempt string) command {
-		return command{script: lookScript, attempt: attempt, stdin: []byte(q.String()), acknowledged: prove}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if a.verdict != "ack" {
-		return nil, h.verdict(a, rotation.Secret{})
-	}
-	return h.holdings(a.held, zones)
-}
-
-func (h *Host) holdings(lines []string, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	held := make(map[rotation.ZoneID]rotation.Fingerprint, len(zones))
-	for _, line := range lines {
-		name, sum, _ := strings.Cut(line, " ")
-		zone := rotation.ZoneID(name)
-		fp, err := parse(zone, sum[:min(len(sum), 16)])
-		if err != nil {
-			return nil, err
-		}
-		held[zone] = fp
-	}
-	for _, zone := range zones {
-		if _, ok := held[zone]; !ok {
-			return nil, h.failed(rotation.StepSession, "the host did not answer for every zone; nothing was changed")
-		}
-	}
-	return held, nil
+	return h.courier.Held(ctx, zones)
 }
 
 // Close drops the warm connection; the next call makes a new one.
@@ -325,9 +131,10 @@ func (h *Host) Close() error {
 }
 
 func (h *Host) failed(step rotation.HostStep, why string) error {
-	return &rotation.HostError{Step: step, Why: h.says(why)}
+	return &rotation.HostError{Step: step, Why: h.Says(why)}
 }
 
-func (h *Host) says(why string) string {
+// Says puts the host's name and address before a reason.
+func (h *Host) Says(why string) string {
 	return fmt.Sprintf("%s (%s): %s", h.cfg.Name, h.address, why)
 }

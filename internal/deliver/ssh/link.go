@@ -217,7 +217,7 @@ func (h *Host) connect(ctx context.Context) (l *link, fresh bool, err error) {
 		}
 		return r.Val.(*link), true, nil
 	case <-ctx.Done():
-		return nil, true, deliver.Stopped(ctx, rotation.StepConnect, h.says("given up while connecting; nothing was sent"))
+		return nil, true, deliver.Stopped(ctx, rotation.StepConnect, h.Says("given up while connecting; nothing was sent"))
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	xssh "golang.org/x/crypto/ssh"
 
+	"keywave/internal/deliver"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/proving/delivertest"
 	"keywave/internal/rotation"
@@ -445,7 +446,7 @@ func newRig(t *testing.T) *rig {
 		server: server, identity: identity, dir: dir,
 		cfg: ssh.Config{
 			Name: "gw-1", Address: server.addr, HostKey: authorizedLine(server.hostKeys[0].PublicKey()),
-			User: "edge", Path: dir + "/{zone}.key",
+			User: "edge", Settings: deliver.Settings{Path: dir + "/{zone}.key"},
 		},
 		options: ssh.Options{Keys: []string{identity}, Agent: "none"},
 	}
@@ -521,13 +522,18 @@ func TestContract(t *testing.T) {
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			path := kind.path(t)
+			var machines sync.Map // one a test: its workers deliver to the same
 			delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
-				s := newRig(t)
+				known, there := machines.Load(t.Name())
+				if !there {
+					known, _ = machines.LoadOrStore(t.Name(), newRig(t))
+				}
+				s := known.(*rig)
 				s.setUp(func(s *server) {
 					s.path = path
 					s.shell = []string{lookIn(t, path, "sh")}
 				})
-				return s.contractHost(t, cfg)
+				return (&rig{cfg: s.cfg, options: s.options}).contractHost(t, cfg)
 			})
 		})
 	}
@@ -540,8 +546,8 @@ func TestContract(t *testing.T) {
 }
 
 func (s *rig) contractHost(t *testing.T, cfg delivertest.Config) rotation.Host {
-	s.cfg.Path, s.cfg.Mode, s.cfg.Reload, s.cfg.Verify = cfg.Path, cfg.Mode, cfg.Reload, cfg.Verify
-	s.options.CommandTimeout = cfg.CommandTimeout
+	s.cfg.Name, s.cfg.Settings = cfg.Name, cfg.Settings
+	s.options.CommandTimeout, s.options.ReloadLife = cfg.CommandTimeout, cfg.ReloadLife
 	return s.host(t)
 }
 

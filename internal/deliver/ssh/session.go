@@ -63,7 +63,7 @@ func (h *Host) session(ctx context.Context) (*session, error) {
 	select {
 	case h.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, deliver.Stopped(ctx, rotation.StepSession, h.says(fmt.Sprintf("given up while waiting for one of the host's %d sessions; nothing was sent", cap(h.slots))))
+		return nil, deliver.Stopped(ctx, rotation.StepSession, h.Says(fmt.Sprintf("given up while waiting for one of the host's %d sessions; nothing was sent", cap(h.slots))))
 	}
 	s, err := h.open(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func (h *Host) open(ctx context.Context) (*session, error) {
 			return s, nil
 		}
 		if ctx.Err() != nil {
-			return nil, deliver.Stopped(ctx, rotation.StepSession, h.says("given up while opening a session; nothing was sent"))
+			return nil, deliver.Stopped(ctx, rotation.StepSession, h.Says("given up while opening a session; nothing was sent"))
 		}
 		l.retire()
 		failure = err

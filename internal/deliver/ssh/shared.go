@@ -37,6 +37,9 @@ type Options struct {
 	// CommandTimeout bounds one command from its start to its end, and the
 	// login before it; default 15 s.
 	CommandTimeout time.Duration
+	// ReloadLife is how old a reload may get before a later delivery ends it;
+	// default deliver.DefaultLife.
+	ReloadLife time.Duration
 	// KeepAlive is the time between two questions whether a warm connection
 	// still lives; one that leaves two of them unanswered is dropped.
 	// Default 15 s.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"keywave/internal/deliver"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/proving/delivertest"
 	"keywave/internal/rotation"
@@ -253,7 +254,7 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ssh.New(ssh.Config{Name: "gw-1", Address: "", HostKey: "ssh-ed25519 nonsense", User: "edge", Path: "keys/{zone}", Mode: "9"}, shared)
+	_, err = ssh.New(ssh.Config{Name: "gw-1", Address: "", HostKey: "ssh-ed25519 nonsense", User: "edge", Settings: deliver.Settings{Path: "keys/{zone}", Mode: "9"}}, shared)
 	for _, want := range []string{"gw-1", "address", "hostKey", "path", "mode"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
@@ -354,19 +355,19 @@ func tools(t *testing.T, s *rig, text string, names ...string) {
 	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
 }
 
-// A key that is not in place yet is for nobody else to read, whatever the mode
-// that the file will have.
+// A key is written into a file that nobody reads who may not read the one that it
+// replaces: the temporary file gets its mode while it is empty.
 func TestTemporaryFileIsPrivate(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
-	s.cfg.Mode = "0644"
+	s.cfg.Mode = "0640"
 	mode := filepath.Join(t.TempDir(), "mode")
-	tools(t, s, `stat -c %a "$2" >`+mode, "chmod")
+	tools(t, s, `stat -c "%a %s" "$2" >`+mode, "chmod")
 	put(t, s.host(t), delivertest.NewKey(), rotation.Absent)
-	if was, err := os.ReadFile(mode); err != nil || string(was) != "600\n" {
-		t.Errorf("the temporary file had mode %q (%v)", was, err)
+	if was, err := os.ReadFile(mode); err != nil || string(was) != "600 0\n" {
+		t.Errorf("the temporary file had mode and size %q (%v)", was, err)
 	}
-	if info, err := os.Stat(s.file()); err != nil || info.Mode() != 0o644 {
+	if info, err := os.Stat(s.file()); err != nil || info.Mode() != 0o640 {
 		t.Errorf("the file has %v, %v", info.Mode(), err)
 	}
 }
@@ -405,7 +406,7 @@ func TestShellWithoutPrintf(t *testing.T) {
 	host := s.host(t)
 	_, err := host.Put(t.Context(), zone, delivertest.NewKey(), []rotation.Fingerprint{rotation.Absent})
 	failsAt(t, err, rotation.StepWrite, "no printf of its own")
-	_, err = host.Prove(t.Context(), []rotation.ZoneID{zone})
+	_, err = s.host(t).Prove(t.Context(), []rotation.ZoneID{zone})
 	failsAt(t, err, rotation.StepWrite, "no printf of its own")
 	if _, err := os.Stat(s.file()); err == nil {
 		t.Error("the file was written")
@@ -664,7 +665,7 @@ func TestKeyOnlyOnStdin(t *testing.T) {
 	host, key := s.host(t), delivertest.NewKey()
 	put(t, host, key, rotation.Absent)
 	sent := strings.Join(s.sent(), "\n")
-	if !strings.Contains(sent, string(rotation.FingerprintOf(zone, key))) {
+	if !strings.Contains(sent, "sha256sum") {
 		t.Fatal("the commands were not recorded")
 	}
 	if strings.Contains(sent, key.Expose()) {
@@ -702,11 +703,11 @@ func benchmark(b *testing.B, zones int) {
 			b.Fatal(err)
 		}
 	}
-	held, err := host.Prove(b.Context(), ids)
+	shown, err := host.Prove(b.Context(), ids)
 	if err != nil {
 		b.Fatal(err)
 	}
-	now := held[ids[0]]
+	now := shown.Held[ids[0]]
 	for b.Loop() {
 		if zones > 1 {
 			_, err = host.Prove(b.Context(), ids)

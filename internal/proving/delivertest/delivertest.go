@@ -20,15 +20,18 @@ import (
 	"testing"
 	"time"
 
+	"keywave/internal/deliver"
 	"keywave/internal/rotation"
 )
 
-// Config is what a test asks of the host. An empty field has the meaning that
-// deliver.Settings gives to it.
+// Config is what a test asks of the host.
 type Config struct {
-	Path, Mode, Reload, Verify string
+	Name rotation.HostName
+	deliver.Settings
 	// CommandTimeout is when a command that hangs is given up.
 	CommandTimeout time.Duration
+	// ReloadLife is how old a reload gets before the next delivery ends it.
+	ReloadLife time.Duration
 }
 
 // New makes a host as cfg says, and takes it down at the end of the test.
@@ -50,6 +53,10 @@ func Run(t *testing.T, start New) {
 		"a failing reload is StepReload":                        reloadFails,
 		"a hanging reload is given up":                          reloadHangs,
 		"a reload that leaves a daemon behind ends":             reloadStartsDaemon,
+		"a reload that hangs is waited for, not repeated":       reloadNotRepeated,
+		"a verify that hangs is waited for, not repeated":       verifyNotRepeated,
+		"a reload that is too old is ended with its group":      reloadEnded,
+		"one reload at a time, whoever delivers":                oneReloadAtATime,
 		"a failing verify is StepVerify":                        verifyFails,
 		"reload comes before verify":                            reloadThenVerify,
 		"Puts of many zones at once":                            manyAtOnce,
@@ -93,11 +100,11 @@ func newFixture(t *testing.T, start New) *fixture {
 		t.Fatal(err)
 	}
 	log := filepath.Join(filepath.Dir(dir), "log")
-	return &fixture{start: start, dir: dir, log: log, cfg: Config{
+	return &fixture{start: start, dir: dir, log: log, cfg: Config{Name: "gw-1", Settings: deliver.Settings{
 		Path:   dir + "/{zone}.key",
 		Mode:   "0600",
 		Reload: "echo reload >>" + log,
-	}}
+	}}}
 }
 
 func (f *fixture) host(t *testing.T) rotation.Host { return f.start(t, f.cfg) }
@@ -266,15 +273,18 @@ func putAgain(t *testing.T, f *fixture) {
 }
 
 func mode(t *testing.T, f *fixture) {
-	for mode, want := range map[string]os.FileMode{"": 0o600, "0600": 0o600, "640": 0o640, "0440": 0o440} {
-		f.cfg.Mode = mode
+	for _, c := range []struct {
+		mode string
+		want os.FileMode
+	}{{"", 0o600}, {"640", 0o640}, {"0440", 0o440}, {"", 0o440}, {"0600", 0o600}} {
+		f.cfg.Mode = c.mode
 		put(t, f.host(t), NewKey(), f.heldNow(t))
 		info, err := os.Stat(f.file(zone))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Mode() != want {
-			t.Fatalf("mode %q gave %v, want %v", mode, info.Mode(), want)
+		if info.Mode() != c.want {
+			t.Fatalf("mode %q gave %v, want %v", c.mode, info.Mode(), c.want)
 		}
 	}
 }
@@ -477,7 +487,10 @@ func manyAtOnce(t *testing.T, f *fixture) {
 // takes its time: at each acknowledgement it must have read that zone's new key.
 func reloadsShared(t *testing.T, f *fixture) {
 	read := t.TempDir()
-	f.cfg.Reload = "f=$(mktemp " + read + "/XXXXXX) && cat " + f.dir + "/*.key >$f && sleep 0.2 && mv $f $f.used"
+	// At least so many are in place when the first reload ends.
+	const atOnce = 4
+	f.cfg.Reload = fmt.Sprintf("f=$(mktemp %s/XXXXXX) && cat %s/*.key >$f; until set -- %s/*.key && [ $# -ge %d ]; do sleep 0.02; done; mv $f $f.used", read, f.dir, f.dir, atOnce)
+	f.cfg.CommandTimeout = time.Minute
 	host := f.host(t)
 	const zones = 16
 	var wait sync.WaitGroup
@@ -564,8 +577,8 @@ func rivals(t *testing.T, f *fixture) {
 
 func staleTemporaries(t *testing.T, f *fixture) {
 	host, key := f.host(t), NewKey()
-	stale := filepath.Join(f.dir, "."+string(zone)+".key.keywave.0123456789abcdef")
-	other := filepath.Join(f.dir, "."+string(zone)+".key2.keywave.0123456789abcdef")
+	stale := filepath.Join(f.dir, deliver.TempName(string(zone)+".key", f.cfg.Name, "0123456789abcdef"))
+	other := filepath.Join(f.dir, deliver.TempName(string(zone)+".key2", f.cfg.Name, "0123456789abcdef"))
 	leave := func() {
 		for _, file := range []string{stale, other} {
 			if err := os.WriteFile(file, []byte("half a k"), 0o600); err != nil {
@@ -596,7 +609,7 @@ func proveAndHeld(t *testing.T, f *fixture) {
 	}
 	zones := []rotation.ZoneID{zone, "zone-foreign", "zone-absent"}
 	for name, ask := range map[string]func(context.Context, []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error){
-		"Prove": host.Prove, "Held": host.Held,
+		"Prove": proven(host), "Held": host.Held,
 	} {
 		got, err := ask(t.Context(), zones)
 		if err != nil {
@@ -609,9 +622,17 @@ func proveAndHeld(t *testing.T, f *fixture) {
 	for i := range 497 {
 		zones = append(zones, rotation.ZoneID(fmt.Sprintf("zone-more-%d", i)))
 	}
-	got, err := host.Prove(t.Context(), zones)
+	got, err := proven(host)(t.Context(), zones)
 	if err != nil || len(got) != 500 {
 		t.Fatalf("Prove of 500 zones gave %d, %v", len(got), err)
+	}
+}
+
+// proven is what a proof says that a host holds.
+func proven(host rotation.Host) func(context.Context, []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+	return func(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+		shown, err := host.Prove(ctx, zones)
+		return shown.Held, err
 	}
 }
 

@@ -209,7 +209,7 @@ func TestCampaignWithFaults(t *testing.T) {
 	for i, kind := range []string{"resetAfter", "throttle", "truncatedJSON", "error5xxBody", "internalErrorAfter", "emptyObject", "truncatedBody", "html502After", "closeAfter", "resetBefore", "internalErrorBefore", "html502Before"} {
 		fault(t, s, zones[i+1], kind)
 	}
-	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropMidTransfer", "count": 2, "match": "Replaces one key file"})
+	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropMidTransfer", "count": 2, "match": "\nput\n"})
 	out := must(t, s, "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch", "--output", "json")
 	st := statusHasItsShape(t, out)
 	statusIsTrue(t, s, st)
@@ -567,7 +567,7 @@ func TestStopsAndResumes(t *testing.T) {
 // is back, its zones are delivered, before anything else and without a refresh.
 func TestExposedAndBudget(t *testing.T) {
 	s := raiseWith(t, touchy, 40, 8, 1)
-	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	exits(t, s, 2, "resume", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch")
 	zone := exposedZone(t, s)
 	out := must(t, s, "campaign", "status", "c")
@@ -604,7 +604,7 @@ func TestExposedAndBudget(t *testing.T) {
 // and resume, when it is back, gets the live key to them without a refresh.
 func TestDeliveryGivenUp(t *testing.T) {
 	s := raiseWith(t, strings.Replace(touchy, "deliverFor: 10m", "deliverFor: 3s", 1), 12, 4, 1)
-	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	exits(t, s, 2, "resume", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch")
 	zone := exposedZone(t, s)
 	eventually(t, "delivery is given up", time.Minute, func() bool {
@@ -674,7 +674,7 @@ func TestZoneVerbs(t *testing.T) {
 		t.Errorf("repair refreshed: %d", n)
 	}
 	// Even after a terminate, repair ends the exposure without a refresh.
-	post(t, s, "/hosts/"+p.Host+"/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+	post(t, s, "/hosts/"+p.Host+"/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { _, _ = s.Detached(ctx, "zone", "rotate", p.Zone, "-f", s.Places.Fleet) }()
 	eventually(t, "it is refreshed", time.Minute, func() bool { return refreshes(t, s)[p.Zone] == 2 })

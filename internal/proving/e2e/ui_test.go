@@ -18,7 +18,7 @@ func TestTemporalUI(t *testing.T) {
 	exits(t, s, 2, "approve", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--reason", "ticket 4711", "--watch")
 	lost := zonesOf(t, s)[1] // of the second wave, on gw-eu-west-1 and gw-eu-west-2
 	fault(t, s, lost, "resetAfter")
-	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "Replaces one key file"})
+	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 
 	campaign := workflows.CampaignID("c")
 	b.opens(b.ofWorkflow(s, campaign, "user-metadata"))

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"keywave/internal/deliver"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
@@ -24,7 +25,7 @@ func Floor(ctx context.Context, w World) (Result, error) {
 	for _, h := range w.Fleet.Hosts {
 		host, err := ssh.New(ssh.Config{
 			Name: h.Name, Address: h.SSH.Address, HostKey: h.SSH.HostKey, User: h.SSH.User,
-			Path: h.SSH.Path, Mode: h.SSH.Mode, Reload: h.SSH.Reload, Verify: h.SSH.Verify,
+			Settings: deliver.Settings{Path: h.SSH.Path, Mode: h.SSH.Mode, Reload: h.SSH.Reload, Verify: h.SSH.Verify},
 		}, shared)
 		if err != nil {
 			return Result{}, err
@@ -64,7 +65,7 @@ func warm(ctx context.Context, f *fleet.Fleet, hosts map[rotation.HostName]*ssh.
 			}
 			kept.Lock()
 			defer kept.Unlock()
-			held[name] = found
+			held[name] = found.Held
 			return nil
 		})
 	}

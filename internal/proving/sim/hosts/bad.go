@@ -57,7 +57,8 @@ type Bad struct {
 	Count   int     `json:"count,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 	DelayMs int     `json:"delayMs,omitempty"`
-	// Match narrows a bad day of commands to those that contain it.
+	// Match narrows a bad day of commands to those that contain it, or whose first
+	// input does.
 	Match string `json:"match,omitempty"`
 }
 
@@ -177,6 +178,18 @@ func (h *Host) end(kind Kind) error {
 		return h.hastenReload()
 	}
 	return nil
+}
+
+// chooses says that a bad day is for some commands only.
+func (h *Host) chooses() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, day := range h.bad {
+		if day != nil && day.Match != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // struck says whether a bad day of this kind strikes this occasion, and counts it.

@@ -23,6 +23,7 @@ type session struct {
 	channel ssh.Channel
 	number  int64
 	command string
+	first   []byte      // what was read of the input to tell commands apart
 	fed     atomic.Bool // input was received
 	gone    chan struct{}
 }
@@ -65,13 +66,14 @@ func (s *session) run() {
 	h := s.host
 	s.number = h.sessions.Add(1)
 	s.note(journal.Exec, nil, "")
+	s.peek()
 	if s.cutBy(DropAtExec) {
 		return
 	}
-	if b, ok := h.struck(LateStart, s.command); ok {
+	if b, ok := h.struck(LateStart, s.told()); ok {
 		time.Sleep(b.delay())
 	}
-	late, isLate := h.struck(LateAck, s.command)
+	late, isLate := h.struck(LateAck, s.told())
 	out := &output{}
 	defer out.close()
 	out.hold(isLate || h.has(DropBeforeAck))
@@ -88,11 +90,25 @@ func (s *session) run() {
 	_ = s.channel.CloseWrite()
 }
 
+// peek reads the first of the input where a bad day is only for some commands: they
+// differ in nothing else.
+func (s *session) peek() {
+	if !s.host.chooses() {
+		return
+	}
+	buffer := make([]byte, 4<<10)
+	n, _ := s.channel.Read(buffer)
+	s.first = buffer[:n]
+}
+
+// told is what a bad day's Match is looked for in.
+func (s *session) told() string { return s.command + "\n" + string(s.first) }
+
 // execute runs the command and returns its status, or -1 and the signal's name.
 func (s *session) execute(out *output) (int, string) {
 	h := s.host
 	command := s.command
-	if _, full := h.struck(DiskFull, s.command); full {
+	if _, full := h.struck(DiskFull, s.told()); full {
 		command = "ulimit -f 0; trap '' XFSZ; " + command
 	}
 	cmd := exec.Command("/bin/sh", "-c", command)
@@ -137,7 +153,10 @@ func (s *session) feed(stdin io.WriteCloser) {
 	defer stdin.Close()
 	buffer := make([]byte, 4<<10) // a key and a few words
 	for {
-		n, err := s.channel.Read(buffer)
+		n, err := copy(buffer, s.first), error(nil)
+		if s.first = nil; n == 0 {
+			n, err = s.channel.Read(buffer)
+		}
 		if n > 0 && !s.fed.Swap(true) {
 			s.note(journal.Stdin, nil, "")
 			if s.cutBy(DropMidTransfer) {
@@ -152,7 +171,7 @@ func (s *session) feed(stdin io.WriteCloser) {
 
 // cutBy resets the connection if a bad day of this kind strikes the command.
 func (s *session) cutBy(kind Kind) bool {
-	_, struck := s.host.struck(kind, s.command)
+	_, struck := s.host.struck(kind, s.told())
 	if struck {
 		s.conn.cut()
 		s.note(journal.Cut, nil, string(kind))

@@ -1,0 +1,289 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// Channel runs the script on a host. It may be used by many goroutines at once.
+type Channel interface {
+	// Run makes a job of the attempt that it is given, and runs it; the error is
+	// nil only when the script came to a verdict. What a session that was opened
+	// beforehand swallowed it runs once more, as another attempt.
+	Run(ctx context.Context, build func(attempt string) Job) (Answer, error)
+	// Says puts the host's name before a reason.
+	Says(why string) string
+	// Limit is how long Run waits for a verdict.
+	Limit() time.Duration
+}
+
+// Job is one run of the script.
+type Job struct {
+	Attempt string
+	Stdin   []byte
+	// Then writes the rest of the input, while the script runs.
+	Then func(context.Context, *Transcript, io.Writer)
+	// Changes says that the script may leave the host changed.
+	Changes bool
+	// Acknowledged waits for the host's word that it runs commands at all,
+	// which costs a round trip.
+	Acknowledged bool
+}
+
+// Courier proves, reads and changes a host over a channel; with its channel it is
+// a rotation.Host.
+type Courier struct {
+	Host     rotation.HostName
+	User     string // who logs in; for messages
+	Settings Settings
+	// Life is how old a reload may get before a later delivery ends it; default
+	// DefaultLife.
+	Life    time.Duration
+	Channel Channel
+
+	puts    atomic.Int32 // under way
+	reloads Reloads
+}
+
+// DefaultLife is longer than a delivery waits for a reload, so that a slow one
+// can still serve the delivery that comes next.
+const DefaultLife = time.Minute
+
+// Put implements rotation.Host in one run of the script.
+func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
+	if _, err := c.Settings.File(zone); err != nil {
+		return "", c.failed(rotation.StepWrite, err.Error())
+	}
+	if err := CheckKey(key); err != nil {
+		return "", err
+	}
+	order, then, done := c.reload()
+	defer done()
+	a, err := c.Channel.Run(ctx, func(attempt string) Job {
+		in := c.head(attempt, "put", string(zone))
+		fmt.Fprintf(in, "%s\n%s\n%s\n%s\n%s", rotation.FingerprintOf(zone, key), expectation(zone, expect), key.Expose(), attempt, order)
+		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
+	})
+	if err != nil {
+		return "", err
+	}
+	switch a.Verdict {
+	case "ack":
+		return parse(zone, a.Rest)
+	case "refused":
+		held, err := parse(zone, a.Rest)
+		if err != nil {
+			return "", err
+		}
+		return "", &rotation.HeldError{Held: held}
+	}
+	return "", c.verdict(a, key)
+}
+
+// head is the part of the input that proofs and deliveries share.
+func (c *Courier) head(attempt, verb, zones string) *strings.Builder {
+	s, in := c.Settings, &strings.Builder{}
+	before, after := s.around()
+	life := c.Life
+	if life <= 0 {
+		life = DefaultLife
+	}
+	for _, line := range []string{
+		attempt, verb, tag(c.Host), s.Path, s.Owner, s.Group, s.permissions(), s.Write, c.lock(),
+		seconds(c.Channel.Limit() - time.Second), seconds(life), flat(before), flat(after),
+	} {
+		in.WriteString(line + "\n")
+	}
+	for _, text := range []string{before, after, s.Reload, s.Verify} {
+		lines(in, text)
+	}
+	in.WriteString(zones + "\n")
+	return in
+}
+
+// lock is the directory, on the host, of the runs of the host's commands; whichever
+// worker delivers, and by which address, it is the same.
+func (c *Courier) lock() string {
+	return "/tmp/keywave-" + digest("lock", string(c.Host), c.User, c.Settings.Path, c.Settings.Reload, c.Settings.Verify)[:16]
+}
+
+// flat is a text as the script reads files: without newlines.
+func flat(text string) string { return strings.ReplaceAll(text, "\n", "") }
+
+func seconds(d time.Duration) string {
+	return fmt.Sprint(max(1, int(d/time.Second)))
+}
+
+// reload decides when the host's consumer is reloaded. A delivery that is alone
+// says so at once, which costs no round trip; those that meet on the host share
+// reloads.
+func (c *Courier) reload() (order string, then func(context.Context, *Transcript, io.Writer), done func()) {
+	done = func() { c.puts.Add(-1) }
+	if c.puts.Add(1) == 1 || c.Settings.Reload+c.Settings.Verify == "" {
+		return "reload\n", nil, done
+	}
+	return "", c.shareReload, done
+}
+
+func (c *Courier) shareReload(ctx context.Context, t *Transcript, stdin io.Writer) {
+	select {
+	case <-t.Placed:
+	case <-t.Final:
+		return
+	case <-ctx.Done():
+		return
+	}
+	served := c.reloads.Share(ctx, func() bool {
+		_, _ = io.WriteString(stdin, "reload\n")
+		select {
+		case <-t.Final:
+		case <-ctx.Done(): // at its end too
+		}
+		return t.SoFar().Verdict == "ack"
+	})
+	if served {
+		_, _ = io.WriteString(stdin, "skip\n")
+	}
+}
+
+// expectation is what a host may hold: a file without a key counts as absent.
+func expectation(zone rotation.ZoneID, expect []rotation.Fingerprint) string {
+	var words []string
+	for _, fp := range expect {
+		words = append(words, string(fp))
+		if fp == rotation.Absent {
+			words = append(words, string(EmptyFile(zone)))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func parse(zone rotation.ZoneID, said string) (rotation.Fingerprint, error) {
+	fp, ok := rotation.ParseFingerprint(said)
+	if !ok {
+		return "", &rotation.HostError{Step: rotation.StepSession, Why: "the host answered with no fingerprint; what it holds is not known until it is asked again"}
+	}
+	if fp == EmptyFile(zone) {
+		return rotation.Absent, nil
+	}
+	return fp, nil
+}
+
+// Prove implements rotation.Host in one run of the script, whatever the number of
+// zones.
+func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	questions := c.questions()
+	a, err := c.look(ctx, "prove", questions, zones)
+	if err != nil {
+		return rotation.Shown{}, err
+	}
+	notes, err := c.judge(questions, a)
+	if err != nil {
+		return rotation.Shown{}, err
+	}
+	shown := rotation.Shown{Places: map[rotation.ZoneID]rotation.Place{}}
+	if shown.Held, err = c.holdings(a.held, zones); err != nil {
+		return rotation.Shown{}, err
+	}
+	for _, zone := range zones {
+		shown.Places[zone] = c.place(zone, a.at[string(zone)])
+	}
+	shown.Notes = append(notes, c.remarks(a, zones)...)
+	return shown, nil
+}
+
+// place names a zone's file by its directory, as the host sees it. A directory
+// that comes over the network is the same on all machines that mount it.
+func (c *Courier) place(zone rotation.ZoneID, seen string) rotation.Place {
+	inode, from, _ := strings.Cut(seen, " ")
+	file, err := c.Settings.File(zone)
+	if err != nil || inode == "" {
+		return rotation.Place{}
+	}
+	where := digest("place", from, inode, path.Base(file))[:16]
+	return rotation.Place{File: where, Shared: strings.Contains(from, ":/") || strings.HasPrefix(from, "//")}
+}
+
+// remarks are what people should know although a key can be delivered.
+func (c *Courier) remarks(a Answer, zones []rotation.ZoneID) []string {
+	var notes []string
+	if a.unseen {
+		notes = append(notes, c.Channel.Says("its tools do not show access control lists and extended attributes (no coreutils): a file that has any loses them"))
+	}
+	var others []string
+	for _, zone := range zones {
+		if a.other[string(zone)] {
+			others = append(others, string(zone))
+		}
+	}
+	if len(others) > 0 {
+		notes = append(notes, c.Channel.Says(fmt.Sprintf("%d of its files, the first that of %s, are not in the format of the fleet file; the next delivery writes it", len(others), others[0])))
+	}
+	return notes
+}
+
+// Held implements rotation.Host in one run of the script, whatever the number of
+// zones.
+func (c *Courier) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+	a, err := c.look(ctx, "held", nil, zones)
+	if err != nil {
+		return nil, err
+	}
+	return c.holdings(a.held, zones)
+}
+
+func (c *Courier) look(ctx context.Context, verb string, questions []question, zones []rotation.ZoneID) (Answer, error) {
+	ids := make([]string, len(zones))
+	for i, zone := range zones {
+		if _, err := c.Settings.File(zone); err != nil {
+			return Answer{}, c.failed(rotation.StepWrite, err.Error())
+		}
+		ids[i] = string(zone)
+	}
+	a, err := c.Channel.Run(ctx, func(attempt string) Job {
+		in := c.head(attempt, verb, strings.Join(ids, " "))
+		for i, q := range questions {
+			fmt.Fprintf(in, "%d\n", i)
+			lines(in, q.shell)
+		}
+		in.WriteString("end\n")
+		return Job{Attempt: attempt, Stdin: []byte(in.String()), Acknowledged: verb == "prove"}
+	})
+	if err != nil {
+		return a, err
+	}
+	if a.Verdict != "ack" {
+		return a, c.verdict(a, rotation.Secret{})
+	}
+	return a, nil
+}
+
+func (c *Courier) holdings(lines []string, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+	held := make(map[rotation.ZoneID]rotation.Fingerprint, len(zones))
+	for _, line := range lines {
+		name, sum, _ := strings.Cut(line, " ")
+		zone := rotation.ZoneID(name)
+		fp, err := parse(zone, sum[:min(len(sum), 16)])
+		if err != nil {
+			return nil, err
+		}
+		held[zone] = fp
+	}
+	for _, zone := range zones {
+		if _, ok := held[zone]; !ok {
+			return nil, c.failed(rotation.StepSession, "the host did not answer for every zone; nothing was changed")
+		}
+	}
+	return held, nil
+}
+
+func (c *Courier) failed(step rotation.HostStep, why string) error {
+	return &rotation.HostError{Step: step, Why: c.Channel.Says(why)}
+}

@@ -1,0 +1,430 @@
+# What is done on a host. One script proves that the host can take keys, says what it
+# holds, and puts a key in place, so that a proof is the operation. Its text is the whole
+# command line; everything else comes as lines on stdin: an attempt's name, what to do, the
+# host's settings (a text of several lines stands behind their number), zones, and for a
+# put the key. Lines of output that begin with $id are for the caller, others are noise.
+# Each process costs a host a millisecond, so the shell itself reads and writes: a key is
+# in its memory, and never in the arguments or the environment of any.
+exec 2>&1
+umask 077
+set -C
+nl="
+"
+mark="{zone}"
+
+say() { printf "\n%s %s\n" "$id" "$*"; }
+fail() { say "$@"; exit 1; }
+hash() { printf "keywave/v1\000%s\000%s" "$zone" "$held" | sha256sum; }
+flush() { sync "$1" 2>/dev/null || sync; }
+get() { IFS= read -r "$1" || fail cut; }
+text() {
+	get n
+	t=
+	while [ "$n" -gt 0 ]; do
+		get l
+		t=$t$nl$l n=$((n - 1))
+	done
+	t=${t#"$nl"}
+}
+# aged removes a temporary file that belongs to nobody any more.
+aged() { [ -z "$(find "$1" -prune -mmin +60 2>/dev/null)" ] || rm -f "$1"; }
+
+# locate finds a zone's file; a link leads to the file that is replaced, except where root
+# would follow one that somebody else may have put there.
+locate() {
+	file= rest=$path hops=
+	while :; do
+		case $rest in *"$mark"*) ;; *) break ;; esac
+		file=$file${rest%%"$mark"*}$1 rest=${rest#*"$mark"}
+	done
+	file=$file$rest
+	while [ -L "$file" ]; do
+		dir=${file%/*}/ hops=x$hops
+		[ ${#hops} -lt 9 ] || fail links "$file"
+		if [ "$(id -u)" = 0 ]; then
+			read -r m n u rest <<E
+$(LC_ALL=C ls -ldn "$dir")
+E
+			case $u$m in 0?????-??-*) ;; *) fail link "$file" ;; esac
+		fi
+		rest=$(readlink "$file") || fail links "$file"
+		case $rest in /*) file=$rest ;; *) file=$dir$rest ;; esac
+	done
+	dir=${file%/*} base=${file##*/}
+	dir=${dir:-/}
+}
+
+# content is what $1 holds, without newlines: absent, held (in the format of the fleet
+# file) or other.
+content() {
+	there=absent held=
+	[ -e "$1" ] || return 0
+	[ -f "$1" ] && [ -r "$1" ] || fail unreadable "$1"
+	while IFS= read -r l || [ -n "$l" ]; do
+		held=$held$l
+	done <"$1"
+	there=other
+	case $held in
+	"$pre"*"$post") there=held held=${held#"$pre"} held=${held%"$post"} ;;
+	esac
+}
+
+# dress gives $tmp, which is still empty, what hangs on $file and what the fleet file says.
+dress() {
+	set -- "$tmp"
+	if [ -e "$file" ]; then
+		set -- "$tmp" "$file"
+		l=mode,ownership,xattr
+		[ ! -e /sys/fs/selinux/enforce ] || l=$l,context
+		m=$(LC_ALL=C cp --attributes-only --preserve=$l "$file" "$tmp" 2>&1) || case $m in
+		*" option "*) say unseen ;;
+		*) fail keep "${m##*: }: $file" ;;
+		esac
+	fi
+	[ -z "$owner" ] || chown "$owner" "$tmp" || fail owner "$owner"
+	[ -z "$group" ] || chgrp "$group" "$tmp" || fail group "$group"
+	for try in 1 2; do
+		fm=-rw------- fu= fg=
+		while read -r m n u g l; do
+			case $l in
+			*"$tmp") tm=$m tu=$u tg=$g ;;
+			*) fm=$m fu=$u fg=$g ;;
+			esac
+		done <<E
+$(LC_ALL=C ls -ldn "$@")
+E
+		[ -z "$owner" ] || fu=
+		[ -z "$group" ] || fg=
+		want=${mode:-${fm%"${fm#???????}"}---}
+		m=${tm%"${tm#??????????}"}
+		[ "$m${fu:+$tu}${fg:+$tg}" != "$want$fu$fg" ] || break
+		[ $try = 1 ] || fail mode "$file"
+		[ "$tu" = "${fu:-$tu}" ] || chown "$fu" "$tmp" || fail owner "$fu $file"
+		[ "$tg" = "${fg:-$tg}" ] || chgrp "$fg" "$tmp" || fail group "$fg $file"
+		u= g=
+		for n in r w x; do
+			case ${want%??????} in *$n*) u=$u$n ;; esac
+			case ${want#????} in *$n*) g=$g$n ;; esac
+		done
+		[ "$m" = "$want" ] || chmod "u=$u,g=$g,o=" "$tmp" || fail mode "$file"
+	done
+	[ $# = 1 ] || [ "${tm#??????????}" = "${fm#??????????}" ] || fail keep "acl: $file"
+}
+gone() { rm -f "$tmp" "$tmp.moved"; }
+# create makes $tmp, whose descriptor 9 stays good whoever may write the file later.
+create() {
+	trap gone 0
+	trap "exit 1" 1 2 13 15
+	true >"$tmp" || fail full "$dir"
+	exec 9<>"$tmp"
+}
+# fill writes and makes last what $tmp holds.
+fill() {
+	printf "$1" "$2" >&9 || fail full "$dir"
+	exec 9>&-
+	flush "$tmp" || fail full "$dir"
+}
+
+# rehearse does beside $file what a put does to it, once for all files of a kind.
+rehearse() {
+	case $seen in *"$nl$*$nl"*) return 0 ;; esac
+	seen=$seen$*$nl
+	for l in "${dir%/}"/.keywave.*; do
+		[ ! -e "$l" ] || aged "$l"
+	done
+	tmp=${dir%/}/.keywave.$id
+	create
+	[ "$write" = in-place ] || dress
+	fill "%04096d" 0
+	mv -f "$tmp" "$tmp.moved" && rm -f "$tmp.moved" || fail moves "$dir"
+	trap - 0
+}
+# replaceable asks the kernel about files that are there: one rule lets us remove a file or
+# replace it. Asked to remove it as if it were a directory, the kernel tells whether the
+# rule lets us, and then does not do it.
+replaceable() {
+	LC_ALL=C rmdir "$@" 2>&1 | while read -r l; do
+		case $l in *": Not a directory") ;; *) exit 1 ;; esac
+	done && return
+	for file in "$@"; do
+		m=$(LC_ALL=C rmdir "$file" 2>&1)
+		case $m in *": Not a directory" | *": No such file"*) continue ;; esac
+		[ ! -k "${file%/*}/" ] || [ -O "$file" ] || fail sticky "$file"
+		l=$(lsattr -d "$file" 2>/dev/null)
+		fail locked "${l%% *} ${m##*: }: $file"
+	done
+}
+place() {
+	[ "$dir" != "$last" ] || return 0
+	last=$dir
+	[ -d "$dir" ] || fail nodir "$dir"
+	real=$(cd -P "$dir" && pwd -P) || fail closed "$dir"
+	l=$(df -P "$dir" 2>/dev/null)
+	read -r from l <<E
+${l##*"$nl"}
+E
+	read -r inode l <<E
+$(ls -di "$dir/.")
+E
+}
+look() {
+	seen=$nl last=
+	[ "$verb" = held ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
+	set --
+	for zone in $zones; do
+		locate "$zone"
+		content "$file"
+		if [ $there = absent ]; then
+			[ ! -d "$dir" ] || [ -x "$dir" ] || fail closed "$dir"
+			say held "$zone" absent
+		else
+			printf "\n%s %s %s " "$id" $there "$zone"
+			hash
+		fi
+		[ "$verb" = prove ] || continue
+		place
+		say at "$zone" "$inode" "$from"
+		l=${real%/}/$base
+		while :; do
+			case $l in *" "*) l="${l%% *}\040${l#* }" ;; *) break ;; esac
+		done
+		case $mounts in *"$nl$l$nl"*) [ "$write" = in-place ] || fail mount "$file" ;; esac
+		if [ $there = absent ]; then
+			rehearse "$dir"
+		elif [ "$write" = in-place ]; then
+			true 1<>"$file" || fail locked " $file"
+			rehearse "$dir"
+		else
+			set -- "$@" "$file"
+		fi
+	done
+	[ $# != 0 ] || return 0
+	replaceable "$@"
+	while read -r m n u g l x x x file; do
+		dir=${file%/*} base=${file##*/}
+		dir=${dir:-/}
+		rehearse "$dir $m $u $g"
+	done <<E
+$(LC_ALL=C ls -ldn "$@")
+E
+}
+
+fingerprint() {
+	fp=absent
+	[ $there != absent ] || return 0
+	fp=$(hash)
+	fp=${fp%"${fp#????????????????}"}
+	[ ${#fp} = 16 ] || fail nosum
+}
+expected() {
+	case " $new $expect " in *" $fp "*) return 0 ;; esac
+	# The key itself may stand there in another format than the fleet file's.
+	case $there$held in other*"$key"*) ;; *) fail refused "$fp" ;; esac
+}
+# settle is the last before the key lands: a connection that breaks from here on must not
+# stop the reload.
+settle() {
+	trap : 1 2 13 15
+	for l in "$temps"*; do
+		case $l in
+		"$tmp" | "$temps*") ;;
+		"$temps$tag".*) rm -f "$l" ;;
+		*) aged "$l" ;;
+		esac
+	done
+}
+replace() {
+	was=$there$held inplace=
+	[ "$write" != in-place ] || [ $there = absent ] || inplace=1
+	create
+	[ -n "$inplace" ] || dress
+	fill "%s" "$whole"
+	content "$tmp"
+	[ "$there$held" = "held$key" ] || fail full "$dir"
+	# In this order: of two attempts at once, the later to look either has
+	# removed the other's temporary file or sees what the other put in place.
+	settle
+	content "$file"
+	if [ "$there$held" != "$was" ]; then
+		fingerprint
+		expected
+	fi
+	if [ -n "$inplace" ]; then
+		[ -e "$tmp" ] && printf "%s" "$whole" 1<>"$file" || fail torn "$file"
+		content "$file"
+		# What it held was longer.
+		[ "$there$held" = "held$key" ] || printf "%s" "$whole" >|"$file" || fail torn "$file"
+		flush "$file"
+		rm -f "$tmp"
+	else
+		mv -f "$tmp" "$file" || fail moves "$dir"
+	fi
+	trap - 0
+	flush "$dir"
+}
+
+# One reload runs at a time. Each is a file in $lock, made before it begins and completed
+# when it ends: who runs it, since when, and for which keys. A reload that begins when a
+# key is in place serves that key, whoever runs it.
+clock() {
+	read -r now l 2>/dev/null </proc/uptime || now=$(date +%s)
+	now=${now%.*}
+}
+# proc reads what /proc knows of a process: state, group and start.
+proc() {
+	read -r l 2>/dev/null <"/proc/$1/stat" || return 1
+	set -- ${l##*) }
+	state=$1 pgrp=$3 begun=${20}
+}
+newest() {
+	run=
+	for l in "$lock"/1*; do
+		[ ! -e "$l" ] || run=$l
+	done
+}
+# examine reads a run: whether it goes on, how it ended, and whether it is for our key.
+examine() {
+	pid= ended= mine=
+	while read -r m n u g l; do
+		case $m in
+		end) ended="$n $u" ;;
+		for) [ "$n $u" != "$zone $new" ] || mine=1 ;;
+		*) pid=$m start=$n leader=$u since=$g ;;
+		esac
+	done <"$run"
+	[ -z "$ended" ] || return 0
+	# It may be made, and not written yet.
+	if [ -z "$pid" ]; then
+		blank=x$blank since=$now
+		[ ${#blank} -lt 4 ] || ended=lost
+	elif proc "$pid"; then
+		[ "$begun" = "$start" ] && [ "$state" != Z ] || ended=lost
+	else
+		kill -0 "$pid" 2>/dev/null || ended=lost
+	fi
+}
+# finish ends a run that is older than a delivery may last, with its process group; not
+# where a part of it is not ours to end.
+finish() {
+	for l in /proc/[0-9]*; do
+		n=${l#/proc/}
+		proc "$n" && [ "$pgrp" = "$leader" ] || continue
+		[ "$n" != $$ ] && kill -0 "$n" 2>/dev/null || fail stuck $((now - since)) "$n"
+	done
+	kill -TERM "-$leader"
+	sleep 1
+	kill -KILL "-$leader" 2>/dev/null
+}
+perform() {
+	m=0 n=reload
+	[ -z "$reload" ] || sh -c "$reload" </dev/null || m=$?
+	if [ $m = 0 ] && [ -n "$verify" ]; then
+		n=verify
+		say stage verify
+		sh -c "$verify" </dev/null || m=$?
+	fi
+	[ -z "$run" ] || printf "end %s %s\n" $n $m >>"$run"
+	[ $m = 0 ] || fail $n $m
+}
+activate() {
+	[ -d "$lock" ] || mkdir "$lock" 2>/dev/null
+	run=
+	[ -O "$lock" ] && [ ! -L "$lock" ] || { perform && return; }
+	clock
+	asked=$now blank= joined=
+	newest
+	first=$run
+	while :; do
+		[ -z "$run" ] || examine
+		if [ -z "$run" ] || [ -n "$ended" ]; then
+			if [ "$run" != "$first" ] || [ "$run" = "$joined" ]; then
+				case $ended in *" 0") return 0 ;; esac
+			fi
+			n=${run##*/}
+			run=$lock/$((${n:-1000000000} + 1))
+			if true 2>/dev/null >"$run"; then
+				proc $$ || begun= pgrp=$$
+				printf "%s\n" "$$ $begun $pgrp $now" "for $zone $new" >>"$run"
+				perform
+				return
+			fi
+			[ -e "$run" ] || { run= && perform; return; }
+			continue
+		fi
+		if [ "$run" != "$joined" ]; then
+			[ "$run" = "$first" ] && [ -z "$mine" ] || { joined=$run && echo "for $zone $new" >>"$run"; }
+		fi
+		[ $((now - since)) -le "$life" ] || finish
+		[ $((now - asked)) -lt "$patience" ] || fail busy $((now - since)) "$pid"
+		say stage wait || exit
+		sleep 0.1 2>/dev/null || sleep 1
+		clock
+		newest
+	done
+}
+
+IFS= read -r id || exit 1
+say begun "${SHELL##*/}"
+# Another program would get a key as an argument.
+PATH=/dev/null command -v printf >/dev/null || fail noprintf
+for l in verb tag path owner group mode write lock patience life pre post; do
+	get "$l"
+done
+text
+head=$t
+text
+tail=$t
+text
+reload=$t
+text
+verify=$t
+get zones
+if [ "$verb" != put ]; then
+	renice -n 19 -p $$ >/dev/null 2>&1
+	while get m && [ "$m" != end ]; do
+		text
+		u=$(eval "$t" 2>&1 </dev/null)
+		say asked "$m" $?
+		while read -r l; do
+			printf "%s said %s %s\n" "$id" "$m" "$l"
+		done <<E
+$u
+E
+	done
+	look
+	say ack
+	exit 0
+fi
+zone=$zones
+get new
+get expect
+get key
+get l
+[ "$l" = "$id" ] || fail cut
+locate "$zone"
+[ -d "$dir" ] || fail nodir "$dir"
+whole=$head$key$tail
+temps=${dir%/}/.$base.keywave.
+tmp=$temps$tag.$id
+content "$file"
+fingerprint
+expected
+if [ "$there$held" = "held$key" ]; then
+	settle
+else
+	replace
+fi
+say stage reload
+m=reload
+[ -z "$reload$verify" ] || IFS= read -r m
+[ -z "$reload$verify" ] || [ "$m" = skip ] || activate
+content "$file"
+fp=$new
+[ "$there$held" = "held$key" ] || fingerprint
+say ack "$fp"
+# Runs that ended are forgotten, now and then.
+case $run in
+*00) for l in "$lock"/1*; do
+	[ "$l" = "$run" ] || rm -f "$l"
+done ;;
+esac

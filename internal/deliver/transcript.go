@@ -1,0 +1,156 @@
+package deliver
+
+import (
+	"io"
+	"strings"
+	"sync"
+)
+
+// Answer is what the script said. Its verdict is empty when it said nothing final.
+type Answer struct {
+	Begun   bool
+	Shell   string // the login shell
+	Stage   string
+	Verdict string
+	Rest    string
+	// Noise is the last line of whatever ran, to be scrubbed before it is shown.
+	Noise string
+	// Status is how the shell ended; empty when that is not known.
+	Status string
+
+	held  []string          // "zone hash", the hash absent where there is no file
+	other map[string]bool   // zones whose file is in another format
+	at    map[string]string // where a zone's file is, as the host sees it
+	asked map[string]*reply
+	// unseen says that the host's tools do not show what hangs on a file.
+	unseen bool
+}
+
+// reply is what a question on the host came to.
+type reply struct {
+	status string
+	lines  []string
+}
+
+// Transcript reads a script's output: lines that begin with the attempt are the
+// script's own, whatever a login shell or a reload command prints.
+type Transcript struct {
+	attempt string
+	// Begun is closed when the script begins, Placed when the file is in place,
+	// Final at the verdict.
+	Begun, Placed, Final chan struct{}
+
+	mu     sync.Mutex
+	line   []byte
+	noise  LastLine
+	stderr LastLine
+	answer Answer
+}
+
+// NewTranscript is that of one attempt.
+func NewTranscript(attempt string) *Transcript {
+	return &Transcript{
+		attempt: attempt, Begun: make(chan struct{}), Placed: make(chan struct{}), Final: make(chan struct{}),
+		answer: Answer{other: map[string]bool{}, at: map[string]string{}, asked: map[string]*reply{}},
+	}
+}
+
+// Complaints takes the login shell's stderr, where no line is the script's.
+func (t *Transcript) Complaints() io.Writer { return complaints{t} }
+
+type complaints struct{ t *Transcript }
+
+// Write never fails.
+func (c complaints) Write(p []byte) (int, error) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	return c.t.stderr.Write(p)
+}
+
+// maxOwnLine is longer than any line of ours: a few words, a zone ID and a path.
+const maxOwnLine = 8 << 10
+
+// Write never fails.
+func (t *Transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range p {
+		switch {
+		case b == '\n':
+			t.endLine()
+		case len(t.line) < maxOwnLine:
+			t.line = append(t.line, b)
+		}
+	}
+	return len(p), nil
+}
+
+func (t *Transcript) endLine() {
+	defer func() { t.line = t.line[:0] }()
+	own, isOwn := strings.CutPrefix(string(t.line), t.attempt+" ")
+	if !isOwn {
+		_, _ = t.noise.Write(append(t.line, '\n'))
+		return
+	}
+	word, rest, _ := strings.Cut(own, " ")
+	t.say(word, rest)
+}
+
+func (t *Transcript) say(word, rest string) {
+	a := &t.answer
+	if a.Verdict != "" {
+		return
+	}
+	subject, more, _ := strings.Cut(rest, " ")
+	switch word {
+	case "begun":
+		a.Begun, a.Shell, t.noise = true, rest, LastLine{}
+		reached(t.Begun)
+	case "stage":
+		a.Stage, t.noise = rest, LastLine{}
+		reached(t.Placed)
+	case "held", "other":
+		a.held, a.other[subject] = append(a.held, rest), word == "other"
+	case "at":
+		a.at[subject] = more
+	case "asked":
+		a.asked[subject] = &reply{status: more}
+	case "said":
+		if r := a.asked[subject]; r != nil {
+			r.lines = append(r.lines, more)
+		}
+	case "unseen":
+		a.unseen = true
+	default:
+		a.Verdict, a.Rest = word, rest
+		close(t.Final)
+	}
+}
+
+// reached closes a channel, however often a host says so.
+func reached(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// Ended says how the shell ended.
+func (t *Transcript) Ended(status string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answer.Status = status
+}
+
+// SoFar is what was said until now.
+func (t *Transcript) SoFar() Answer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.answer
+	a.Noise = t.noise.String()
+	if !a.Begun && t.stderr.String() != "" {
+		a.Noise = t.stderr.String()
+	}
+	return a
+}

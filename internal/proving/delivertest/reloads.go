@@ -1,0 +1,136 @@
+package delivertest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"keywave/internal/rotation"
+)
+
+// until waits for what a test needs.
+func until(t *testing.T, what string, ready func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// deliveries are how often a delivery of a key was written down beside a run of the
+// reload that serves it.
+func deliveries(zone rotation.ZoneID, key rotation.Fingerprint) int {
+	n := 0
+	files, _ := filepath.Glob("/tmp/keywave-*/1*")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		n += strings.Count(string(text), fmt.Sprintf("for %s %s\n", zone, key))
+	}
+	return n
+}
+
+func reloadNotRepeated(t *testing.T, f *fixture) {
+	f.notRepeated(t, rotation.StepReload, &f.cfg.Reload)
+}
+
+func verifyNotRepeated(t *testing.T, f *fixture) {
+	f.notRepeated(t, rotation.StepVerify, &f.cfg.Verify)
+}
+
+// notRepeated has a command that hangs until a gate opens. Deliveries that are tried
+// again add no process, and its end serves those that wait for it.
+func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *string) {
+	gate, ran := filepath.Join(filepath.Dir(f.dir), "gate"), filepath.Join(filepath.Dir(f.dir), "ran")
+	*command = fmt.Sprintf("echo $$ >>%s; while [ ! -e %s ]; do sleep 0.02; done", ran, gate)
+	open := func() { _ = os.WriteFile(gate, nil, 0o600) }
+	t.Cleanup(open)
+	f.cfg.CommandTimeout = 2 * time.Second
+	host, key := f.host(t), NewKey()
+	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
+	failsAt(t, err, step, key)
+	for range 3 {
+		_, err := host.Put(t.Context(), zone, key, nil)
+		if why := failsAt(t, err, rotation.StepReload, key); !strings.Contains(why, "began before") {
+			t.Fatalf("%q does not say that it waited", why)
+		}
+	}
+	f.cfg.CommandTimeout = 60 * time.Second
+	before := deliveries(zone, of(key))
+	const workers = 3
+	var wait sync.WaitGroup
+	for range workers {
+		patient := f.host(t)
+		wait.Go(func() {
+			if fp, err := patient.Put(t.Context(), zone, key, nil); err != nil || fp != of(key) {
+				t.Errorf("got %s, %v", fp, err)
+			}
+		})
+	}
+	until(t, "all of them wait for the run", func() bool { return deliveries(zone, of(key)) == before+workers })
+	open()
+	wait.Wait()
+	text, err := os.ReadFile(ran)
+	if n := strings.Count(string(text), "\n"); err != nil || n != 1 {
+		t.Errorf("the command ran %d times, want once for all tries (%v)", n, err)
+	}
+}
+
+// reloadEnded has a reload that hangs once, with a child of its own.
+func reloadEnded(t *testing.T, f *fixture) {
+	pids := filepath.Join(filepath.Dir(f.dir), "pids")
+	f.cfg.Reload = fmt.Sprintf("[ ! -e %s ] || exit 0; sleep 1000 & echo $! $$ >%s; wait", pids, pids)
+	f.cfg.CommandTimeout, f.cfg.ReloadLife = 2*time.Second, 2*time.Second
+	host, key := f.host(t), NewKey()
+	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
+	failsAt(t, err, rotation.StepReload, key)
+	until(t, "a delivery succeeds", func() bool {
+		_, err := host.Put(t.Context(), zone, key, nil)
+		return err == nil
+	})
+	text, err := os.ReadFile(pids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range strings.Fields(string(text)) {
+		pid, _ := strconv.Atoi(word)
+		until(t, "the old reload is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+	}
+}
+
+func zombie(pid int) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return strings.Contains(string(text), ") Z ")
+}
+
+// oneReloadAtATime delivers from two workers at once.
+func oneReloadAtATime(t *testing.T, f *fixture) {
+	busy, twice, read := filepath.Join(filepath.Dir(f.dir), "busy"), filepath.Join(filepath.Dir(f.dir), "twice"), t.TempDir()
+	f.cfg.Reload = fmt.Sprintf("mkdir %s || echo >%s; f=$(mktemp %s/XXXXXX) && cat %s/*.key >$f; sleep 0.1; mv $f $f.used; rmdir %s", busy, twice, read, f.dir, busy)
+	f.cfg.CommandTimeout = 60 * time.Second
+	var wait sync.WaitGroup
+	for worker := range 2 {
+		host := f.host(t)
+		for i := range 4 {
+			wait.Go(func() {
+				zone, key := rotation.ZoneID(fmt.Sprintf("zone-%d-%d", worker, i)), NewKey()
+				if _, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent}); err != nil {
+					t.Errorf("%s: %v", zone, err)
+				}
+				if !anyHolds(t, read+"/*.used", key.Expose()) {
+					t.Errorf("%s was acknowledged, and no reload that ended had read its key", zone)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	if _, err := os.Stat(twice); err == nil {
+		t.Error("two reloads ran at once")
+	}
+}
