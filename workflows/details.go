@@ -224,11 +224,17 @@ func emergency(why string) string {
 	return "**EMERGENCY**: proofs, bake times, health checks and approvals are waived: " + plain(why) + "\n\n"
 }
 
-func shardDetails(in ShardIn, n ShardNews) string {
+// shardDetails is for the Temporal UI; ended says that it is the end.
+func shardDetails(in ShardIn, n ShardNews, ended bool) string {
 	var b strings.Builder
 	b.WriteString(emergency(in.Emergency))
 	c := n.Tally.Zones
-	fmt.Fprintf(&b, "Page %d of campaign **%s**: %d of %s done, %d in flight.\n\n", in.Page, plain(in.Campaign), c.Done, plural(c.Total, "zone"), n.InFlight)
+	fmt.Fprintf(&b, "Page %d of campaign **%s**", in.Page, plain(in.Campaign))
+	if ended {
+		fmt.Fprintf(&b, " has ended: %d of %s done.\n\n", c.Done, plural(c.Total, "zone"))
+	} else {
+		fmt.Fprintf(&b, ": %d of %s done, %d in flight.\n\n", c.Done, plural(c.Total, "zone"), n.InFlight)
+	}
 	b.WriteString(attention(n.Note.Attention, n.Note.SetAside, c))
 	if c.Exposed > 0 {
 		b.WriteString(exposedLink(in.Campaign))

@@ -95,15 +95,6 @@ func ScheduledName(schedule string, started time.Time) string {
 // LeaseID is the workflow ID of the lease of an account's active process.
 func LeaseID(account rotation.Account) string { return activities.LeaseWorkflow(account) }
 
-// ChangeStandStill marks the histories of shards that stop by themselves when
-// every zone would fail alike.
-const ChangeStandStill = "stand-still"
-
-// ChangeProofParts marks the histories of shards whose proofs are about the zones
-// whose turn comes next. Before, each was about every zone of the page that
-// waited.
-const ChangeProofParts = "proof-parts"
-
 // ChangeLoadedFirst marks the histories of campaigns that got an order before
 // their plan was loaded, and had it wait for that.
 const ChangeLoadedFirst = "loaded-first"

@@ -55,7 +55,8 @@ type (
 		Verb     Verb
 		Urgent   bool // its key may be dead: it goes before others
 		Hosts    []HostRef
-		Baseline Fingerprint // read first when empty
+		Retired  []RetiredHost // of those that the plan names
+		Baseline Fingerprint   // read first when empty
 		Drift    []Fingerprint
 		Proofs   []Proof
 		Since    time.Time // when an exposure that an earlier run left began

@@ -19,6 +19,11 @@ func (a *Admission) start(z *entry, now time.Time) {
 		ref.Parts = ""
 		s.Hosts = append(s.Hosts, ref)
 	}
+	for _, r := range a.in.Decided.Retired {
+		if r.Zone == "" || r.Zone == z.ID {
+			s.Retired = append(s.Retired, r)
+		}
+	}
 	if z.mending {
 		s.Baseline, s.Since = "", z.record.Since
 		s.Drift = known(z.record.From, z.record.To, z.Baseline)
@@ -102,7 +107,7 @@ func (a *Admission) giveUpStarts(now time.Time) {
 			continue
 		}
 		if !f.cancelled {
-			a.cancel(z) // should it start after all
+			a.out = append(a.out, CancelZone{z.ID, z.tries}) // should it start after all
 		}
 		z.back = handedBack
 		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + startWithin.String()})
@@ -168,6 +173,8 @@ func landed(now time.Time, f *flight, l Landing) Record {
 		return *l.Record
 	case l.Busy != "":
 		return Record{Outcome: Pending, Back: BackBusy, Why: "busy elsewhere: " + l.Busy, EndedAt: now}
+	case l.Lost == "" && !f.foreign && !f.started && f.cancelled:
+		return Record{Outcome: Pending, Back: BackStopped, Why: "stopped before it began", EndedAt: now}
 	case l.Lost == "" && !f.foreign && !f.started:
 		return Record{Outcome: Pending, Back: BackNoWorker, Why: "its workflow did not start: " + l.Absent, EndedAt: now}
 	}
