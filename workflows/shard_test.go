@@ -248,6 +248,9 @@ func TestShardGoodPath(t *testing.T) {
 	if out.Tally.API != (rotation.API{Refresh: 20, Describe: 20}) {
 		t.Errorf("calls: %+v", out.Tally.API)
 	}
+	if w.runs[workflows.ActBegun] > 0 {
+		t.Errorf("Temporal was asked %d times about refreshes that answer soon", w.runs[workflows.ActBegun])
+	}
 	if w.runs[workflows.ActProve] > 4 {
 		t.Errorf("proofs were asked for %d times: they are shared", w.runs[workflows.ActProve])
 	}
