@@ -73,7 +73,8 @@ func (c *campaign) start(page int) {
 	ctx, abandon := workflow.WithCancel(c.work)
 	slots := c.slots(c.plan.AccountOf(page))
 	slots.Give(page, slots.Left())
-	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally}}
+	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Note: before.Note}}
+	r.news.Note.Halt = ""
 	c.shards[page] = r
 	c.pages = append(c.pages, page)
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -125,6 +126,7 @@ func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
 		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Decided: c.st.Decided, ClosesAt: c.closesAt(),
+		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note},
 	}
 }
 

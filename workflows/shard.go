@@ -20,8 +20,8 @@ type ShardIn struct {
 	Digest   string           `json:"digest"`
 	Window   int              `json:"window"`
 	Timing   rotation.Timing  `json:"timing"`
-	// StallAfter is how long nothing may happen before that is told; zero is a
-	// minute.
+	// StallAfter is how long nothing may happen before that is told; zero is the
+	// plan's default.
 	StallAfter rotation.Span `json:"stallAfter,omitzero"`
 	// Emergency waives proofs, and says why.
 	Emergency string `json:"emergency,omitempty"`
@@ -65,11 +65,8 @@ type (
 	ShardOut = rotation.ShardOut
 )
 
-const (
-	// stallAfter is how long nothing may happen while something could.
-	stallAfter   = time.Minute
-	maxAttention = 5 // zones or hosts that a shard names
-)
+// maxAttention is how many zones and hosts a shard names.
+const maxAttention = 5
 
 // shard carries out what rotation.Admission decides, and tells it what happens.
 type shard struct {
@@ -120,7 +117,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 	apart, _ := workflow.NewDisconnectedContext(ctx)
 	work, drop := workflow.WithCancel(apart)
 	if in.StallAfter == 0 {
-		in.StallAfter = rotation.Span(stallAfter)
+		in.StallAfter = rotation.Span(plan.Settings{}.StallsAfter())
 	}
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
 		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend,
