@@ -121,7 +121,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 	}
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
 		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend,
-		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: proving,
+		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
 	})
 	return &shard{in: in, m: m, children: map[rotation.ZoneID]child{}, unset: func() {}, work: work, drop: drop}
 }
