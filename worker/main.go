@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // time zones of calendars, on machines that have none
+
+	"keywave/internal/harmless"
 )
 
 // gcPercent lets the small heap grow: memory is cheap here, and time is exposure.
@@ -25,7 +27,7 @@ func main() {
 	defer stop()
 	err := command().ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "worker: "+err.Error())
+		fmt.Fprintln(harmless.NewWriter(os.Stderr), "worker: "+err.Error())
 		stop()
 		os.Exit(1)
 	}

@@ -17,9 +17,10 @@ import (
 
 // Limits of one word of others.
 const (
-	maxWord    = 4 << 10 // bytes
-	maxSummary = 190     // bytes; Temporal takes 200
-	maxMarks   = 4       // combining marks on one letter
+	maxWord    = 4 << 10  // bytes
+	maxLog     = 16 << 10 // bytes; a stack is long
+	maxSummary = 190      // bytes; Temporal takes 200
+	maxMarks   = 4        // combining marks on one letter
 )
 
 // control finds the control sequences of ECMA-48 that terminals know best, so
@@ -29,12 +30,12 @@ var control = regexp.MustCompile(`(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]`)
 // Terminal makes one line for a terminal: what is a control character, a break or
 // a blank becomes one blank, what cannot be seen goes, and what is no letter of
 // any script, and no UTF-8, becomes U+FFFD.
-func Terminal(s string) string {
-	return bounded(strings.Join(strings.Fields(clean(s, false)), " "), maxWord)
-}
+func Terminal(s string) string { return bounded(line(s), maxWord) }
 
 // Log makes one line for a log, as Terminal does: logs end on terminals.
-func Log(s string) string { return Terminal(s) }
+func Log(s string) string { return bounded(line(s), maxLog) }
+
+func line(s string) string { return strings.Join(strings.Fields(clean(s, false)), " ") }
 
 // Lines makes text that may have lines of its own harmless for a terminal or a
 // file: as Terminal, but line feeds, tabs and blanks stay.

@@ -16,9 +16,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -99,20 +99,19 @@ func (w *Webhook) Notify(ctx context.Context, n rotation.Notice) error {
 	return &rotation.RefusedError{Why: fmt.Sprintf("the webhook answered %s; check KEYWAVE_WEBHOOK_URL and its format", answer.Status)}
 }
 
+// body is what is sent. JSON is for machines, which often hand its sentences on
+// to people: those are one line without what cannot be seen.
 func (w *Webhook) body(n rotation.Notice) ([]byte, error) {
 	if w.config.Format != Slack {
+		n.Campaign, n.State = harmless.Terminal(n.Campaign), harmless.Terminal(n.State)
+		n.Text, n.Next = harmless.Terminal(n.Text), harmless.Terminal(n.Next)
 		return json.Marshal(n)
 	}
-	text := fmt.Sprintf("*%s* %s: %s", escape(n.Campaign), n.State, escape(n.Text))
+	text := harmless.Sprintf(harmless.Slack, "*%s* %s: %s", n.Campaign, n.State, n.Text)
 	if n.Next != "" {
-		text += "\n`" + escape(n.Next) + "`"
+		text += harmless.Sprintf(harmless.Slack, "\n`%s`", n.Next)
 	}
 	return json.Marshal(map[string]string{"text": text})
-}
-
-// escape is what Slack asks for in message text.
-func escape(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
 func (w *Webhook) sign(body []byte) string {

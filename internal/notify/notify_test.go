@@ -10,11 +10,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"keywave/internal/notify"
+	"keywave/internal/proving/hostile"
 	"keywave/internal/rotation"
 )
 
@@ -109,5 +111,32 @@ func TestValidate(t *testing.T) {
 	}
 	if err := (notify.Config{URL: "https://x/y", Format: notify.Slack}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// In either form, words of others call nobody, lead nowhere and are seen whole.
+func TestNoticesStandHostileWords(t *testing.T) {
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }))
+	defer server.Close()
+	for _, w := range hostile.Words() {
+		n := notice()
+		n.Campaign, n.State, n.Text, n.Next = w.Text, w.Text, w.Text, "keywave host retire "+w.Text
+		for _, form := range []string{notify.JSON, notify.Slack} {
+			if err := notify.New(notify.Config{URL: server.URL, Format: form}).Notify(context.Background(), n); err != nil {
+				t.Fatal(err)
+			}
+			var told struct{ Campaign, State, Text, Next string }
+			if err := json.Unmarshal(body, &told); err != nil {
+				t.Fatal(err)
+			}
+			said := told.Campaign + told.State + told.Next + strings.Replace(told.Text, "\n`keywave", "`keywave", 1)
+			if bad := hostile.Seen(string(body) + said); bad != "" || strings.ContainsAny(said, "\n\t") {
+				t.Errorf("%s of what hopes for %s: %s %q", form, w.Hope, bad, said)
+			}
+			if calls := regexp.MustCompile("[<>]|(^|\\W)@\\w|://|\\]\\("); form == notify.Slack && calls.MatchString(said) {
+				t.Errorf("what hopes for %s: %q", w.Hope, said)
+			}
+		}
 	}
 }

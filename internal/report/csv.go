@@ -4,8 +4,9 @@ import (
 	"encoding/csv"
 	"io"
 	"strconv"
-	"strings"
 	"time"
+
+	"keywave/internal/harmless"
 )
 
 // WriteCSV writes one row for each zone and host (RFC 4180, with a header): the
@@ -54,12 +55,11 @@ func when(t time.Time) string {
 	return t.Format(time.RFC3339Nano)
 }
 
-// plain makes text of what a spreadsheet would calculate.
+// plain makes text of what a spreadsheet would calculate, and of what cannot be
+// seen.
 func plain(cells ...string) []string {
 	for i, c := range cells {
-		if c != "" && strings.ContainsRune("=+-@\t\r", rune(c[0])) {
-			cells[i] = "'" + c
-		}
+		cells[i] = harmless.CSV(c)
 	}
 	return cells
 }

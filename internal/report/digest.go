@@ -11,14 +11,22 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"keywave/internal/harmless"
 )
 
-// WriteJSON writes the whole report, indented, ending in a line break.
+// WriteJSON writes the whole report, indented, ending in a line break. What a
+// terminal would act on is escaped: the values are what they are.
 func (r Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	_, err := w.Write(harmless.JSON(text.Bytes()))
+	return err
 }
 
 // Verify reads a report as WriteJSON or WriteHTML wrote it, or as any other tool

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -51,7 +52,9 @@ type tile struct {
 const maxAttention = 200
 
 // WriteHTML writes the report as one file that loads nothing: it holds the whole
-// JSON, so that Verify reads it too.
+// JSON, so that Verify reads it too. The template escapes words of others, and the
+// page passes the filter for what acts or cannot be seen, from which the JSON is
+// escaped.
 func (r Report) WriteHTML(w io.Writer) error {
 	page, err := template.New("page").Parse(pageHTML)
 	if err != nil {
@@ -64,7 +67,7 @@ func (r Report) WriteHTML(w io.Writer) error {
 	var safe bytes.Buffer
 	json.HTMLEscape(&safe, body)
 	v := view{
-		R: r, Policy: policy(), Style: template.CSS(pageCSS), Script: template.JS(pageJS), JSON: template.JS(safe.String()),
+		R: r, Policy: policy(), Style: template.CSS(pageCSS), Script: template.JS(pageJS), JSON: template.JS(harmless.JSON(safe.Bytes())),
 		Verdict: r.verdict(), Worst: r.worst(), Strips: r.strips(), Exposure: r.exposurePlot(), Rate: r.ratePlot(), Ran: r.ran(),
 	}
 	for _, o := range rotation.Outcomes() {
@@ -81,7 +84,7 @@ func (r Report) WriteHTML(w io.Writer) error {
 		v.Attention = append(v.Attention, z)
 	}
 	slices.SortStableFunc(v.Attention, func(a, b Zone) int { return severity(b.Outcome) - severity(a.Outcome) })
-	return page.Execute(w, v)
+	return page.Execute(harmless.NewWriter(w), v)
 }
 
 // policy lets the page run its own script and style, and load nothing.

@@ -6,9 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
@@ -288,49 +287,11 @@ func millis(ms int64) string {
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // cell is text that stays in its table cell, on its line, and means nothing to
-// a Markdown or HTML reader: breaks and control characters become single
-// blanks, invisible characters go, and what has a meaning is escaped.
-func cell(s string) string {
-	var b strings.Builder
-	for _, r := range flat(s) {
-		switch r {
-		case '<':
-			b.WriteString("&lt;")
-		case '>':
-			b.WriteString("&gt;")
-		case '&':
-			b.WriteString("&amp;")
-		case '\\', '|', '`', '*', '_', '[', ']', '~', '$':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+// a Markdown or HTML reader.
+func cell(s string) string { return harmless.Markdown(s) }
 
-// flat is text in one line, blanks single, without what cannot be seen.
-func flat(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r) || unicode.IsSpace(r):
-			return ' '
-		case unicode.Is(unicode.Cf, r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// code is a code span, or escaped text where a span cannot hold it.
-func code(s string) string {
-	if s = flat(s); s == "" || strings.ContainsAny(s, "`|\\<>&") {
-		return cell(s)
-	}
-	return "`" + s + "`"
-}
+// code is a code span, or text where a span cannot hold it.
+func code(s string) string { return harmless.Code(s) }
 
 // command sets the command at the end of a next step as code.
 func command(next string) string {

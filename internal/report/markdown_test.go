@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
 
 	"keywave/internal/rotation"
 )
@@ -27,61 +25,6 @@ func splitRow(row string) []string {
 		b.WriteRune(r)
 	}
 	return append(cells, strings.TrimSpace(b.String()))
-}
-
-// shown is what a reader sees of escaped text (CommonMark §2.4, §2.5), and
-// false when something in it would be markup.
-func shown(s string) (string, bool) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			b.WriteByte(s[i])
-		case strings.HasPrefix(s[i:], "&lt;"):
-			i += 3
-			b.WriteByte('<')
-		case strings.HasPrefix(s[i:], "&gt;"):
-			i += 3
-			b.WriteByte('>')
-		case strings.HasPrefix(s[i:], "&amp;"):
-			i += 4
-			b.WriteByte('&')
-		case strings.IndexByte("\\|`*_[]<>&~$", s[i]) >= 0:
-			return b.String(), false
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String(), true
-}
-
-func FuzzCell(f *testing.F) {
-	f.Add(nasty)
-	f.Add("\\")
-	f.Add("\\|\\\\|")
-	f.Add("&amp;&lt;\r\n\u2028\u0085\xff\u202e")
-	f.Add("<!-- | --> <td>")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := cell(s)
-		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool {
-			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Cf, r)
-		}) {
-			t.Fatalf("cell(%q) = %q breaks its line", s, got)
-		}
-		if text, inert := shown(got); !inert || text != flat(s) {
-			t.Fatalf("cell(%q) = %q is read as %q, inert %v", s, got, text, inert)
-		}
-		row := "| " + strings.Join([]string{"left", got, code(s), command(s), "right"}, " | ") + " |"
-		cells := splitRow(row)
-		if len(cells) != 5 || cells[0] != "left" || cells[1] != got || cells[4] != "right" {
-			t.Fatalf("%q leaves its cell: %q", s, cells)
-		}
-		// Some readers take every pipe behind a backslash for an escaped one.
-		if n := strings.Count(strings.ReplaceAll(row, "\\|", ""), "|"); n != 6 {
-			t.Fatalf("%q leaves its cell: %s", s, row)
-		}
-	})
 }
 
 // Every table of a report is rectangular, whatever zones are called.

@@ -6,19 +6,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"keywave/internal/harmless"
 )
 
 // Account is the log key of an account, so that every line calls it the same.
 const Account = "account"
 
 // NewLogger writes lines of a level (debug, info, warn, error) and form (text,
-// json) to w.
+// json) to w. Messages and values hold words of others: each is made harmless.
 func NewLogger(w io.Writer, level, form string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
 	}
-	options := &slog.HandlerOptions{Level: l}
+	options := &slog.HandlerOptions{Level: l, ReplaceAttr: harmlessly}
 	switch form {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil
@@ -26,4 +28,16 @@ func NewLogger(w io.Writer, level, form string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, fmt.Errorf("log form %q: use text or json", form)
+}
+
+// harmlessly leaves numbers, instants and truth as they are; all else is text.
+func harmlessly(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString, slog.KindAny:
+		if _, ours := a.Value.Any().(slog.Level); !ours {
+			a.Value = slog.StringValue(harmless.Log(a.Value.String()))
+		}
+	}
+	a.Key = harmless.Log(a.Key)
+	return a
 }

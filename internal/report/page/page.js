@@ -6,6 +6,8 @@ const byId = (id) => document.getElementById(id);
 const list = byId("list"), room = byId("room"), height = 30;
 const text = report.zones.map((z) =>
   [z.id, named(z), z.outcome, z.from, z.to, z.requestId, ...z.hosts.map((h) => h.host)].join(" ").toLowerCase());
+// What acts or cannot be seen is not shown: the JSON in the page has it.
+const shown = (s) => String(s).replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]+/gu, " ");
 let rows = [];
 
 function named(z) {
@@ -34,7 +36,7 @@ function line(z, i) {
   const row = document.createElement("div");
   row.className = "row";
   row.style.top = i * height + "px";
-  const cells = [z.id, named(z), z.wave, z.outcome, z.exposureMs ? z.exposureMs + " ms" : "", z.from || "", z.to || "", z.requestId || ""];
+  const cells = [z.id, named(z), z.wave, z.outcome, z.exposureMs ? z.exposureMs + " ms" : "", z.from || "", z.to || "", z.requestId || ""].map(shown);
   cells.forEach((c, n) => {
     const cell = document.createElement("span");
     if (n === 3) {
@@ -42,13 +44,13 @@ function line(z, i) {
       mark.className = "mark " + z.outcome;
       cell.append(mark);
     }
-    cell.append(String(c));
-    cell.title = String(c);
+    cell.append(c);
+    cell.title = c;
     row.append(cell);
   });
   row.addEventListener("click", () => {
     byId("one").hidden = false;
-    byId("one").textContent = JSON.stringify(z, null, 2);
+    byId("one").textContent = JSON.stringify(z, null, 2).split("\n").map(shown).join("\n");
   });
   return row;
 }
