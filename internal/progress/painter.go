@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"keywave/internal/harmless"
 	"keywave/workflows"
 )
 
@@ -84,8 +85,7 @@ func (p *Painter) draw(s workflows.Status) error {
 		p.frame = append(p.frame, cells(unpainted(l)))
 	}
 	b.WriteString("\x1b[J")
-	_, err := io.WriteString(p.w, b.String())
-	return err
+	return harmless.Draw(p.w, harmless.Drawn(b.String()))
 }
 
 // standing is how many rows a frame takes on a terminal that is width cells

@@ -170,20 +170,20 @@ func TestPainterRedrawsInPlace(t *testing.T) {
 
 		for _, s := range []workflows.Status{starting(), running(), paused(), running(), cancelled(), paused(), done()} {
 			must(t, p.Show(at(s)))
-			term.wants(prompt + View(at(s), width, false, time.Now()))
+			term.wants(prompt + string(View(at(s), width, false, time.Now())))
 			time.Sleep(time.Second)
 		}
 		for _, next := range []int{47, 120, 61, 40, 80} { // the terminal changes under a frame
 			must(t, p.Show(at(paused())))
-			term.wants(prompt + View(at(paused()), width, false, time.Now()))
+			term.wants(prompt + string(View(at(paused()), width, false, time.Now())))
 			width = next
 			term.resize(width)
 			must(t, p.Show(at(paused())))
-			term.wants(prompt + View(at(paused()), width, false, time.Now()))
+			term.wants(prompt + string(View(at(paused()), width, false, time.Now())))
 		}
 		must(t, p.Close())
 		_, _ = term.Write([]byte("$ \r\n"))
-		term.wants(prompt + View(at(paused()), width, false, time.Now()) + "$\n")
+		term.wants(prompt + string(View(at(paused()), width, false, time.Now())) + "$\n")
 		if len(term.scrolled) > 0 {
 			t.Errorf("scrolled away: %q", term.scrolled)
 		}
@@ -221,7 +221,7 @@ func TestPainterAfterCloseBeginsAnew(t *testing.T) {
 	must(t, p.Close())
 	must(t, p.Close())
 	must(t, p.Show(done()))
-	term.wants(strings.Repeat(View(done(), 80, false, time.Now()), 2))
+	term.wants(strings.Repeat(string(View(done(), 80, false, time.Now())), 2))
 }
 
 func TestPainterInALog(t *testing.T) {

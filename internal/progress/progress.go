@@ -1,7 +1,7 @@
 // Package progress draws a campaign for the person who watches it. View and
 // Line are pure: a status and an instant in, text out. Painter puts them on a
-// terminal, or into a log. Every text of a status is stripped of control
-// characters first, so that nothing a host or a name says can steer a terminal.
+// terminal, or into a log. Every text of a status is made harmless first, so that
+// nothing a host or a name says can steer a terminal.
 package progress
 
 import (
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -27,17 +28,17 @@ const (
 // View draws s as several lines, each ending in "\n" and at most width display
 // cells wide (80 when width is not positive; made for 40 and more). Everything
 // that colour says, a glyph or a word says too. now is when s was true.
-func View(s workflows.Status, width int, color bool, now time.Time) string {
-	return strings.Join(view(s, width, math.MaxInt, color, now), "\n") + "\n"
+func View(s workflows.Status, width int, color bool, now time.Time) harmless.Drawn {
+	return harmless.Drawn(strings.Join(view(s, width, math.MaxInt, color, now), "\n") + "\n")
 }
 
 // Fit is View in at most rows lines.
-func Fit(s workflows.Status, width, rows int, color bool, now time.Time) string {
-	return strings.Join(view(s, width, max(1, rows), color, now), "\n") + "\n"
+func Fit(s workflows.Status, width, rows int, color bool, now time.Time) harmless.Drawn {
+	return harmless.Drawn(strings.Join(view(s, width, max(1, rows), color, now), "\n") + "\n")
 }
 
 // Clip is a line without control characters, cut to width display cells.
-func Clip(s string, width int) string { return truncate(clean(s), width) }
+func Clip(s string, width int) string { return truncate(harmless.Terminal(s), width) }
 
 // view draws at most rows lines; the list of what needs a person shrinks first.
 func view(s workflows.Status, width, rows int, color bool, now time.Time) []string {
@@ -78,7 +79,7 @@ func account(s workflows.Status, a workflows.AccountStatus) []line {
 		throttled = yellow
 	}
 	pieces := []line{
-		{{bold, truncate(clean(string(a.Account)), maxWho)}},
+		{{bold, truncate(harmless.Terminal(string(a.Account)), maxWho)}},
 		{{plain, fmt.Sprintf("%d/%d done", a.Zones.Done, a.Zones.Total)}},
 		{{plain, fmt.Sprintf("refresh %d, %g/s of %g", a.API.Refresh, a.RefreshesPerSecond, a.Limit)}},
 		{{throttled, fmt.Sprintf("throttled %d", a.API.Throttled)}},
@@ -94,8 +95,8 @@ func account(s workflows.Status, a workflows.AccountStatus) []line {
 
 func title(s workflows.Status, now time.Time) []line {
 	pieces := []line{
-		{{bold, clean(s.Campaign)}},
-		{{stateStyle(s.State), clean(string(s.State))}},
+		{{bold, harmless.Terminal(s.Campaign)}},
+		{{stateStyle(s.State), harmless.Terminal(string(s.State))}},
 		{{plain, fmt.Sprintf("wave %d of %d", s.Wave, s.Waves)}},
 	}
 	took := elapsed(s, now)
@@ -223,10 +224,10 @@ type need struct {
 func needs(s workflows.Status, width, room int) []line {
 	var zones, hosts []need
 	for _, a := range s.Attention {
-		zones = append(zones, need{clean(string(a.Zone)), clean(string(a.Outcome)), clean(a.Why), look(a.Outcome).style})
+		zones = append(zones, need{harmless.Terminal(string(a.Zone)), harmless.Terminal(string(a.Outcome)), harmless.Terminal(a.Why), look(a.Outcome).style})
 	}
 	for _, a := range s.SetAside {
-		hosts = append(hosts, need{clean(string(a.Host)), "set aside", clean(a.Why), yellow})
+		hosts = append(hosts, need{harmless.Terminal(string(a.Host)), "set aside", harmless.Terminal(a.Why), yellow})
 	}
 	if len(zones)+len(hosts) == 0 || room < 1 {
 		return nil
@@ -292,7 +293,7 @@ func foot(s workflows.Status, width int) []line {
 		}
 		lines = append(lines, paragraph(width, label, wrap(waitText(w), width-labelCells), plain, maxReason)...)
 	}
-	lines = append(lines, paragraph(width, "next", wrapCommand(clean(s.Next), width-labelCells), bold, math.MaxInt)...)
+	lines = append(lines, paragraph(width, "next", wrapCommand(harmless.Terminal(s.Next), width-labelCells), bold, math.MaxInt)...)
 	if len(lines) > 0 {
 		lines = append([]line{{}}, lines...)
 	}
@@ -300,28 +301,28 @@ func foot(s workflows.Status, width int) []line {
 }
 
 func waitText(w rotation.Wait) string {
-	return clean(w.Text(func(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }))
+	return harmless.Terminal(w.Text(func(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }))
 }
 
 func emergency(s workflows.Status) string {
 	if s.Emergency == "" {
 		return ""
 	}
-	return "proofs, bake times and approvals are waived: " + clean(s.Emergency)
+	return "proofs, bake times and approvals are waived: " + harmless.Terminal(s.Emergency)
 }
 
 func drift(s workflows.Status) string {
 	if s.Drift == nil {
 		return ""
 	}
-	return fmt.Sprintf("accepted, %s: %s", clean(s.Drift.Reason), clean(s.Drift.String()))
+	return fmt.Sprintf("accepted, %s: %s", harmless.Terminal(s.Drift.Reason), harmless.Terminal(s.Drift.String()))
 }
 
 // reason is the campaign's own, or what its state means.
 func reason(s workflows.Status) string {
 	switch {
 	case s.Reason != "":
-		return clean(s.Reason)
+		return harmless.Terminal(s.Reason)
 	case s.State == workflows.StateBaking:
 		return fmt.Sprintf("wave %d is done, its bake time runs", s.Wave)
 	case s.State == workflows.StateWaiting:
@@ -344,13 +345,13 @@ func Line(s workflows.Status, now time.Time) string {
 func body(s workflows.Status) string {
 	z := s.Zones
 	words := []string{
-		clean(string(s.State)), fmt.Sprintf("wave %d/%d done %d/%d", s.Wave, s.Waves, z.Done, z.Total),
+		harmless.Terminal(string(s.State)), fmt.Sprintf("wave %d/%d done %d/%d", s.Wave, s.Waves, z.Done, z.Total),
 		fmt.Sprintf("exposed %d unchanged %d", z.Exposed, z.Unchanged), unlessZero("unknown", z.Unknown),
 		unlessZero("skipped", z.Skipped), fmt.Sprintf("pending %d", z.Pending), inFlight(s.Standing), exposureWords(s.ExposureMs),
 		fmt.Sprintf("refresh %d describe %d", s.API.Refresh, s.API.Describe), unlessZero("throttled", s.API.Throttled),
 	}
 	for _, a := range s.Accounts {
-		words = append(words, fmt.Sprintf("%s %d/%d", clean(string(a.Account)), a.Zones.Done, a.Zones.Total))
+		words = append(words, fmt.Sprintf("%s %d/%d", harmless.Terminal(string(a.Account)), a.Zones.Done, a.Zones.Total))
 		if a.Brake != "" {
 			words = append(words, "(braked)")
 		}
@@ -362,7 +363,7 @@ func body(s workflows.Status) string {
 		words = append(words, "reason: "+r)
 	}
 	if s.Next != "" {
-		words = append(words, "next: "+clean(s.Next))
+		words = append(words, "next: "+harmless.Terminal(s.Next))
 	}
 	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
 }

@@ -150,9 +150,9 @@ func TestViewGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
 			for _, width := range []int{40, 80, 120} {
-				fmt.Fprintf(&b, "== %d columns ==\n%s", width, View(s, width, false, began.Add(42*time.Second)))
+				fmt.Fprintf(&b, "== %d columns ==\n%s", width, string(View(s, width, false, began.Add(42*time.Second))))
 			}
-			painted := View(s, 80, true, began.Add(42*time.Second))
+			painted := string(View(s, 80, true, began.Add(42*time.Second)))
 			fmt.Fprintf(&b, "== 80 columns, colour, ESC as ␛ ==\n%s", strings.ReplaceAll(painted, "\x1b", "␛"))
 			golden(t, name, b.String())
 		})
@@ -162,7 +162,7 @@ func TestViewGolden(t *testing.T) {
 func TestColourSaysNothingThatGlyphsDoNot(t *testing.T) {
 	for name, s := range statuses() {
 		for _, width := range []int{1, 17, 40, 61, 80, 200} {
-			bare, painted := View(s, width, false, began), View(s, width, true, began)
+			bare, painted := string(View(s, width, false, began)), string(View(s, width, true, began))
 			if strings.Contains(bare, "\x1b") {
 				t.Errorf("%s at %d: an escape sequence without colour", name, width)
 			}
@@ -198,7 +198,7 @@ func TestLine(t *testing.T) {
 
 func TestOneFailedZoneInAHundredThousandIsSeen(t *testing.T) {
 	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 100000, Done: 99997, Exposed: 1, Unknown: 1, Pending: 1})
-	bar := strings.Split(View(s, 80, false, began), "\n")[1]
+	bar := strings.Split(string(View(s, 80, false, began)), "\n")[1]
 	for _, glyph := range []string{"█", "!", "?", "░"} {
 		if !strings.Contains(bar, glyph) {
 			t.Errorf("no %s in %s", glyph, bar)

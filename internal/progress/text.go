@@ -3,8 +3,8 @@ package progress
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -246,7 +246,9 @@ func (l line) render(width int, color bool) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
+// paint lets none but its own control sequences through.
 func paint(text string, s style, color bool) string {
+	text = harmless.Lines(text)
 	if !color || s == plain || strings.TrimSpace(text) == "" {
 		return text
 	}
@@ -287,7 +289,7 @@ func cells(s string) int {
 	return n
 }
 
-// runeCells is how many cells a terminal gives to a rune that clean let pass.
+// runeCells is how many cells a terminal gives to a rune that is harmless.
 // Where terminals differ it is the larger number.
 func runeCells(r rune) int {
 	if r < 0x300 {
@@ -321,20 +323,4 @@ func runeCells(r rune) int {
 		}
 	}
 	return 1
-}
-
-// clean makes foreign text fit for a terminal's line: control characters and
-// breaks become blanks, and what is invisible (joiners, bidirectional marks,
-// variation selectors) goes. Invalid UTF-8 becomes U+FFFD.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r) || unicode.IsSpace(r):
-			return ' '
-		case unicode.In(r, unicode.Cf, unicode.Variation_Selector):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-	return strings.Join(strings.Fields(s), " ")
 }

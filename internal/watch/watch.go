@@ -224,7 +224,7 @@ func (m model) draw() string {
 		return "Asking Temporal…\n" + strings.Join(foot, "\n")
 	}
 	room := max(1, m.height-len(foot)-1)
-	return progress.Fit(m.status, m.width, room, m.Color, m.now) + strings.Join(foot, "\n")
+	return string(progress.Fit(m.status, m.width, room, m.Color, m.now)) + strings.Join(foot, "\n")
 }
 
 // foot is what stands at the bottom: how fast it goes now, what nobody answers,
