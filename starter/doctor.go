@@ -105,6 +105,7 @@ func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	for _, q := range queuesOf(f) {
 		checks = append(checks, q.check(ctx, conn)...)
 	}
+	checks = append(checks, checkFleets(ctx, conn, f, o.fleetFile))
 	f, err := resolve(ctx, conn, f)
 	if err != nil {
 		return append(append(checks, failed(whatZones, err, "see zones in the fleet file, and what else is wrong here")), checkKeyring(bare, o.keyring)...), nil

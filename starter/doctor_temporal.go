@@ -178,7 +178,7 @@ func (q queue) check(ctx context.Context, conn *temporalclient.Connection) []che
 	if err != nil {
 		return []check{failed("queue "+q.name, err, "may "+operator()+" describe the task queues of namespace "+conn.Namespace+"?")}
 	}
-	checks := []check{q.checkPollers(ctx, conn, recent(d.GetPollers()))}
+	checks := []check{q.checkPollers(ctx, conn, temporalclient.Recent(d.GetPollers()))}
 	if q.refreshes != "" {
 		checks = append(checks, checkRate(ctx, conn, q.refreshes))
 	}
@@ -269,20 +269,6 @@ func judgePartitions(namespace, queue string, n int, err error) check {
 	return c
 }
 
-// pollerIsRecent is how long after its last poll a worker still counts: polls
-// are long, a minute each.
-const pollerIsRecent = 90 * time.Second
-
-func recent(all []*taskqueue.PollerInfo) []*taskqueue.PollerInfo {
-	var polling []*taskqueue.PollerInfo
-	for _, p := range all {
-		if time.Since(p.GetLastAccessTime().AsTime()) < pollerIsRecent {
-			polling = append(polling, p)
-		}
-	}
-	return polling
-}
-
 func describeQueue(ctx context.Context, conn *temporalclient.Connection, name string, kind enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
 	d, err := conn.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
 		Namespace: conn.Namespace, TaskQueueType: kind, TaskQueue: &taskqueue.TaskQueue{Name: name},
@@ -295,5 +281,5 @@ func describeQueue(ctx context.Context, conn *temporalclient.Connection, name st
 
 func hasPollers(ctx context.Context, conn *temporalclient.Connection, name string, kind enums.TaskQueueType) (bool, error) {
 	d, err := describeQueue(ctx, conn, name, kind)
-	return len(recent(d.GetPollers())) > 0, err
+	return len(temporalclient.Recent(d.GetPollers())) > 0, err
 }

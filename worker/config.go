@@ -158,6 +158,14 @@ func apart(accounts []fleet.Account) error {
 	return nil
 }
 
+// mark names the fleet file, where there is one.
+func (c *config) mark() string {
+	if c.fleet == nil {
+		return ""
+	}
+	return c.fleet.Mark()
+}
+
 func (c *config) plays(role string) bool { return slices.Contains(c.roles, role) }
 
 // called are the accounts that this worker calls EdgeOne for.

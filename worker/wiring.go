@@ -55,7 +55,7 @@ func run(ctx context.Context, c *config) error {
 	}
 	build := version.Of()
 	logger.Info("starting", "version", build.Version, "revision", build.Revision, "modified", build.Modified, "go", build.Go, "sdk", build.SDK)
-	w.temporal, err = temporalclient.Dial(ctx, logger, fmt.Sprintf("keywave-worker@%s/%s", c.id, build.Version))
+	w.temporal, err = temporalclient.Dial(ctx, logger, temporalclient.WorkerIdentity(c.id, build.Version, c.mark()))
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,10 @@ func run(ctx context.Context, c *config) error {
 		w.stop()
 		return err
 	}
-	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace)
+	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace, telemetry.Fleet, c.mark())
+	if c.fleet != nil {
+		go w.watchFleets(ctx)
+	}
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping: finishing or handing back what is under way")

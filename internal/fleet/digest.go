@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -110,3 +111,17 @@ func (d digester) text(parts ...string) {
 
 // sum is the first 32 hex digits.
 func (d digester) sum() string { return hex.EncodeToString(d.h.Sum(nil))[:32] }
+
+// Mark names a fleet file that was read bare, as workers do: accounts, hosts, and
+// the zones that stand in it or where they come from. A table is not part of it,
+// for workers read it again when it changes.
+func (f *Fleet) Mark() string {
+	d := newDigest("keywave/v1 mark")
+	d.text(f.Digest, filepath.Base(f.Source.CSV))
+	if f.Source.EdgeOne != nil {
+		d.text(f.Source.String())
+	}
+	return d.sum()[:markLength]
+}
+
+const markLength = 12

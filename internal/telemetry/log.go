@@ -10,8 +10,11 @@ import (
 	"keywave/internal/harmless"
 )
 
-// Account is the log key of an account, so that every line calls it the same.
-const Account = "account"
+// Log keys, so that every line calls a thing the same.
+const (
+	Account = "account"
+	Fleet   = "fleet" // the mark of a fleet file
+)
 
 // NewLogger writes lines of a level (debug, info, warn, error) and form (text,
 // json) to w. Messages and values hold words of others: each is made harmless.

@@ -1,0 +1,72 @@
+package temporalclient
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+)
+
+const (
+	workerIs = "keywave-worker@"
+	fleetIs  = "/fleet-"
+)
+
+// WorkerIdentity is how a worker of a version names itself to Temporal, with the
+// mark of the fleet file that it was started with, where it has one: others see it
+// so.
+func WorkerIdentity(id, version, mark string) string {
+	name := workerIs + id + "/" + version
+	if mark != "" {
+		name += fleetIs + mark
+	}
+	return name
+}
+
+// FleetOf is the mark of a worker's fleet file; empty where its identity does not
+// say one.
+func FleetOf(identity string) string {
+	_, mark, has := strings.Cut(identity, fleetIs)
+	if !has || !strings.HasPrefix(identity, workerIs) {
+		return ""
+	}
+	return mark
+}
+
+// pollerIsRecent is how long after its last poll a worker still counts: polls
+// are long, a minute each.
+const pollerIsRecent = 90 * time.Second
+
+// Recent are the workers that still poll.
+func Recent(all []*taskqueue.PollerInfo) []*taskqueue.PollerInfo {
+	var polling []*taskqueue.PollerInfo
+	for _, p := range all {
+		if time.Since(p.GetLastAccessTime().AsTime()) < pollerIsRecent {
+			polling = append(polling, p)
+		}
+	}
+	return polling
+}
+
+// Fleets are the marks of the fleet files of the workers that poll a queue for
+// activities, by the workers' identities; a worker that does not say one is left
+// out.
+func (c *Connection) Fleets(ctx context.Context, queue string) (map[string]string, error) {
+	d, err := c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: c.Namespace, TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, TaskQueue: &taskqueue.TaskQueue{Name: queue},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue %s cannot be looked at: %w", queue, err)
+	}
+	marks := map[string]string{}
+	for _, p := range Recent(d.GetPollers()) {
+		if mark := FleetOf(p.GetIdentity()); mark != "" {
+			marks[p.GetIdentity()] = mark
+		}
+	}
+	return marks, nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"keywave/internal/telemetry"
+	"keywave/workflows"
+)
+
+const lookAtOthers = 30 * time.Second
+
+// watchFleets warns of workers that do the same as this one by another fleet file:
+// what one plans or proves, another will refuse. Each is named once.
+func (w *workers) watchFleets(ctx context.Context) {
+	warned := map[string]bool{}
+	tick := time.NewTicker(lookAtOthers)
+	defer tick.Stop()
+	for {
+		for _, queue := range w.sharedQueues() {
+			marks, err := w.temporal.Fleets(ctx, queue)
+			if err != nil && ctx.Err() == nil {
+				w.log.Debug("whether other workers have the same fleet file is not known", "queue", queue, "error", err.Error())
+			}
+			for worker, mark := range marks {
+				if mark == w.fleet.Mark() || warned[worker] {
+					continue
+				}
+				warned[worker] = true
+				w.log.Warn("another worker has another fleet file: give both the same and restart them, or what one does the other refuses",
+					"queue", queue, "worker", worker, telemetry.Fleet, mark, "own", w.fleet.Mark())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// sharedQueues are those that others with the same roles poll too.
+func (w *workers) sharedQueues() []string {
+	var all []string
+	for _, c := range w.callers {
+		all = append(all, workflows.LeaseQueue(c.account.Name), workflows.EdgeOneQueue(c.account.Name))
+	}
+	for _, l := range w.locations {
+		all = append(all, workflows.LocationQueue(l.Name))
+	}
+	return all
+}
