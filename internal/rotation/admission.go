@@ -140,6 +140,7 @@ type Admission struct {
 	lookedAt time.Time
 
 	idleFrom time.Time // zero while nothing could get on
+	heldFrom time.Time // since when that clock stands still; zero while it runs
 	idleTold bool
 	began    time.Time
 
@@ -440,7 +441,7 @@ func (a *Admission) Wake(now time.Time) time.Time {
 	switch {
 	case a.idleTold:
 		at(a.in.ClosesAt) // closed hours are no stall
-	case !a.idleFrom.IsZero():
+	case !a.idleFrom.IsZero() && a.heldFrom.IsZero():
 		at(a.idleFrom.Add(a.in.StallAfter))
 	}
 	if a.dirty {

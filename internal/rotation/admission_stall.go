@@ -13,15 +13,30 @@ const (
 	maxWaits  = 8
 )
 
-// watch notes since when a zone could get on and none does.
+// watch notes since when a zone could get on and none does. While proofs are on
+// their way that clock stands still: a zone that came back unsent gets new ones
+// before it is tried again, and has got nowhere.
 func (a *Admission) watch(now time.Time) {
+	able := a.able(now)
+	if !able && a.awaitsProofs(now) {
+		if a.heldFrom.IsZero() {
+			a.heldFrom = now
+		}
+		return
+	}
+	held := a.heldFrom
+	a.heldFrom = time.Time{}
 	switch {
-	case !a.able(now):
+	case !able:
 		a.urgent = a.urgent || a.idleTold
 		a.idleFrom, a.idleTold = time.Time{}, false
+		return
 	case a.idleFrom.IsZero():
 		a.idleFrom = now
-	case !a.idleTold && now.Sub(a.idleFrom) >= a.in.StallAfter:
+	case !held.IsZero() && !a.idleTold:
+		a.idleFrom = a.idleFrom.Add(now.Sub(held))
+	}
+	if !a.idleTold && now.Sub(a.idleFrom) >= a.in.StallAfter {
 		a.idleTold, a.urgent = true, true
 	}
 }
@@ -30,6 +45,9 @@ func (a *Admission) watch(now time.Time) {
 func (a *Admission) progress(now time.Time) {
 	if !a.idleFrom.IsZero() {
 		a.idleFrom = now
+	}
+	if !a.heldFrom.IsZero() {
+		a.heldFrom = now
 	}
 	a.urgent = a.urgent || a.idleTold
 	a.idleTold = false
@@ -47,6 +65,15 @@ func (a *Admission) able(now time.Time) bool {
 		return false
 	}
 	return a.overdue(now) != ""
+}
+
+// awaitsProofs says that the first zone in the queue waits for nothing but proofs
+// that may still come in time.
+func (a *Admission) awaitsProofs(now time.Time) bool {
+	if !a.loaded || a.stopped || a.refused || len(a.queue) == 0 {
+		return false
+	}
+	return a.slots.Room() && !a.shut(a.queue[0], now) && (len(a.batches) > 0 || a.probe.asking)
 }
 
 // atRefresh says that a zone in flight has sent nothing, as far as is known.
@@ -108,12 +135,7 @@ func (a *Admission) waits() []Wait {
 		if !waits {
 			continue
 		}
-		i := slices.IndexFunc(all, func(o Wait) bool { return o.Standing == w.Standing && o.Why == w.Why })
-		if i < 0 {
-			all = append(all, w)
-			continue
-		}
-		all[i] = together(all[i], w)
+		all = AddWait(all, w)
 	}
 	slices.SortStableFunc(all, func(x, y Wait) int {
 		return cmp.Or(order(x.Standing)-order(y.Standing), y.Zones-x.Zones)
@@ -142,22 +164,6 @@ func (z *entry) waits() (Wait, bool) {
 // order has those first whose clients may be locked out.
 func order(s Standing) int { return slices.Index([]Standing{Dead, Dark, Held, Alive, NotBegun}, s) }
 
-// together is what two groups have in common. When one ends is only known if it is
-// known of both.
-func together(a, b Wait) Wait {
-	a.Zones += b.Zones
-	if a.Since.IsZero() || !b.Since.IsZero() && b.Since.Before(a.Since) {
-		a.Since = b.Since
-	}
-	switch {
-	case a.Until.IsZero() || b.Until.IsZero():
-		a.Until = time.Time{}
-	case b.Until.After(a.Until):
-		a.Until = b.Until
-	}
-	return a
-}
-
 // folded keeps at most eight groups: the smallest ones of a standing become one.
 func folded(all []Wait) []Wait {
 	for len(all) > maxWaits {
@@ -165,7 +171,7 @@ func folded(all []Wait) []Wait {
 		for all[last].Standing != all[last-1].Standing {
 			last--
 		}
-		one := together(all[last-1], all[last])
+		one := all[last-1].with(all[last])
 		one.Why = strings.TrimSuffix(one.Why, alsoOther) + alsoOther
 		all = slices.Replace(all, last-1, last+1, one)
 	}

@@ -207,6 +207,27 @@ func TestAdmissionIdle(t *testing.T) {
 	}
 }
 
+// Zones that come back unsent and are tried again with new proofs have got nowhere:
+// the time until the proofs are there does not count, and begins nothing anew.
+func TestAdmissionIdleOverHandbacks(t *testing.T) {
+	k := shardTalk(t, 1, Setup{})
+	k.prove()
+	for range 3 {
+		k.wants("StartZone z1")
+		k.run("z1")
+		k.now = k.now.Add(29 * time.Second)
+		k.next()
+		k.end("z1", Record{Outcome: Pending, Back: BackNoWorker, Why: "no worker took the refresh"})
+		k.wants("AskHosts")
+		k.now = k.now.Add(10 * time.Second)
+		k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
+	}
+	k.wants("StartZone z1")
+	if told := k.news.Idle.Sub(admissionNoon); told != 20*time.Second || !slices.Equal(k.news.Causes, []Cause{{1, "no worker took the refresh"}}) {
+		t.Errorf("after %s it is idle since %s because of %v", k.now.Sub(admissionNoon), told, k.news.Causes)
+	}
+}
+
 // A probe that does not come is a stall of its own, after the time that it may take.
 func TestAdmissionIdleWithoutAProbe(t *testing.T) {
 	k := shardTalk(t, 2, Setup{})
