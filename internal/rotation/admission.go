@@ -20,6 +20,13 @@ type Setup struct {
 	Mend     bool
 	Decided  Decided
 	ClosesAt time.Time
+	// Past is what the campaign remembers of the page's zones.
+	Past Past
+	// Surprised zones of other pages had a key that nobody knows, Accepted ones
+	// had so when the campaign started; Told says that a person had it go on.
+	Surprised int
+	Accepted  int
+	Told      bool
 	// Before is what the campaign knew of the page; it holds until the page is
 	// loaded.
 	Before ShardOut
@@ -36,13 +43,6 @@ type Member struct {
 	Hosts    []int
 }
 
-// Prior is what earlier runs left of a page's zones: the last record of each that
-// has one, and those whose workflow ended without.
-type Prior struct {
-	Records []Record
-	Lost    []ZoneID
-}
-
 // Command is what a shard does next.
 type Command interface{ command() }
 
@@ -52,6 +52,7 @@ type (
 	StartZone struct {
 		Zone     ZoneID
 		Try      int
+		Join     bool // its workflow runs already: its end is awaited
 		Verb     Verb
 		Urgent   bool // its key may be dead: it goes before others
 		Hosts    []HostRef
@@ -167,6 +168,11 @@ type entry struct {
 	// mending says that the outcome is an earlier one and is being mended, prior
 	// that it is an earlier run's.
 	mending, prior bool
+	// joins says that its workflow runs already.
+	joins bool
+	// surprising says that EdgeOne and all hosts agreed on a key that nobody knows.
+	surprising bool
+	stranger   stranger
 }
 
 // flight is an operation under way.
@@ -188,8 +194,9 @@ func NewAdmission(now time.Time, in Setup) *Admission {
 	return &Admission{in: in, byID: map[ZoneID]*entry{}, slots: NewSlots[ZoneID](in.Window), began: now, toldAt: now}
 }
 
-// Loaded is the page, and what earlier runs left of it.
-func (a *Admission) Loaded(hosts []HostRef, members []Member, prior Prior) {
+// Loaded is the page, and what was found of its zones, in their order, where an
+// earlier run may have left something.
+func (a *Admission) Loaded(hosts []HostRef, members []Member, found []Found) {
 	for _, ref := range hosts {
 		a.hosts = append(a.hosts, &host{HostRef: ref})
 	}
@@ -198,16 +205,7 @@ func (a *Admission) Loaded(hosts []HostRef, members []Member, prior Prior) {
 		a.zones = append(a.zones, z)
 		a.byID[m.ID] = z
 	}
-	for _, r := range prior.Records {
-		if z := a.byID[r.Zone]; z != nil {
-			z.record, z.prior = r, true
-		}
-	}
-	for _, id := range prior.Lost {
-		if z := a.byID[id]; z != nil {
-			z.record, z.prior = Record{Zone: id, Outcome: Unknown, Why: "its workflow was terminated"}, true
-		}
-	}
+	a.recall(found)
 	a.loaded, a.dirty, a.urgent = true, true, a.in.Again
 	a.skipDecided()
 	a.enqueue()
@@ -233,6 +231,7 @@ func (a *Admission) enqueue() {
 		if z.back = 0; z.flight != nil {
 			continue
 		}
+		z.stranger = ""
 		if z.skip != "" && z.record.Outcome != Done {
 			z.exclude()
 		}
@@ -262,6 +261,7 @@ func (a *Admission) Follow(order Control) {
 		return
 	}
 	a.in.Seq, a.in.ClosesAt = order.Seq, order.ClosesAt
+	a.in.Surprised, a.in.Told = order.Surprised, a.in.Told || order.Told
 	a.slots.Resize(order.Window)
 	if order.Decided != nil {
 		a.decide(*order.Decided)
@@ -369,7 +369,7 @@ func (a *Admission) skipZone(z *entry, why string) {
 }
 
 func (z *entry) exclude() {
-	z.record.Outcome, z.record.Why, z.mending, z.prior = Skipped, z.skip, false, false
+	z.record.Outcome, z.record.Why, z.mending, z.prior, z.stranger = Skipped, z.skip, false, false, ""
 }
 
 func (a *Admission) tellZone(z *entry, o ZoneOrder) {
@@ -453,6 +453,7 @@ func (a *Admission) Wake(now time.Time) time.Time {
 // admit starts zones while there is room, in their order, each as soon as all of
 // its hosts have proved that they can take a key.
 func (a *Admission) admit(now time.Time) {
+	a.lastStrangers()
 	for len(a.queue) > 0 && !a.stopped && !a.refused {
 		z := a.queue[0]
 		if h := a.asideHost(z); h != nil && !z.mending {
@@ -466,9 +467,14 @@ func (a *Admission) admit(now time.Time) {
 			break
 		}
 		a.queue = a.queue[1:]
+		if a.strange(z) {
+			z.stranger = strangerNew
+			continue
+		}
 		a.start(z, now)
 	}
-	if a.loaded && len(a.queue) == 0 && !a.told {
+	a.askKeys()
+	if a.loaded && len(a.queue) == 0 && a.apart(strangerNew, strangerAsked, strangerAgreed) == 0 && !a.told {
 		a.told, a.urgent = true, true
 	}
 }
@@ -486,7 +492,7 @@ func (a *Admission) over() bool {
 	case a.refused, a.closed:
 		return true
 	}
-	return a.loaded && !a.stopped && len(a.queue) == 0
+	return a.loaded && !a.stopped && len(a.queue) == 0 && a.apart(strangerNew, strangerAsked, strangerAgreed) == 0
 }
 
 func (a *Admission) flying() int {

@@ -31,6 +31,8 @@ type shardWorld struct {
 	batches []AskHosts
 	probing bool
 	looking []ZoneID
+	keys    []ZoneID          // EdgeOne is asked for
+	strange map[ZoneID]bool   // EdgeOne and all hosts agree on a key that nobody knows
 	proofs  map[HostName]bool // its latest proof was good
 
 	window          int
@@ -66,13 +68,13 @@ type modelZone struct {
 }
 
 type admissionCounts struct {
-	events, shards, starts, stops, retries, ends, asks, looks, idles, halts, news int
+	events, shards, starts, stops, retries, ends, asks, looks, idles, halts, news, strange, crowds int
 }
 
 func newShardWorld(t *testing.T, seed uint64, n *admissionCounts) *shardWorld {
 	w := &shardWorld{
 		t: t, dice: rand.New(rand.NewPCG(seed, 11)), now: admissionNoon, n: n, flights: map[ZoneID]*modelFlight{},
-		records: map[ZoneID]*modelZone{}, proofs: map[HostName]bool{}, skipped: map[ZoneID]bool{}, was: map[ZoneID]bool{},
+		records: map[ZoneID]*modelZone{}, proofs: map[HostName]bool{}, skipped: map[ZoneID]bool{}, was: map[ZoneID]bool{}, strange: map[ZoneID]bool{},
 	}
 	d := w.dice
 	for i := range 1 + d.IntN(5) {
@@ -120,12 +122,13 @@ func (w *shardWorld) chance(n int) bool { return w.dice.IntN(n) == 0 }
 func pickOf[T any](d *rand.Rand, all []T) T { return all[d.IntN(len(all))] }
 
 func (w *shardWorld) load() {
-	var prior Prior
+	var found []Found
 	if w.in.Again {
 		for _, m := range w.members {
+			f := Found{History: HistoryNone}
 			switch w.dice.IntN(8) {
 			case 0:
-				prior.Lost = append(prior.Lost, m.ID)
+				f.History = HistoryLost
 				w.records[m.ID].outcome = Unknown
 			case 1, 2, 3:
 				r := Record{Zone: m.ID, Outcome: pickOf(w.dice, Outcomes()), Why: "earlier"}
@@ -133,13 +136,14 @@ func (w *shardWorld) load() {
 					r.To = "n"
 					r.Acks = w.acks(m)
 				}
-				prior.Records = append(prior.Records, r)
+				f = Found{History(r.Outcome), &r}
 				w.records[m.ID].outcome, w.records[m.ID].acks = r.Outcome, r.Acks
 			}
+			found = append(found, f)
 		}
 	}
-	w.tell("loaded, %d earlier records", len(prior.Records))
-	w.m.Loaded(w.hosts, w.members, prior)
+	w.tell("loaded, with %d earlier zones", len(found))
+	w.m.Loaded(w.hosts, w.members, found)
 	w.linedUp()
 }
 
@@ -196,6 +200,8 @@ func (w *shardWorld) step() {
 		w.answerLook()
 	case d < 11:
 		w.stale()
+	case d < 13 && len(w.keys) > 0:
+		w.answerKeys()
 	default:
 		w.zoneEvent()
 	}
@@ -243,12 +249,15 @@ func (w *shardWorld) pass() {
 }
 
 func (w *shardWorld) order() {
-	o := Control{Seq: w.m.in.Seq + w.dice.IntN(3), Window: 1 + w.dice.IntN(5)}
+	o := Control{Seq: w.m.in.Seq + w.dice.IntN(3), Window: 1 + w.dice.IntN(5), Surprised: w.m.in.Surprised}
+	if w.chance(20) {
+		o.Surprised++
+	}
 	switch w.dice.IntN(12) {
 	case 0, 1:
 		o.Stop = true
 	case 2, 3, 4, 5:
-		o.Retry = true
+		o.Retry, o.Told = true, w.crowd() == CrowdMany && w.chance(2)
 	case 6:
 		o.Seq = w.m.in.Seq - 1
 		o.Stop = true
@@ -320,7 +329,12 @@ func (w *shardWorld) answerBatch(failing int) {
 		if failing > 0 && w.chance(4*failing) {
 			p.Problem = "disk full"
 		} else if w.chance(8) {
-			p.Drift = map[ZoneID]Fingerprint{asked.Zones[0].ID: "d"}
+			p.Drift = map[ZoneID]Fingerprint{}
+			for _, z := range asked.Zones {
+				if !w.chance(3) {
+					p.Drift[z.ID] = "d"
+				}
+			}
 		}
 		w.proofs[p.Host] = p.Problem == ""
 		proofs = append(proofs, p)
@@ -360,6 +374,48 @@ func (w *shardWorld) answerLook() {
 	w.looking = nil
 	w.tell("looked up %d", len(seen))
 	w.m.Looked(seen)
+}
+
+// answerKeys says that EdgeOne has the key that the hosts hold, or another one.
+func (w *shardWorld) answerKeys() {
+	var keys []LiveKey
+	slices.Sort(w.keys)
+	for _, id := range slices.Compact(w.keys) {
+		z := w.m.byID[id]
+		asked := z.stranger == strangerAsked
+		switch held := z.agreed(w.m); w.dice.IntN(5) {
+		case 0:
+			keys = append(keys, LiveKey{id, "b"})
+			if asked {
+				delete(w.strange, id)
+			}
+		case 1:
+			keys = append(keys, LiveKey{Zone: id})
+		case 2: // no answer
+		default:
+			keys = append(keys, LiveKey{id, "d"})
+			if asked && held == "d" && !w.strange[id] {
+				w.strange[id] = true
+				w.n.strange++
+			}
+		}
+	}
+	w.tell("keys of %v are %v", w.keys, keys)
+	w.keys = nil
+	w.m.KeysRead(keys)
+	if w.crowd() == CrowdMany && w.m.stopped {
+		w.halted = true
+		w.n.crowds++
+	}
+}
+
+// isStrange says that EdgeOne was seen to have the key that the hosts hold.
+func (w *shardWorld) isStrange(c StartZone) bool {
+	return w.strange[c.Zone] && !c.Urgent && w.m.byID[c.Zone].agreed(w.m) == "d"
+}
+
+func (w *shardWorld) crowd() Crowd {
+	return CrowdOf(w.m.in.Surprised+len(w.strange), w.m.in.Accepted, w.m.in.Told)
 }
 
 // stale is what comes too late, or is of nobody.
@@ -536,6 +592,11 @@ func (w *shardWorld) carryOut(c Command) {
 		w.probing = true
 	case AskHosts:
 		w.ask(c)
+	case AskKeys:
+		if w.stopped {
+			w.bad("keys are asked for after a stop")
+		}
+		w.keys = append(w.keys, c.Zones...)
 	case LookUp:
 		w.n.looks++
 		if w.looking != nil {
@@ -602,6 +663,10 @@ func (w *shardWorld) start(c StartZone) {
 		w.bad("%s starts, and %d of %d slots are taken", c.Zone, taken, w.window)
 	case c.Urgent != failed(z.outcome) && z.outcome != Unchanged:
 		w.bad("%s is %s, and urgent is %t", c.Zone, z.outcome, c.Urgent)
+	case w.isStrange(c) && w.crowd() == CrowdMany:
+		w.bad("%s starts, and nobody knows its key, nor those of others", c.Zone)
+	case w.isStrange(c) && w.crowd() == CrowdTold && c.Verb == Rotate:
+		w.bad("%s is refreshed, and was in a past that Temporal does not have", c.Zone)
 	case !c.ClosesAt.IsZero() && !c.Urgent && !w.now.Before(c.ClosesAt):
 		w.bad("%s starts when the calendar is closed", c.Zone)
 	}
@@ -727,9 +792,11 @@ func (w *shardWorld) bringHome() {
 		case len(w.flights) > 0:
 			w.home()
 		case w.m.stopped && !w.closed:
-			w.follow(Control{Seq: w.m.in.Seq + 1, Window: 3, Retry: true})
+			w.follow(Control{Seq: w.m.in.Seq + 1, Window: 3, Retry: true, Told: true, Surprised: w.m.in.Surprised})
 		case w.m.in.ClosesAt != (time.Time{}):
 			w.follow(Control{Seq: w.m.in.Seq + 1, Window: 3})
+		case len(w.keys) > 0:
+			w.answerKeys()
 		case len(w.batches) > 0:
 			w.answerBatch(0)
 		case w.probing:

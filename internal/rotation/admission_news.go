@@ -32,7 +32,7 @@ func (a *Admission) News(now time.Time) ShardNews {
 	n := ShardNews{
 		Page: a.in.Page, Seq: a.in.Seq, Tally: a.tally(), Note: a.note(), Started: a.told,
 		InFlight: a.slots.Taken(), Slots: a.needs(), Quiet: a.isQuiet(), Mending: a.mending(),
-		Standing: a.standings(), Waits: a.waits(),
+		Standing: a.standings(), Waits: a.waits(), Past: a.past(),
 	}
 	for _, z := range a.zones {
 		if z.flight == nil {
@@ -52,7 +52,7 @@ func (a *Admission) News(now time.Time) ShardNews {
 }
 
 // Out is what the shard returns.
-func (a *Admission) Out() ShardOut { return ShardOut{a.tally(), a.note()} }
+func (a *Admission) Out() ShardOut { return ShardOut{a.tally(), a.note(), a.past()} }
 
 // Records has one record per zone, in the order of the page.
 func (a *Admission) Records() []Record {
@@ -179,7 +179,7 @@ func (a *Admission) note() ShardNote {
 		note.Halt = a.halt
 		return note
 	}
-	note := ShardNote{Halt: a.halt}
+	note := ShardNote{Halt: a.halt, Surprised: a.surprised()}
 	for _, z := range a.zones {
 		o, why := z.outcome(), z.record.Why
 		if o != z.record.Outcome {

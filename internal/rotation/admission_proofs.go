@@ -126,7 +126,7 @@ func (a *Admission) due(l Location, zones []*entry, now time.Time) []int {
 	for _, z := range zones {
 		for i, at := range z.Hosts {
 			h := a.hosts[at]
-			if z.mending || h.Location != l || h.asked || h.aside != "" || slices.Contains(due, at) || a.retired(z, h.Name) {
+			if z.mending || z.joins || h.Location != l || h.asked || h.aside != "" || slices.Contains(due, at) || a.retired(z, h.Name) {
 				continue
 			}
 			if !a.fresh(z, i, now, life) {
@@ -195,7 +195,7 @@ func (z *entry) looked(h int, at time.Time, drift Fingerprint) {
 // that will still be fresh at its refresh. A zone whose key may have changed does
 // not wait for proofs.
 func (a *Admission) resolved(z *entry, now time.Time) bool {
-	if a.in.Emergency || z.mending {
+	if a.in.Emergency || z.mending || z.joins {
 		return true
 	}
 	for i, h := range z.Hosts {

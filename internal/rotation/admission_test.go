@@ -12,10 +12,11 @@ import (
 // shardTalker is a conversation with Admission: what is wanted now, by kind.
 type shardTalker struct {
 	*testing.T
-	m    *Admission
-	now  time.Time
-	news ShardNews
-	out  *ShardOut
+	m     *Admission
+	now   time.Time
+	news  ShardNews
+	drift map[ZoneID]Fingerprint // that gw-1 has
+	out   *ShardOut
 }
 
 func shardTalk(t *testing.T, zones int, in Setup) *shardTalker {
@@ -27,17 +28,17 @@ func shardTalk(t *testing.T, zones int, in Setup) *shardTalker {
 	k := &shardTalker{T: t, now: admissionNoon}
 	k.m = NewAdmission(k.now, in)
 	if zones > 0 {
-		k.load(zones, Prior{})
+		k.load(zones, nil)
 	}
 	return k
 }
 
-func (k *shardTalker) load(zones int, prior Prior) {
+func (k *shardTalker) load(zones int, found []Found) {
 	var members []Member
 	for i := range zones {
 		members = append(members, Member{ID: ZoneID(fmt.Sprintf("z%d", i+1)), Baseline: "b", Hosts: []int{0}})
 	}
-	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}}, members, prior)
+	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}}, members, found)
 }
 
 // next gives the commands but news, which are kept.
@@ -293,7 +294,7 @@ func TestAdmissionBreaker(t *testing.T) {
 func TestAdmissionSetAsideAndRetired(t *testing.T) {
 	k := shardTalk(t, 0, Setup{})
 	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}, {Name: "gw-2", Location: "eu"}},
-		[]Member{{ID: "z1", Baseline: "b", Hosts: []int{0, 1}}, {ID: "z2", Baseline: "b", Hosts: []int{1}}}, Prior{})
+		[]Member{{ID: "z1", Baseline: "b", Hosts: []int{0, 1}}, {ID: "z2", Baseline: "b", Hosts: []int{1}}}, nil)
 	k.wants("AskProbe")
 	k.m.Probed()
 	k.wants("AskHosts", "AskHosts")

@@ -13,7 +13,7 @@ func (a *Admission) start(z *entry, now time.Time) {
 	z.flight = &flight{since: now}
 	a.slots.Give(z.ID, 1)
 	a.dirty = true
-	s := StartZone{Zone: z.ID, Try: z.tries, Verb: z.verb, Urgent: z.mending, Baseline: z.Baseline, ClosesAt: a.in.ClosesAt}
+	s := StartZone{Zone: z.ID, Try: z.tries, Join: z.joins, Verb: z.verb, Urgent: z.mending, Baseline: z.Baseline, ClosesAt: a.in.ClosesAt}
 	for _, h := range a.hostsOf(z) {
 		ref := h.HostRef
 		ref.Parts = ""
@@ -143,7 +143,7 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 		return
 	}
 	f, mended := z.flight, z.mending
-	z.flight, z.mending = nil, false
+	z.flight, z.mending, z.joins = nil, false, false
 	a.slots.Leave(id)
 	a.dirty = true
 	if a.told && a.slots.Taken() == a.slots.Window()/2 {

@@ -184,6 +184,7 @@ const (
 	BackProof     Handback = "proof"     // a proof expired or was refused
 	BackUnreached Handback = "unreached" // EdgeOne was never reached while the proofs lived
 	BackNoWorker  Handback = "noworker"  // nobody took the task
+	BackPast      Handback = "past"      // its key is one that neither plan nor history knows
 )
 
 // Exposures is a histogram of exposures in milliseconds, three significant

@@ -15,6 +15,10 @@ type Control struct {
 	Decided *Decided `json:"decided,omitempty"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
+	// Surprised zones of other pages have keys that nobody knows; Told says that
+	// a person had the campaign go on since.
+	Surprised int  `json:"surprised,omitempty"`
+	Told      bool `json:"told,omitempty"`
 }
 
 // Decided is what people decided about single zones and hosts of a campaign.
@@ -42,6 +46,8 @@ type RetiredHost struct {
 type ShardOut struct {
 	Tally Tally     `json:"tally"`
 	Note  ShardNote `json:"note"`
+	// Past is what the campaign has to remember of each zone.
+	Past Past `json:"past,omitempty"`
 }
 
 // ShardNote is the part of a shard's story that concerns people.
@@ -52,6 +58,9 @@ type ShardNote struct {
 	SetAside []Attention `json:"setAside,omitempty"`
 	// Halt says that every zone would fail alike, and why.
 	Halt string `json:"halt,omitempty"`
+	// Surprised is how many zones EdgeOne and all hosts agree about on a key that
+	// neither plan nor history knows.
+	Surprised int `json:"surprised,omitempty"`
 }
 
 // Attention is a zone or a host that needs a person.
@@ -91,6 +100,8 @@ type ShardNews struct {
 	// it is known.
 	Idle   time.Time `json:"idle,omitzero"`
 	Causes []Cause   `json:"causes,omitempty"`
+	// Past is ShardOut's.
+	Past Past `json:"past,omitempty"`
 }
 
 // ZoneNews is what a zone tells its shard before it ends: everything, each time.

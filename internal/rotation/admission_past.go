@@ -1,0 +1,213 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+)
+
+// What an earlier run left of a page, and keys that nobody knows: see Pasts.
+
+// AskKeys asks EdgeOne which key each of these zones has.
+type AskKeys struct{ Zones []ZoneID }
+
+func (AskKeys) command() {}
+
+// LiveKey is a zone's live key; empty when EdgeOne does not say.
+type LiveKey struct {
+	Zone ZoneID
+	Key  Fingerprint
+}
+
+// stranger is how far a zone is whose hosts agree on a key that neither plan nor
+// history knows.
+type stranger string
+
+const (
+	strangerNew     stranger = "new"     // EdgeOne is to be asked
+	strangerAsked   stranger = "asked"   // and was not heard yet
+	strangerAgreed  stranger = "agreed"  // EdgeOne has that key too
+	strangerCleared stranger = "cleared" // its turn may come
+)
+
+// recall judges each zone by what the campaign remembers and what is found of it.
+func (a *Admission) recall(found []Found) {
+	for i, f := range found {
+		z := a.zones[i]
+		row := Recall(a.in.Past.Of(i), f.History, LiveUnread, CrowdFew)
+		if f.Record != nil {
+			z.record = *f.Record
+			z.record.Zone = z.ID
+		}
+		z.prior = row.Do != DoRotate
+		switch row.Do {
+		case DoLeave:
+			z.leave(a.in.Past.Of(i), f.History, row.Why)
+		case DoDeliver:
+			z.recalled(Exposed, row.Why)
+		case DoRead:
+			z.recalled(Unknown, row.Why)
+		case DoAwait:
+			z.joins = true
+		case DoRotate, DoAsk:
+		}
+	}
+}
+
+// leave keeps an outcome of which only the memory may be left.
+func (z *entry) leave(m Memory, h History, why string) {
+	if h == HistoryDone || h == HistorySkipped {
+		return
+	}
+	z.recalled(Outcome(m), why)
+}
+
+// recalled is an outcome that is known although there is no record of it, or one
+// of another outcome.
+func (z *entry) recalled(o Outcome, why string) {
+	if z.record.Outcome != o || z.record.Why == "" {
+		z.record.Why = why
+	}
+	z.record.Outcome = o
+}
+
+// past is what the campaign has to remember of each zone.
+func (a *Admission) past() Past {
+	if !a.loaded {
+		return a.in.Past
+	}
+	memories := make([]Memory, len(a.zones))
+	for i, z := range a.zones {
+		// A workflow that did not start in time may do so yet.
+		memories[i] = Remember(z.outcome(), z.flight != nil || z.record.Back == BackNoWorker)
+	}
+	return PastOf(memories)
+}
+
+// strange says that a zone of which nothing was sent is to be looked at before its
+// turn: all of its hosts hold a key that neither the plan nor a record knows.
+func (a *Admission) strange(z *entry) bool {
+	held := z.agreed(a)
+	known := held == "" || held == Absent || held == z.record.From || held == z.record.To
+	seen := z.stranger == strangerCleared && !(z.surprising && z.verb == Rotate && a.crowd() != CrowdFew)
+	return !known && !z.mending && !z.joins && z.Baseline != "" && !seen
+}
+
+// agreed is the key that all hosts hold that is not the baseline; empty when there
+// is none.
+func (z *entry) agreed(a *Admission) Fingerprint {
+	var held Fingerprint
+	for i, at := range z.Hosts {
+		switch {
+		case a.retired(z, a.hosts[at].Name):
+		case i >= len(z.looks) || z.looks[i].drift == "" || held != "" && z.looks[i].drift != held:
+			return ""
+		default:
+			held = z.looks[i].drift
+		}
+	}
+	return held
+}
+
+// askKeys asks about all zones that were set apart since it asked last.
+func (a *Admission) askKeys() {
+	var zones []ZoneID
+	for _, z := range a.zones {
+		if z.stranger == strangerNew && !a.stopped {
+			z.stranger = strangerAsked
+			zones = append(zones, z.ID)
+		}
+	}
+	if len(zones) > 0 {
+		a.out = append(a.out, AskKeys{zones})
+	}
+}
+
+// KeysRead is the answer to AskKeys; it may lack zones.
+func (a *Admission) KeysRead(keys []LiveKey) {
+	for _, k := range keys {
+		z := a.byID[k.Zone]
+		if z == nil || z.stranger != strangerAsked {
+			continue
+		}
+		switch z.stranger = strangerCleared; {
+		case k.Key != "" && k.Key == z.agreed(a):
+			z.stranger, z.surprising = strangerAgreed, true
+			continue
+		case k.Key == "" && a.crowd() != CrowdFew:
+			z.verb = Repair // it may be one of them
+		case k.Key != "":
+			z.surprising = false
+		}
+		a.queue = slices.Insert(a.queue, 0, z)
+	}
+	for _, z := range a.zones { // an answer that does not come clears nothing
+		if z.stranger == strangerAsked {
+			z.stranger = ""
+			a.queue = append(a.queue, z)
+		}
+	}
+	a.judgeStrangers()
+}
+
+// judgeStrangers decides about those whose key EdgeOne has too. A few are rotated,
+// but last: there may be more of them.
+func (a *Admission) judgeStrangers() {
+	row := Recall(MemoryNever, HistoryNone, LiveHeld, a.crowd())
+	for _, z := range a.zones {
+		if z.stranger != strangerAgreed {
+			continue
+		}
+		switch row.Do {
+		case DoDeliver:
+			z.stranger, z.verb = strangerCleared, Repair
+			a.queue = append(a.queue, z)
+		case DoAsk:
+			z.stranger = ""
+			z.record.Outcome, z.record.Back = Pending, BackPast
+			z.record.Why = fmt.Sprintf("EdgeOne and all hosts agree on %s, which neither plan nor history knows", z.agreed(a))
+		default:
+		}
+	}
+	a.dirty, a.urgent = true, a.urgent || a.surprised() > 0
+	if row.Do == DoAsk && !a.stopped {
+		a.stop()
+	}
+}
+
+func (a *Admission) crowd() Crowd {
+	return CrowdOf(a.in.Surprised+a.surprised(), a.in.Accepted, a.in.Told)
+}
+
+// lastStrangers has the few take their turn once no other zone is left.
+func (a *Admission) lastStrangers() {
+	if a.stopped || a.refused || len(a.queue) > 0 || a.apart(strangerNew, strangerAsked) > 0 {
+		return
+	}
+	for _, z := range a.zones {
+		if z.stranger == strangerAgreed {
+			z.stranger = strangerCleared
+			a.queue = append(a.queue, z)
+		}
+	}
+}
+
+// surprised counts the zones that were ever found so.
+func (a *Admission) surprised() int {
+	n := 0
+	for _, z := range a.zones {
+		if z.surprising {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *Admission) apart(in ...stranger) int {
+	n := 0
+	for _, z := range a.zones {
+		if slices.Contains(in, z.stranger) {
+			n++
+		}
+	}
+	return n
+}
