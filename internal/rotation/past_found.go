@@ -29,7 +29,7 @@ func Find(heard *Record, own OwnRun, keeps bool) Found {
 	case own.Record != nil && heard == nil:
 		return Found{History(own.Record.Outcome), own.Record}
 	case own.Record != nil && own.Record.EndedAt.After(heard.EndedAt):
-		return later(*heard, *own.Record)
+		return newer(*heard, *own.Record)
 	case own.Found && own.Record == nil && (heard == nil || heard.Outcome == Unchanged):
 		return Found{HistoryLost, heard}
 	case heard != nil:
@@ -40,9 +40,9 @@ func Find(heard *Record, own OwnRun, keeps bool) Found {
 	return Found{History: HistoryForgotten}
 }
 
-// later is the newer of two records. One that was handed back did nothing, so
+// newer is the newer of two records. One that was handed back did nothing, so
 // what was true before it still is.
-func later(before, after Record) Found {
+func newer(before, after Record) Found {
 	if after.Outcome == Pending {
 		return Found{History(before.Outcome), &before}
 	}

@@ -146,9 +146,10 @@ type Trip struct {
 	Retired []HostHeld `json:"retired,omitempty"`
 	Same    int        `json:"same,omitempty"` // reads in a row that showed the baseline
 	Stale   int        `json:"stale,omitempty"`
-	Round   int        `json:"round,omitempty"` // delivery rounds of Live
-	Until   time.Time  `json:"until,omitzero"`  // delivery gives up here
-	Stop    bool       `json:"stop,omitempty"`  // no further refresh: cancelled or refused
+	Round   int        `json:"round,omitempty"`   // delivery rounds of Live
+	Until   time.Time  `json:"until,omitzero"`    // delivery gives up here
+	Stop    bool       `json:"stop,omitempty"`    // no further refresh: cancelled or refused
+	Resumed bool       `json:"resumed,omitempty"` // see Resume
 	Halt    bool       `json:"halt,omitempty"`
 	Met     []string   `json:"met,omitempty"` // what went wrong on the way, for people
 	Why     string     `json:"why,omitempty"`
@@ -186,7 +187,7 @@ func (t *Trip) ExposedFrom(since time.Time) { t.Since, t.Dark = since, since }
 // its refresh was executed: that request was signed no later than latest, and
 // Baseline is the key from before it.
 func (t *Trip) Resume(latest time.Time) {
-	t.Sent = 1
+	t.Sent, t.Resumed = 1, true
 	t.darken(latest)
 	t.Given = []Attempt{{SentAt: latest, DeadAt: latest.Add(t.Timing.SignatureLife.D())}}
 	t.Phase = PhaseReadBack
@@ -475,11 +476,18 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	case t.Same == 1:
 		t.to(EvSame, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
-	case t.Stop || t.Sent >= maxRefreshes:
+	case t.Stop || t.Sent >= maxRefreshes, t.inDoubt(now, key):
 		t.hold(EvSame, now)
 	default:
 		t.to(EvSame, PhaseProve)
 	}
+}
+
+// inDoubt says that the table of pasts wants another read before a resumed trip
+// sends its own first refresh.
+func (t *Trip) inDoubt(now time.Time, key Fingerprint) bool {
+	seen := Sight{Live: key, Baseline: t.Baseline, Surely: t.Same > 1 && !t.lastDead(now).After(now)}
+	return t.Resumed && t.Sent == 1 && Recall(MemoryUnknown, HistoryUnknown, seen.Compare(), CrowdFew).Do == DoRead
 }
 
 func (t *Trip) verify(now time.Time, key Fingerprint) {
