@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -297,4 +298,34 @@ func (t *Temporal) OpenRun(ctx context.Context, in OpenRunIn) (OpenRunOut, error
 			return OpenRunOut{}, nil
 		}
 	}
+}
+
+// AskRunIn asks a workflow's run something; a closed one answers too.
+type AskRunIn struct {
+	Workflow string `json:"workflow"`
+	Run      string `json:"run"`
+	Query    string `json:"query"`
+}
+
+// AskRunOut is its answer; Found is false when Temporal has it no more.
+type AskRunOut struct {
+	Found  bool            `json:"found"`
+	Answer json.RawMessage `json:"answer,omitempty"`
+}
+
+// AskRun queries a run.
+func (t *Temporal) AskRun(ctx context.Context, in AskRunIn) (AskRunOut, error) {
+	defer beat(ctx)()
+	answer, err := t.Client.QueryWorkflow(ctx, in.Workflow, in.Run, in.Query)
+	if missing(err) {
+		return AskRunOut{}, nil
+	}
+	out := AskRunOut{Found: true}
+	if err == nil {
+		err = answer.Get(&out.Answer)
+	}
+	if err != nil {
+		return AskRunOut{}, fail(KindTemporal, fmt.Sprintf("%s cannot be asked: %v", in.Workflow, err))
+	}
+	return out, nil
 }

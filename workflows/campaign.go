@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"keywave/activities"
 	"keywave/internal/calendar"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
@@ -30,8 +29,10 @@ type CampaignIn struct {
 	// account, where there are several.
 	Reread   int                      `json:"reread,omitempty"`
 	RereadBy map[rotation.Account]int `json:"rereadBy,omitempty"`
-	// Again has what an earlier, closed run of this campaign left gone on with.
-	Again bool `json:"again,omitempty"`
+	// Again has what an earlier, closed run of this campaign left gone on with;
+	// Previous is that run.
+	Again    bool   `json:"again,omitempty"`
+	Previous string `json:"previous,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
 	Began time.Time `json:"began,omitzero"`
 	// Hours is a calendar that it obeys besides its plan's.
@@ -45,6 +46,8 @@ type CampaignIn struct {
 
 // CampaignState is what a run hands to its continuation.
 type CampaignState struct {
+	// Plan is the approved one, without its findings.
+	Plan      *plan.Plan        `json:"plan,omitempty"`
 	StartedAt time.Time         `json:"startedAt"`
 	Steering  rotation.Steering `json:"steering"`
 	Todo      []int             `json:"todo"` // pages of the present wave still to run
@@ -66,6 +69,12 @@ type CampaignState struct {
 	// Mended says that a resumed run has delivered what was exposed or unknown.
 	Mended  bool    `json:"mended,omitempty"`
 	Decided Decided `json:"decided,omitzero"`
+	// Settled are the pages whose zones are all done or skipped.
+	Settled []int `json:"settled,omitempty"`
+	// Surprised zones of those pages had keys that nobody knew; PastTold says that
+	// a person had the campaign go on although there were many.
+	Surprised int  `json:"surprised,omitempty"`
+	PastTold  bool `json:"pastTold,omitempty"`
 }
 
 // PageTally is the tally of a page that is not settled, with the run of the
@@ -75,6 +84,8 @@ type PageTally struct {
 	Tally rotation.Tally `json:"tally"`
 	Note  ShardNote      `json:"note"`
 	Run   string         `json:"run,omitempty"`
+	// Past is what is remembered of each zone.
+	Past rotation.Past `json:"past,omitempty"`
 	// Prior says that the failures in it are those of an earlier run.
 	Prior bool `json:"prior,omitempty"`
 }
@@ -121,7 +132,7 @@ func TooOld(p plan.Plan, now time.Time) string {
 	if age <= PlanValidFor {
 		return ""
 	}
-	return fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed", p.Digest, age.Round(time.Hour), PlanValidFor)
+	return fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed (a zone that is exposed: keywave zone repair)", p.Digest, age.Round(time.Hour), PlanValidFor)
 }
 
 // AcceptedDrift is that a person runs a plan although live keys are not any more
@@ -226,15 +237,15 @@ func newCampaign(ctx workflow.Context, in CampaignIn) *campaign {
 
 // load gets the approved plan. A continued run has its state already.
 func (c *campaign) load() error {
-	approved, err := loadPlanAct().do(c.work, storedOptions("the approved plan"), activities.LoadPlanIn{Workflow: PlanID(c.in.Plan), Digest: c.in.Digest})
-	if err != nil {
-		return temporal.NewNonRetryableApplicationError(why(err), "PlanRefused", nil)
+	if c.in.Again && c.in.State == nil {
+		if err := c.inherit(); err != nil {
+			return temporal.NewNonRetryableApplicationError(why(err), "PlanRefused", nil)
+		}
 	}
-	c.plan = approved
-	if c.in.State != nil {
-		return nil
+	if err := c.loadPlan(); err != nil || c.in.State != nil {
+		return err
 	}
-	if old := TooOld(approved, workflow.Now(c.work)); old != "" && !c.in.Again {
+	if old := TooOld(c.plan, workflow.Now(c.work)); old != "" {
 		return temporal.NewNonRetryableApplicationError(old, "PlanRefused", nil)
 	}
 	return c.begin()
@@ -243,8 +254,10 @@ func (c *campaign) load() error {
 // begin makes the state of a campaign's first run.
 func (c *campaign) begin() error {
 	settings := c.plan.Settings
-	c.st.Window, c.st.Describes = settings.Window, c.plan.Describes+c.in.Reread
-	c.makeLanes()
+	if c.st.Window = settings.Window; len(c.st.Lanes) == 0 {
+		c.st.Describes = c.plan.Describes + c.in.Reread
+		c.makeLanes()
+	}
 	c.st.Steering = rotation.NewSteering(c.accounts(), len(c.plan.Waves), settings.Approve, c.in.Emergency != "")
 	budget, err := settings.Budget(c.plan.Zones)
 	if err != nil {
@@ -275,7 +288,9 @@ func (c *campaign) mend() {
 	}
 	c.take(rotation.Happening{On: rotation.EventMend})
 	for page := range c.plan.Pages {
-		c.st.Todo = append(c.st.Todo, page+1)
+		if !slices.Contains(c.st.Settled, page+1) {
+			c.st.Todo = append(c.st.Todo, page+1)
+		}
 	}
 }
 
@@ -347,6 +362,7 @@ func (c *campaign) check(page int, note ShardNote) {
 		}
 		c.holdBack(rotation.EventHalted, "", "stopped, because every zone"+of+" would fail alike: "+note.Halt)
 	}
+	c.checkPast()
 	if breach := c.st.Budget.Breach(c.judged()); breach != "" {
 		c.holdBack(rotation.EventBreach, "", breach)
 	}

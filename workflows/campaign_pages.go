@@ -73,7 +73,7 @@ func (c *campaign) start(page int) {
 	ctx, abandon := workflow.WithCancel(c.work)
 	slots := c.slots(c.plan.AccountOf(page))
 	slots.Give(page, slots.Left())
-	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Note: before.Note}}
+	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Note: before.Note, Past: before.Past}}
 	r.news.Note.Halt = ""
 	c.shards[page] = r
 	c.pages = append(c.pages, page)
@@ -126,7 +126,8 @@ func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
 		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Decided: c.st.Decided, ClosesAt: c.closesAt(),
-		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note},
+		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note, Past: r.news.Past},
+		Surprised: c.surprised(page), Accepted: c.accepted(), Told: c.st.PastTold,
 	}
 }
 
@@ -158,16 +159,17 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 	delete(c.shards, page)
 	c.pages = slices.DeleteFunc(c.pages, func(p int) bool { return p == page })
 	if err != nil {
-		out.Tally, out.Note = r.news.Tally, r.news.Note
+		out.Tally, out.Note, out.Past = r.news.Tally, r.news.Note, r.news.Past.Lost()
 	}
 	account := c.plan.AccountOf(page)
 	c.slots(account).Leave(page)
 	if err == nil && out.Tally.Zones.Settled() && out.Tally.Zones.Total > 0 {
 		c.st.Closed = c.st.Closed.Plus(out.Tally)
+		c.st.Settled, c.st.Surprised = append(c.st.Settled, page), c.st.Surprised+out.Note.Surprised
 		l := c.lane(account)
 		l.Zones, l.API = l.Zones.Plus(out.Tally.Zones), l.API.Plus(out.Tally.API)
 	} else {
-		c.st.Open = append(c.st.Open, PageTally{Page: page, Tally: out.Tally, Note: out.Note, Run: r.run, Prior: c.mending()})
+		c.st.Open = append(c.st.Open, c.asOpen(page, out, r.run))
 	}
 	if err != nil && !c.st.Steering.Cancelled {
 		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
@@ -297,6 +299,7 @@ func (c *campaign) orderTo(a rotation.Account, o Control) {
 
 func (c *campaign) signal(page int, o Control) {
 	o.ClosesAt = c.closesAt()
+	o.Surprised, o.Told = c.surprised(page), c.st.PastTold
 	if r := c.shards[page]; r.started {
 		workflow.SignalExternalWorkflow(c.work, ShardID(c.in.Name, page), r.run, SignalControl, o)
 	}

@@ -142,6 +142,7 @@ const UpdateRepair = "repair"
 // Queries.
 const (
 	QueryStatus  = "status"  // campaign: Status
+	QueryState   = "state"   // campaign: Legacy
 	QueryRecords = "records" // shard: []rotation.Record
 	QueryTrip    = "trip"    // zone: rotation.Trip
 	QueryPage    = "page"    // page: plan.Page
@@ -172,6 +173,7 @@ const (
 	ActAwait     = "Await"
 	ActLastRun   = "LastRun"
 	ActOpenRun   = "OpenRun"
+	ActAskRun    = "AskRun"
 	ActHold      = "Hold"
 	ActHealth    = "Health"
 	ActRate      = "Rate"

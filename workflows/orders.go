@@ -52,6 +52,9 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 			return err
 		}
 	}
+	if err := c.handleState(ctx); err != nil {
+		return err
+	}
 	return workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (Status, error) { return c.status(), nil },
 		workflow.QueryHandlerOptions{Description: "Counts, exposure, calls, state, reason and the next command."})
 }
@@ -124,6 +127,7 @@ func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	if o.OutsideWindow {
 		c.log("goes on although "+c.hours.Why, o.By, o.Reason)
 	}
+	c.toldOfPast()
 	c.take(rotation.Happening{On: resumeOf(o), By: o.By, Why: o.Reason})
 	c.tell()
 	return Answer{State: c.status().State, Text: c.resumed()}, nil

@@ -82,6 +82,10 @@ func openRunAct() act[activities.OpenRunIn, activities.OpenRunOut] {
 	return act[activities.OpenRunIn, activities.OpenRunOut]{ActOpenRun}
 }
 
+func askRunAct() act[activities.AskRunIn, activities.AskRunOut] {
+	return act[activities.AskRunIn, activities.AskRunOut]{ActAskRun}
+}
+
 func healthAct() act[activities.HealthIn, activities.HealthOut] {
 	return act[activities.HealthIn, activities.HealthOut]{ActHealth}
 }
@@ -112,6 +116,7 @@ func RegisterOrchestrator(r sdkworker.Registry, t *activities.Temporal, n *activ
 	notifyAct().register(r, n.Notify)
 	lastRunAct().register(r, t.LastRun)
 	openRunAct().register(r, t.OpenRun)
+	askRunAct().register(r, t.AskRun)
 	rateAct().register(r, t.Rate)
 	loadPlanAct().register(r, t.LoadPlan)
 	loadPageAct().register(r, t.LoadPage)

@@ -151,6 +151,8 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		return w.onBegun(input[activities.BegunIn](t))
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
+	case workflows.ActAskRun:
+		return activities.AskRunOut{Found: w.left != nil, Answer: w.left}, nil
 	case workflows.ActOpenRun:
 		var open string
 		if in := input[activities.OpenRunIn](t); in.Type == workflows.TypeCampaign && workflow.Now(ctx).Before(w.openUntil[in.Plan]) {

@@ -42,6 +42,12 @@ type ShardIn struct {
 	Decided Decided `json:"decided,omitzero"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
+	// Past is what the campaign remembers of the page's zones; Surprised, Accepted
+	// and Told are rotation.Setup's.
+	Past      rotation.Past `json:"past,omitempty"`
+	Surprised int           `json:"surprised,omitempty"`
+	Accepted  int           `json:"accepted,omitempty"`
+	Told      bool          `json:"told,omitempty"`
 }
 
 // What a shard and its campaign say to each other is the language of their

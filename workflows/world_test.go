@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -62,6 +63,8 @@ type world struct {
 	prior   activities.PriorOut
 	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string
+	// left is what an earlier run of a campaign left; nil when that is forgotten.
+	left json.RawMessage
 	// openUntil is when the last campaign of a plan ends.
 	openUntil map[string]time.Time
 	never     map[string]bool          // workflow IDs that never start
