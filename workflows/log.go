@@ -61,9 +61,12 @@ func (e Entry) folds(next Entry) bool {
 	return e.By == "" && next.By == "" && e.What == next.What && e.Reason == next.Reason
 }
 
-// maxWords is how many bytes a reason or a name may have: all of them are kept
+// How many bytes a reason and a name may have: all of them are kept
 // for as long as the campaign is.
-const maxWords = 200
+const (
+	maxWords = 200
+	maxName  = 100
+)
 
 // CheckReason refuses a reason that is too long to be kept whole.
 func CheckReason(reason string) error {
@@ -75,8 +78,8 @@ func CheckReason(reason string) error {
 
 // checkWords refuses an order whose words are too long to be kept whole.
 func (o Order) checkWords() error {
-	if len(o.By) > maxWords || len(o.Rate) > maxWords || len(o.Zone) > maxWords || len(o.Host) > maxWords {
-		return fmt.Errorf("a name has at most %d bytes", maxWords)
+	if len(o.By) > maxName || len(o.Rate) > maxName || len(o.Zone) > maxName || len(o.Host) > maxName {
+		return fmt.Errorf("a name has at most %d bytes", maxName)
 	}
 	return CheckReason(o.Reason)
 }
