@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -80,107 +79,6 @@ func (t *Temporal) LoadPage(ctx context.Context, in LoadPageIn) (plan.Page, erro
 func missing(err error) bool {
 	var notFound *serviceerror.NotFound
 	return errors.As(err, &notFound)
-}
-
-// PriorIn asks what an earlier run of a campaign left of a page's zones.
-type PriorIn struct {
-	Campaign string            `json:"campaign"`
-	Shard    string            `json:"shard"`     // the shard's workflow ID
-	Self     string            `json:"self"`      // the asking run, which is not an earlier one
-	Previous string            `json:"previous"`  // the earlier run of the same ID; empty when there was none
-	Query    string            `json:"query"`     // the query that returns records
-	Zones    []rotation.ZoneID `json:"zones"`     // zones without a good record are looked up one by one
-	ZoneIDs  []string          `json:"workflows"` // their workflow IDs, in the same order
-	Attr     string            `json:"attribute"` // the search attribute that names a zone's campaign
-	Started  time.Time         `json:"started"`   // runs of zones older than this are of no interest
-}
-
-// PriorOut has the last record of each zone that has one, and the zones whose
-// rotation for this campaign is running now or ended without a record.
-type PriorOut struct {
-	Records []rotation.Record `json:"records,omitempty"`
-	Running []rotation.ZoneID `json:"running,omitempty"`
-	Lost    []rotation.ZoneID `json:"lost,omitempty"`
-}
-
-// Prior gathers it: the earlier shard's records first (a query, which works on a
-// closed or terminated run too), and the zones' own workflows for whatever the
-// shard did not live to hear.
-func (t *Temporal) Prior(ctx context.Context, in PriorIn) (PriorOut, error) {
-	defer beat(ctx)()
-	var out PriorOut
-	known := map[rotation.ZoneID]rotation.Record{}
-	if in.Previous != "" {
-		var records []rotation.Record
-		answer, err := t.Client.QueryWorkflow(ctx, in.Shard, in.Previous, in.Query)
-		if err == nil {
-			err = answer.Get(&records)
-		}
-		if err != nil && !missing(err) {
-			return out, fail(KindTemporal, fmt.Sprintf("what %s had done cannot be read: %v", in.Shard, err))
-		}
-		for _, r := range records {
-			known[r.Zone] = r
-		}
-	}
-	for i, zone := range in.Zones {
-		record, has := known[zone]
-		if has && (record.Outcome == rotation.Done || record.Outcome == rotation.Skipped) {
-			out.Records = append(out.Records, record)
-			continue
-		}
-		own, state, err := t.zone(ctx, in, in.ZoneIDs[i])
-		switch {
-		case err != nil:
-			return out, fail(KindTemporal, fmt.Sprintf("the state of %s cannot be read: %v", in.ZoneIDs[i], err))
-		case state == zoneRunning:
-			out.Running = append(out.Running, zone)
-		case state == zoneEnded && own.EndedAt.After(record.EndedAt):
-			out.Records = append(out.Records, own)
-		case has:
-			out.Records = append(out.Records, record)
-		case state == zoneLost:
-			out.Lost = append(out.Lost, zone)
-		}
-	}
-	return out, nil
-}
-
-type zoneState int
-
-const (
-	zoneNone    zoneState = iota // no run for this campaign
-	zoneRunning                  // one is running
-	zoneEnded                    // the last one ended with a record
-	zoneLost                     // the last one ended without: terminated
-)
-
-func (t *Temporal) zone(ctx context.Context, in PriorIn, id string) (rotation.Record, zoneState, error) {
-	var record rotation.Record
-	described, err := t.Client.DescribeWorkflowExecution(ctx, id, "")
-	if missing(err) {
-		return record, zoneNone, nil
-	}
-	if err != nil {
-		return record, zoneNone, err
-	}
-	info := described.GetWorkflowExecutionInfo()
-	var campaign string
-	if p := info.GetSearchAttributes().GetIndexedFields()[in.Attr]; p != nil {
-		_ = converter.GetDefaultDataConverter().FromPayload(p, &campaign)
-	}
-	if campaign != in.Campaign || info.GetStartTime().AsTime().Before(in.Started) {
-		return record, zoneNone, nil
-	}
-	switch info.GetStatus() {
-	case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-		return record, zoneRunning, nil
-	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		err := t.Client.GetWorkflow(ctx, id, info.GetExecution().GetRunId()).Get(ctx, &record)
-		return record, zoneEnded, err
-	default:
-		return record, zoneLost, nil
-	}
 }
 
 // AwaitIn names a zone's workflow that runs already.

@@ -536,7 +536,7 @@ func (w *world) leave(records ...rotation.Record) {
 			r.To = w.zones[r.Zone].fingerprint()
 			w.records[r.Zone] = r
 		}
-		w.prior.Records = append(w.prior.Records, r)
+		w.prior[r.Zone] = rotation.Found{History: rotation.History(r.Outcome), Record: &r}
 	}
 }
 

@@ -582,18 +582,17 @@ func (w *world) onLoadPage(in activities.LoadPageIn) (any, error) {
 func (w *world) onPrior(in activities.PriorIn) (any, error) {
 	var out activities.PriorOut
 	for _, id := range in.Zones {
+		f := rotation.Found{History: rotation.HistoryNone}
+		if w.forgets {
+			f.History = rotation.HistoryForgotten
+		}
+		if earlier, has := w.prior[id]; has {
+			f = earlier
+		}
 		if r, ended := w.records[id]; ended {
-			out.Records = append(out.Records, r)
-			continue
+			f = rotation.Found{History: rotation.History(r.Outcome), Record: &r}
 		}
-		for _, r := range w.prior.Records {
-			if r.Zone == id {
-				out.Records = append(out.Records, r)
-			}
-		}
-		if slices.Contains(w.prior.Lost, id) {
-			out.Lost = append(out.Lost, id)
-		}
+		out.Zones = append(out.Zones, f)
 	}
 	return out, nil
 }

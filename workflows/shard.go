@@ -42,12 +42,10 @@ type ShardIn struct {
 	Decided Decided `json:"decided,omitzero"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
-	// Past is what the campaign remembers of the page's zones; Surprised, Accepted
-	// and Told are rotation.Setup's.
-	Past      rotation.Past `json:"past,omitempty"`
-	Surprised int           `json:"surprised,omitempty"`
-	Accepted  int           `json:"accepted,omitempty"`
-	Told      bool          `json:"told,omitempty"`
+	// Surprised, Accepted and Told are rotation.Setup's.
+	Surprised int  `json:"surprised,omitempty"`
+	Accepted  int  `json:"accepted,omitempty"`
+	Told      bool `json:"told,omitempty"`
 }
 
 // What a shard and its campaign say to each other is the language of their
@@ -128,6 +126,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
 		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend,
 		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
+		Surprised: in.Surprised, Accepted: in.Accepted, Told: in.Told,
 	})
 	return &shard{in: in, m: m, children: map[rotation.ZoneID]child{}, unset: func() {}, work: work, drop: drop}
 }
@@ -194,9 +193,9 @@ func (s *shard) listen(ctx workflow.Context) {
 // followed meanwhile.
 func (s *shard) load(ctx workflow.Context) {
 	page, err := loadPageAct().do(ctx, storedOptions("the plan page"), activities.LoadPageIn{Workflow: PageID(s.in.Plan, s.in.Page), Digest: s.in.Digest})
-	var prior rotation.Prior
+	var found []rotation.Found
 	if err == nil && s.in.Again {
-		prior, err = s.loadPrior(ctx, page)
+		found, err = s.loadPrior(ctx, page)
 	}
 	s.stirred = true
 	if err != nil {
@@ -208,20 +207,20 @@ func (s *shard) load(ctx workflow.Context) {
 	for _, z := range page.Zones {
 		members = append(members, rotation.Member{ID: z.ID, Baseline: z.Baseline, Hosts: z.Hosts})
 	}
-	s.m.Loaded(page.Hosts, members, prior)
+	s.m.Loaded(page.Hosts, members, found)
 }
 
-func (s *shard) loadPrior(ctx workflow.Context, page plan.Page) (rotation.Prior, error) {
+func (s *shard) loadPrior(ctx workflow.Context, page plan.Page) ([]rotation.Found, error) {
 	in := activities.PriorIn{
-		Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page), Previous: s.in.Previous,
-		Query: QueryRecords, Attr: AttrCampaign, Started: s.in.Began,
+		Namespace: workflow.GetInfo(ctx).Namespace, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
+		Previous: s.in.Previous, Query: QueryRecords, Attr: AttrCampaign, Began: s.in.Began,
 	}
 	for _, z := range page.Zones {
 		in.Zones = append(in.Zones, z.ID)
 		in.ZoneIDs = append(in.ZoneIDs, ZoneID(z.ID))
 	}
 	out, err := priorAct().do(ctx, storedOptions("what the earlier run left"), in)
-	return rotation.Prior{Records: out.Records, Lost: out.Lost}, err
+	return out.Zones, err
 }
 
 func (s *shard) carryOut(c rotation.Command) {
@@ -238,6 +237,8 @@ func (s *shard) carryOut(c rotation.Command) {
 		workflow.Go(s.work, func(ctx workflow.Context) { s.askProbe(ctx, c) })
 	case rotation.AskHosts:
 		workflow.Go(s.work, func(ctx workflow.Context) { s.askHosts(ctx, c) })
+	case rotation.AskKeys:
+		workflow.Go(s.work, func(ctx workflow.Context) { s.askKeys(ctx, c) })
 	case rotation.LookUp:
 		workflow.Go(s.work, func(ctx workflow.Context) { s.lookUp(ctx, c) })
 	case rotation.Tell:
@@ -259,6 +260,10 @@ func (s *shard) end(ctx workflow.Context) ShardOut {
 func (s *shard) start(c rotation.StartZone) {
 	ctx, cancel := workflow.WithCancel(s.work)
 	s.children[c.Zone] = child{c.Try, cancel}
+	if c.Join {
+		workflow.Go(s.work, func(ctx workflow.Context) { s.join(ctx, c) })
+		return
+	}
 	in := s.zoneIn(c)
 	o := childPolicy(ZoneID(c.Zone), zoneSummary(in.Verb, in.Name, in.Zone, in.Hosts))
 	o.TypedSearchAttributes = Searchable(s.in.Campaign, c.Zone, "")
@@ -290,6 +295,28 @@ func (s *shard) follow(ctx workflow.Context, c rotation.StartZone, zone workflow
 		return rotation.Landing{Lost: "its workflow ended without a record (terminated?); resume reads the live key back"}
 	}
 	return rotation.Landing{Record: &record}
+}
+
+// askKeys asks EdgeOne for the keys of zones whose hosts hold one that nobody
+// knows.
+func (s *shard) askKeys(ctx workflow.Context, c rotation.AskKeys) {
+	out, err := baselinesAct().do(ctx, bulkOptions(s.in.Account, "keys that neither plan nor history knows: are they EdgeOne's?"), activities.BaselinesIn{Zones: c.Zones})
+	var keys []rotation.LiveKey
+	if err == nil && len(out.Baselines) == len(c.Zones) {
+		for i, b := range out.Baselines {
+			keys = append(keys, rotation.LiveKey{Zone: c.Zones[i], Key: b.Key})
+		}
+	}
+	s.m.KeysRead(keys)
+	s.stirred = true
+}
+
+// join waits for a zone that an earlier shard left running.
+func (s *shard) join(ctx workflow.Context, c rotation.StartZone) {
+	s.m.Foreign(s.now(), c.Zone, c.Try)
+	l := s.foreign(ctx, c.Zone)
+	s.m.Ended(s.now(), c.Zone, c.Try, l)
+	s.stirred = true
 }
 
 // foreign waits for a zone that runs already, if it is this campaign's.

@@ -710,10 +710,10 @@ func TestShardGoesOnFromAnEarlierRun(t *testing.T) {
 	exposed.To = w.zones["zone-05"].fingerprint()
 	done := record("zone-01", rotation.Done)
 	done.To = w.zones["zone-01"].fingerprint()
-	w.prior = activities.PriorOut{
-		Records: []rotation.Record{done, record("zone-02", rotation.Unchanged), exposed, record("zone-06", rotation.Skipped)},
-		Lost:    []rotation.ZoneID{"zone-03"},
+	for _, r := range []rotation.Record{done, record("zone-02", rotation.Unchanged), exposed, record("zone-06", rotation.Skipped)} {
+		w.prior[r.Zone] = rotation.Found{History: rotation.History(r.Outcome), Record: &r}
 	}
+	w.prior["zone-03"] = rotation.Found{History: rotation.HistoryLost}
 	w.records["zone-01"] = done
 	out := w.shard(in)
 	if c := out.Tally.Zones; c.Done != 5 || c.Skipped != 1 {
@@ -738,7 +738,8 @@ func TestShardMendsOnly(t *testing.T) {
 	in := w.shardIn(2)
 	in.Again, in.Mend = true, true
 	w.zones["zone-03"].newKey()
-	w.prior = activities.PriorOut{Records: []rotation.Record{{Zone: "zone-03", Outcome: rotation.Exposed, From: w.zones["zone-03"].baseline()}}}
+	exposed := rotation.Record{Zone: "zone-03", Outcome: rotation.Exposed, From: w.zones["zone-03"].baseline()}
+	w.prior["zone-03"] = rotation.Found{History: rotation.HistoryExposed, Record: &exposed}
 	out := w.shard(in)
 	if c := out.Tally.Zones; c.Done != 1 || c.Pending != 3 || len(w.happened("sent")) > 0 {
 		t.Errorf("%+v\n%s", c, w.story())

@@ -60,8 +60,9 @@ type world struct {
 
 	plans   map[string]plan.Plan
 	pages   map[string]plan.Page
-	prior   activities.PriorOut
-	await   map[string]awaitAnswer // by workflow ID: it runs already, elsewhere
+	prior   map[rotation.ZoneID]rotation.Found // what an earlier run left
+	forgets bool                               // Temporal may have forgotten what ran
+	await   map[string]awaitAnswer             // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string
 	// left is what an earlier run of a campaign left; nil when that is forgotten.
 	left json.RawMessage
@@ -160,7 +161,7 @@ type attribute struct {
 func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	w := &world{
 		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
-		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]plan.Plan{},
+		records: map[rotation.ZoneID]rotation.Record{}, runs: map[string]int{}, plans: map[string]plan.Plan{}, prior: map[rotation.ZoneID]rotation.Found{},
 		pages: map[string]plan.Page{}, await: map[string]awaitAnswer{}, lastRun: map[string]string{}, never: map[string]bool{}, starts: map[string]time.Duration{}, killed: map[string]time.Duration{}, retired: map[rotation.HostName]bool{}, refreshing: map[string]*task{}, unopened: map[rotation.Location]int{},
 		queued: func(*task) time.Duration { return 0 },
 	}

@@ -20,8 +20,6 @@ type Setup struct {
 	Mend     bool
 	Decided  Decided
 	ClosesAt time.Time
-	// Past is what the campaign remembers of the page's zones.
-	Past Past
 	// Surprised zones of other pages had a key that nobody knows, Accepted ones
 	// had so when the campaign started; Told says that a person had it go on.
 	Surprised int

@@ -33,7 +33,7 @@ const (
 func (a *Admission) recall(found []Found) {
 	for i, f := range found {
 		z := a.zones[i]
-		row := Recall(a.in.Past.Of(i), f.History, LiveUnread, CrowdFew)
+		row := Recall(a.in.Before.Past.Of(i), f.History, LiveUnread, CrowdFew)
 		if f.Record != nil {
 			z.record = *f.Record
 			z.record.Zone = z.ID
@@ -41,7 +41,7 @@ func (a *Admission) recall(found []Found) {
 		z.prior = row.Do != DoRotate
 		switch row.Do {
 		case DoLeave:
-			z.leave(a.in.Past.Of(i), f.History, row.Why)
+			z.leave(a.in.Before.Past.Of(i), f.History, row.Why)
 		case DoDeliver:
 			z.recalled(Exposed, row.Why)
 		case DoRead:
@@ -73,7 +73,7 @@ func (z *entry) recalled(o Outcome, why string) {
 // past is what the campaign has to remember of each zone.
 func (a *Admission) past() Past {
 	if !a.loaded {
-		return a.in.Past
+		return a.in.Before.Past
 	}
 	memories := make([]Memory, len(a.zones))
 	for i, z := range a.zones {

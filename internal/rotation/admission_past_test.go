@@ -60,7 +60,7 @@ func TestAdmissionRemembers(t *testing.T) {
 		{MemoryDone, Found{HistoryLost, nil}, Repair, false},
 	} {
 		t.Run(fmt.Sprintf("%s, %s", c.memory, c.found.History), func(t *testing.T) {
-			k := shardTalk(t, 0, Setup{Again: true, Past: PastOf([]Memory{c.memory})})
+			k := shardTalk(t, 0, Setup{Again: true, Before: ShardOut{Past: PastOf([]Memory{c.memory})}})
 			k.load(1, []Found{c.found})
 			start, started := k.starts("b")["z1"]
 			if started != (c.starts != "") || start.Verb != c.starts || start.Doubt.IsZero() == c.doubt {
@@ -97,7 +97,7 @@ func TestAdmissionPast(t *testing.T) {
 		}
 	}
 	before := PastOf([]Memory{MemoryExposed})
-	if m := NewAdmission(k.now, Setup{Past: before}); m.News(k.now).Past != before {
+	if m := NewAdmission(k.now, Setup{Before: ShardOut{Past: before}}); m.News(k.now).Past != before {
 		t.Error("a page that is not loaded is forgotten")
 	}
 }

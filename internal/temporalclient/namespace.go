@@ -2,10 +2,12 @@ package temporalclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -59,4 +61,14 @@ func RegisterNamespace(ctx context.Context, missing *NoNamespace, retention time
 
 func describeNamespace(name string) *workflowservice.DescribeNamespaceRequest {
 	return &workflowservice.DescribeNamespaceRequest{Namespace: name}
+}
+
+// Retention is how long a namespace keeps workflows that are closed; 0 where
+// that may not be asked.
+func Retention(ctx context.Context, c client.Client, namespace string) (time.Duration, error) {
+	described, err := c.WorkflowService().DescribeNamespace(ctx, describeNamespace(namespace))
+	if errors.As(err, new(*serviceerror.PermissionDenied)) {
+		return 0, nil
+	}
+	return described.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration(), err
 }
