@@ -589,7 +589,7 @@ func (w *world) onPrior(in activities.PriorIn) (any, error) {
 		if earlier, has := w.prior[id]; has {
 			f = earlier
 		}
-		if r, ended := w.records[id]; ended {
+		if r, ended := w.records[id]; ended && r.EndedAt.After(w.forgot) {
 			f = rotation.Found{History: rotation.History(r.Outcome), Record: &r}
 		}
 		out.Zones = append(out.Zones, f)

@@ -61,6 +61,7 @@ type world struct {
 	plans   map[string]plan.Plan
 	pages   map[string]plan.Page
 	prior   map[rotation.ZoneID]rotation.Found // what an earlier run left
+	forgot  time.Time                          // Temporal has forgotten what ended by then
 	forgets bool                               // Temporal may have forgotten what ran
 	await   map[string]awaitAnswer             // by workflow ID: it runs already, elsewhere
 	lastRun map[string]string

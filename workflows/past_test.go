@@ -1,0 +1,126 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"keywave/internal/plan"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// forget has Temporal forget all that ran, but what the campaign itself leaves.
+func (w *world) forget() {
+	w.Helper()
+	answer, err := w.env.QueryWorkflow(workflows.QueryState)
+	if err == nil {
+		err = answer.Get(&w.left)
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+	clear(w.plans)
+	w.forgets, w.forgot, w.events = true, w.env.Now(), nil
+}
+
+// A campaign is cancelled when some zones are done, one is exposed, one is not
+// known and others have not started. Then Temporal forgets the plan, the shards
+// and the zones. The run that goes on refreshes each zone once in all.
+func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
+	w := newWorld(t, 12, 12, 1)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxExposed, s.MaxFailed = 2, 100, "100%" }), 6)
+	w.machines["h2"].down(noon.Add(70*time.Millisecond), 2*time.Hour) // zone-02 is refreshed, and not delivered
+	w.zones["zone-03"].refresh = []refreshing{unanswered(0)}
+	w.zones["zone-03"].read = []reading{unread(true, false)}
+	for _, id := range w.order[3:] {
+		w.zones[id].refresh = []refreshing{slow(time.Second)}
+	}
+	w.say(3*time.Second, workflows.UpdateCancel, workflows.Order{By: "ann", Reason: "enough"})
+	first := w.campaign(w.campaignIn(p))
+	if c := first.Zones; c.Done == 0 || c.Exposed != 1 || c.Unknown != 1 || c.Pending == 0 {
+		t.Fatalf("%+v\n%s", c, w.story())
+	}
+	executed := map[rotation.ZoneID]int{}
+	for id, z := range w.zones {
+		executed[id] = z.executed
+	}
+	w.forget()
+	w.fresh()
+	again := w.campaignIn(p)
+	again.Again, again.By = true, "bob"
+	s := w.campaign(again)
+	if s.State != workflows.StateDone || s.Zones.Done != 12 {
+		t.Fatalf("%+v\n%s", s, w.story())
+	}
+	for id, z := range w.zones {
+		if z.executed != 1 {
+			t.Errorf("%s was refreshed %d times, %d of them before all was forgotten\n%s", id, z.executed, executed[id], w.story())
+		}
+	}
+	if log := s.Log; log[0].What != "started" || log[1].By != "ann" || log[len(log)-2].By != "bob" {
+		t.Errorf("the log has not the whole past: %+v", log)
+	}
+}
+
+// A shard and its zones are terminated and forgotten: what the campaign had heard
+// of each decides, and what it had not heard is read before anything is refreshed.
+func TestCampaignAShardIsTerminatedAndForgotten(t *testing.T) {
+	w := newWorld(t, 8, 8, 1)
+	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxFailed = 2, "100%" }), 8)
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(4 * time.Second)}
+	}
+	w.killed[workflows.ShardID("c", 1)] = 9 * time.Second
+	w.after(30*time.Minute, func() {
+		w.forgets, w.forgot = true, w.env.Now()
+	})
+	w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	s := w.campaign(w.campaignIn(p))
+	if s.State != workflows.StateDone || s.Zones.Done != 8 {
+		t.Fatalf("%+v\n%s", s, w.story())
+	}
+	for id, z := range w.zones {
+		if z.executed != 1 {
+			t.Errorf("%s was refreshed %d times\n%s", id, z.executed, w.story())
+		}
+	}
+}
+
+// A campaign that continues as new needs no other workflow for its plan, however
+// old that is.
+func TestCampaignOutlivesItsPlan(t *testing.T) {
+	w := newWorld(t, 10, 4, 2)
+	p := w.plan(settings(func(s *plan.Settings) { s.Waves = []string{"2", "100%"} }), 5)
+	w.after(2*time.Second, func() { w.env.SetContinueAsNewSuggested(true) })
+	for _, z := range w.zones {
+		z.refresh = []refreshing{slow(2 * time.Second)}
+	}
+	next := w.handOver(w.campaignIn(p))
+	if len(next.State.Todo) == 0 {
+		t.Fatalf("%+v", next.State)
+	}
+	clear(w.plans)
+	w.fresh()
+	w.env.SetStartTime(noon.Add(30 * 24 * time.Hour))
+	if s := w.campaign(next); s.State != workflows.StateDone || s.Zones.Done != 10 || s.Plan != p.Name {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+	next.State.Plan.Zones++
+	next.State.Plan.Pages[0] = "another"
+	w.fresh()
+	if err := w.try(workflows.CampaignID("c"), workflows.TypeCampaign, next, nil); err == nil {
+		t.Error("it runs another plan than the approved one")
+	}
+}
+
+// A closed campaign is not gone on with when its plan is not valid any more.
+func TestCampaignIsNotResumedWithAnOldPlan(t *testing.T) {
+	w := newWorld(t, 4, 2, 1)
+	in := w.campaignIn(w.plan(usualSettings(), 4))
+	in.Again = true
+	w.env.SetStartTime(noon.Add(workflows.PlanValidFor + 2*time.Hour))
+	err := w.try(workflows.CampaignID("c"), workflows.TypeCampaign, in, nil)
+	if err == nil || len(w.happened("sent")) > 0 {
+		t.Errorf("it goes on: %v\n%s", err, w.story())
+	}
+}
