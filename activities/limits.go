@@ -31,11 +31,11 @@ type Limit struct {
 // Limits has one for each activity, by its name. They are the longest: a step of a
 // workflow that is in a hurry shortens Start and Close.
 type Limits struct {
-	Refresh, Read, Baselines, Probe, Health, Examine, Discover, PlanFleet Limit // account
-	Prove, Deliver                                                        Limit // location
-	LoadPlan, LoadPage, Prior, Await, LastRun, OpenRun, Rate, Begun       Limit // orchestrator
-	Notify                                                                Limit
-	Hold                                                                  Limit // lease
+	Refresh, Read, Baselines, Probe, Health, Examine, Discover, PlanFleet   Limit // account
+	Prove, Deliver                                                          Limit // location
+	LoadPlan, LoadPage, Prior, Await, LastRun, OpenRun, AskRun, Rate, Begun Limit // orchestrator
+	Notify                                                                  Limit
+	Hold                                                                    Limit // lease
 }
 
 // EdgeOneCall is the longest that one call of EdgeOne's API takes once its turn
@@ -83,7 +83,7 @@ func LimitsFor(proofs time.Duration) Limits {
 		Examine:   Limit{Tries: 1, Call: EdgeOneCall, Start: 15 * time.Second, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},
 		PlanFleet: Limit{Repeats: true, Start: bulk.Start, Close: 24 * time.Hour, Heartbeat: heartbeat, Beat: beatEvery},
 		Prove:     host, Deliver: key,
-		LoadPlan: stored, LoadPage: stored, Prior: stored, LastRun: stored, OpenRun: stored, Rate: stored, Await: long,
+		LoadPlan: stored, LoadPage: stored, Prior: stored, LastRun: stored, OpenRun: stored, AskRun: stored, Rate: stored, Await: long,
 		Begun:  Limit{InTime: true, Close: 30 * time.Second, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},
 		Notify: Limit{Tries: 1, Call: 10 * time.Second, Close: 15 * time.Second, Total: time.Hour},
 		Hold:   Limit{Repeats: true, Close: 10 * 365 * 24 * time.Hour, Heartbeat: LeaseTimeout, Beat: leaseBeat},

@@ -52,7 +52,7 @@ func has(ctx context.Context, conn *temporalclient.Connection, name string, zone
 	if err != nil {
 		return false, err
 	}
-	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	plan, err := planOf(ctx, conn, status)
 	if err != nil {
 		return false, err
 	}
@@ -180,7 +180,7 @@ func (a *app) sayRate(ctx context.Context, conn *temporalclient.Connection, name
 		if err != nil {
 			return err
 		}
-		plan, err := findPlan(ctx, conn, status.PlanDigest)
+		plan, err := planOf(ctx, conn, status)
 		if err != nil {
 			return err
 		}

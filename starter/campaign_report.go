@@ -76,7 +76,7 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 	if err != nil {
 		return report.Report{}, err
 	}
-	ran, err := findPlan(ctx, conn, status.PlanDigest)
+	ran, err := planOf(ctx, conn, status)
 	if err != nil {
 		return report.Report{}, err
 	}

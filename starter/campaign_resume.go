@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
@@ -56,7 +57,7 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 		if _, err := order(ctx, conn, name, workflows.UpdateResume, o); err != nil {
 			return err
 		}
-	} else if nothingLeft, err := a.reopen(ctx, conn, name, o); err != nil {
+	} else if nothingLeft, err := a.reopen(ctx, conn, name, described.GetWorkflowExecutionInfo().GetExecution().GetRunId(), o); err != nil {
 		return err
 	} else if nothingLeft != "" {
 		return a.underWay(ctx, conn, name, nothingLeft, watch)
@@ -65,7 +66,7 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 }
 
 // reopen starts a new run of a closed campaign, or says why nothing is left to do.
-func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name string, o workflows.Order) (nothingLeft string, err error) {
+func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name, run string, o workflows.Order) (nothingLeft string, err error) {
 	status, err := statusOf(ctx, conn, name)
 	if err != nil {
 		return "", err
@@ -73,13 +74,16 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name 
 	if status.Zones.Settled() {
 		return fmt.Sprintf("Campaign %s: all %s are done or skipped, nothing is left to do.", name, many(status.Zones.Total, "zone")), nil
 	}
-	plan, err := findPlan(ctx, conn, status.PlanDigest)
+	plan, err := planOf(ctx, conn, status)
 	if err != nil {
 		return "", err
 	}
+	if old := workflows.TooOld(plan, time.Now()); old != "" {
+		return "", refused(errors.New(old))
+	}
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
-		Again: true, Began: status.StartedAt, Outside: o.OutsideWindow, Drift: status.Drift, Reread: status.Reread,
+		Again: true, Previous: run, Began: status.StartedAt, Outside: o.OutsideWindow, Drift: status.Drift, Reread: status.Reread,
 	}
 	for _, a := range status.Accounts {
 		if in.RereadBy == nil {

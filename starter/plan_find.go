@@ -59,6 +59,23 @@ func findPlan(ctx context.Context, conn *temporalclient.Connection, digest strin
 	return plan, err
 }
 
+// planOf is a campaign's plan: that of the workflow that made it, and when Temporal
+// has forgotten that, the campaign's own.
+func planOf(ctx context.Context, conn *temporalclient.Connection, status workflows.Status) (plan.Plan, error) {
+	found, err := findPlan(ctx, conn, status.PlanDigest)
+	if err == nil {
+		return found, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var left workflows.Legacy
+	answer, asked := conn.QueryWorkflow(ctx, workflows.CampaignID(status.Campaign), "", workflows.QueryState)
+	if asked != nil || answer.Get(&left) != nil || left.State.Plan == nil {
+		return plan.Plan{}, err
+	}
+	return *left.State.Plan, nil
+}
+
 // safeQuery keeps what a person typed inside its quotes.
 func safeQuery(s string) string {
 	var b []rune
