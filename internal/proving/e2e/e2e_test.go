@@ -88,7 +88,7 @@ const (
 	quick = `{waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 50%, exposedAfter: 30s, deliverFor: 2m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
 	// touchy is for outages that are meant. Delivery goes on for longer than any
 	// command is waited for.
-	touchy = `{waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 50%, exposedAfter: 2s, deliverFor: 10m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
+	touchy = `{waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 50%, exposedAfter: 5s, deliverFor: 10m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
 )
 
 func raise(t *testing.T, zones, hosts, workers int) *stage.Stack {
@@ -98,9 +98,16 @@ func raise(t *testing.T, zones, hosts, workers int) *stage.Stack {
 
 func raiseWith(t *testing.T, settings string, zones, hosts, workers int) *stage.Stack {
 	t.Helper()
-	s, err := stage.Raise(t.Context(), stage.Config{
-		Bin: bin, Dir: t.TempDir(), Zones: zones, Hosts: hosts, Limit: 20, Settings: settings, Workers: workers, Campaign: "c",
-	})
+	return raiseAs(t, stage.Config{Zones: zones, Hosts: hosts, Limit: 20, Settings: settings, Workers: workers})
+}
+
+// raiseAs raises a stack of the test's own. Tests wait more than they compute:
+// they run beside each other.
+func raiseAs(t *testing.T, c stage.Config) *stage.Stack {
+	t.Helper()
+	t.Parallel()
+	c.Bin, c.Dir, c.Campaign = bin, t.TempDir(), "c"
+	s, err := stage.Raise(t.Context(), c)
 	t.Cleanup(s.Strike)
 	if err != nil {
 		t.Fatal(err)
@@ -203,8 +210,11 @@ func zonesOf(t *testing.T, s *stage.Stack) []string {
 // A campaign with answers lost in every way: done, one executed refresh per
 // zone, every host's file is the live key; and no key anywhere else.
 func TestCampaignWithFaults(t *testing.T) {
-	told := receiver(t)
-	s := raiseWith(t, strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1), 60, 12, 1)
+	hook, told := receiver(t)
+	s := raiseAs(t, stage.Config{
+		Zones: 60, Hosts: 12, Limit: 20, Workers: 1, WorkerEnv: []string{"KEYWAVE_WEBHOOK_URL=" + hook},
+		Settings: strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1),
+	})
 	zones := zonesOf(t, s)
 	for i, kind := range []string{"resetAfter", "throttle", "truncatedJSON", "error5xxBody", "internalErrorAfter", "emptyObject", "truncatedBody", "html502After", "closeAfter", "resetBefore", "internalErrorBefore", "html502Before"} {
 		fault(t, s, zones[i+1], kind)
@@ -216,12 +226,12 @@ func TestCampaignWithFaults(t *testing.T) {
 	truth(t, s)
 	onceEach(t, s)
 	reportIsTrue(t, s, st)
-	md := must(t, s, "campaign", "report", "c", "--format", "md", "-o", filepath.Join(s.Dir, "report.md"))
+	md := must(t, s, "campaign", "report", "c", "--format", "md", "--out", filepath.Join(s.Dir, "report.md"))
 	if body, err := os.ReadFile(filepath.Join(s.Dir, "report.md")); err != nil || !strings.Contains(string(body), "adopted by read-back") {
 		t.Errorf("the report does not say what the lost answers led to (%v):\n%s%s", err, md, body)
 	}
 	for _, format := range []string{"html", "csv", "json"} {
-		must(t, s, "campaign", "report", "c", "--format", format, "-o", filepath.Join(s.Dir, "report."+format))
+		must(t, s, "campaign", "report", "c", "--format", format, "--out", filepath.Join(s.Dir, "report."+format))
 	}
 	eventually(t, "the end is told", time.Minute, func() bool { return bytes.Contains(told(), []byte(`"event":"end"`)) })
 	s.Said = append(s.Said, string(told()))
@@ -234,8 +244,8 @@ func TestCampaignWithFaults(t *testing.T) {
 	noKeyAnywhere(t, s)
 }
 
-// receiver takes the notices of the workers that are started after it.
-func receiver(t *testing.T) (told func() []byte) {
+// receiver takes the notices of workers that are given its address.
+func receiver(t *testing.T) (address string, told func() []byte) {
 	t.Helper()
 	var mu sync.Mutex
 	var all []byte
@@ -246,8 +256,7 @@ func receiver(t *testing.T) (told func() []byte) {
 		all = append(append(all, body...), '\n')
 	}))
 	t.Cleanup(server.Close)
-	t.Setenv("KEYWAVE_WEBHOOK_URL", server.URL)
-	return func() []byte {
+	return server.URL, func() []byte {
 		mu.Lock()
 		defer mu.Unlock()
 		return bytes.Clone(all)

@@ -19,11 +19,7 @@ import (
 func TestFrozenWorker(t *testing.T) {
 	const life = 8 * time.Second
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 8s}`
-	s, err := stage.Raise(t.Context(), stage.Config{Bin: bin, Dir: t.TempDir(), Zones: 5, Hosts: 4, Limit: 3, Settings: settings, Workers: 2, Campaign: "c"})
-	t.Cleanup(s.Strike)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := raiseAs(t, stage.Config{Zones: 5, Hosts: 4, Limit: 3, Settings: settings, Workers: 2})
 	c := planned(t, s, "c", settings, zonesOf(t, s))
 	for _, zone := range c.zones {
 		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 3000})

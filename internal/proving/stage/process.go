@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -210,16 +211,19 @@ type ports struct {
 
 var handed = ports{used: map[int]bool{}}
 
-// FreePort is a loopback port that was free a moment ago.
+// FreePort is a loopback port that was free a moment ago. It is none of those that
+// the kernel gives to connections, so that a program that is started again finds
+// its port free.
 func FreePort() int {
+	const lowest, ephemeral = 10_000, 32_768
 	handed.mu.Lock()
 	defer handed.mu.Unlock()
 	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port := lowest + rand.IntN(ephemeral-lowest)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return 0
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
 		if !handed.used[port] {
 			handed.used[port] = true

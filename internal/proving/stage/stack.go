@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,8 +27,8 @@ type Config struct {
 	Zones, Hosts, Limit int
 	Settings            string
 	Workers             int
-	// ServerFlags are given to the Temporal server besides.
-	ServerFlags []string
+	// ServerFlags are given to the Temporal server besides, WorkerEnv to the workers.
+	ServerFlags, WorkerEnv []string
 	// Campaign is the name of the one that Finish and Check look at.
 	Campaign string
 }
@@ -132,7 +133,7 @@ func (s *Stack) StartWorker(i int) error {
 	if err != nil {
 		return err
 	}
-	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), append(env, s.connection()...),
+	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), slices.Concat(env, s.connection(), s.WorkerEnv),
 		"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none")
 	return err
 }
