@@ -20,14 +20,14 @@ build: bin/devserver programs ## build bin/keywave, bin/worker and bin/devserver
 
 .PHONY: programs
 programs:
-	@go build -trimpath -o bin/keywave ./starter
-	@go build -trimpath -o bin/worker ./worker
+	@go build -o bin/keywave ./starter
+	@go build -o bin/worker ./worker
 
 # A Temporal server is a lot to compile: only when it changed. default.pgo tells the
 # compiler where the server spends its time; that is an eighth of it.
 bin/devserver: $(filter-out %_test.go,$(wildcard devserver/*.go)) devserver/go.mod devserver/go.sum devserver/default.pgo
 	@echo "building bin/devserver, Temporal in one binary: the first time takes some minutes" >&2
-	@cd devserver && go build -trimpath -ldflags='-s -w' -o ../bin/devserver .
+	@cd devserver && go build -trimpath -ldflags='-s -w' -o ../$@.$$$$ . && mv ../$@.$$$$ ../$@ # two may make it at once
 	@touch $@
 
 .PHONY: pgo

@@ -102,28 +102,15 @@ func programs(t *testing.T) stage.Programs {
 			t.Fatal(err)
 		}
 	}
-	devserver, err := filepath.Abs("../bin/devserver")
-	if err != nil {
+	p := stage.Programs{Worker: filepath.Join(t.TempDir(), "worker")}
+	if out, err := exec.Command("go", "build", "-o", p.Worker, "../worker").CombinedOutput(); err != nil {
+		t.Fatalf("the worker cannot be built: %v\n%s", err, out)
+	}
+	var err error
+	if p.DevServer, err = stage.DevServer(".."); err != nil {
 		t.Fatal(err)
 	}
-	p := stage.Programs{Worker: filepath.Join(t.TempDir(), "worker"), DevServer: devserver}
-	build(t, "..", p.Worker, "./worker")
-	if _, err := os.Stat(devserver); errors.Is(err, fs.ErrNotExist) {
-		made := devserver + "-" + strconv.Itoa(os.Getpid())
-		build(t, "../devserver", made, ".")
-		if err := os.Rename(made, devserver); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return p
-}
-
-func build(t *testing.T, dir, program, pkg string) {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, pkg)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s cannot be built: %v\n%s", pkg, err, out)
-	}
 }
 
 // own gives a script its own home, and nothing of this machine's.

@@ -54,32 +54,21 @@ func build(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	for _, b := range []struct{ dir, pkg, out string }{
-		{root, "./starter", "keywave"}, {root, "./worker", "worker"},
-	} {
-		if err := goBuild(b.dir, b.pkg, filepath.Join(dir, b.out)); err != nil {
-			return 1, err
+	for name, pkg := range map[string]string{"keywave": "./starter", "worker": "./worker"} {
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
+		cmd.Dir = root
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("go build %s: %w\n%s", pkg, err, said)
 		}
 	}
-	server := filepath.Join(root, "bin", "devserver")
-	if _, err := os.Stat(server); err != nil {
-		if err := goBuild(filepath.Join(root, "devserver"), ".", server); err != nil {
-			return 1, err
-		}
+	server, err := stage.DevServer(root)
+	if err != nil {
+		return 1, err
 	}
 	if err := os.Symlink(server, filepath.Join(dir, "devserver")); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
-}
-
-func goBuild(dir, pkg, out string) error {
-	cmd := exec.Command("go", "build", "-o", out, pkg)
-	cmd.Dir = dir
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, said)
-	}
-	return nil
 }
 
 // The spans are short; an exposure is an outage only when it lasts as long as no

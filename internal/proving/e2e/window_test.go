@@ -20,7 +20,7 @@ func TestWindowClosesMidRun(t *testing.T) {
 	s := raiseWith(t, settings, zones, 4, 2)
 	began := time.Now()
 	must(t, s, "plan", "-f", s.Places.Fleet)
-	slow := 3 * time.Since(began) // what this machine takes for a start, and some
+	slow := 3 * time.Since(began)        // what this machine takes for a start, and some
 	for _, zone := range zonesOf(t, s) { // one after the other, a second each
 		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 1000})
 	}

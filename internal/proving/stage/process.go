@@ -144,6 +144,22 @@ func ProgramsIn(bin string) Programs {
 	return Programs{filepath.Join(bin, "keywave"), filepath.Join(bin, "worker"), filepath.Join(bin, "devserver")}
 }
 
+// DevServer is the embedded server's program below root, which is made where it is
+// missing: that takes minutes.
+func DevServer(root string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(root, "bin", "devserver"))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if said, err := exec.Command("make", "-C", root, "bin/devserver").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make bin/devserver: %w\n%s", err, said)
+	}
+	return path, nil
+}
+
 // Temporal is a running embedded server.
 type Temporal struct {
 	*Process
