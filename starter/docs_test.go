@@ -294,9 +294,7 @@ func runsIn(script string) [][]string {
 				continue
 			}
 			args = args[2:]
-		case "eventually":
-			args = args[2:]
-		case "exec":
+		case "eventually", "exec":
 			args = args[1:]
 		case "world":
 			args = append([]string{"keywave"}, simArgs("world", args[1:])...)
