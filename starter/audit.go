@@ -94,10 +94,10 @@ func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet,
 
 func showAudit(w io.Writer, a workflows.AuditOut) {
 	for _, f := range a.Findings {
-		fmt.Fprintln(w, finding(f))
+		put(w, "%v\n", finding(f))
 	}
 	if more := a.Found - len(a.Findings); more > 0 {
-		fmt.Fprintf(w, "… and %d more\n", more)
+		put(w, "… and %d more\n", more)
 	}
-	fmt.Fprintf(w, "%s, %d of %s of zone and host compared, %s. Nothing was changed.\n", many(a.Zones, "zone"), a.Compared, many(a.Pairs, "pair"), many(a.Differences, "difference"))
+	put(w, "%s, %d of %s of zone and host compared, %s. Nothing was changed.\n", many(a.Zones, "zone"), a.Compared, many(a.Pairs, "pair"), many(a.Differences, "difference"))
 }

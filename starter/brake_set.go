@@ -69,12 +69,12 @@ func (a *app) rateSetter(cmd *cobra.Command) func(ctx context.Context, rate stri
 			return err
 		}
 		return a.print(state, func(w io.Writer) {
-			fmt.Fprintln(w, state)
+			put(w, "%v\n", state)
 			if len(state.Campaigns) > 0 {
-				fmt.Fprintf(w, "Told: %s.\n", strings.Join(state.Campaigns, ", "))
+				put(w, "Told: %s.\n", strings.Join(state.Campaigns, ", "))
 			}
 			if len(state.Untold) > 0 {
-				fmt.Fprintf(w, "Did not answer, and is held all the same: %s.\n", strings.Join(state.Untold, ", "))
+				put(w, "Did not answer, and is held all the same: %s.\n", strings.Join(state.Untold, ", "))
 			}
 		})
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -26,7 +25,7 @@ func (a *app) brakeShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(state, func(w io.Writer) { fmt.Fprintln(w, state) })
+			return a.print(state, func(w io.Writer) { put(w, "%v\n", state) })
 		},
 	}
 	cmd.Flags().StringVar(&account, "account", "", accountFlag)

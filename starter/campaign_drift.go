@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
@@ -136,7 +137,7 @@ func drifted(plan plan.Plan, out workflows.RereadOut, o *startOptions) (*workflo
 	}
 	text := ""
 	for _, d := range named {
-		text += "\n  " + d.String()
+		text += "\n  " + harmless.Terminal(d.String())
 	}
 	if more := len(out.Differ) - len(named); more > 0 {
 		text += fmt.Sprintf("\n  … and %d more", more)

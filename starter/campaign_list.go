@@ -40,13 +40,13 @@ func (a *app) campaignList() *cobra.Command {
 			}
 			return a.print(rows, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED")
+				put(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED\n")
 				for _, r := range rows {
 					ended := "-"
 					if r.EndedAt != nil {
 						ended = r.EndedAt.Local().Format(time.DateTime)
 					}
-					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended)
+					put(t, "%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended)
 				}
 				_ = t.Flush()
 			})

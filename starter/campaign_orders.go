@@ -102,7 +102,7 @@ func (a *app) tell(ctx context.Context, conn *temporalclient.Connection, name, u
 	if err != nil {
 		return err
 	}
-	return a.print(answer, func(w io.Writer) { fmt.Fprintf(w, "Campaign %s: %s.\n", name, answer.Text) })
+	return a.print(answer, func(w io.Writer) { put(w, "Campaign %s: %s.\n", name, answer.Text) })
 }
 
 func (a *app) campaignApprove() *cobra.Command {

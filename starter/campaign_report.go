@@ -51,7 +51,7 @@ keywave report verify FILE compares.`,
 				err = writeFile(out, func(w io.Writer) error { return write(r, w) })
 			}
 			if err == nil {
-				fmt.Fprintf(a.err, "Digest of the report: %s\n", r.Digest)
+				put(a.err, "Digest of the report: %s\n", r.Digest)
 			}
 			return err
 		},

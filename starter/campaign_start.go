@@ -162,7 +162,7 @@ func (a *app) underWay(ctx context.Context, conn *temporalclient.Connection, nam
 	}
 	return a.print(struct {
 		Campaign string `json:"campaign"`
-	}{name}, func(w io.Writer) { fmt.Fprintln(w, text) })
+	}{name}, func(w io.Writer) { put(w, "%v\n", text) })
 }
 
 // launch starts a run of a campaign; again says that it goes on with one that

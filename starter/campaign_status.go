@@ -1,12 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"keywave/internal/harmless"
 	"keywave/internal/progress"
 )
 
@@ -27,7 +27,7 @@ func (a *app) campaignStatus() *cobra.Command {
 			}
 			return a.print(status, func(w io.Writer) {
 				_, width, color := terminal(w)
-				fmt.Fprint(w, progress.View(status, width(), color, time.Now()))
+				_ = harmless.Draw(w, progress.View(status, width(), color, time.Now()))
 			})
 		},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keywave/internal/harmless"
 	"keywave/internal/progress"
 	"keywave/internal/temporalclient"
 	"keywave/internal/watch"
@@ -139,7 +140,7 @@ func (a *app) screen(ctx context.Context, conn *temporalclient.Connection, name 
 		Lost:  func(err error) bool { return errors.As(err, new(*codedError)) },
 	})
 	if err == nil && status.Campaign != "" {
-		fmt.Fprint(a.out, progress.View(status, width(), color, time.Now()))
+		_ = harmless.Draw(a.out, progress.View(status, width(), color, time.Now()))
 	}
 	return status, err
 }

@@ -94,10 +94,15 @@ func offered(from offer, cmd *cobra.Command, word string) ([]string, cobra.Shell
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
 	defer cancel()
-	fit := slices.DeleteFunc(from(ctx, cmd, word), func(w string) bool { return !strings.HasPrefix(w, word) })
+	fit := slices.DeleteFunc(from(ctx, cmd, word), func(w string) bool { return !strings.HasPrefix(w, word) || strings.ContainsFunc(w, odd) })
 	slices.Sort(fit)
 	fit = slices.Compact(fit)
 	return fit[:min(len(fit), mostOffered)], cobra.ShellCompDirectiveNoFileComp
+}
+
+// odd is what no name has that can be typed as it is: a shell might act on it.
+func odd(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._:/@=+-", r)
 }
 
 // asking is an offer that comes from Temporal.

@@ -146,13 +146,13 @@ func count(checks []check, l level) int {
 
 func showChecks(w io.Writer, checks []check) {
 	for _, c := range checks {
-		fmt.Fprintf(w, "%-6s %s: %s\n", c.Level, c.What, c.Saw)
+		put(w, "%-6s %s: %s\n", c.Level, c.What, c.Saw)
 		if c.Remedy != "" {
-			fmt.Fprintf(w, "       → %s\n", c.Remedy)
+			put(w, "       → %s\n", c.Remedy)
 		}
 	}
 	levels := []level{levelFail, levelWarn}
 	if !slices.ContainsFunc(checks, func(c check) bool { return slices.Contains(levels, c.Level) }) {
-		fmt.Fprintln(w, "All is well.")
+		put(w, "All is well.\n")
 	}
 }

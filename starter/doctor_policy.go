@@ -1,10 +1,5 @@
 package main
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // The API actions that a rotation calls.
 const (
 	actionDescribe = "DescribeMultiPathGatewaySecretKey"
@@ -36,8 +31,6 @@ func leastPolicy() policy {
 
 // showPolicy keeps what is said about the policy out of it.
 func (a *app) showPolicy() error {
-	fmt.Fprintln(a.err, "Untested against the live API. Name single zones instead of zone/* where you can; the second statement is only for planning from EdgeOne's own list of zones.")
-	encoder := json.NewEncoder(a.out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(leastPolicy())
+	put(a.err, "Untested against the live API. Name single zones instead of zone/* where you can; the second statement is only for planning from EdgeOne's own list of zones.\n")
+	return putJSON(a.out, leastPolicy(), "  ")
 }

@@ -56,7 +56,7 @@ fleet file is yours to change: take the host out there too.`,
 				return err
 			}
 			return a.print(retirement{args[0], told}, func(w io.Writer) {
-				fmt.Fprintf(w, "Host %s is retired from %s. Take it out of the fleet file too.\n", args[0], strings.Join(told, ", "))
+				put(w, "Host %s is retired from %s. Take it out of the fleet file too.\n", args[0], strings.Join(told, ", "))
 			})
 		},
 	}

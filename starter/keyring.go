@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
@@ -66,11 +65,11 @@ func (a *app) changeKeyring(dir string, do func(string) error) error {
 		infos = []seal.Info{}
 	}
 	return a.print(infos, func(w io.Writer) {
-		fmt.Fprintf(w, "%s\n", dir)
+		put(w, "%s\n", dir)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "LOCATION\tPUBLIC KEYSET\tPRIMARY\tKEYS\tPRIVATE HERE\tPROBLEM")
+		put(t, "LOCATION\tPUBLIC KEYSET\tPRIMARY\tKEYS\tPRIVATE HERE\tPROBLEM\n")
 		for _, i := range infos {
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%v\t%s\n", i.Location, i.Fingerprint, i.Primary, len(i.Keys), i.Private, orDash(i.Problem))
+			put(t, "%s\t%s\t%d\t%d\t%v\t%s\n", i.Location, i.Fingerprint, i.Primary, len(i.Keys), i.Private, orDash(i.Problem))
 		}
 		_ = t.Flush()
 	})

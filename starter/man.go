@@ -36,7 +36,7 @@ func (a *app) manual() *cobra.Command {
 			for _, page := range pages {
 				m.Pages = append(m.Pages, filepath.Base(page))
 			}
-			return a.print(m, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", m.Dir, many(len(m.Pages), "page")) })
+			return a.print(m, func(w io.Writer) { put(w, "%s: %s\n", m.Dir, many(len(m.Pages), "page")) })
 		},
 	}
 }

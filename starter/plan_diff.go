@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 )
 
@@ -34,10 +35,10 @@ digest, or by a file that keywave plan --out wrote. Exit code 2 says that they d
 			found := append([]plan.Difference{}, plan.Diff(old, now, fleet.PartsDiffer)...)
 			if err := a.print(found, func(w io.Writer) {
 				for _, d := range found {
-					fmt.Fprintln(w, d)
+					put(w, "%v\n", d)
 				}
 				if len(found) == 0 {
-					fmt.Fprintln(w, "The plans do the same.")
+					put(w, "The plans do the same.\n")
 				}
 			}); err != nil {
 				return err
@@ -62,7 +63,7 @@ func unchanged(approved plan.Plan, old plan.Whole, f *fleet.Fleet) error {
 	}
 	text := ""
 	for _, d := range found[:min(len(found), 10)] {
-		text += "\n  " + d.String()
+		text += "\n  " + harmless.Terminal(d.String())
 	}
 	if more := len(found) - 10; more > 0 {
 		text += fmt.Sprintf("\n  … and %d more", more)

@@ -5,34 +5,35 @@ import (
 	"io"
 	"strings"
 
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 )
 
 func showPlan(w io.Writer, p plan.Plan) {
 	if p.Found > 0 {
-		fmt.Fprintf(w, "Problems first (%d):\n", p.Found)
+		put(w, "Problems first (%d):\n", p.Found)
 		for _, f := range p.Findings {
-			fmt.Fprintf(w, "  %s\n", finding(f))
+			put(w, "  %s\n", finding(f))
 		}
 		if more := p.Found - len(p.Findings); more > 0 {
-			fmt.Fprintf(w, "  … and %d more\n", more)
+			put(w, "  … and %d more\n", more)
 		}
-		fmt.Fprintln(w)
+		put(w, "\n")
 	}
-	fmt.Fprintf(w, "Plan %s\n", p.Name)
-	fmt.Fprintf(w, "  digest    %s\n", p.Digest)
+	put(w, "Plan %s\n", p.Name)
+	put(w, "  digest    %s\n", p.Digest)
 	if len(p.Accounts) == 0 {
-		fmt.Fprintf(w, "  account   %s\n", p.Account)
+		put(w, "  account   %s\n", p.Account)
 	}
 	for _, a := range p.Accounts {
-		fmt.Fprintf(w, "  account   %s: %s, %g calls a second\n", a.Account, many(a.Zones, "zone"), a.Limit)
+		put(w, "  account   %s: %s, %g calls a second\n", a.Account, many(a.Zones, "zone"), a.Limit)
 	}
-	fmt.Fprintf(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
+	put(w, "  zones     %d on %d hosts (%d deliveries)\n", p.Zones, p.Hosts, p.Pairs)
 	if p.Source != "" {
-		fmt.Fprintf(w, "  from      %s\n", p.Source)
+		put(w, "  from      %s\n", p.Source)
 	}
 	for i, wave := range p.Waves {
-		note := ""
+		note := harmless.Own("")
 		if i == 0 {
 			note = "  (canary)"
 		}
@@ -41,37 +42,37 @@ func showPlan(w io.Writer, p plan.Plan) {
 				note += "  waits for approval"
 			}
 		}
-		fmt.Fprintf(w, "  wave %-4d %s%s\n", i+1, many(wave.Zones, "zone"), note)
+		put(w, "  wave %-4d %s%s\n", i+1, many(wave.Zones, "zone"), note)
 	}
 	budget, err := p.Settings.Budget(p.Zones)
 	if err == nil {
-		fmt.Fprintf(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*max(1, len(p.Accounts)))
+		put(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*max(1, len(p.Accounts)))
 	}
 	whose := "the account's pace"
 	if len(p.Accounts) > 0 {
 		whose = "the accounts' own paces, side by side"
 	}
-	fmt.Fprintf(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
-	fmt.Fprintf(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
+	put(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
+	put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
 	if hours := hoursOf(p.Settings); hours != "" {
-		fmt.Fprintf(w, "  hours     %s\n", hours)
+		put(w, "  hours     %s\n", hours)
 	}
 	if len(p.Settings.Health) > 0 {
-		fmt.Fprintf(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
+		put(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
 	}
-	fmt.Fprintf(w, "\nNothing was changed. %s\n", nextOf(p))
+	put(w, "\nNothing was changed. %s\n", nextOf(p))
 }
 
 // nextOf is what to do with a plan: it is run where something would come of it.
-func nextOf(p plan.Plan) string {
-	run := fmt.Sprintf("  keywave campaign start --plan %s --watch", p.Digest)
+func nextOf(p plan.Plan) harmless.Own {
+	run := harmless.Sprintf(harmless.Terminal, "  keywave campaign start --plan %s --watch", p.Digest)
 	switch p.Unready {
 	case 0:
-		return "Run it:\n" + run
+		return harmless.Own("Run it:\n" + run)
 	case p.Zones:
 		return "As things are, none of its zones would be rotated: mend what is named first, then plan again."
 	}
-	return fmt.Sprintf("As things are, %d of %s would not be rotated: mend what is named first, then plan again; or run it for the others:\n%s", p.Unready, many(p.Zones, "zone"), run)
+	return harmless.Own(fmt.Sprintf("As things are, %d of %s would not be rotated: mend what is named first, then plan again; or run it for the others:\n%s", p.Unready, many(p.Zones, "zone"), run))
 }
 
 // unready says that a plan would not rotate all of its zones as things are.

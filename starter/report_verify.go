@@ -39,7 +39,7 @@ file can write another digest. Compare it with the one that you noted elsewhere.
 			return a.print(struct {
 				File   string `json:"file"`
 				Digest string `json:"digest"`
-			}{args[0], digest}, func(w io.Writer) { fmt.Fprintf(w, "%s is whole. Digest: %s\n", args[0], digest) })
+			}{args[0], digest}, func(w io.Writer) { put(w, "%s is whole. Digest: %s\n", args[0], digest) })
 		},
 	}
 }

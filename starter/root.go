@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"keywave/internal/harmless"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -44,19 +44,18 @@ type app struct {
 	output string // text or json
 }
 
-// run is the whole program: arguments in, exit code out.
+// run is the whole program: arguments in, exit code out. Whatever is said, cobra's
+// own words too, passes the filter for what acts on a terminal.
 func run(ctx context.Context, args []string, out, err io.Writer) int {
-	a := &app{out: out, err: err}
+	a := &app{out: harmless.NewWriter(out), err: harmless.NewWriter(err)}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(err)
 	failure := root.ExecuteContext(ctx)
 	if failure == nil {
 		return exitOK
 	}
 	if ctx.Err() == nil { // who pressed Ctrl-C knows why it ended
-		fmt.Fprintln(err, "keywave: "+failure.Error())
+		complain(a.err, failure)
 	}
 	var coded *codedError
 	if errors.As(failure, &coded) {
@@ -91,6 +90,8 @@ Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 			return nil
 		},
 	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUse(cmd, "%v", err) })
 	root.SetHelpCommand(helpCommand())
@@ -132,7 +133,7 @@ func osUser() string {
 // print writes v as one line of JSON, or what text writes.
 func (a *app) print(v any, text func(io.Writer)) error {
 	if a.output == "json" {
-		return json.NewEncoder(a.out).Encode(v)
+		return putJSON(a.out, v, "")
 	}
 	text(a.out)
 	return nil
@@ -145,12 +146,12 @@ func (a *app) say(format string, args ...any) {
 	if a.output == "json" {
 		w = a.err
 	}
-	fmt.Fprintf(w, format+"\n", args...)
+	put(w, format+"\n", args...)
 }
 
 // terminal says whether live views can be drawn on w, and how wide.
 func terminal(w io.Writer) (tty bool, width func() int, color bool) {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return false, func() int { return 160 }, false
 	}
@@ -164,9 +165,18 @@ func terminal(w io.Writer) (tty bool, width func() int, color bool) {
 	return true, width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
+// fileOf is the file behind w, if it is one.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if door, ok := w.(*harmless.Writer); ok {
+		w = door.Under()
+	}
+	f, ok := w.(*os.File)
+	return f, ok
+}
+
 // rows is the height of the terminal w is, or nil.
 func rows(w io.Writer) func() int {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok {
 		return nil
 	}

@@ -137,6 +137,6 @@ func (a *app) reasoned(use, short, long string, do func(ctx context.Context, nam
 
 func showLog(w io.Writer, log []workflows.Entry) {
 	for _, e := range log {
-		fmt.Fprintf(w, "  %s  %s\n", e.At.Local().Format(time.DateTime), strings.Join([]string{e.Text(), "by", e.By + ":", e.Reason}, " "))
+		put(w, "  %s  %s\n", e.At.Local().Format(time.DateTime), strings.Join([]string{e.Text(), "by", e.By + ":", e.Reason}, " "))
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -29,7 +28,7 @@ func (a *app) scheduleDelete() *cobra.Command {
 			view.Log = append(view.Log, workflows.Entry{At: time.Now().UTC(), What: "deleted", By: operator(), Reason: reason})
 			view.Next = nil
 			return a.print(view, func(w io.Writer) {
-				fmt.Fprintf(w, "Schedule %s is deleted. What was done to it:\n", name)
+				put(w, "Schedule %s is deleted. What was done to it:\n", name)
 				showLog(w, view.Log)
 			})
 		})

@@ -45,7 +45,7 @@ func (a *app) scheduleList() *cobra.Command {
 
 func listSchedules(w io.Writer, views []scheduleView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SCHEDULE\tEVERY\tNEXT\tLATEST\tNOTE")
+	put(t, "SCHEDULE\tEVERY\tNEXT\tLATEST\tNOTE\n")
 	for _, v := range views {
 		next, latest := "-", "-"
 		switch {
@@ -57,7 +57,7 @@ func listSchedules(w io.Writer, views []scheduleView) {
 		if len(v.Runs) > 0 {
 			latest = v.Runs[0].State
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.Schedule, v.Every, next, latest, v.Note)
+		put(t, "%s\t%s\t%s\t%s\t%s\n", v.Schedule, v.Every, next, latest, v.Note)
 	}
 	_ = t.Flush()
 }

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/calendar"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -227,7 +228,7 @@ func (v scheduleView) show(w io.Writer) {
 	if v.Jitter != "" {
 		every += ", up to " + v.Jitter + " later"
 	}
-	fmt.Fprintf(w, "Schedule %s %s: %s\n", v.Schedule, state, v.Note)
+	put(w, "Schedule %s %s: %s\n", v.Schedule, state, v.Note)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"runs", every},
@@ -238,28 +239,32 @@ func (v scheduleView) show(w io.Writer) {
 		{"left out", leftOut(v)},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(t, "  %s\t%s\n", row[0], row[1])
+			put(t, "  %s\t%s\n", row[0], row[1])
 		}
 	}
 	_ = t.Flush()
 	switch {
 	case len(v.Next) > 0 && v.Paused:
-		fmt.Fprintln(w, "Next, once it is resumed:")
+		put(w, "Next, once it is resumed:\n")
 	case len(v.Next) > 0:
-		fmt.Fprintln(w, "Next:")
+		put(w, "Next:\n")
 	}
 	for _, n := range v.Next {
-		fmt.Fprintf(w, "  %s\n", strings.TrimSuffix(n.At.Local().Format(time.DateTime)+"  waits: "+n.Waits, "  waits: "))
+		waits := harmless.Own("")
+		if n.Waits != "" {
+			waits = "  waits: "
+		}
+		put(w, "  %s%s%s\n", n.At.Local().Format(time.DateTime), waits, n.Waits)
 	}
 	if len(v.Runs) > 0 {
-		fmt.Fprintln(w, "Runs, newest first:")
+		put(w, "Runs, newest first:\n")
 	}
 	for _, r := range v.Runs {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", r.At.Local().Format(time.DateTime), r.State, r.Campaign, r.Text)
+		put(t, "  %s\t%s\t%s\t%s\n", r.At.Local().Format(time.DateTime), r.State, r.Campaign, r.Text)
 	}
 	_ = t.Flush()
 	if len(v.Log) > 0 {
-		fmt.Fprintln(w, "What people did:")
+		put(w, "What people did:\n")
 	}
 	showLog(w, v.Log)
 }

@@ -36,7 +36,7 @@ func (a *app) scheduleTrigger() *cobra.Command {
 			return err
 		}
 		return a.print(triggered{name, run.Campaign}, func(w io.Writer) {
-			fmt.Fprintf(w, "A run of schedule %s has begun; it plans, and then runs campaign %s.\nLook at it: keywave schedule show %s\n", name, run.Campaign, name)
+			put(w, "A run of schedule %s has begun; it plans, and then runs campaign %s.\nLook at it: keywave schedule show %s\n", name, run.Campaign, name)
 		})
 	})
 }

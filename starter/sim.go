@@ -79,10 +79,10 @@ func simReady(w *sim.World) simPlaces {
 
 func showSim(out io.Writer, world *sim.World) {
 	p := simReady(world)
-	fmt.Fprintf(out, "ready EdgeOne=%s control=%s\n", p.Endpoint, p.Control)
-	fmt.Fprintf(out, "  fleet file   %s\n  credentials  export TENCENTCLOUD_CREDENTIALS_FILE=%s\n  SSH key      worker --ssh-identity %s\n", p.Fleet, p.Credentials, p.Identity)
-	fmt.Fprintf(out, "  assume-role  arn: %s\n  tke-oidc     export TKE_REGION=ap-hongkong TKE_PROVIDER_ID=%s TKE_ROLE_ARN=%s TKE_WEB_IDENTITY_TOKEN_FILE=%s\n", p.Role, sim.ProviderID, p.Role, p.WebIdentity)
+	put(out, "ready EdgeOne=%s control=%s\n", p.Endpoint, p.Control)
+	put(out, "  fleet file   %s\n  credentials  export TENCENTCLOUD_CREDENTIALS_FILE=%s\n  SSH key      worker --ssh-identity %s\n", p.Fleet, p.Credentials, p.Identity)
+	put(out, "  assume-role  arn: %s\n  tke-oidc     export TKE_REGION=ap-hongkong TKE_PROVIDER_ID=%s TKE_ROLE_ARN=%s TKE_WEB_IDENTITY_TOKEN_FILE=%s\n", p.Role, sim.ProviderID, p.Role, p.WebIdentity)
 	if p.Environment != "" {
-		fmt.Fprintf(out, "  and of %s  set -a; . %s\n", world.Accounts()[1], p.Environment)
+		put(out, "  and of %s  set -a; . %s\n", world.Accounts()[1], p.Environment)
 	}
 }

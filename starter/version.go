@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ func (a *app) version() *cobra.Command {
 		Example: "  keywave version --output json",
 		RunE: func(*cobra.Command, []string) error {
 			b := version.Of()
-			return a.print(b, func(w io.Writer) { fmt.Fprintln(w, "keywave", b) })
+			return a.print(b, func(w io.Writer) { put(w, "keywave %v\n", b) })
 		},
 	}
 }

@@ -103,23 +103,23 @@ func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptio
 }
 
 func showRecord(w io.Writer, r rotation.Record) {
-	fmt.Fprintf(w, "zone      %s\noutcome   %s\n", r.Zone, r.Outcome)
+	put(w, "zone      %s\noutcome   %s\n", r.Zone, r.Outcome)
 	if r.Why != "" {
-		fmt.Fprintf(w, "why       %s\n", r.Why)
+		put(w, "why       %s\n", r.Why)
 	}
 	if r.From != "" || r.To != "" {
-		fmt.Fprintf(w, "key       %s → %s\n", orDash(string(r.From)), orDash(string(r.To)))
+		put(w, "key       %s → %s\n", orDash(string(r.From)), orDash(string(r.To)))
 	}
 	if r.RequestID != "" {
-		fmt.Fprintf(w, "request   %s\n", r.RequestID)
+		put(w, "request   %s\n", r.RequestID)
 	}
 	if r.ExposureMs > 0 {
-		fmt.Fprintf(w, "exposure  %s\n", time.Duration(r.ExposureMs)*time.Millisecond)
+		put(w, "exposure  %s\n", time.Duration(r.ExposureMs)*time.Millisecond)
 	}
 	for _, h := range r.Acks {
-		fmt.Fprintf(w, "host      %s acknowledged after %d ms\n", h.Host, h.Ms)
+		put(w, "host      %s acknowledged after %d ms\n", h.Host, h.Ms)
 	}
 	for _, h := range r.Missing {
-		fmt.Fprintf(w, "host      %s does not hold the live key\n", h)
+		put(w, "host      %s does not hold the live key\n", h)
 	}
 }

@@ -114,7 +114,7 @@ func inUI(namespace, id, run string) string {
 func showZone(w io.Writer, v zoneView) {
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "%-9s %s\n", name, text)
+			put(w, "%-9s %s\n", name, text)
 		}
 	}
 	line("campaign", v.Campaign)

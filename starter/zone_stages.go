@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"keywave/activities"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -157,7 +157,7 @@ const stagesShown = 30
 
 func showStages(w io.Writer, stages []zoneStage) {
 	if more := len(stages) - stagesShown; more > 0 {
-		fmt.Fprintf(w, "… %d earlier stages\n", more)
+		put(w, "… %d earlier stages\n", more)
 		stages = stages[more:]
 	}
 	for _, s := range stages {
@@ -165,9 +165,9 @@ func showStages(w io.Writer, stages []zoneStage) {
 		if s.EndedAt != nil {
 			took = s.EndedAt.Sub(s.At).Round(time.Millisecond).String()
 		}
-		fmt.Fprintf(w, "%s  %-8s %9s  %s\n", clock(s.At), s.Stage, took, s.story())
+		put(w, "%s  %-8s %9s  %s\n", clock(s.At), s.Stage, took, s.story())
 		for _, h := range s.Hosts {
-			fmt.Fprintf(w, "%s  %18s  %s %s\n", clock(h.At), "", h.Host, h.said(s.Stage))
+			put(w, "%s  %18s  %s %s\n", clock(h.At), "", h.Host, h.said(s.Stage))
 		}
 	}
 }
@@ -182,12 +182,12 @@ func (h stageHost) said(stage string) string {
 	return "can take a key"
 }
 
-func clock(t time.Time) string {
+func clock(t time.Time) harmless.Own {
 	const form = "15:04:05.000"
 	if t.IsZero() {
-		return strings.Repeat(" ", len(form))
+		return harmless.Own(strings.Repeat(" ", len(form)))
 	}
-	return t.Local().Format(form)
+	return harmless.Own(t.Local().Format(form))
 }
 
 // story is a stage in one line, without its hosts.
