@@ -81,9 +81,10 @@ func missing(err error) bool {
 	return errors.As(err, &notFound)
 }
 
-// AwaitIn names a zone's workflow that runs already.
+// AwaitIn names a workflow that runs already, and of what type it should be.
 type AwaitIn struct {
 	Workflow string `json:"workflow"`
+	Type     string `json:"type"`
 	Campaign string `json:"campaign"`
 	Attr     string `json:"attribute"`
 }
@@ -97,8 +98,9 @@ type AwaitOut struct {
 	Lost bool `json:"lost,omitempty"`
 }
 
-// Await waits for a zone that runs already: an orphan of a shard that was
-// terminated is this campaign's own, anything else is busy elsewhere.
+// Await waits for a workflow that runs already: an orphan of a shard that was
+// terminated is this campaign's own, anything else is busy elsewhere. So is what
+// somebody started as another type of workflow, for that may never end.
 func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
 	defer beat(ctx)()
 	described, err := t.Client.DescribeWorkflowExecution(ctx, in.Workflow, "")
@@ -114,13 +116,16 @@ func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
 		_ = converter.GetDefaultDataConverter().FromPayload(p, &campaign)
 	}
 	running := info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
-	if campaign != in.Campaign {
-		if !running {
-			return AwaitOut{Lost: true}, nil
-		}
-		if campaign == "" {
-			campaign = "a person (zone rotate or repair)"
-		}
+	kind := info.GetType().GetName()
+	switch {
+	case campaign == in.Campaign && kind == in.Type:
+	case !running:
+		return AwaitOut{Lost: true}, nil
+	case kind != in.Type:
+		return AwaitOut{Busy: fmt.Sprintf("a workflow of type %.50q holds the ID %s", kind, in.Workflow)}, nil
+	case campaign == "":
+		return AwaitOut{Busy: "a person (zone rotate or repair)"}, nil
+	default:
 		return AwaitOut{Busy: campaign}, nil
 	}
 	var out AwaitOut

@@ -95,11 +95,15 @@ func (c *campaign) reopen(page int) (PageTally, bool) {
 	return PageTally{}, false
 }
 
+// orphans is how often a page's shard may be found running already.
+const orphans = 3
+
 // runShard waits for an orphan of the same page first, should there be one. A
-// cancel of the campaign ends that wait.
+// cancel of the campaign ends that wait. What is not the campaign's own is not
+// waited for.
 func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous string, out *ShardOut) error {
 	id := ShardID(c.in.Name, page)
-	for {
+	for try := 1; ; try++ {
 		if r.again && previous == "" {
 			last, err := lastRunAct().do(ctx, storedOptions("the earlier run of this shard"), activities.LastRunIn{Workflow: id})
 			if err != nil {
@@ -114,8 +118,14 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 			return err
 		}
-		if _, err := awaitAct().do(ctx, longOptions("an earlier shard that still delivers", c.plan.Settings.Timing), activities.AwaitIn{Workflow: id, Campaign: c.in.Name, Attr: AttrCampaign}); err != nil {
+		held, err := awaitAct().do(ctx, longOptions("an earlier shard that still delivers", c.plan.Settings.Timing), activities.AwaitIn{Workflow: id, Type: TypeShard, Campaign: c.in.Name, Attr: AttrCampaign})
+		switch {
+		case err != nil:
 			return err
+		case held.Busy != "":
+			return fmt.Errorf("its workflow ID %s is held by another: %s; look at that workflow in Temporal and end it", id, held.Busy)
+		case try == orphans:
+			return fmt.Errorf("its workflow ID %s was taken %d times; look in Temporal who starts it", id, orphans)
 		}
 		r.again, previous = true, ""
 	}
@@ -172,7 +182,11 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 		c.st.Open = append(c.st.Open, c.asOpen(page, out, r.run))
 	}
 	if err != nil && !c.st.Steering.Cancelled {
-		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d ended without a result (%s); resume looks its zones up", page, why(err)))
+		ended := "ended without a result"
+		if !r.started {
+			ended = "did not start"
+		}
+		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume looks its zones up", page, ended, why(err)))
 	}
 	c.check(page, out.Note)
 	c.widen(account)

@@ -604,6 +604,35 @@ func TestCampaignResumedWhileAnOrphanShardDelivers(t *testing.T) {
 	}
 }
 
+// A shard's ID that somebody else holds pauses the campaign, which says so, and is
+// not asked for again and again.
+func TestCampaignShardIDIsTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		out  activities.AwaitOut
+		says string
+	}{
+		"by another campaign": {activities.AwaitOut{Busy: "boom/shard/1"}, "shard 1 did not start (its workflow ID campaign/c/shard/1 is held by another: boom/shard/1; look at that workflow in Temporal and end it)"},
+		"again and again":     {activities.AwaitOut{Lost: true}, "shard 1 did not start (its workflow ID campaign/c/shard/1 was taken 3 times; look in Temporal who starts it)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 8, 4, 2)
+			p := w.plan(usualSettings(), 4)
+			id := workflows.ShardID("c", 1)
+			w.await[id] = awaitAnswer{out: c.out, again: true}
+			paused := w.status(time.Hour)
+			w.after(time.Hour, func() { delete(w.await, id) })
+			w.say(2*time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+			s := w.campaign(w.campaignIn(p))
+			if paused.State != workflows.StatePaused || !strings.Contains(paused.Reason, c.says) || w.runs[workflows.ActAwait] > 3 {
+				t.Errorf("after an hour: %s: %s, after %d looks", paused.State, paused.Reason, w.runs[workflows.ActAwait])
+			}
+			if s.State != workflows.StateDone || s.Zones.Done != 8 {
+				t.Errorf("%+v\n%s", s, w.story())
+			}
+		})
+	}
+}
+
 func TestCampaignAShardIsTerminated(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 6)

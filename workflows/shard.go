@@ -321,7 +321,7 @@ func (s *shard) join(ctx workflow.Context, c rotation.StartZone) {
 
 // foreign waits for a zone that runs already, if it is this campaign's.
 func (s *shard) foreign(ctx workflow.Context, zone rotation.ZoneID) rotation.Landing {
-	out, err := awaitAct().do(ctx, longOptions("a zone that runs already", s.in.Timing), activities.AwaitIn{Workflow: ZoneID(zone), Campaign: s.in.Campaign, Attr: AttrCampaign})
+	out, err := awaitAct().do(ctx, longOptions("a zone that runs already", s.in.Timing), activities.AwaitIn{Workflow: ZoneID(zone), Type: TypeZone, Campaign: s.in.Campaign, Attr: AttrCampaign})
 	switch {
 	case err != nil:
 		return rotation.Landing{Lost: "it ran already, and how it ended was not heard: " + why(err)}
