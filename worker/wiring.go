@@ -211,7 +211,9 @@ func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
 }
 
 func settings(f fleet.File) deliver.Settings {
-	return deliver.Settings{Path: f.Path, Mode: f.Mode, Reload: f.Reload, Verify: f.Verify}
+	return deliver.Settings{
+		Path: f.Path, Owner: f.Owner, Group: f.Group, Mode: f.Mode, Write: f.Write, Format: f.Format, Reload: f.Reload, Verify: f.Verify,
+	}
 }
 
 func (w *workers) start(ctx context.Context) error {

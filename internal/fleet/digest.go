@@ -83,7 +83,9 @@ func (f *Fleet) digest() {
 func (h Host) digest() string {
 	d := newDigest("keywave/v1 host")
 	for _, part := range h.definition() {
-		d.text(part.name, part.value)
+		if part.value != "" || !part.later {
+			d.text(part.name, part.value)
+		}
 	}
 	return d.sum()
 }

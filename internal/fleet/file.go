@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,17 +19,34 @@ import (
 type File struct {
 	// Path is absolute; each "{zone}" in it stands for the zone's ID.
 	Path string
-	// Mode is four octal digits, such as "0600".
+	// Owner and Group are the file's; empty keeps those of the file that is there.
+	Owner string
+	Group string
+	// Mode is four octal digits, such as "0600"; empty keeps that of the file that
+	// is there, without what it lets others do.
 	Mode string
+	// Write is InPlace, or empty: a new file replaces the old one.
+	Write string
+	// Format is what the file holds, with {key} for the key; empty is the key and
+	// a newline.
+	Format string
 	// Reload runs once the file is in place, Verify after Reload; shell
 	// commands, empty for none.
 	Reload string
 	Verify string
 }
 
+// InPlace writes into the file that is there, instead of replacing it.
+const InPlace = "in-place"
+
+// fileFields are those of a file, whatever the transport.
+func fileFields() []string {
+	return []string{"path", "owner", "group", "mode", "format", "write", "reload", "verify"}
+}
+
 func fileTransport() transport {
 	return transport{
-		name: "file", shared: []string{"path", "mode", "reload", "verify"}, required: []string{"path"},
+		name: "file", shared: fileFields(), required: []string{"path"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
 			var f File
 			if from.File != nil {
@@ -41,17 +59,40 @@ func fileTransport() transport {
 }
 
 func (f File) read(r *reader, in map[string]*yaml.Node, what string) File {
-	return File{
+	f = File{
 		Path:   value(r, in["path"], what+": path", f.Path, keyPath),
-		Mode:   value(r, in["mode"], what+": mode", cmp.Or(f.Mode, "0600"), mode),
+		Owner:  value(r, in["owner"], what+": owner", f.Owner, account("owner")),
+		Group:  value(r, in["group"], what+": group", f.Group, account("group")),
+		Mode:   value(r, in["mode"], what+": mode", f.Mode, mode),
+		Write:  value(r, in["write"], what+": write", f.Write, write),
+		Format: value(r, in["format"], what+": format", f.Format, format),
 		Reload: value(r, in["reload"], what+": reload", f.Reload, command),
 		Verify: value(r, in["verify"], what+": verify", f.Verify, command),
 	}
+	if f.Write != InPlace {
+		return f
+	}
+	for _, name := range []string{"write", "owner", "group", "mode"} {
+		if n := in[name]; n != nil && f.Owner+f.Group+f.Mode != "" {
+			r.say(n, what+": "+name, "in-place keeps the file's owner, group and mode; remove those fields, or write replace")
+			break
+		}
+	}
+	return f
 }
 
 // definition is what of the file decides where and how a key goes.
 func (f File) definition() []field {
-	return []field{{"path", f.Path}, {"mode", f.Mode}, {"reload", f.Reload}, {"verify", f.Verify}}
+	return []field{
+		{"path", f.Path, false},
+		{"mode", cmp.Or(f.Mode, "0600"), false},
+		{"reload", f.Reload, false},
+		{"verify", f.Verify, false},
+		{"owner", f.Owner, true},
+		{"group", f.Group, true},
+		{"write", f.Write, true},
+		{"format", f.Format, true},
+	}
 }
 
 // zoneMark stands for the zone's ID in a path.
@@ -82,6 +123,42 @@ func mode(s string) (string, error) {
 		return "", fmt.Errorf("%q lets others read, somebody else write, or not even the owner read; write \"0600\", or \"0640\" when the consumer reads it as a group", s)
 	}
 	return fmt.Sprintf("%04o", bits), nil
+}
+
+var accountForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+// account reads the name or the number of a user or a group of the host.
+func account(what string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if len(s) > 64 || !accountForm.MatchString(s) {
+			return "", fmt.Errorf("%q is no %s; write the name or the number of one of the host's, or remove the field to keep the file's", s, what)
+		}
+		return s, nil
+	}
+}
+
+func write(s string) (string, error) {
+	if s, err := oneOf("way to write", "replace", InPlace)(s); err != nil || s == InPlace {
+		return s, err
+	}
+	return "", nil
+}
+
+// keyMark stands for the key in a format.
+const keyMark = "{key}"
+
+func format(s string) (string, error) {
+	switch n := strings.Count(s, keyMark); {
+	case n != 1:
+		return "", fmt.Errorf("%q has %d times %s; write it once, where the key belongs, such as \"KEY={key}\\n\"", s, n, keyMark)
+	case !utf8.ValidString(s), strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }):
+		return "", fmt.Errorf("%q holds a control character other than a newline or a tab; remove it", s)
+	case len(s) > 1024:
+		return "", errors.New("is longer than 1024 bytes")
+	case s == keyMark+"\n":
+		return "", nil
+	}
+	return s, nil
 }
 
 func command(s string) (string, error) {

@@ -97,7 +97,7 @@ func TestRead(t *testing.T) {
 		{Name: "gw-hk-1", Location: "hk", SSH: &fleet.SSH{
 			Address: "10.1.0.11:22", User: "edge",
 			HostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICt8r0jh7U6AfqUFCsLMxFjV7KcVcjY00SBVzeMng7uX",
-			File:    fleet.File{Path: "/etc/edgeone/{zone}.key", Mode: "0600", Reload: reload},
+			File:    fleet.File{Path: "/etc/edgeone/{zone}.key", Reload: reload},
 		}},
 		{Name: "gw-hk-2", Location: "hk", SSH: &fleet.SSH{
 			Address: "10.1.0.12:2222", User: "root",
@@ -105,7 +105,7 @@ func TestRead(t *testing.T) {
 		}},
 		{Name: "gw-eu-1", Location: "eu-west", SSH: &fleet.SSH{
 			Address: "10.1.0.11:22", User: "edge",
-			File: fleet.File{Path: "/etc/edgeone/{zone}.key", Mode: "0600", Reload: reload},
+			File: fleet.File{Path: "/etc/edgeone/{zone}.key", Reload: reload},
 		}},
 		{Name: "signer", Location: "eu-west", File: &fleet.File{
 			Path: "/var/lib/signer/{zone}/key", Mode: "0640", Reload: "kill -HUP 1", Verify: "true",
@@ -332,6 +332,10 @@ func TestDigestsNoticeEveryChange(t *testing.T) {
 		{`/srv/keys/{zone}`, `/srv/key/{zone}`, "gw-hk-2", "path"},
 		{`"0400"`, `"0440"`, "gw-hk-2", "mode"},
 		{`mode: 0640`, `mode: 0600`, "signer", "mode"},
+		{`"0400"`, `"0400", owner: root`, "gw-hk-2", "owner"},
+		{`"0400"`, `"0400", group: gateway`, "gw-hk-2", "group"},
+		{`"0400"`, `"0400", format: "K={key}\n"`, "gw-hk-2", "format"},
+		{`"0400"`, `"0400", format: "K={key}"`, "gw-hk-2", "format"},
 		{`kill -HUP 1`, `kill -HUP 2`, "signer", "reload"},
 		{`"true"`, `"false"`, "signer", "verify"},
 		{`7uX root`, `7uY root`, "gw-hk-1", "hostKey"},
@@ -461,7 +465,7 @@ func holds(t *testing.T, f *fleet.Fleet) {
 				t.Errorf("host %+v", h.SSH)
 			}
 		}
-		if !path.IsAbs(file.Path) || len(file.Mode) != 4 || serves[name] > 1 && !strings.Contains(file.Path, "{zone}") {
+		if !path.IsAbs(file.Path) || len(file.Mode)%4 != 0 || serves[name] > 1 && !strings.Contains(file.Path, "{zone}") {
 			t.Errorf("host %s serves %d zones: %+v", name, serves[name], file)
 		}
 	}

@@ -26,7 +26,7 @@ type SSH struct {
 
 func sshTransport() transport {
 	return transport{
-		name: "ssh", own: []string{"address", "hostKey"}, shared: []string{"user", "path", "mode", "reload", "verify"},
+		name: "ssh", own: []string{"address", "hostKey"}, shared: append([]string{"user"}, fileFields()...),
 		required: []string{"address", "user", "path"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
 			var s SSH
@@ -45,7 +45,7 @@ func sshTransport() transport {
 
 // definition is what of the transport alone decides where a key goes.
 func (s SSH) definition() []field {
-	return []field{{"address", s.Address}, {"hostKey", s.HostKey}, {"user", s.User}}
+	return []field{{"address", s.Address, false}, {"hostKey", s.HostKey, false}, {"user", s.User, false}}
 }
 
 // address reads host:port, where :22 may be left out.

@@ -32,8 +32,12 @@ func transportNames() (names []string, toWrite string) {
 	return names, strings.Join(words, " or ")
 }
 
-// field is a part of a host's definition.
-type field struct{ name, value string }
+// field is a part of a host's definition. A later one that is left out enters no
+// digest, so that digests stay what they were without it.
+type field struct {
+	name, value string
+	later       bool
+}
 
 // definition is everything that decides where and how a key goes to the host,
 // in an order and with names that digests depend on: add, never rename.
@@ -42,7 +46,7 @@ func (h Host) definition() []field {
 	if h.SSH != nil {
 		name, ssh = "ssh", *h.SSH
 	}
-	all := []field{{"name", string(h.Name)}, {"location", string(h.Location)}, {"transport", name}}
+	all := []field{{"name", string(h.Name), false}, {"location", string(h.Location), false}, {"transport", name, false}}
 	return slices.Concat(all, ssh.definition(), h.target().definition())
 }
 

@@ -76,11 +76,18 @@ func Run(t *testing.T, start New) {
 		"no key in argv and environment":                        keyInNoProcess,
 		"no key in any error, whatever the host's command says": keyInNoError,
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newFixture(t, start))
-		})
+		run(t, name, start, test)
 	}
+	for name, test := range fileTests {
+		run(t, name, start, test)
+	}
+}
+
+func run(t *testing.T, name string, start New, test func(*testing.T, *fixture)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		test(t, newFixture(t, start))
+	})
 }
 
 const zone = rotation.ZoneID("zone-27q0p0bal192")
