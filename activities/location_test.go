@@ -71,6 +71,28 @@ func TestProve(t *testing.T) {
 	})
 }
 
+// What people should know of a host comes with its proof; where its files are, when it
+// is asked for.
+func TestProveNotesAndPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		m := holding(oldKey)
+		m.notes = []string{"its certificate ends soon"}
+		l, refs := place(boxes, m)
+		for _, places := range []bool{false, true} {
+			in := proveIn(t, boxes, refs)
+			in.Places = places
+			out, err := run(t, t.Context(), l.Prove, in)
+			if err != nil || len(out.Proofs) != 1 || len(out.Proofs[0].Notes) != 1 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			if p := out.Proofs[0]; (p.Machine == "m") != places || (p.Places[zone].File == "f") != places {
+				t.Errorf("asked for places: %v, got %+v", places, p)
+			}
+		}
+	})
+}
+
 // A worker whose keyset is not the one that keys are sealed with proves nothing
 // for any of its hosts.
 func TestProveWithoutTheKeyset(t *testing.T) {

@@ -179,13 +179,14 @@ type machine struct {
 	fail  error
 	hangs bool
 	wrote int
+	notes []string
 }
 
 func holding(key string) *machine { return &machine{files: map[rotation.ZoneID]string{zone: key}} }
 
 func (m *machine) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	held, err := m.Held(ctx, zones)
-	return rotation.Shown{Held: held}, err
+	return rotation.Shown{Held: held, Notes: m.notes, Machine: "m", Places: map[rotation.ZoneID]rotation.Place{zone: {File: "f"}}}, err
 }
 
 func (m *machine) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {

@@ -80,6 +80,8 @@ type ProveIn struct {
 	Hosts    []ProveHost       `json:"hosts"`
 	// Look only reads what hosts hold: no probe, nothing written (an audit).
 	Look bool `json:"look,omitempty"`
+	// Places asks too which machine each host is, and where its files are.
+	Places bool `json:"places,omitempty"`
 	// Sealed and Fingerprint are this location's part of a Probe.
 	Sealed      []byte               `json:"sealed,omitempty"`
 	Fingerprint rotation.Fingerprint `json:"fingerprint,omitempty"`
@@ -128,11 +130,14 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	for i, asked := range in.Hosts {
 		group.Go(func() error {
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
-			drift, err := l.prove(ctx, asked, opens, in.Look)
+			shown, err := l.prove(ctx, asked, opens, in.Look)
 			if err != nil {
 				proof.Problem = err.Error()
 			}
-			proof.Drift, proof.At = drift, clock.now()
+			proof.Drift, proof.Notes, proof.At = drift(asked, shown.Held), shown.Notes, clock.now()
+			if in.Places {
+				proof.Machine, proof.Places = shown.Machine, shown.Places
+			}
 			out.Proofs[i] = proof
 			return nil
 		})
@@ -153,35 +158,37 @@ func (l *Location) opens(in ProveIn) error {
 	return nil
 }
 
-func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look bool) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look bool) (rotation.Shown, error) {
 	if opens != nil {
-		return nil, opens
+		return rotation.Shown{}, opens
 	}
 	machine, err := l.machine(asked.Host)
 	if err != nil {
-		return nil, err
+		return rotation.Shown{}, err
 	}
 	zones := make([]rotation.ZoneID, len(asked.Zones))
 	for i, z := range asked.Zones {
 		zones[i] = z.ID
 	}
-	var shown rotation.Shown
 	if look {
-		shown.Held, err = machine.Held(ctx, zones)
-	} else {
-		shown, err = machine.Prove(ctx, zones)
+		held, err := machine.Held(ctx, zones)
+		return rotation.Shown{Held: held}, err
 	}
-	if err != nil {
-		return nil, err
+	return machine.Prove(ctx, zones)
+}
+
+// drift is what a host holds that is not the baseline; nil where nothing was seen.
+func drift(asked ProveHost, held map[rotation.ZoneID]rotation.Fingerprint) map[rotation.ZoneID]rotation.Fingerprint {
+	if held == nil {
+		return nil
 	}
-	held := shown.Held
-	drift := map[rotation.ZoneID]rotation.Fingerprint{}
+	differs := map[rotation.ZoneID]rotation.Fingerprint{}
 	for _, z := range asked.Zones {
 		if held[z.ID] != z.Baseline {
-			drift[z.ID] = held[z.ID]
+			differs[z.ID] = held[z.ID]
 		}
 	}
-	return drift, nil
+	return differs
 }
 
 // machine finds a host as the plan knows it, or says how this worker's fleet

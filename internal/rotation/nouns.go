@@ -87,6 +87,12 @@ type Proof struct {
 	Drift map[ZoneID]Fingerprint `json:"drift,omitempty"`
 	// Problem is why the host cannot take a key; empty when it can.
 	Problem string `json:"problem,omitempty"`
+	// Notes are what people should know although it can.
+	Notes []string `json:"notes,omitempty"`
+	// Machine and Places tell hosts that are one machine, or have one file: see
+	// Shown. They are there where they were asked for.
+	Machine string           `json:"machine,omitempty"`
+	Places  map[ZoneID]Place `json:"places,omitempty"`
 }
 
 // Fresh says whether the proof still counts at now, for a lease of life.

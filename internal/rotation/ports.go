@@ -133,8 +133,8 @@ type Shown struct {
 // Place names a file. Two hosts with an equal File have one and the same file, if
 // they are one machine or the directory is Shared between machines.
 type Place struct {
-	File   string
-	Shared bool
+	File   string `json:"file"`
+	Shared bool   `json:"shared,omitempty"`
 }
 
 // HeldError says that a host holds a key nobody expected there.

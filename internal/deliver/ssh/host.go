@@ -106,11 +106,6 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 	return h.courier.Put(ctx, zone, key, expect)
 }
 
-// Prove implements rotation.Host in one session, whatever the number of zones.
-func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	return h.courier.Prove(ctx, zones)
-}
-
 // Held implements rotation.Host in one session, whatever the number of zones.
 func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	return h.courier.Held(ctx, zones)

@@ -25,8 +25,8 @@ type identity struct {
 
 // identify settles before the connection which key types count, so that a host
 // with several keys presents the one that is pinned or known.
-func (h *Host) identify() (*identity, error) {
-	id := &identity{host: h.cfg.Name, address: h.address, pinned: h.pinned, known: h.shared.known, knownErr: h.shared.knownErr}
+func (h *Host) identify(c credentials) (*identity, error) {
+	id := &identity{host: h.cfg.Name, address: h.address, pinned: h.pinned, known: c.known, knownErr: c.knownErr}
 	if id.pinned != nil {
 		id.algorithms = algorithmsOf(id.pinned)
 		return id, nil

@@ -23,6 +23,8 @@ import (
 type link struct {
 	conn ssh.Conn
 	dead chan struct{}
+	// login is how it was made.
+	login login
 
 	mu      sync.Mutex
 	busy    int
@@ -236,7 +238,8 @@ func (h *Host) warm() *link {
 }
 
 func (h *Host) dial() (*link, error) {
-	id, err := h.identify()
+	now := h.shared.credentials()
+	id, err := h.identify(now)
 	if err != nil {
 		return nil, err
 	}
@@ -247,13 +250,14 @@ func (h *Host) dial() (*link, error) {
 		return nil, h.failed(rotation.StepConnect, "cannot be reached: "+dialReason(err, options.DialTimeout))
 	}
 	_ = tcp.SetDeadline(time.Now().Add(options.CommandTimeout))
-	conn, err := h.login(tcp, id, &dialer)
+	made := login{seen: now.seen}
+	conn, err := h.login(tcp, id, &dialer, now, &made)
 	if err != nil {
 		_ = tcp.Close()
 		return nil, err
 	}
 	_ = tcp.SetDeadline(time.Time{})
-	l := &link{conn: conn, dead: make(chan struct{}), used: time.Now()}
+	l := &link{conn: conn, login: made, dead: make(chan struct{}), used: time.Now()}
 	go func() {
 		_ = conn.Wait()
 		close(l.dead)
@@ -264,18 +268,18 @@ func (h *Host) dial() (*link, error) {
 
 // login tells a failure by how far the handshake came, not by what its error
 // says: the identity is checked before the first of our keys is offered.
-func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer) (ssh.Conn, error) {
-	signers, notes, done := h.shared.identities(dialer)
+func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer, now credentials, made *login) (ssh.Conn, error) {
+	signers, notes, done := h.shared.identities(dialer, now)
 	defer done()
 	var identified bool
 	var refused error
 	config := &ssh.ClientConfig{
 		User:              h.user,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(made.noted(signers)...)},
 		HostKeyAlgorithms: id.algorithms,
 		HostKeyCallback: func(address string, remote net.Addr, key ssh.PublicKey) error {
 			refused = id.check(address, remote, key)
-			identified = refused == nil
+			identified, made.machine = refused == nil, key
 			return refused
 		},
 	}
@@ -301,9 +305,14 @@ func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer) (ssh.Conn, 
 }
 
 func (h *Host) notLetIn(signers []ssh.Signer, notes []string) string {
-	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); let one of them in (the user's authorized_keys) or, where the host takes certificates only, give us one of a CA that it trusts", h.user, fingerprints(signers))
+	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); add one of them to the user's authorized_keys, or give us a certificate of an authority that the host trusts", h.user, fingerprints(signers))
 	if len(signers) == 0 {
 		why = "we have no key to log in with; name a key file, or load one into an ssh-agent and set SSH_AUTH_SOCK"
+	}
+	for _, signer := range signers {
+		if until, ends := ending(signer.PublicKey()); ends && until.Before(time.Now()) {
+			notes = append(notes, fmt.Sprintf("the certificate %s ended at %s; renew it", ssh.FingerprintSHA256(signer.PublicKey()), stamp(until)))
+		}
 	}
 	if len(notes) > 0 {
 		why += " (" + strings.Join(notes, "; ") + ")"

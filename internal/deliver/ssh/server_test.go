@@ -567,11 +567,23 @@ func shellFirst(t *testing.T, name string) string {
 	if err != nil {
 		t.Skipf("%s is not installed", name)
 	}
+	if sh, err := exec.LookPath("sh"); err == nil && same(t, sh, shell) {
+		t.Skipf("%s is the machine's sh", name)
+	}
 	dir := t.TempDir()
 	if err := os.Symlink(shell, filepath.Join(dir, "sh")); err != nil {
 		t.Fatal(err)
 	}
 	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
+}
+
+func same(t *testing.T, a, b string) bool {
+	one, err := os.Stat(a)
+	two, err2 := os.Stat(b)
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return os.SameFile(one, two)
 }
 
 // onlyBusybox is a PATH of busybox applets and nothing else.
@@ -593,7 +605,7 @@ type sshd struct {
 	options ssh.Options
 }
 
-func startSSHD(t testing.TB) *sshd {
+func startSSHD(t testing.TB, settings ...string) *sshd {
 	t.Helper()
 	binary, err := exec.LookPath("sshd")
 	if err != nil {
@@ -614,14 +626,18 @@ func startSSHD(t testing.TB) *sshd {
 	hostKey, hostKeyFile := newIdentity(t)
 	identity, identityFile := newIdentity(t)
 	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // whoever logs in reads it
+		t.Fatal(err)
+	}
 	authorizedKeys := filepath.Join(dir, "authorized_keys")
-	if err := os.WriteFile(authorizedKeys, xssh.MarshalAuthorizedKey(identity.PublicKey()), 0o600); err != nil {
+	if err := os.WriteFile(authorizedKeys, xssh.MarshalAuthorizedKey(identity.PublicKey()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	addr := freeAddress(t)
 	_, port, _ := net.SplitHostPort(addr)
 	config := filepath.Join(dir, "sshd_config")
-	text := fmt.Sprintf(`ListenAddress 127.0.0.1
+	// Of two settings the first counts.
+	text := strings.Join(append(settings, ""), "\n") + fmt.Sprintf(`ListenAddress 127.0.0.1
 Port %s
 HostKey %s
 AuthorizedKeysFile %s

@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -37,6 +40,9 @@ type Options struct {
 	// CommandTimeout bounds one command from its start to its end, and the
 	// login before it; default 15 s.
 	CommandTimeout time.Duration
+	// ProofFor is how long a proof counts; a certificate that ends before is named.
+	// Default 1 min.
+	ProofFor time.Duration
 	// ReloadLife is how old a reload may get before a later delivery ends it;
 	// default deliver.DefaultLife.
 	ReloadLife time.Duration
@@ -51,17 +57,29 @@ type Options struct {
 
 const noAgent = "none"
 
-// Shared is the part of an SSH client that is read once and serves all hosts:
-// identities and known hosts. It may be used by many goroutines at once.
+// Shared is the part of an SSH client that serves all hosts: identities and known
+// hosts, read again when their files change. It may be used by many goroutines at
+// once.
 type Shared struct {
 	options Options
+	user    string
+
+	mu sync.Mutex
+	// last is what was read, while the files were as seen says.
+	last credentials
+	seen string
+}
+
+// credentials are what a login is made with, at one time.
+type credentials struct {
 	signers []ssh.Signer
 	// known is nil when there is no known_hosts file.
 	known    ssh.HostKeyCallback
 	knownErr error
-	// skipped says why a default identity is not used.
+	// skipped says why an identity is not used.
 	skipped []string
-	user    string
+	// seen is how the files were when they were read.
+	seen string
 }
 
 // NewShared reads identities and known hosts. It fails when a file that
@@ -71,10 +89,65 @@ func NewShared(options Options) (*Shared, error) {
 	if me, err := user.Current(); err == nil {
 		s.user = me.Username
 	}
-	if err := s.readIdentities(); err != nil {
-		return nil, err
+	seen := s.look()
+	var err error
+	s.last, err = s.read(seen)
+	s.seen = seen
+	return s, err
+}
+
+// credentials are the present ones. Where files that changed cannot be used, those
+// that were read before are kept, and tried again the next time.
+func (s *Shared) credentials() credentials {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := s.look()
+	if seen == s.seen {
+		return s.last
 	}
-	return s, s.readKnownHosts()
+	now, err := s.read(seen)
+	if err != nil {
+		kept := s.last
+		kept.skipped = append(slices.Clone(kept.skipped), err.Error())
+		return kept
+	}
+	s.last, s.seen = now, seen
+	return now
+}
+
+// look is how all files are that logins depend on.
+func (s *Shared) look() string {
+	files := slices.Clone(s.options.Keys)
+	if len(files) == 0 {
+		files = defaultKeys()
+	}
+	for _, file := range files {
+		files = append(files, file+certificateSuffix)
+	}
+	known := s.options.KnownHosts
+	if len(known) == 0 {
+		known = defaultKnownHosts()
+	}
+	var b strings.Builder
+	for _, file := range append(files, known...) {
+		fmt.Fprintf(&b, "%s ", file)
+		if info, err := os.Stat(file); err == nil {
+			fmt.Fprintf(&b, "%d %d ", info.Size(), info.ModTime().UnixNano())
+			if s, ok := info.Sys().(*syscall.Stat_t); ok {
+				fmt.Fprintf(&b, "%d ", s.Ino)
+			}
+		}
+	}
+	return b.String()
+}
+
+// read reads all files.
+func (s *Shared) read(seen string) (credentials, error) {
+	c := credentials{seen: seen}
+	if err := c.readIdentities(s.options.Keys); err != nil {
+		return c, err
+	}
+	return c, c.readKnownHosts(s.options.KnownHosts)
 }
 
 func withDefaults(o Options) Options {
@@ -94,6 +167,7 @@ func withDefaults(o Options) Options {
 		{&o.DialTimeout, 5 * time.Second},
 		{&o.CommandTimeout, 15 * time.Second},
 		{&o.KeepAlive, 15 * time.Second},
+		{&o.ProofFor, time.Minute},
 		{&o.IdleTimeout, 5 * time.Minute},
 	} {
 		if *d.value <= 0 {
@@ -103,29 +177,38 @@ func withDefaults(o Options) Options {
 	return o
 }
 
-func (s *Shared) readIdentities() error {
+func (c *credentials) readIdentities(named []string) error {
 	var wrong []error
-	for _, file := range s.options.Keys {
-		if err := s.readIdentity(file); err != nil {
+	for _, file := range named {
+		if err := c.readIdentity(file); err != nil {
 			wrong = append(wrong, err)
 		}
 	}
-	if len(s.options.Keys) > 0 {
+	if len(named) > 0 {
 		return errors.Join(wrong...)
 	}
-	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-		file, ok := inHome(".ssh", name)
-		if !ok {
-			continue
-		}
-		if err := s.readIdentity(file); err != nil {
-			s.skipped = append(s.skipped, err.Error())
+	for _, file := range defaultKeys() {
+		if err := c.readIdentity(file); err != nil {
+			c.skipped = append(c.skipped, err.Error())
 		}
 	}
 	return nil
 }
 
-func (s *Shared) readIdentity(file string) error {
+func defaultKeys() []string {
+	var there []string
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		if file, ok := inHome(".ssh", name); ok {
+			there = append(there, file)
+		}
+	}
+	return there
+}
+
+// certificateSuffix is that of a certificate beside its key.
+const certificateSuffix = "-cert.pub"
+
+func (c *credentials) readIdentity(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("SSH identity: %w", err)
@@ -138,11 +221,11 @@ func (s *Shared) readIdentity(file string) error {
 	if err != nil {
 		return fmt.Errorf("SSH identity %s cannot be read as a private key; make one with: ssh-keygen -t ed25519", file)
 	}
-	certified, err := withCertificate(signer, file+"-cert.pub")
+	certified, err := withCertificate(signer, file+certificateSuffix)
 	if err != nil {
 		return err
 	}
-	s.signers = append(s.signers, certified...)
+	c.signers = append(c.signers, certified...)
 	return nil
 }
 
@@ -173,17 +256,17 @@ func withCertificate(signer ssh.Signer, file string) ([]ssh.Signer, error) {
 
 // readKnownHosts fails only for files that options name; a default file that
 // cannot be read is told when a host needs it.
-func (s *Shared) readKnownHosts() error {
-	files := s.options.KnownHosts
+func (c *credentials) readKnownHosts(named []string) error {
+	files := named
 	if len(files) == 0 {
 		files = defaultKnownHosts()
 	}
 	if len(files) == 0 {
 		return nil
 	}
-	s.known, s.knownErr = knownhosts.New(files...)
-	if len(s.options.KnownHosts) > 0 && s.knownErr != nil {
-		return fmt.Errorf("known_hosts: %w", s.knownErr)
+	c.known, c.knownErr = knownhosts.New(files...)
+	if len(named) > 0 && c.knownErr != nil {
+		return fmt.Errorf("known_hosts: %w", c.knownErr)
 	}
 	return nil
 }
@@ -214,8 +297,8 @@ func inHome(elements ...string) (file string, exists bool) {
 
 // identities are the signers for one login, with notes on those that are not
 // there. done releases the agent; the signers are dead after it.
-func (s *Shared) identities(d *net.Dialer) (signers []ssh.Signer, notes []string, done func()) {
-	signers, notes, done = append(signers, s.signers...), append(notes, s.skipped...), func() {}
+func (s *Shared) identities(d *net.Dialer, c credentials) (signers []ssh.Signer, notes []string, done func()) {
+	signers, notes, done = append(signers, c.signers...), append(notes, c.skipped...), func() {}
 	if s.options.Agent == noAgent {
 		return signers, notes, done
 	}

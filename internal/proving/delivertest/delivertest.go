@@ -107,7 +107,7 @@ func newFixture(t *testing.T, start New) *fixture {
 		t.Fatal(err)
 	}
 	log := filepath.Join(filepath.Dir(dir), "log")
-	return &fixture{start: start, dir: dir, log: log, cfg: Config{Name: "gw-1", Settings: deliver.Settings{
+	return &fixture{start: start, dir: dir, log: log, cfg: Config{Name: "gw-1", CommandTimeout: time.Minute, Settings: deliver.Settings{
 		Path:   dir + "/{zone}.key",
 		Mode:   "0600",
 		Reload: "echo reload >>" + log,

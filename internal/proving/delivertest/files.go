@@ -401,7 +401,7 @@ func sharedDirectory(t *testing.T, f *fixture) {
 	one := f.host(t)
 	f.cfg.Name = "gw-2"
 	two := f.host(t)
-	const zones = 12
+	const zones = 6
 	var wait sync.WaitGroup
 	for i := range zones {
 		zone, key := rotation.ZoneID(fmt.Sprintf("zone-%d", i)), NewKey()

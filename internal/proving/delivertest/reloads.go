@@ -1,6 +1,7 @@
 package delivertest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 // until waits for what a test needs.
 func until(t *testing.T, what string, ready func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ready(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ready(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}
@@ -51,10 +52,9 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 	*command = fmt.Sprintf("echo $$ >>%s; while [ ! -e %s ]; do sleep 0.02; done", ran, gate)
 	open := func() { _ = os.WriteFile(gate, nil, 0o600) }
 	t.Cleanup(open)
-	f.cfg.CommandTimeout = 2 * time.Second
+	f.cfg.CommandTimeout = 3 * time.Second
 	host, key := f.host(t), NewKey()
-	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
-	failsAt(t, err, step, key)
+	f.hangs(t, host, key, step, ran)
 	for range 3 {
 		_, err := host.Put(t.Context(), zone, key, nil)
 		if why := failsAt(t, err, rotation.StepReload, key); !strings.Contains(why, "began before") {
@@ -82,14 +82,30 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 	}
 }
 
+// hangs delivers until the command hangs, which a busy machine may not come to within
+// the first attempt.
+func (f *fixture) hangs(t *testing.T, host rotation.Host, key rotation.Secret, step rotation.HostStep, began string) {
+	t.Helper()
+	until(t, "the command hangs", func() bool {
+		_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
+		if _, missing := os.Stat(began); missing != nil {
+			return false
+		}
+		if failure := new(rotation.HostError); errors.As(err, &failure) && failure.Step == rotation.StepSession {
+			return false
+		}
+		failsAt(t, err, step, key)
+		return true
+	})
+}
+
 // reloadEnded has a reload that hangs once, with a child of its own.
 func reloadEnded(t *testing.T, f *fixture) {
 	pids := filepath.Join(filepath.Dir(f.dir), "pids")
 	f.cfg.Reload = fmt.Sprintf("[ ! -e %s ] || exit 0; sleep 1000 & echo $! $$ >%s; wait", pids, pids)
-	f.cfg.CommandTimeout, f.cfg.ReloadLife = 2*time.Second, 2*time.Second
+	f.cfg.CommandTimeout, f.cfg.ReloadLife = 3*time.Second, 3*time.Second
 	host, key := f.host(t), NewKey()
-	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
-	failsAt(t, err, rotation.StepReload, key)
+	f.hangs(t, host, key, rotation.StepReload, pids)
 	until(t, "a delivery succeeds", func() bool {
 		_, err := host.Put(t.Context(), zone, key, nil)
 		return err == nil
