@@ -9,7 +9,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
+	start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
 		host, err := file.New(file.Config{
 			Name: cfg.Name, Settings: cfg.Settings, CommandTimeout: cfg.CommandTimeout, ReloadLife: cfg.ReloadLife,
 		})
@@ -18,5 +18,7 @@ func TestContract(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = host.Close() })
 		return host
-	})
+	}
+	delivertest.Run(t, start)
+	delivertest.RunFiles(t, start)
 }

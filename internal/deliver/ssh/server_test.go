@@ -514,16 +514,19 @@ func TestContract(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		path func(*testing.T) string
+		// files says that what is made of files is tried too: once with each shell, and
+		// that of this machine is tried with sshd.
+		files bool
 	}{
-		{"the machine's sh", func(*testing.T) string { return os.Getenv("PATH") }},
-		{"dash", func(t *testing.T) string { return shellFirst(t, "dash") }},
-		{"bash", func(t *testing.T) string { return shellFirst(t, "bash") }},
-		{"nothing but busybox", onlyBusybox},
+		{"the machine's sh", func(*testing.T) string { return os.Getenv("PATH") }, false},
+		{"dash", func(t *testing.T) string { return shellFirst(t, "dash") }, true},
+		{"bash", func(t *testing.T) string { return shellFirst(t, "bash") }, true},
+		{"nothing but busybox", onlyBusybox, true},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			path := kind.path(t)
 			var machines sync.Map // one a test: its workers deliver to the same
-			delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
+			start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
 				known, there := machines.Load(t.Name())
 				if !there {
 					known, _ = machines.LoadOrStore(t.Name(), newRig(t))
@@ -534,19 +537,26 @@ func TestContract(t *testing.T) {
 					s.shell = []string{lookIn(t, path, "sh")}
 				})
 				return (&rig{cfg: s.cfg, options: s.options}).contractHost(t, cfg)
-			})
+			}
+			delivertest.Run(t, start)
+			if kind.files {
+				delivertest.RunFiles(t, start)
+			}
 		})
 	}
 	t.Run("OpenSSH sshd", func(t *testing.T) {
 		d := startSSHD(t)
-		delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
+		start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
 			return (&rig{cfg: d.cfg, options: d.options}).contractHost(t, cfg)
-		})
+		}
+		delivertest.Run(t, start)
+		delivertest.RunFiles(t, start)
 	})
 }
 
 func (s *rig) contractHost(t *testing.T, cfg delivertest.Config) rotation.Host {
 	s.cfg.Name, s.cfg.Settings = cfg.Name, cfg.Settings
+	s.options.DialTimeout = 30 * time.Second // a busy machine is no dead one
 	s.options.CommandTimeout, s.options.ReloadLife = cfg.CommandTimeout, cfg.ReloadLife
 	return s.host(t)
 }
