@@ -177,7 +177,9 @@ func (w *workers) wireLocations() error {
 	if err != nil {
 		return err
 	}
-	shared, err := ssh.NewShared(ssh.Options{Keys: w.identities, Agent: w.agent, KnownHosts: w.knownHosts})
+	shared, err := ssh.NewShared(ssh.Options{
+		Keys: w.identities, Agent: w.agent, KnownHosts: w.knownHosts, Warn: func(said string) { w.log.Warn(said) },
+	})
 	if err != nil {
 		return err
 	}

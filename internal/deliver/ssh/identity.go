@@ -1,14 +1,11 @@
 package ssh
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"keywave/internal/rotation"
 )
@@ -18,54 +15,40 @@ type identity struct {
 	host       rotation.HostName
 	address    string
 	pinned     ssh.PublicKey
-	known      ssh.HostKeyCallback
-	knownErr   error
+	known      *knownHosts
 	algorithms []string
 }
 
 // identify settles before the connection which key types count, so that a host
 // with several keys presents the one that is pinned or known.
 func (h *Host) identify(c credentials) (*identity, error) {
-	id := &identity{host: h.cfg.Name, address: h.address, pinned: h.pinned, known: c.known, knownErr: c.knownErr}
+	id := &identity{host: h.cfg.Name, address: h.address, pinned: h.pinned, known: c.known}
 	if id.pinned != nil {
 		id.algorithms = algorithmsOf(id.pinned)
 		return id, nil
 	}
-	if id.knownErr != nil {
-		return nil, id.wrong(fmt.Sprintf("no hostKey is pinned and known_hosts cannot be read: %v", id.knownErr))
+	if c.knownErr != nil {
+		return nil, id.wrong(fmt.Sprintf("no hostKey is pinned and known_hosts cannot be read: %v", c.knownErr))
 	}
 	if id.known == nil {
 		return nil, id.wrong("no hostKey is pinned in the fleet file and there is no known_hosts file; " + id.remedy())
 	}
-	var unknown *knownhosts.KeyError
-	if err := id.known(h.address, unspecified{}, noKey{}); !errors.As(err, &unknown) || len(unknown.Want) == 0 {
-		return nil, id.wrong("the host is in no known_hosts file and no hostKey is pinned in the fleet file; " + id.remedy())
-	}
-	id.algorithms = knownAlgorithms(unknown.Want)
-	return id, nil
-}
-
-func knownAlgorithms(want []knownhosts.KnownKey) []string {
-	var all []string
-	for _, known := range want {
-		if isAuthority(known) {
-			all = append(all, certificateAlgorithms()...)
-			continue
+	lines := id.known.of(h.address)
+	if len(lines) == 0 {
+		skipped := ""
+		if n := len(id.known.unread); n > 0 {
+			skipped = fmt.Sprintf(" (%d lines cannot be read and were skipped, the first is %s)", n, id.known.unread[0])
 		}
-		all = append(all, algorithmsOf(known.Key)...)
+		return nil, id.wrong("the host is in no known_hosts file" + skipped + " and no hostKey is pinned in the fleet file; " + id.remedy())
 	}
-	return all
-}
-
-// isAuthority says that a known_hosts line names a certificate authority,
-// which package knownhosts does not tell.
-func isAuthority(known knownhosts.KnownKey) bool {
-	text, err := os.ReadFile(known.Filename)
-	if err != nil {
-		return false
+	for _, l := range lines {
+		if l.authority {
+			id.algorithms = append(id.algorithms, certificateAlgorithms()...)
+		} else {
+			id.algorithms = append(id.algorithms, algorithmsOf(l.key)...)
+		}
 	}
-	lines := strings.Split(string(text), "\n")
-	return known.Line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[known.Line-1]), "@cert-authority")
+	return id, nil
 }
 
 func certificateAlgorithms() []string {
@@ -91,19 +74,25 @@ func (id *identity) check(address string, remote net.Addr, presented ssh.PublicK
 		}
 		return id.mismatch(ssh.FingerprintSHA256(id.pinned)+" (the fleet file's hostKey)", presented)
 	}
-	err := id.known(address, remote, presented)
-	if err == nil {
+	lines := id.known.of(address)
+	signed, isSigned := presented.(*ssh.Certificate)
+	if id.known.revokes(address, presented) || isSigned && id.known.revokes(address, signed.SignatureKey) {
+		return id.wrong(fmt.Sprintf("the key %s that the host presents is revoked in known_hosts; %s", ssh.FingerprintSHA256(presented), id.remedy()))
+	}
+	if isSigned {
+		if err := certified(lines, address, remote, signed); err != nil {
+			return id.wrong(fmt.Sprintf("the certificate %s that the host presents is refused: %v; have it signed anew, or see the authority in known_hosts", ssh.FingerprintSHA256(presented), err))
+		}
 		return nil
 	}
-	var mismatch *knownhosts.KeyError
-	if errors.As(err, &mismatch) && len(mismatch.Want) > 0 {
-		var want []string
-		for _, known := range mismatch.Want {
-			want = append(want, fmt.Sprintf("%s (%s:%d)", ssh.FingerprintSHA256(known.Key), known.Filename, known.Line))
+	var want []string
+	for _, l := range lines {
+		if !l.authority && sameKey(l.key, presented) {
+			return nil
 		}
-		return id.mismatch(strings.Join(want, " or "), presented)
+		want = append(want, fmt.Sprintf("%s (%s)", ssh.FingerprintSHA256(l.key), l.where))
 	}
-	return id.wrong(fmt.Sprintf("the key %s that the host presents is refused: %v; %s", ssh.FingerprintSHA256(presented), err, id.remedy()))
+	return id.mismatch(strings.Join(want, " or "), presented)
 }
 
 func (id *identity) mismatch(expected string, presented ssh.PublicKey) error {
@@ -118,15 +107,3 @@ func (id *identity) remedy() string {
 func (id *identity) wrong(why string) error {
 	return &rotation.HostError{Step: rotation.StepIdentity, Why: fmt.Sprintf("%s (%s): %s", id.host, id.address, why)}
 }
-
-// noKey asks a known_hosts file what it knows of a host.
-type noKey struct{}
-
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
-func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }
-
-type unspecified struct{}
-
-func (unspecified) Network() string { return "tcp" }
-func (unspecified) String() string  { return "0.0.0.0:0" }

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // Options is what all hosts of a process share. The zero value works: it is
@@ -40,6 +39,8 @@ type Options struct {
 	// CommandTimeout bounds one command from its start to its end, and the
 	// login before it; default 15 s.
 	CommandTimeout time.Duration
+	// Warn is told, once each time that files are read, what was skipped; nil is nobody.
+	Warn func(string)
 	// ProofFor is how long a proof counts; a certificate that ends before is named.
 	// Default 1 min.
 	ProofFor time.Duration
@@ -74,7 +75,7 @@ type Shared struct {
 type credentials struct {
 	signers []ssh.Signer
 	// known is nil when there is no known_hosts file.
-	known    ssh.HostKeyCallback
+	known    *knownHosts
 	knownErr error
 	// skipped says why an identity is not used.
 	skipped []string
@@ -147,7 +148,11 @@ func (s *Shared) read(seen string) (credentials, error) {
 	if err := c.readIdentities(s.options.Keys); err != nil {
 		return c, err
 	}
-	return c, c.readKnownHosts(s.options.KnownHosts)
+	err := c.readKnownHosts(s.options.KnownHosts)
+	if c.known != nil && len(c.known.unread) > 0 && s.options.Warn != nil {
+		s.options.Warn(fmt.Sprintf("%d lines of known_hosts cannot be read and are skipped, the first is %s", len(c.known.unread), c.known.unread[0]))
+	}
+	return c, err
 }
 
 func withDefaults(o Options) Options {
@@ -264,7 +269,7 @@ func (c *credentials) readKnownHosts(named []string) error {
 	if len(files) == 0 {
 		return nil
 	}
-	c.known, c.knownErr = knownhosts.New(files...)
+	c.known, c.knownErr = readKnownHosts(files)
 	if len(named) > 0 && c.knownErr != nil {
 		return fmt.Errorf("known_hosts: %w", c.knownErr)
 	}

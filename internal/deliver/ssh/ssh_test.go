@@ -95,11 +95,43 @@ func TestKnownHosts(t *testing.T) {
 	write(knownhosts.Line([]string{s.addr}, own))
 	prove(t, s.host(t))
 
-	write("not a known_hosts line")
-	if _, err := ssh.NewShared(s.options); err == nil || !strings.Contains(err.Error(), file) {
-		t.Fatalf("got %v, want an error that names the file", err)
+	// As OpenSSH, we skip what cannot be read, and say so once.
+	var warned []string
+	s.options.Warn = func(said string) { warned = append(warned, said) }
+	write("not a known_hosts line", "oldbox 1024 35 143272250049166269737933547513", ed448, dss2048, knownhosts.Line([]string{s.addr}, own))
+	prove(t, s.host(t))
+	if len(warned) != 1 || !strings.Contains(warned[0], "lines of known_hosts cannot be read") || !strings.Contains(warned[0], file+":1") {
+		t.Errorf("warned of %q", warned)
 	}
+	write("not a known_hosts line")
+	_, err = s.host(t).Prove(t.Context(), nil)
+	failsAt(t, err, rotation.StepIdentity, "1 lines cannot be read", file+":1")
+
+	host, port, _ := net.SplitHostPort(s.addr)
+	for name, line := range map[string]string{
+		"without the port":   host + " " + authorizedLine(own),
+		"hashed":             knownhosts.HashHostname(knownhosts.Normalize(s.addr)) + " " + authorizedLine(own),
+		"a pattern":          "[127.*]:" + port + " " + authorizedLine(own),
+		"of two, the port's": host + " " + authorizedLine(other) + "\n[" + host + "]:" + port + " " + authorizedLine(own),
+	} {
+		write(line)
+		if _, err := s.host(t).Prove(t.Context(), []rotation.ZoneID{zone}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	write("*,![" + host + "]:" + port + ",!" + host + " " + authorizedLine(own))
+	_, err = s.host(t).Prove(t.Context(), nil)
+	failsAt(t, err, rotation.StepIdentity, "in no known_hosts file")
+	s.cfg.Address = "LOCALHOST:" + port
+	write("[localhost]:" + port + " " + authorizedLine(own))
+	prove(t, s.host(t))
 }
+
+// Keys of types that are not known here, or not any more.
+const (
+	ed448   = "router.example.net ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+	dss2048 = "archive.example.net ssh-dss AAAAB3NzaC1kc3MAAAEBAK1F8j07GhHfWH/SgDurbDmNiDSKfu2NFPBtP+9wGWagw4HojzjAyP2HEri8B283h7nReeBsD9T1+BMMQjdzDt+vvWf5YZaZz+GYitnwbBRKAltBP4qaAh6mSKfdBoOeuQW25uMH1L7cUUMRk+bD8zkaK48f8f1CopdV1ME6kCkxzUR+Nbi22P5ELj1DcgTlLbIiGlgAigWmxGRxWcMkyYWbgQ52bsnShmPKgo3V9LOy5LBs5gdBx6h85CyCGAcujDW/mS3J6cYWYS52lqbOzBt45RBhcxHYo8LOb0R+1NV7Hi/riUFMNDwQJ8TRw4a7xM1hPjDY8WrfkbdYSiJlsfUAAAAhAOqKxLoFgFl17S+J2UovIKrzxkr3daiSlMLNeJo4AgipAAAAAQMAAAABBQ=="
+)
 
 func TestHostCertificate(t *testing.T) {
 	t.Parallel()
@@ -113,6 +145,10 @@ func TestHostCertificate(t *testing.T) {
 	line := fmt.Sprintf("@cert-authority %s,%s %s\n",
 		knownhosts.Normalize(certified.addr), knownhosts.Normalize(bare.addr), authorizedLine(authority.PublicKey()))
 	if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prove(t, s.host(t))
+	if err := os.WriteFile(file, []byte("@cert-authority * "+authorizedLine(authority.PublicKey())+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	prove(t, s.host(t))
