@@ -24,21 +24,21 @@ import (
 	"keywave/internal/rotation"
 )
 
-// edge logs in to the servers of this file, member of a group whose name is gateway's;
-// service is whom a consumer runs as.
-const (
-	edge    = "kwtest-edge"
-	service = "kwtest-svc"
-	gateway = "kwtest-gw"
+// edge logs in to the servers of this file, a member of the group gateway; service is
+// whom a consumer runs as. They are made for this run of the tests.
+var (
+	edge    = fmt.Sprintf("kwt%d-edge", os.Getpid())
+	service = fmt.Sprintf("kwt%d-svc", os.Getpid())
+	gateway = fmt.Sprintf("kwt%d-gw", os.Getpid())
 )
 
 var people = sync.OnceValue(func() error {
 	for _, command := range [][]string{
-		{"groupadd", "-f", gateway},
+		{"groupadd", gateway},
 		{"useradd", "-M", "-s", "/usr/sbin/nologin", service},
 		{"useradd", "-m", "-s", "/bin/bash", "-p", "*", "-G", gateway, edge},
 	} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil && !strings.Contains(string(out), "already exists") {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", command[0], err, out)
 		}
 	}
