@@ -289,6 +289,7 @@ func (z *zone) read() {
 	summary := "verify after the last acknowledgement"
 	switch {
 	case z.trip.Phase == rotation.PhaseReadBack:
+		z.tell(waits)
 		in.Known = []rotation.Fingerprint{z.trip.Baseline}
 		summary, priority = "the answer was lost: did the key change?", priorityExposed
 	case z.trip.Live != "":

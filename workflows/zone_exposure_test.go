@@ -196,6 +196,13 @@ func (w *world) judgeNews(exposed time.Duration, stands rotation.Standing, why s
 	case news[i].Since.Sub(noon) > exposed || news[i].Since.IsZero():
 		w.Errorf("it is exposed since %s", news[i].Since)
 	}
+	stayed := len(w.records) > 0 && w.records[theZone].EndedAt.Sub(noon) > exposed+10*time.Second
+	for _, n := range news { // but for those that were not exposed any more by then
+		stayed = stayed && (n.Exposed || n.at < exposed || n.at > exposed+10*time.Second)
+	}
+	if exposed > 0 && stayed && !slices.ContainsFunc(news, func(n heard) bool { return n.at == exposed+10*time.Second && n.Loose }) {
+		w.Errorf("it did not give its slot back ten seconds later: %v", news)
+	}
 	for _, n := range news {
 		if n.Exposed && n.at >= exposed+10*time.Second && !n.Loose {
 			w.Errorf("it kept its slot at %s: %+v", n.at, n)
@@ -284,17 +291,24 @@ func TestZoneHeldIsLookedAt(t *testing.T) {
 	}
 }
 
-// A look that fails leaves the zone held, whatever the reason, and costs no
-// patience.
+// A look that fails leaves the zone held, whatever the reason, and the next one
+// comes at its own time.
 func TestZoneHeldThatCannotBeLookedAt(t *testing.T) {
-	w := newWorld(t, 1, 2, 2)
-	in := w.zoneIn(theZone)
-	z := w.zones[theZone]
-	z.refresh = []refreshing{unanswered(-1)}
-	z.read = slices.Concat(slices.Repeat([]reading{readLive}, 3), slices.Repeat([]reading{unread(true, true)}, 3))
-	r := w.rotate(in)
-	if r.Outcome != rotation.Done || r.Halt || r.EndedAt.Sub(noon) < 300*time.Second {
-		t.Errorf("%s (%s) after %s, halt %t\n%s", r.Outcome, r.Why, r.EndedAt.Sub(noon), r.Halt, w.story())
+	for name, failing := range map[string]reading{"refused": unread(true, true), "for a while": unread(false, false)} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			in := w.zoneIn(theZone)
+			z := w.zones[theZone]
+			z.refresh = []refreshing{unanswered(-1)}
+			z.read = slices.Concat(slices.Repeat([]reading{readLive}, 3), slices.Repeat([]reading{failing}, 8))
+			r := w.rotate(in)
+			if r.Outcome != rotation.Done || r.Halt || r.EndedAt.Sub(noon) < 300*time.Second {
+				t.Errorf("%s (%s) after %s, halt %t\n%s", r.Outcome, r.Why, r.EndedAt.Sub(noon), r.Halt, w.story())
+			}
+			if w.runs[workflows.ActRead] > 16 {
+				t.Errorf("it was read %d times\n%s", w.runs[workflows.ActRead], w.story())
+			}
+		})
 	}
 }
 

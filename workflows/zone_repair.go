@@ -25,7 +25,7 @@ type RepairAnswer struct {
 	// Text is for people.
 	Text string `json:"text"`
 	// Differences are between the hosts that the zone runs with and those of the
-	// order.
+	// order; none where it names no host.
 	Differences []string `json:"differences,omitempty"`
 	// Record is what is known of the zone now. It has no outcome yet.
 	Record *rotation.Record `json:"record,omitempty"`
@@ -51,7 +51,10 @@ func (z *zone) mayRepair(o RepairOrder) error {
 }
 
 func (z *zone) repair(_ workflow.Context, o RepairOrder) (RepairAnswer, error) {
-	differences := z.differences(slices.DeleteFunc(slices.Clone(o.Hosts), z.retired))
+	var differences []string
+	if len(o.Hosts) > 0 {
+		differences = z.differences(slices.DeleteFunc(slices.Clone(o.Hosts), z.retired))
+	}
 	answer := RepairAnswer{Differences: differences}
 	switch {
 	case len(differences) == 0:

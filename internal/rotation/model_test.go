@@ -276,6 +276,10 @@ func (s *story) disturb() {
 // while nobody knows whether its key changed.
 func (s *story) order() {
 	skip := s.roll(3) == 2
+	if s.roll(4) == 3 && (s.t.MayHaveRefreshed() || s.t.Verb == Repair) {
+		s.rehost()
+		return
+	}
 	if len(s.t.Hosts) > 0 && !skip {
 		host := s.t.Hosts[s.roll(len(s.t.Hosts))]
 		s.say("an operator retires %s", host)
@@ -286,6 +290,22 @@ func (s *story) order() {
 		s.say("an operator skips the zone")
 		s.t.Skip("gone")
 	}
+}
+
+// rehost has some hosts defined otherwise: what they hold by the new definition is
+// anybody's guess.
+func (s *story) rehost() {
+	var asBefore []HostName
+	for _, h := range s.t.Hosts {
+		if s.roll(2) == 0 {
+			asBefore = append(asBefore, h)
+			continue
+		}
+		s.held[h] = []Fingerprint{s.live(), s.first, Absent, s.newKey()}[s.roll(4)]
+	}
+	s.say("a person accepts other definitions of all but %v", asBefore)
+	s.t.Rehost(s.now, s.t.Hosts, asBefore, "other definitions")
+	s.liveAt = s.now // delivery has its whole time again
 }
 
 func (s *story) step() Event {

@@ -502,7 +502,7 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		t.hold(EvSame, now)
 	case key == t.Live:
 		t.end(EvSame, Done, t.lastMet(""))
-	case key == Absent || key == t.Baseline || slices.Contains(t.Replaced, key):
+	case t.replaced(key):
 		if t.Stale++; t.Stale > maxStaleReads {
 			t.end(EvGaveUp, Unknown, "EdgeOne keeps answering with a key that was already replaced")
 			return
@@ -519,6 +519,11 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		t.setLive(key)
 		t.to(EvChanged, PhaseDeliver)
 	}
+}
+
+// replaced says that a read shows a key that was live before Live: it is stale.
+func (t *Trip) replaced(key Fingerprint) bool {
+	return key == Absent || key == t.Baseline || slices.Contains(t.Replaced, key)
 }
 
 func (t *Trip) setLive(key Fingerprint) {

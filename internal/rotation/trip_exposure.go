@@ -37,14 +37,15 @@ func (t *Trip) darken(since time.Time) {
 // diedAfterLit dates a death that a read shows: the key may have died at any time
 // after the last right sight of it, by whichever attempt.
 func (t *Trip) diedAfterLit() {
-	if t.Lit.IsZero() {
-		return
-	}
-	if t.Dark.IsZero() || t.Dark.After(t.Lit) {
-		t.Dark = t.Lit
-	}
-	if t.Since.IsZero() || t.Since.After(t.Lit) {
+	t.darkAfterLit()
+	if !t.Lit.IsZero() && (t.Since.IsZero() || t.Since.After(t.Lit)) {
 		t.Since = t.Lit
+	}
+}
+
+func (t *Trip) darkAfterLit() {
+	if !t.Lit.IsZero() && (t.Dark.IsZero() || t.Dark.After(t.Lit)) {
+		t.Dark = t.Lit
 	}
 }
 
@@ -65,8 +66,10 @@ func (t *Trip) served() {
 // landed late was dark since any moment after it.
 func (t *Trip) sight(now time.Time, key Fingerprint) {
 	switch {
-	case key != t.Live:
+	case key != t.Live && t.replaced(key):
 		t.darken(t.Lit)
+	case key != t.Live:
+		t.darkAfterLit()
 	case len(t.Missing()) == 0:
 		t.light(now)
 	}

@@ -107,7 +107,9 @@ func (k *talker) happen(event string, args []string) {
 		k.now = k.trip.Wake
 		k.trip.Waited()
 	case "waited":
-		k.now = maxTime(k.trip.Wake, k.trip.HeldUntil) // of a hold: without a look on the way
+		if k.now = k.trip.Wake; k.trip.Phase == PhaseHold {
+			k.now = k.trip.HeldUntil // without a look on the way
+		}
 		k.trip.Waited()
 	case "delivered":
 		k.now = maxTime(k.now, k.trip.Wake)
