@@ -8,11 +8,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"keywave/internal/proving/stage"
 )
 
 type config struct {
 	seeds  int
+	atOnce int
 	first  int64
 	zones  int
 	matrix int
@@ -46,23 +49,8 @@ func run(ctx context.Context, c config) (total, error) {
 	if err != nil {
 		return sum, err
 	}
-	for i := range c.seeds {
-		seed := c.first + int64(i)
-		one, err := seeded(ctx, bin, filepath.Join(dir, fmt.Sprintf("seed-%d", seed)), seed, c.zones)
-		sum.add(one)
-		if err != nil {
-			return sum, fmt.Errorf("seed %d: %w", seed, err)
-		}
-		if one.violations > 0 {
-			fmt.Printf("play it again: go run ./internal/proving/chaos -seeds 1 -seed %d -zones %d -dir /tmp/chaos\n", seed, c.zones)
-		}
-	}
-	if c.matrix != 0 {
-		one, err := matrix(ctx, bin, filepath.Join(dir, "matrix"), c.matrix, c.only)
-		sum.add(one)
-		if err != nil {
-			return sum, err
-		}
+	if sum, err = all(ctx, c, bin, dir); err != nil {
+		return sum, err
 	}
 	if sum.violations == 0 && remove {
 		_ = os.RemoveAll(dir)
@@ -70,6 +58,44 @@ func run(ctx context.Context, c config) (total, error) {
 		fmt.Println("logs and databases: " + dir)
 	}
 	return sum, nil
+}
+
+// all runs the matrix and the seeds, c.atOnce of them beside each other: each has
+// a stack of its own, and waits more than it computes.
+func all(ctx context.Context, c config, bin, dir string) (total, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.atOnce)
+	ran := make([]total, c.seeds+1)
+	if c.matrix != 0 {
+		group.Go(func() (err error) {
+			ran[c.seeds], err = matrix(ctx, bin, filepath.Join(dir, "matrix"), c.matrix, c.only)
+			return err
+		})
+	}
+	for i := range c.seeds {
+		group.Go(func() (err error) {
+			ran[i], err = played(ctx, c, bin, dir, c.first+int64(i))
+			return err
+		})
+	}
+	err := group.Wait()
+	var sum total
+	for _, one := range ran {
+		sum.add(one)
+	}
+	return sum, err
+}
+
+// played is one seed, and how to play it again where something was wrong.
+func played(ctx context.Context, c config, bin, dir string, seed int64) (total, error) {
+	one, err := seeded(ctx, bin, filepath.Join(dir, fmt.Sprintf("seed-%d", seed)), seed, c.zones)
+	if err != nil {
+		return one, fmt.Errorf("seed %d: %w", seed, err)
+	}
+	if one.violations > 0 {
+		fmt.Printf("play it again: go run ./internal/proving/chaos -seeds 1 -seed %d -zones %d -dir /tmp/chaos\n", seed, c.zones)
+	}
+	return one, nil
 }
 
 func workDir(given string) (dir string, remove bool, err error) {
