@@ -65,7 +65,7 @@ bench-quick: build ## the same with 200 zones, in less than 4 minutes
 
 .PHONY: chaos-quick
 chaos-quick: build
-	go run ./internal/proving/chaos -at-once 3 -seeds 2 -zones 24 -matrix 3
+	go run ./internal/proving/chaos -at-once 3 -seeds 3 -zones 24 -matrix 3
 
 .PHONY: prepare
 prepare:

@@ -80,7 +80,7 @@ func cellName(e at, victim string) string {
 
 // cell is one campaign with one kill.
 func cell(ctx context.Context, bin, dir string, e at, victim string) (total, error) {
-	s, err := raise(ctx, bin, dir, matrixZones, 4)
+	s, err := raise(ctx, bin, dir, matrixZones, 4, nil)
 	defer s.Strike()
 	if err != nil {
 		return total{}, err

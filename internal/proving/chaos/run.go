@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -120,26 +122,30 @@ const (
 	maxFreeze = 8 * time.Second
 )
 
-// seeded is one campaign under random bad days.
+// seeded is one campaign under random bad days. The kind of weather is the seed's.
 func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total, error) {
-	fmt.Printf("seed %d: %d zones\n", seed, zones)
-	s, err := raise(ctx, bin, dir, zones, max(4, zones/4))
+	kind := weatherOf(seed)
+	fmt.Printf("seed %d: %d zones, %s\n", seed, zones, kind)
+	var flags [][]string
+	if kind == silence {
+		flags = silentWorkers()
+	}
+	s, err := raise(ctx, bin, dir, zones, max(4, zones/4), flags)
 	defer s.Strike()
 	if err != nil {
 		return total{}, err
 	}
-	rng := rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665))
-	w := &weather{Stack: s, rng: rng}
+	w := &weather{Stack: s, rng: rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665)), done: map[string]time.Time{}}
 	if err := w.look(ctx); err != nil {
+		return total{}, err
+	}
+	if w.witness, err = newWitness(ctx, s); err != nil {
 		return total{}, err
 	}
 	if err := s.StartCampaign(ctx); err != nil {
 		return total{}, err
 	}
-	for range zones / 4 {
-		w.apiFault(ctx)
-	}
-	w.blow(ctx, storm)
+	w.during(ctx, kind, zones)
 	if err := s.Heal(ctx); err != nil {
 		return total{}, err
 	}
@@ -148,18 +154,49 @@ func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total,
 	if err != nil && ctx.Err() != nil {
 		return t, err
 	}
-	wrong := s.Check(ctx, status, err)
+	overlooked, seen := w.witness.verdict()
+	wrong := slices.Concat(overlooked, s.Check(ctx, status, err), w.refreshedAgain(ctx))
 	for _, v := range wrong {
 		fmt.Printf("seed %d: VIOLATION: %s\n", seed, v)
 	}
 	t.violations = len(wrong)
-	fmt.Printf("seed %d: kills=%d faults=%d operator=%d violations=%d\n", seed, w.kills, w.faults, w.orders, len(wrong))
+	fmt.Printf("seed %d: kills=%d faults=%d operator=%d turnedAway=%d forgotten=%d violations=%d\n", seed, w.kills, w.faults, w.orders, seen, len(w.done), len(wrong))
 	return t, nil
 }
 
-// raise starts a stack with two workers.
-func raise(ctx context.Context, bin, dir string, zones, hosts int) (*stage.Stack, error) {
+// during is the campaign's bad time, with a witness beside it.
+func (w *weather) during(ctx context.Context, kind string, zones int) {
+	watched, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { w.witness.watch(watched) })
+	switch kind {
+	case silence:
+		w.beSilent(ctx, storm)
+	case forgetting:
+		w.beForgetful(ctx, storm)
+	default:
+		for range zones / 4 {
+			w.apiFault(ctx)
+		}
+		w.blow(ctx, storm)
+	}
+	stop()
+	group.Wait()
+}
+
+// The kinds of weather.
+const (
+	stormy     = "storm"
+	silence    = "silence"
+	forgetting = "forgetting"
+)
+
+func weatherOf(seed int64) string { return []string{stormy, silence, forgetting}[seed%3] }
+
+// raise starts a stack with two workers that play every role, or one for each of
+// the flags.
+func raise(ctx context.Context, bin, dir string, zones, hosts int, flags [][]string) (*stage.Stack, error) {
 	return stage.Raise(ctx, stage.Config{
-		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settings, Workers: workers, Campaign: campaign,
+		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settings, Workers: max(workers, len(flags)), WorkerFlags: flags, Campaign: campaign,
 	})
 }

@@ -19,6 +19,9 @@ type weather struct {
 	rng                   *rand.Rand
 	kills, faults, orders int
 	hostNames             []string
+	witness               *witness
+	// done are the zones whose history was deleted after they were done, and when.
+	done map[string]time.Time
 }
 
 // apiFaults are all kinds of the simulator, and answers of EdgeOne's own.
@@ -102,6 +105,8 @@ func (w *weather) hostFault(ctx context.Context) {
 }
 
 func (w *weather) killWorker(ctx context.Context, i int) {
+	w.witness.disturbed()
+	defer w.witness.recovered()
 	w.Workers[i].Kill()
 	w.kills++
 	_ = stage.Pause(ctx, time.Duration(w.rng.IntN(2000))*time.Millisecond)
@@ -109,6 +114,8 @@ func (w *weather) killWorker(ctx context.Context, i int) {
 }
 
 func (w *weather) killTemporal(ctx context.Context) {
+	w.witness.disturbed()
+	defer w.witness.recovered()
 	w.Temporal.Kill()
 	w.kills++
 	_ = stage.Pause(ctx, time.Duration(w.rng.IntN(3000))*time.Millisecond)
@@ -119,6 +126,8 @@ func (w *weather) killTemporal(ctx context.Context) {
 
 // freeze stops a worker as a paused virtual machine would, and wakes it.
 func (w *weather) freeze(ctx context.Context) {
+	w.witness.disturbed()
+	defer w.witness.recovered()
 	victim := w.Workers[w.rng.IntN(workers)]
 	_ = victim.Signal(syscall.SIGSTOP)
 	_ = stage.Pause(ctx, time.Duration(w.rng.Int64N(int64(maxFreeze))))

@@ -27,6 +27,9 @@ type Config struct {
 	Zones, Hosts, Limit int
 	Settings            string
 	Workers             int
+	// WorkerFlags are given to worker i besides; nil is none, and a worker plays
+	// every role then.
+	WorkerFlags [][]string
 	// ServerFlags are given to the Temporal server besides, WorkerEnv to the workers.
 	ServerFlags, WorkerEnv []string
 	// Campaign is the name of the one that Finish and Check look at.
@@ -133,8 +136,11 @@ func (s *Stack) StartWorker(i int) error {
 	if err != nil {
 		return err
 	}
-	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), slices.Concat(env, s.connection(), s.WorkerEnv),
-		"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none")
+	args := []string{"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none"}
+	if i < len(s.WorkerFlags) {
+		args = append(args, s.WorkerFlags[i]...)
+	}
+	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), slices.Concat(env, s.connection(), s.WorkerEnv), args...)
 	return err
 }
 

@@ -37,6 +37,7 @@ type (
 		Code   string `json:"code"`
 		Host   string `json:"host"`
 		ID     string `json:"requestId"`
+		Fault  string `json:"fault"`
 		MonoUs int64  `json:"monoUs"`
 		// At is wall time, which on this machine is Temporal's too.
 		At time.Time `json:"at"`
