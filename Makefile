@@ -49,13 +49,14 @@ test: ## everything that can be tested on this machine
 		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \
 		'make chaos-quick'
 
-# make chaos SEEDS=20 ZONES=40, make chaos SEEDS=0 MATRIX=1
+# make chaos SEEDS=20 SEED=1000 ZONES=40, make chaos SEEDS=0 MATRIX=1
+SEED   ?= 1
 SEEDS  ?= 2
 MATRIX ?=
 
 .PHONY: chaos
 chaos: build ## campaigns under bad days of every kind (SEEDS=20 ZONES=40; MATRIX=1 for the crash matrix)
-	go run ./internal/proving/chaos -seeds $(SEEDS) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
+	go run ./internal/proving/chaos -seeds $(SEEDS) -seed $(SEED) -zones $(ZONES) $(if $(filter-out 0 no false,$(MATRIX)),-matrix -1)
 
 .PHONY: bench bench-quick
 bench: build ## measure, next to the scripts that people use; writes docs/benchmarks.md

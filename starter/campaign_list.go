@@ -70,8 +70,12 @@ func listCampaigns(ctx context.Context, conn *temporalclient.Connection) ([]camp
 				ended := e.GetCloseTime().AsTime()
 				row.EndedAt, row.State = &ended, "ended in Temporal"
 			}
+			var state workflows.State
 			if p := e.GetSearchAttributes().GetIndexedFields()[workflows.AttrOutcome]; p != nil {
-				_ = converter.GetDefaultDataConverter().FromPayload(p, &row.State)
+				_ = converter.GetDefaultDataConverter().FromPayload(p, &state)
+			}
+			if state.Closed() == (row.EndedAt != nil) && state != "" { // one that was terminated keeps its last word
+				row.State = string(state)
 			}
 			rows = append(rows, row)
 		}

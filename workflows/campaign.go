@@ -176,6 +176,7 @@ type campaign struct {
 	pages   []int // keys of shards, in the order of their start
 	windows map[rotation.Account]*rotation.Slots[int]
 	endedAt time.Time
+	shown   State // as the list of workflows has it
 	hours   calendar.Look
 	looked  time.Time // when it was that
 	telling int       // notices that have not started
@@ -416,6 +417,13 @@ func (c *campaign) log(what, by, reason string) {
 	c.st.Log.Add(Entry{At: workflow.Now(c.work).UTC(), What: what, By: by, Reason: reason})
 }
 
+// tell shows people what is so now: in the details of the workflow, and in the
+// list of workflows by its state.
 func (c *campaign) tell() {
-	workflow.SetCurrentDetails(c.work, campaignDetails(c.status(), workflow.Now(c.work)))
+	s := c.status()
+	workflow.SetCurrentDetails(c.work, campaignDetails(s, workflow.Now(c.work)))
+	if s.State != c.shown {
+		c.shown = s.State
+		_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(s.State)))
+	}
 }

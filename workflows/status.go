@@ -27,6 +27,9 @@ const (
 	StateCancelled State = "cancelled" // closed by an operator
 )
 
+// Closed says that a campaign in this state has ended by itself.
+func (s State) Closed() bool { return s == StateDone || s == StateEnded || s == StateCancelled }
+
 // Status is what a campaign shows of itself, and its result.
 type Status struct {
 	Campaign   string                   `json:"campaign"`
