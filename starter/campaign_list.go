@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -11,7 +12,10 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/sync/errgroup"
 
+	"keywave/internal/progress"
+	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -22,7 +26,38 @@ type campaignRow struct {
 	State     string     `json:"state"`
 	StartedAt time.Time  `json:"startedAt"`
 	EndedAt   *time.Time `json:"endedAt"`
+	// Zones, Standing and Waits are of one that is open, as it says itself; null
+	// where no worker answers for it.
+	Zones    *rotation.Counts    `json:"zones,omitempty"`
+	Standing *rotation.Standings `json:"standing,omitempty"`
+	Waits    []rotation.Wait     `json:"waits,omitempty"`
 }
+
+// says is what an open campaign says of its zones, in some words.
+func (r campaignRow) says() string {
+	switch {
+	case r.EndedAt != nil:
+		return "-"
+	case r.Zones == nil:
+		return "no worker answers for it"
+	}
+	words := []string{fmt.Sprintf("%d of %d done", r.Zones.Done, r.Zones.Total)}
+	if r.Zones.Exposed > 0 {
+		words = append(words, fmt.Sprintf("exposed %d", r.Zones.Exposed))
+	}
+	for _, row := range r.Standing.Rows() {
+		if row.Zones > 0 {
+			words = append(words, fmt.Sprintf("%s %d", row.Name, row.Zones))
+		}
+	}
+	for _, w := range r.Waits {
+		words = append(words, w.Text(func(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }))
+	}
+	return progress.Clip(strings.Join(words, "; "), maxSays)
+}
+
+// maxSays is how much of that a line of the list shows.
+const maxSays = 160
 
 func (a *app) campaignList() *cobra.Command {
 	return &cobra.Command{
@@ -38,20 +73,41 @@ func (a *app) campaignList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			askOpen(cmd.Context(), conn, rows)
 			return a.print(rows, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				put(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED\n")
+				put(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED\tZONES\n")
 				for _, r := range rows {
 					ended := "-"
 					if r.EndedAt != nil {
 						ended = r.EndedAt.Local().Format(time.DateTime)
 					}
-					put(t, "%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended)
+					put(t, "%s\t%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended, r.says())
 				}
 				_ = t.Flush()
 			})
 		},
 	}
+}
+
+// askOpen asks each open campaign for its zones, for a few seconds in all.
+func askOpen(ctx context.Context, conn *temporalclient.Connection, rows []campaignRow) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout/2)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range rows {
+		if rows[i].EndedAt != nil {
+			continue
+		}
+		group.Go(func() error {
+			if s, err := statusOf(ctx, conn, rows[i].Campaign); err == nil {
+				rows[i].Zones, rows[i].Standing, rows[i].Waits = &s.Zones, &s.Standing, s.Waits
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
 }
 
 func listCampaigns(ctx context.Context, conn *temporalclient.Connection) ([]campaignRow, error) {
