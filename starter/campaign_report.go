@@ -88,7 +88,7 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 			return report.Report{}, err
 		}
 		pages = append(pages, page)
-		of, err := recordsOf(ctx, conn, name, page)
+		of, err := recordsOf(ctx, conn, ran.Name, name, page)
 		if err != nil {
 			return report.Report{}, err
 		}
@@ -97,13 +97,14 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 	return report.Build(ran, pages, status, records)
 }
 
-// recordsOf are the records of a page's shard; one that never ran has none, and
-// its zones are pending.
-func recordsOf(ctx context.Context, conn *temporalclient.Connection, name string, page plan.Page) ([]rotation.Record, error) {
+// recordsOf are the records of a page's latest shard, or, where Temporal has
+// forgotten that, what it left with the page. One that never ran has none, and its
+// zones are pending.
+func recordsOf(ctx context.Context, conn *temporalclient.Connection, planName, name string, page plan.Page) ([]rotation.Record, error) {
 	var records []rotation.Record
 	answer, err := conn.QueryWorkflow(ctx, workflows.ShardID(name, page.Number), "", workflows.QueryRecords)
 	if errors.As(err, new(*serviceerror.NotFound)) {
-		return nil, nil
+		answer, err = conn.QueryWorkflow(ctx, workflows.PageID(planName, page.Number), "", workflows.QueryRecords, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("shard %d of campaign %s cannot be asked (%w); is a worker running?", page.Number, name, err)

@@ -119,6 +119,7 @@ func LocationQueue(l rotation.Location) string { return "keywave-location-" + st
 // Signals.
 const (
 	SignalPagePlanned = "page-planned" // page → plan: PagePlanned
+	SignalPageRecords = "records"      // shard → page: PageRecords
 	SignalZoneNews    = "zone-news"    // zone → shard: ZoneNews
 	SignalShardNews   = "shard-news"   // shard → campaign: ShardNews
 	SignalControl     = "control"      // campaign → shard: Control
@@ -143,7 +144,7 @@ const UpdateRepair = "repair"
 const (
 	QueryStatus  = "status"  // campaign: Status
 	QueryState   = "state"   // campaign: Legacy
-	QueryRecords = "records" // shard: []rotation.Record
+	QueryRecords = "records" // shard, and page (of a campaign): []rotation.Record
 	QueryTrip    = "trip"    // zone: rotation.Trip
 	QueryPage    = "page"    // page: plan.Page
 )

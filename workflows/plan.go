@@ -82,6 +82,8 @@ type PageIn struct {
 	Frozen bool      `json:"frozen"`
 	// Keep is how long it stays open at least.
 	Keep rotation.Span `json:"keep"`
+	// Records are what the latest shard of each campaign left.
+	Records map[string][]rotation.Record `json:"records,omitempty"`
 }
 
 // MaxFindings is how many findings a plan names; the others are counted.
@@ -146,8 +148,36 @@ func Page(ctx workflow.Context, in PageIn) error {
 		workflow.QueryHandlerOptions{Description: "The page: zones, hosts, baseline fingerprints."}); err != nil {
 		return err
 	}
+	if err := in.keepRecords(ctx); err != nil {
+		return err
+	}
 	workflow.SetCurrentDetails(ctx, pageDetails(in))
-	return keep(ctx, in)
+	return keep(ctx, &in)
+}
+
+// PageRecords are what a shard left of the page's zones when it ended.
+type PageRecords struct {
+	Campaign string            `json:"campaign"`
+	Records  []rotation.Record `json:"records"`
+}
+
+// keepRecords takes what shards left, the latest of each campaign: a page lives
+// as long as a campaign of its plan, and a closed shard only as long as the
+// namespace's retention.
+func (in *PageIn) keepRecords(ctx workflow.Context) error {
+	if in.Records == nil {
+		in.Records = map[string][]rotation.Record{}
+	}
+	left := workflow.GetSignalChannel(ctx, SignalPageRecords)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for {
+			var r PageRecords
+			left.Receive(ctx, &r)
+			in.Records[r.Campaign] = r.Records
+		}
+	})
+	return workflow.SetQueryHandlerWithOptions(ctx, QueryRecords, func(campaign string) ([]rotation.Record, error) { return in.Records[campaign], nil },
+		workflow.QueryHandlerOptions{Description: "One record per zone of this page, as the last shard of a campaign left it. Input: \"the campaign's name\""})
 }
 
 // keepOn is how often a page whose plan is not valid any more asks whether a
@@ -155,7 +185,7 @@ func Page(ctx workflow.Context, in PageIn) error {
 const keepOn = 6 * time.Hour
 
 // keep waits until nobody needs the page any more.
-func keep(ctx workflow.Context, in PageIn) error {
+func keep(ctx workflow.Context, in *PageIn) error {
 	for wait := in.Keep.D(); ; wait = min(wait, keepOn) {
 		timer := within(wait, "until plan "+in.Plan+" is not valid any more, and no campaign of it is open")
 		if err := workflow.NewTimerWithOptions(ctx, timer.Timeout, timer.TimerOptions).Get(ctx, nil); err != nil {
@@ -165,10 +195,10 @@ func keep(ctx workflow.Context, in PageIn) error {
 		if err != nil || open.Workflow == "" {
 			return err
 		}
-		workflow.SetCurrentDetails(ctx, pageDetails(in)+"\nIt stays open for "+open.Workflow+".")
+		workflow.SetCurrentDetails(ctx, pageDetails(*in)+"\nIt stays open for "+open.Workflow+".")
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			in.Keep = rotation.Span(min(wait, keepOn))
-			return workflow.NewContinueAsNewError(ctx, TypePage, in)
+			return workflow.NewContinueAsNewError(ctx, TypePage, *in)
 		}
 	}
 }

@@ -249,9 +249,15 @@ func (s *shard) carryOut(c rotation.Command) {
 	}
 }
 
-// end drops what is still waited for and shows how it ended.
+// end drops what is still waited for, leaves the records with the page, which
+// outlives the shard, and shows how it ended.
 func (s *shard) end(ctx workflow.Context) ShardOut {
 	s.drop()
+	if records := s.m.Records(); len(records) > 0 {
+		apart, _ := workflow.NewDisconnectedContext(ctx)
+		left := PageRecords{s.in.Campaign, records}
+		_ = workflow.SignalExternalWorkflow(apart, PageID(s.in.Plan, s.in.Page), "", SignalPageRecords, left).Get(apart, nil)
+	}
 	workflow.SetCurrentDetails(ctx, shardDetails(s.in, s.m.News(s.now()), true))
 	return *s.out
 }

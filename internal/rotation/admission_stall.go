@@ -131,9 +131,11 @@ func (a *Admission) causes(now time.Time) []Cause {
 func (a *Admission) waits() []Wait {
 	var all []Wait
 	for _, z := range a.zones {
-		if w, waits := z.waits(); waits {
-			all = AddWait(all, w)
+		w, waits := z.waits()
+		if !waits {
+			continue
 		}
+		all = AddWait(all, w)
 	}
 	slices.SortStableFunc(all, func(x, y Wait) int {
 		return cmp.Or(order(x.Standing)-order(y.Standing), y.Zones-x.Zones)

@@ -82,11 +82,24 @@ type Cause struct {
 func AddWait(all []Wait, w Wait) []Wait {
 	for i, known := range all {
 		if known.Standing == w.Standing && known.Why == w.Why {
-			all[i] = together(known, w)
+			all[i] = known.with(w)
 			return all
 		}
 	}
 	return append(all, w)
+}
+
+func (w Wait) with(o Wait) Wait {
+	w.Zones += o.Zones
+	if w.Since.IsZero() || !o.Since.IsZero() && o.Since.Before(w.Since) {
+		w.Since = o.Since
+	}
+	if w.Until.IsZero() || o.Until.IsZero() {
+		w.Until = time.Time{} // of one of them it is not known
+	} else if o.Until.After(w.Until) {
+		w.Until = o.Until
+	}
+	return w
 }
 
 // Text says in one clause what the group waits for, with times as clock shows
