@@ -241,6 +241,7 @@ func scheduleOfAccounts(t *testing.T, seed uint64) {
 	}
 	p := w.plan(settings(func(s *plan.Settings) {
 		s.Waves, s.Window, s.MaxFailed = []string{"10%", "50%", "100%"}, 1+dice.IntN(5), "100%"
+		s.MaxExposed = 1000 // a request that lands late exposes its zone until the next look
 	}), 2+dice.IntN(4))
 	for n := range p.Pages {
 		if dice.IntN(3) == 0 {
