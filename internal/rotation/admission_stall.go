@@ -85,7 +85,7 @@ func (z *entry) atRefresh() bool {
 // empty when it does not.
 func (a *Admission) overdue(now time.Time) string {
 	if p := a.probe; p.asking && !p.have && now.Sub(p.asked) >= a.in.ProofsWithin {
-		return "no probe is sealed for the proofs: the worker that calls EdgeOne does not answer"
+		return "no probe for the proofs came yet: the worker that calls EdgeOne has not answered"
 	}
 	for _, h := range a.hostsOf(a.queue[0]) {
 		if b := a.onItsWay(h.Location); b != nil && h.asked && now.Sub(b.asked) >= a.in.ProofsWithin {
@@ -107,7 +107,7 @@ func (a *Admission) causes(now time.Time) []Cause {
 		all[i].Zones += zones
 	}
 	if !a.loaded {
-		add("the page of the plan was not read yet: no orchestrator's worker answers", a.in.Before.Tally.Zones.Total)
+		add("the page of the plan, and what an earlier run left of it, was not read yet", a.in.Before.Tally.Zones.Total)
 	}
 	for _, z := range a.zones {
 		switch {

@@ -341,9 +341,9 @@ func (a *Admission) Looked(seen []RefreshSeen) {
 		case !s.Begun.IsZero():
 			z.flight.begun = true
 			a.tellZone(z, ZoneOrder{Begun: s.Begun})
-			z.cause = cmp.Or(s.Text, "EdgeOne has not answered the refresh yet")
+			z.cause = cmp.Or(s.Text, "the refresh has begun, and has no answer yet")
 		case s.Queued:
-			z.cause = cmp.Or(s.Text, "the refresh waits for the worker that calls EdgeOne")
+			z.cause = cmp.Or(s.Text, "the refresh is in its queue: the worker that calls EdgeOne has not taken it")
 		}
 		a.dirty = a.dirty || z.cause != was
 	}
