@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
@@ -71,7 +72,7 @@ func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet,
 	for i, page := range pages {
 		runs[i], err = conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.AuditID(name, page.Number), TaskQueue: workflows.Queue,
-			StaticSummary: fmt.Sprintf("audit of %d zones by %s", len(page.Zones), operator()),
+			StaticSummary: harmless.Summary(fmt.Sprintf("audit of %d zones by %s", len(page.Zones), operator())),
 		}, workflows.TypeAudit, workflows.AuditIn{Page: page})
 		if err != nil {
 			return out, fmt.Errorf("the audit cannot be started: %w", err)

@@ -49,7 +49,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	for _, part := range inPages(zones) {
 		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RereadID(name, len(runs)+1), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-			StaticSummary: fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), approved.Name, operator()),
+			StaticSummary: harmless.Summary(fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), approved.Name, operator())),
 		}, workflows.TypeReread, workflows.RereadIn{Page: plan.Page{Account: part[0].account, Number: len(runs) + 1, Zones: bare(part)}})
 		if err != nil {
 			return out, nil, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -184,8 +185,8 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 		ID: workflows.CampaignID(in.Name), TaskQueue: workflows.Queue, WorkflowIDReusePolicy: reuse,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    workflows.Searchable(in.Name, "", in.Digest),
-		StaticSummary:                            fmt.Sprintf("rotate %d zones on %d hosts in %d waves", plan.Zones, plan.Hosts, len(plan.Waves)),
-		StaticDetails:                            fmt.Sprintf("Plan `%s`, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
+		StaticSummary:                            harmless.Summary(fmt.Sprintf("rotate %d zones on %d hosts in %d waves", plan.Zones, plan.Hosts, len(plan.Waves))),
+		StaticDetails:                            harmless.Sprintf(harmless.Markdown, "Plan %s, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
 	}, workflows.TypeCampaign, in)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
 		return nameTaken(in.Name)

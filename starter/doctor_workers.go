@@ -12,6 +12,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
@@ -77,7 +78,7 @@ func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Flee
 		for hosts := range slices.Chunk(proofsAsked(f, zones), hostsPerCheckup) {
 			run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 				ID: workflows.CheckupID(name, len(runs)+1), TaskQueue: workflows.Queue,
-				StaticSummary: "checkup of " + many(len(hosts), "host") + " by " + operator(),
+				StaticSummary: harmless.Summary("checkup of " + many(len(hosts), "host") + " by " + operator()),
 			}, workflows.TypeCheckup, workflows.CheckupIn{Account: a.Name, Zone: zones[0].ID, Hosts: hosts})
 			if err != nil {
 				return nil, fmt.Errorf("the checkup cannot be started: %w", err)

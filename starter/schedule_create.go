@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/calendar"
+	"keywave/internal/harmless"
 	"keywave/workflows"
 )
 
@@ -81,7 +82,7 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 		},
 		Action: &client.ScheduleWorkflowAction{
 			ID: workflows.ScheduledID(name), Workflow: workflows.TypeScheduled, Args: []any{in}, TaskQueue: workflows.Queue,
-			StaticSummary: "a run of schedule " + name,
+			StaticSummary: harmless.Summary("a run of schedule " + name),
 		},
 		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: workflows.CatchUp, PauseOnFailure: true,
 		Note: note("created", o.reason),

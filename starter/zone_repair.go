@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -61,7 +62,7 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(id), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes: workflows.Searchable("", id, ""),
-		StaticSummary:         fmt.Sprintf("%s %s by %s", verb, id, in.By),
+		StaticSummary:         harmless.Summary(fmt.Sprintf("%s %s by %s", verb, id, in.By)),
 	}, workflows.TypeZone, in)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
 		return refused(fmt.Errorf("zone %s is busy: one operation per zone at a time; what it does: keywave zone show %s", id, id))

@@ -11,6 +11,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"keywave/activities"
+	"keywave/internal/harmless"
 	"keywave/internal/telemetry"
 	"keywave/workflows"
 )
@@ -39,7 +40,7 @@ func (w *caller) ensureLease(ctx context.Context) error {
 	_, err := w.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.LeaseID(account), TaskQueue: workflows.Queue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "chooses the one process that calls EdgeOne for account " + string(account),
+		StaticSummary:            harmless.Summary("chooses the one process that calls EdgeOne for account " + string(account)),
 	}, workflows.TypeLease, workflows.LeaseIn{Account: account})
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
 		return nil

@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/plan"
@@ -39,7 +37,7 @@ const maxAuditFindings = 2000
 // Audit reads the live key of every zone of a page, asks every host what it
 // holds, and names each difference. It writes nowhere.
 func Audit(ctx workflow.Context, in AuditIn) (AuditOut, error) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Compares the live keys of %d zones with what %d hosts hold. Changes nothing.", len(in.Page.Zones), len(in.Page.Hosts)))
+	show(ctx, mark("Compares the live keys of %d zones with what %d hosts hold. Changes nothing.", len(in.Page.Zones), len(in.Page.Hosts)))
 	report := PagePlanned{}
 	if err := readBaselines(ctx, &in.Page, &report); err != nil {
 		return AuditOut{}, err

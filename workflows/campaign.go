@@ -421,7 +421,7 @@ func (c *campaign) log(what, by, reason string) {
 // list of workflows by its state.
 func (c *campaign) tell() {
 	s := c.status()
-	workflow.SetCurrentDetails(c.work, campaignDetails(s, workflow.Now(c.work)))
+	show(c.work, campaignDetails(s, workflow.Now(c.work)))
 	if s.State != c.shown {
 		c.shown = s.State
 		_ = workflow.UpsertTypedSearchAttributes(c.work, keyword(AttrOutcome, string(s.State)))

@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
@@ -40,7 +38,7 @@ type LocationChecked struct {
 // Checkup tries, without changing anything, what a rotation needs and only
 // workers can try: the account's credentials and clock, the keysets, the hosts.
 func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Tries the credentials of account **%s**, the keysets and %s. Changes nothing.", in.Account, fmtHosts(len(in.Hosts))))
+	show(ctx, mark("Tries the credentials of account **%s**, the keysets and %s. Changes nothing.", in.Account, fmtHosts(len(in.Hosts))))
 	var out CheckupOut
 	asked := map[rotation.Location]*activities.ProveIn{}
 	var locations []rotation.Location

@@ -7,13 +7,37 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/workflow"
+
 	"keywave/activities"
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
 // What the Temporal UI shows of a workflow, in Markdown, and the summaries of
-// its children. Pure: values in, text out.
+// its children. Pure: values in, text out. Formats are ours; what stands in them
+// are words of others, each escaped.
+
+// marked is Markdown: what is of this type is escaped already, or ours.
+type marked = harmless.Own
+
+// mark is fmt.Sprintf for Markdown.
+func mark(format string, args ...any) marked {
+	return marked(harmless.Sprintf(harmless.Markdown, format, args...))
+}
+
+// markdown is a page under way.
+type markdown struct{ b strings.Builder }
+
+func (m *markdown) say(format string, args ...any) { m.add(mark(format, args...)) }
+
+func (m *markdown) add(text marked) { m.b.WriteString(string(text)) }
+
+func (m *markdown) text() marked { return marked(m.b.String()) }
+
+// show is the one way to what people read on a workflow's page.
+func show(ctx workflow.Context, page marked) { workflow.SetCurrentDetails(ctx, string(page)) }
 
 func fmtHosts(n int) string { return plural(n, "host") }
 
@@ -118,78 +142,78 @@ var outcomeWords = map[rotation.Outcome]string{
 
 // zoneDetails is for the Temporal UI. now is where the zone stands, says what the
 // process that calls EdgeOne says about its refresh.
-func zoneDetails(in ZoneIn, t *rotation.Trip, now ZoneNews, says string) string {
-	var b strings.Builder
-	b.WriteString(emergency(in.Emergency))
-	fmt.Fprintf(&b, "**%s %s**", in.Verb, in.Zone)
+func zoneDetails(in ZoneIn, t *rotation.Trip, now ZoneNews, says string) marked {
+	var b markdown
+	b.add(emergency(in.Emergency))
+	b.say("**%s %s**", in.Verb, in.Zone)
 	if in.Name != "" {
-		fmt.Fprintf(&b, " (%s)", plain(in.Name))
+		b.say(" (%s)", in.Name)
 	}
 	if t.Ended == "" {
-		fmt.Fprintf(&b, ": %s.\n", phaseWords[t.Phase])
+		b.say(": %s.\n", phaseWords[t.Phase])
 	} else {
-		fmt.Fprintf(&b, " ended **%s**: %s.\n", t.Ended, outcomeWords[t.Ended])
+		b.say(" ended **%s**: %s.\n", t.Ended, outcomeWords[t.Ended])
 	}
 	if t.Why != "" {
-		fmt.Fprintf(&b, "%s.\n", plain(t.Why))
+		b.say("%s.\n", t.Why)
 	}
-	b.WriteString(cmp.Or(zoneHelp(in, t), zoneWait(t, now)))
+	b.add(cmp.Or(zoneHelp(in, t), zoneWait(t, now)))
 	if says != "" && t.Phase == rotation.PhaseRefresh {
-		fmt.Fprintf(&b, "The process that calls EdgeOne says: %s.\n", plain(says))
+		b.say("The process that calls EdgeOne says: %s.\n", says)
 	}
-	b.WriteString("\n" + row("host", "in", "the live key") + "\n|---|---|---|\n")
+	b.add("\n" + row("host", "in", "the live key") + "\n|---|---|---|\n")
 	for _, h := range in.Hosts {
-		b.WriteString(row(h.Name, h.Location, holds(t, h.Name)) + "\n")
+		b.add(row(h.Name, h.Location, holds(t, h.Name)) + "\n")
 	}
 	if t.Baseline != "" || t.Live != "" {
-		fmt.Fprintf(&b, "\nThe key before was %s, the live one is %s.\n", code(t.Baseline), code(t.Live))
+		b.say("\nThe key before was %s, the live one is %s.\n", code(t.Baseline), code(t.Live))
 	}
 	if len(t.Met) > 0 {
-		b.WriteString("\nMet on the way:\n\n")
+		b.add("\nMet on the way:\n\n")
 	}
 	for _, m := range t.Met {
-		fmt.Fprintf(&b, "* %s\n", plain(m))
+		b.say("* %s\n", m)
 	}
 	switch {
 	case in.Campaign != "":
-		fmt.Fprintf(&b, "\nPart of %s.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
+		b.say("\nPart of %s.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
 	case in.By != "":
-		fmt.Fprintf(&b, "\nAsked for by %s. %s\n", plain(in.By), plain(in.Reason))
+		b.say("\nAsked for by %s. %s\n", in.By, in.Reason)
 	}
-	return b.String()
+	return b.text()
 }
 
 // zoneHelp is what to do about a zone whose clients may be locked out.
-func zoneHelp(in ZoneIn, t *rotation.Trip) string {
+func zoneHelp(in ZoneIn, t *rotation.Trip) marked {
 	switch {
 	case t.Ended == rotation.Exposed || t.Ended == rotation.Unknown:
-		return fmt.Sprintf("\nDo next: `keywave zone repair %s -f fleet.yaml`. It delivers the live key and never asks for a new one.\n", in.Zone)
+		return mark("\nDo next: %s. It delivers the live key and never asks for a new one.\n", code("keywave zone repair "+in.Zone+" -f fleet.yaml"))
 	case t.Ended != "" || t.Live == "" || len(t.Missing()) == 0 || len(t.Last) == 0:
 		return ""
 	}
-	return fmt.Sprintf("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
-		"Should it never come back: `keywave host retire %s --zone %s --reason \"…\"`\n",
-		clock(t.Since), listed(t.Missing()), clock(t.Until), t.Missing()[0], in.Zone)
+	return mark("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
+		"Should it never come back: %s\n",
+		clock(t.Since), listed(t.Missing()), clock(t.Until), code(fmt.Sprintf("keywave host retire %s --zone %s --reason \"…\"", t.Missing()[0], in.Zone)))
 }
 
 // zoneWait says where a zone stands that waits, since when and until when.
-func zoneWait(t *rotation.Trip, now ZoneNews) string {
-	var b strings.Builder
+func zoneWait(t *rotation.Trip, now ZoneNews) marked {
+	var b markdown
 	switch {
 	case t.Ended != "":
 	case now.Why != "":
-		fmt.Fprintf(&b, "\nSince %s: %s", clock(now.Since), plain(now.Why))
+		b.say("\nSince %s: %s", clock(now.Since), now.Why)
 		if !now.Until.IsZero() {
-			fmt.Fprintf(&b, "; until %s at the latest", clock(now.Until))
+			b.say("; until %s at the latest", clock(now.Until))
 		}
-		b.WriteString(".\n")
+		b.add(".\n")
 	case !now.Until.IsZero():
-		fmt.Fprintf(&b, "\nIt goes on at %s; the old key is alive, or its hosts hold the live one.\n", clock(now.Until))
+		b.say("\nIt goes on at %s; the old key is alive, or its hosts hold the live one.\n", clock(now.Until))
 	}
 	if now.Exposed {
-		b.WriteString("It counts as **exposed**.\n")
+		b.add("It counts as **exposed**.\n")
 	}
-	return b.String()
+	return b.text()
 }
 
 // holds is what is known of a host.
@@ -208,107 +232,107 @@ func holds(t *rotation.Trip, h rotation.HostName) string {
 	return "not yet"
 }
 
-func code[S ~string](s S) string {
+func code[S ~string](s S) marked {
 	if s == "" {
 		return "not known"
 	}
-	return "`" + string(s) + "`"
+	return marked(harmless.Code(string(s)))
 }
 
 func clock(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }
 
-func emergency(why string) string {
+func emergency(why string) marked {
 	if why == "" {
 		return ""
 	}
-	return "**EMERGENCY**: proofs, bake times, health checks and approvals are waived: " + plain(why) + "\n\n"
+	return mark("**EMERGENCY**: proofs, bake times, health checks and approvals are waived: %s\n\n", why)
 }
 
 // shardDetails is for the Temporal UI; ended says that it is the end.
-func shardDetails(in ShardIn, n ShardNews, ended bool) string {
-	var b strings.Builder
-	b.WriteString(emergency(in.Emergency))
+func shardDetails(in ShardIn, n ShardNews, ended bool) marked {
+	var b markdown
+	b.add(emergency(in.Emergency))
 	c := n.Tally.Zones
-	fmt.Fprintf(&b, "Page %d of campaign **%s**", in.Page, plain(in.Campaign))
+	b.say("Page %d of campaign **%s**", in.Page, in.Campaign)
 	if ended {
-		fmt.Fprintf(&b, " has ended: %d of %s done.\n\n", c.Done, plural(c.Total, "zone"))
+		b.say(" has ended: %d of %s done.\n\n", c.Done, plural(c.Total, "zone"))
 	} else {
-		fmt.Fprintf(&b, ": %d of %s done, %d in flight.\n\n", c.Done, plural(c.Total, "zone"), n.InFlight)
+		b.say(": %d of %s done, %d in flight.\n\n", c.Done, plural(c.Total, "zone"), n.InFlight)
 	}
-	b.WriteString(attention(n.Note.Attention, n.Note.SetAside, c))
+	b.add(attention(n.Note.Attention, n.Note.SetAside, c))
 	if c.Exposed > 0 {
-		b.WriteString(exposedLink(in.Campaign))
+		b.add(exposedLink(in.Campaign))
 	}
-	b.WriteString(outcomes(c, n.Standing))
-	fmt.Fprintf(&b, "\nIt is run by %s, which takes the orders.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
-	return b.String()
+	b.add(outcomes(c, n.Standing))
+	b.say("\nIt is run by %s, which takes the orders.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
+	return b.text()
 }
 
-func planDetails(p plan.Plan) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Plan **%s**, digest `%s`: %s on %s in %s.", p.Name, p.Digest, plural(p.Zones, "zone"), fmtHosts(p.Hosts), plural(len(p.Waves), "wave"))
+func planDetails(p plan.Plan) marked {
+	var b markdown
+	b.say("Plan **%s**, digest %s: %s on %s in %s.", p.Name, code(p.Digest), plural(p.Zones, "zone"), fmtHosts(p.Hosts), plural(len(p.Waves), "wave"))
 	for _, a := range p.Accounts {
-		fmt.Fprintf(&b, " Account %s: %s.", a.Account, plural(a.Zones, "zone"))
+		b.say(" Account %s: %s.", a.Account, plural(a.Zones, "zone"))
 	}
 	if p.Found > 0 {
-		fmt.Fprintf(&b, "\n\n%s:\n", plural(p.Found, "finding"))
+		b.say("\n\n%s:\n", plural(p.Found, "finding"))
 	}
 	for _, f := range p.Findings {
-		fmt.Fprintf(&b, "\n* %s %s: %s", f.Zone, f.Host, plain(f.Text))
+		b.say("\n* %s %s: %s", f.Zone, f.Host, f.Text)
 	}
-	return b.String()
+	return b.text()
 }
 
-func campaignDetails(s Status, now time.Time) string {
-	var b strings.Builder
-	b.WriteString(emergency(s.Emergency))
+func campaignDetails(s Status, now time.Time) marked {
+	var b markdown
+	b.add(emergency(s.Emergency))
 	if s.Drift != nil {
-		fmt.Fprintf(&b, "**Drift accepted**, %s: %s\n\n", plain(s.Drift.Reason), plain(s.Drift.String()))
+		b.say("**Drift accepted**, %s: %s\n\n", s.Drift.Reason, s.Drift.String())
 	}
-	fmt.Fprintf(&b, "Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.\nIt is **%s**", plain(s.Campaign), plural(s.Zones.Total, "zone"), s.State)
+	b.say("Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.\nIt is **%s**", s.Campaign, plural(s.Zones.Total, "zone"), s.State)
 	if why := reasonWords(s); why != "" {
-		fmt.Fprintf(&b, ": %s", plain(why))
+		b.say(": %s", why)
 	}
-	b.WriteString(".\n\n")
-	b.WriteString(attention(s.Attention, s.SetAside, s.Zones))
+	b.add(".\n\n")
+	b.add(attention(s.Attention, s.SetAside, s.Zones))
 	if s.Zones.Exposed > 0 {
-		b.WriteString(exposedLink(s.Campaign))
+		b.add(exposedLink(s.Campaign))
 	}
-	b.WriteString(toDo(s))
-	b.WriteString(outcomes(s.Zones, s.Standing))
+	b.add(toDo(s))
+	b.add(outcomes(s.Zones, s.Standing))
 	for _, w := range s.Waits {
-		fmt.Fprintf(&b, "\n* %s\n", plain(w.Text(clock)))
+		b.say("\n* %s\n", w.Text(clock))
 	}
-	each := ""
+	each := marked("")
 	if len(s.Accounts) > 0 {
 		each = " for each account"
-		b.WriteString(accounts(s.Accounts))
+		b.add(accounts(s.Accounts))
 	}
-	fmt.Fprintf(&b, "\nWave %d of %d, %d slots of the window of %d%s are taken. Acknowledged: %d of %d pairs of zone and host%s.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total, retired(s.Hosts))
+	b.say("\nWave %d of %d, %d slots of the window of %d%s are taken. Acknowledged: %d of %d pairs of zone and host%s.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total, retired(s.Hosts))
 	if e := s.ExposureMs; e.Max > 0 {
-		fmt.Fprintf(&b, "Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
+		b.say("Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
 	}
 	if len(s.Log) > 0 {
-		b.WriteString("\nWhat people and budgets did:\n\n")
+		b.add("\nWhat people and budgets did:\n\n")
 	}
 	for _, e := range s.Log[max(0, len(s.Log)-latest):] {
-		b.WriteString(entry(e))
+		b.add(entry(e))
 	}
-	return b.String()
+	return b.text()
 }
 
 // latest is how much of a campaign's log is shown.
 const latest = 6
 
-func entry(e Entry) string {
-	text := clock(e.At) + " " + plain(e.Text())
+func entry(e Entry) marked {
+	text := mark("* %s %s", clock(e.At), e.Text())
 	if e.By != "" {
-		text += " by " + plain(e.By)
+		text += mark(" by %s", e.By)
 	}
 	if e.Reason != "" {
-		text += ": " + plain(e.Reason)
+		text += mark(": %s", e.Reason)
 	}
-	return "* " + text + "\n"
+	return text + "\n"
 }
 
 // reasonWords is why the campaign is in its state.
@@ -326,87 +350,91 @@ func reasonWords(s Status) string {
 
 // toDo is the next command, the same from the UI, and what the UI's own buttons
 // do.
-func toDo(s Status) string {
-	var b strings.Builder
+func toDo(s Status) marked {
+	var b markdown
 	if s.Next != "" {
 		prose, command, _ := strings.Cut(s.Next, "keywave ")
-		fmt.Fprintf(&b, "\nDo next: %s`keywave %s`\n", plain(prose), command)
+		if b.add("\nDo next: "); prose != "" {
+			b.say("%s ", prose)
+		}
+		b.say("%s\n", code("keywave "+command))
 	}
 	order := map[State]string{
 		StateRunning: `pause: {"reason": "…"}`, StateBaking: `pause: {"reason": "…"}`, StatePaused: `resume: {"reason": "…"}`,
 		StateWaiting: fmt.Sprintf(`approve: {"wave": %d, "by": "your name", "reason": "…"}`, s.Wave),
 	}[s.State]
 	if name, input, ok := strings.Cut(order, ": "); ok {
-		fmt.Fprintf(&b, "Or from here: *More Actions*, *Send an Update*, `%s`, with the data `%s`\n", name, input)
-		b.WriteString("*Request Cancellation* ends it kindly. *Terminate* leaves its zones as they are at that moment.\n")
+		b.say("Or from here: *More Actions*, *Send an Update*, `%s`, with the data `%s`\n", name, marked(input))
+		b.add("*Request Cancellation* ends it kindly. *Terminate* leaves its zones as they are at that moment.\n")
 	}
-	return b.String() + "\n"
+	b.add("\n")
+	return b.text()
 }
 
-func retired(h rotation.HostCounts) string {
+func retired(h rotation.HostCounts) marked {
 	if h.Retired == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d retired by people", h.Retired)
+	return mark(", %d retired by people", h.Retired)
 }
 
 // outcomes is a table of those that there are; pending zones stand in it by
 // where they stand.
-func outcomes(c rotation.Counts, at rotation.Standings) string {
-	var b strings.Builder
-	b.WriteString(row("zones", "outcome", "which means") + "\n|--:|---|---|\n")
+func outcomes(c rotation.Counts, at rotation.Standings) marked {
+	var b markdown
+	b.add(row("zones", "outcome", "which means") + "\n|--:|---|---|\n")
 	for _, o := range rotation.Outcomes() {
 		if n := c.Of(o); n > 0 && o != rotation.Pending {
-			b.WriteString(row(n, o, outcomeWords[o]) + "\n")
+			b.add(row(n, o, outcomeWords[o]) + "\n")
 		}
 	}
 	for _, r := range at.Rows() {
 		if r.Zones > 0 {
-			b.WriteString(row(r.Zones, r.Name, r.Means) + "\n")
+			b.add(row(r.Zones, r.Name, r.Means) + "\n")
 		}
 	}
-	return b.String()
+	return b.text()
 }
 
 // accounts is a table of each account's part.
-func accounts(all []AccountStatus) string {
-	var b strings.Builder
-	b.WriteString("\n" + row("account", "zones done", "refreshes", "a second", "") + "\n|---|--:|--:|--:|---|\n")
+func accounts(all []AccountStatus) marked {
+	var b markdown
+	b.add("\n" + row("account", "zones done", "refreshes", "a second", "") + "\n|---|--:|--:|--:|---|\n")
 	for _, a := range all {
 		note := ""
 		if a.Brake != "" {
 			note = "its brake is on: " + a.Brake
 		}
-		b.WriteString(row(a.Account, fmt.Sprintf("%d of %d", a.Zones.Done, a.Zones.Total), a.API.Refresh, fmt.Sprintf("%g of %g", a.RefreshesPerSecond, a.Limit), note) + "\n")
+		b.add(row(a.Account, fmt.Sprintf("%d of %d", a.Zones.Done, a.Zones.Total), a.API.Refresh, fmt.Sprintf("%g of %g", a.RefreshesPerSecond, a.Limit), note) + "\n")
 	}
-	return b.String()
+	return b.text()
 }
 
 // pace is zones per second so far and what that leaves, while it runs.
-func pace(s Status, now time.Time) string {
+func pace(s Status, now time.Time) marked {
 	took := now.Sub(s.StartedAt).Seconds()
 	if s.State != StateRunning || s.Zones.Done == 0 || took <= 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%.1f zones/s.", float64(s.Zones.Done)/took)
+	text := mark("%.1f zones/s.", float64(s.Zones.Done)/took)
 	if left := s.Left(now); left > 0 {
-		text += fmt.Sprintf(" About %s to go.", left.Round(time.Second))
+		text += mark(" About %s to go.", left.Round(time.Second))
 	}
 	return text
 }
 
 // attention lists what needs a person, what has the same reason together.
-func attention(zones, hosts []Attention, c rotation.Counts) string {
+func attention(zones, hosts []Attention, c rotation.Counts) marked {
 	if len(zones)+len(hosts) == 0 {
 		return ""
 	}
 	type alike struct {
 		what string
-		who  []string
+		who  []marked
 	}
 	groups := map[string]*alike{}
 	var whys []string
-	add := func(a Attention, what, who string) {
+	add := func(a Attention, what string, who marked) {
 		key := what + "\x00" + a.Why
 		if groups[key] == nil {
 			groups[key] = &alike{what: what}
@@ -418,44 +446,40 @@ func attention(zones, hosts []Attention, c rotation.Counts) string {
 		add(a, string(a.Outcome), linked(string(a.Zone), ZoneID(a.Zone)))
 	}
 	for _, a := range hosts {
-		add(a, "set aside", "host "+plain(string(a.Host)))
+		add(a, "set aside", mark("host %s", a.Host))
 	}
-	var b strings.Builder
-	b.WriteString("\n**Needs a person**\n\n")
+	var b markdown
+	b.add("\n**Needs a person**\n\n")
 	for _, key := range whys {
 		_, why, _ := strings.Cut(key, "\x00")
-		fmt.Fprintf(&b, "* **%s** %s: %s\n", groups[key].what, listed(groups[key].who), plain(why))
+		b.say("* **%s** %s: %s\n", groups[key].what, marked(listed(groups[key].who)), why)
 	}
 	if more := c.Failed() - len(zones); len(zones) > 0 && more > 0 {
-		fmt.Fprintf(&b, "* and %s more\n", plural(more, "zone"))
+		b.say("* and %s more\n", plural(more, "zone"))
 	}
-	return b.String() + "\n"
+	b.add("\n")
+	return b.text()
 }
 
-func exposedLink(campaign string) string {
+func exposedLink(campaign string) marked {
 	query := ExposedQuery(campaign)
-	return fmt.Sprintf("\n[All exposed zones of this campaign](%s), in the list of workflows: `%s`\n", listPath(currentNamespace, query), query)
+	return mark("\n[All exposed zones of this campaign](%s), in the list of workflows: %s\n", marked(listPath(currentNamespace, query)), code(query))
 }
 
-func linked(text, id string) string {
-	return fmt.Sprintf("[%s](%s)", plain(text), workflowPath(currentNamespace, id))
-}
-
-// plain has text of others stand in Markdown as it is.
-func plain(s string) string {
-	return strings.NewReplacer("\n", " ", `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "~", `\~`, "|", "/").Replace(s)
+func linked(text, id string) marked {
+	return mark("[%s](%s)", text, marked(workflowPath(currentNamespace, id)))
 }
 
 // row is a table's row. The Temporal UI draws cells without any room between
 // them, so each has its own.
-func row(cells ...any) string {
+func row(cells ...any) marked {
 	const room = "\u00a0"
-	var b strings.Builder
-	b.WriteString("|")
+	var b markdown
+	b.add("|")
 	for _, c := range cells {
-		b.WriteString(room + plain(fmt.Sprint(c)) + room + "|")
+		b.say(room+"%v"+room+"|", c)
 	}
-	return b.String()
+	return b.text()
 }
 
 func namesOf(hosts []rotation.HostRef) []rotation.HostName {

@@ -19,7 +19,7 @@ type DiscoverIn struct {
 // Discover lists a part of an account's zones, for whoever reads a fleet file
 // that leaves them to EdgeOne. It changes nothing.
 func Discover(ctx workflow.Context, in DiscoverIn) (activities.DiscoverOut, error) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Lists the zones of account **%s** from number %d on. Changes nothing.", in.Account, in.From+1))
+	show(ctx, mark("Lists the zones of account **%s** from number %d on. Changes nothing.", in.Account, in.From+1))
 	out, err := discoverAct().do(ctx, unhurriedOptions(in.Account, fmt.Sprintf("zones from number %d on", in.From+1)), in.DiscoverIn)
 	return out, untaken(in.Account, "ZonesUnlisted", err)
 }
@@ -48,7 +48,7 @@ func (a RereadOut) Plus(b RereadOut) RereadOut {
 // Reread reads the live keys of planned zones again and names those that
 // drifted since. It fails when a key cannot be read, and changes nothing.
 func Reread(ctx workflow.Context, in RereadIn) (RereadOut, error) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Compares the live keys of %s with their plan. Changes nothing.", plural(len(in.Page.Zones), "zone")))
+	show(ctx, mark("Compares the live keys of %s with their plan. Changes nothing.", plural(len(in.Page.Zones), "zone")))
 	now, report := in.Page, PagePlanned{}
 	now.Zones = append([]plan.PageZone(nil), in.Page.Zones...)
 	if err := readAll(ctx, &now, &report, unhurriedOptions, true); err != nil {

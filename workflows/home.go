@@ -41,7 +41,7 @@ func (h home) check(ctx workflow.Context) error {
 	if why == "" {
 		return nil
 	}
-	workflow.SetCurrentDetails(ctx, "Refused: "+why+".")
+	show(ctx, mark("Refused: %s.", why))
 	return temporal.NewNonRetryableApplicationError(why, "Refused", nil)
 }
 

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -22,9 +23,9 @@ const turnsPerRun = 200
 // Lease gives one process per account the right to call EdgeOne, for as long
 // as the server hears from it. It never ends.
 func Lease(ctx workflow.Context, in LeaseIn) error {
-	workflow.SetCurrentDetails(ctx, "Chooses the one process that may call EdgeOne for account **"+string(in.Account)+"**. The pending activity shows which one it is.")
+	show(ctx, mark("Chooses the one process that may call EdgeOne for account **%s**. The pending activity shows which one it is.", in.Account))
 	o := workflow.ActivityOptions{
-		TaskQueue: LeaseQueue(in.Account), Summary: "the active edgeone process of " + string(in.Account),
+		TaskQueue: LeaseQueue(in.Account), Summary: harmless.Summary("the active edgeone process of " + string(in.Account)),
 		StartToCloseTimeout: 10 * 365 * 24 * time.Hour, HeartbeatTimeout: activities.LeaseTimeout,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1},
 	}

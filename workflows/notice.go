@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/workflow"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -32,7 +33,7 @@ func (c *campaign) announce(event rotation.Occasion, text string) {
 	c.st.Notices++
 	o := workflow.ChildWorkflowOptions{
 		WorkflowID: NoticeID(c.in.Name, workflow.GetInfo(c.work).WorkflowExecution.RunID, c.st.Notices), TaskQueue: Queue,
-		StaticSummary:     clipped(fmt.Sprintf("tells: %s", text)),
+		StaticSummary:     harmless.Summary(fmt.Sprintf("tells: %s", text)),
 		ParentClosePolicy: enums.PARENT_CLOSE_POLICY_ABANDON, TypedSearchAttributes: Searchable(c.in.Name, "", ""),
 	}
 	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(c.work, o), TypeNotice, rotation.Notice{

@@ -96,7 +96,7 @@ const baselineBatch = 100
 func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 	plan := in.Plan
 	plan.Pages = make([]string, in.Pages)
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s**: reading the baselines of %d zones on %d pages.", plan.Name, plan.Zones, in.Pages))
+	show(ctx, mark("Plan **%s**: reading the baselines of %d zones on %d pages.", plan.Name, plan.Zones, in.Pages))
 	reports := workflow.GetSignalChannel(ctx, SignalPagePlanned)
 	ahead := map[rotation.Account]*int64{}
 	for missing := in.Pages; missing > 0; {
@@ -133,7 +133,7 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 	plan.Made = workflow.Now(ctx).UTC()
 	plan.Digest = plan.DigestOf()
 	_ = workflow.UpsertTypedSearchAttributes(ctx, keyword(AttrPlan, plan.Digest))
-	workflow.SetCurrentDetails(ctx, planDetails(plan))
+	show(ctx, planDetails(plan))
 	return plan, nil
 }
 
@@ -151,7 +151,7 @@ func Page(ctx workflow.Context, in PageIn) error {
 	if err := in.keepRecords(ctx); err != nil {
 		return err
 	}
-	workflow.SetCurrentDetails(ctx, pageDetails(in))
+	show(ctx, pageDetails(in))
 	return keep(ctx, &in)
 }
 
@@ -195,7 +195,7 @@ func keep(ctx workflow.Context, in *PageIn) error {
 		if err != nil || open.Workflow == "" {
 			return err
 		}
-		workflow.SetCurrentDetails(ctx, pageDetails(*in)+"\nIt stays open for "+open.Workflow+".")
+		show(ctx, pageDetails(*in)+mark("\nIt stays open for %s.", open.Workflow))
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			in.Keep = rotation.Span(min(wait, keepOn))
 			return workflow.NewContinueAsNewError(ctx, TypePage, *in)
@@ -203,8 +203,8 @@ func keep(ctx workflow.Context, in *PageIn) error {
 	}
 }
 
-func pageDetails(in PageIn) string {
-	return fmt.Sprintf("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest `%s`.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), in.Page.Digest())
+func pageDetails(in PageIn) marked {
+	return mark("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest %s.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), code(in.Page.Digest()))
 }
 
 func draft(ctx workflow.Context, in PageIn) error {

@@ -54,10 +54,10 @@ func Scheduled(ctx workflow.Context, in ScheduledIn) (ScheduledOut, error) {
 	due := workflow.GetInfo(ctx).WorkflowStartTime
 	name := ScheduledName(in.Schedule, due)
 	if why := notNow(ctx, in, due); why != "" {
-		workflow.SetCurrentDetails(ctx, "Nothing was begun: "+why+".")
+		show(ctx, mark("Nothing was begun: %s.", why))
 		return ScheduledOut{Skipped: why}, nil
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plans the fleet that %s approved, and runs campaign **%s** of it.", in.Approval.By, name))
+	show(ctx, mark("Plans the fleet that %s approved, and runs campaign **%s** of it.", in.Approval.By, name))
 	plan, err := planFleetAct().do(ctx, planFleetOptions(in.Account, "plan of the approved fleet"), activities.PlanFleetIn{Name: name, Schedule: in.Schedule, Approval: in.Approval})
 	if neverStarted(err) {
 		return ScheduledOut{}, failed("no worker of account %s took the planning within %s (is one active? keywave doctor); nothing was touched", in.Account, CatchUp)

@@ -243,7 +243,7 @@ func (s *shard) carryOut(c rotation.Command) {
 		workflow.Go(s.work, func(ctx workflow.Context) { s.lookUp(ctx, c) })
 	case rotation.Tell:
 		workflow.SignalExternalWorkflow(s.work, CampaignID(s.in.Campaign), "", SignalShardNews, c.News)
-		workflow.SetCurrentDetails(s.work, shardDetails(s.in, c.News, false))
+		show(s.work, shardDetails(s.in, c.News, false))
 	case rotation.End:
 		s.out = &c.Out
 	}
@@ -258,7 +258,7 @@ func (s *shard) end(ctx workflow.Context) ShardOut {
 		left := PageRecords{s.in.Campaign, records}
 		_ = workflow.SignalExternalWorkflow(apart, PageID(s.in.Plan, s.in.Page), "", SignalPageRecords, left).Get(apart, nil)
 	}
-	workflow.SetCurrentDetails(ctx, shardDetails(s.in, s.m.News(s.now()), true))
+	show(ctx, shardDetails(s.in, s.m.News(s.now()), true))
 	return *s.out
 }
 

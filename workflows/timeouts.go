@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -35,7 +36,7 @@ func limits() activities.Limits { return activities.LimitsFor(0) }
 // limited has an activity wait on a queue, within its limit.
 func limited(l activities.Limit, queue, why string, priority int) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		TaskQueue: queue, Summary: clipped(why),
+		TaskQueue: queue, Summary: harmless.Summary(why),
 		ScheduleToStartTimeout: l.Start, StartToCloseTimeout: l.Close, ScheduleToCloseTimeout: l.Total,
 		HeartbeatTimeout: l.Heartbeat, RetryPolicy: patient(l.Attempts), Priority: temporal.Priority{PriorityKey: priority},
 	}
@@ -138,7 +139,7 @@ func patient(attempts int32) *temporal.RetryPolicy {
 
 func childPolicy(id, summary string) workflow.ChildWorkflowOptions {
 	return workflow.ChildWorkflowOptions{
-		WorkflowID: id, TaskQueue: Queue, StaticSummary: clipped(summary),
+		WorkflowID: id, TaskQueue: Queue, StaticSummary: harmless.Summary(summary),
 		ParentClosePolicy: enums.PARENT_CLOSE_POLICY_REQUEST_CANCEL, WaitForCancellation: true,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	}
@@ -146,18 +147,5 @@ func childPolicy(id, summary string) workflow.ChildWorkflowOptions {
 
 // within is a wait that the Temporal UI shows by what it is for.
 func within(d time.Duration, what string) workflow.AwaitOptions {
-	return workflow.AwaitOptions{Timeout: d, TimerOptions: workflow.TimerOptions{Summary: clipped(what)}}
-}
-
-// clipped keeps a static summary under Temporal's 200 bytes.
-func clipped(s string) string {
-	const most = 190
-	if len(s) <= most {
-		return s
-	}
-	n := most
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
+	return workflow.AwaitOptions{Timeout: d, TimerOptions: workflow.TimerOptions{Summary: harmless.Summary(what)}}
 }

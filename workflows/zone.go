@@ -369,7 +369,7 @@ func (z *zone) end() rotation.Record {
 }
 
 func (z *zone) show() {
-	workflow.SetCurrentDetails(z.work, zoneDetails(z.in, z.trip, z.news(), z.says))
+	show(z.work, zoneDetails(z.in, z.trip, z.news(), z.says))
 }
 
 func (z *zone) locations() []rotation.Location { return locationsOf(z.in.Hosts) }

@@ -116,10 +116,13 @@ var formula = regexp.MustCompile(`(^|;\s*)([=+@＝＋－＠-])`)
 // Slack makes a part of a message for Slack and for those that imitate it, some
 // of which read Markdown: it mentions nobody, is no link, and formats nothing.
 func Slack(s string) string {
-	s = strings.ReplaceAll(mention.ReplaceAllString(Terminal(s), "$1@ "), "://", "[:]//")
+	s = address.ReplaceAllString(mention.ReplaceAllString(Terminal(s), "$1@ "), "$1[:]$2")
 	s = strings.NewReplacer("](", "] (", "`", "'", "*", "∗", "~", "∼", "&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 	return edges(s, "＿")
 }
+
+// address is what readers make a link of by themselves.
+var address = regexp.MustCompile(`(?i)(mailto):|:(//)`)
 
 // mention is an @ that begins a word.
 var mention = regexp.MustCompile(`(^|[^\pL\pN])@\b`)
@@ -154,7 +157,7 @@ func inWord(r rune) bool { return r < utf8.RuneSelf && (unicode.IsLetter(r) || u
 // UI shows as Markdown in one place and as it is in another: what would have a
 // meaning there is replaced by what looks alike. It has at most 190 bytes.
 func Summary(s string) string {
-	s = strings.ReplaceAll(Terminal(s), "://", ": //")
+	s = address.ReplaceAllString(Terminal(s), "$1: $2")
 	s = strings.NewReplacer("`", "'", "*", "∗", "~", "∼", "<", "‹", ">", "›", "[", "(", "]", ")", "{", "(", "}", ")",
 		"|", "/", `\`, "/", "$", "＄", "&", "＆").Replace(s)
 	s = leading.ReplaceAllString(edges(s, "＿"), "· $0")

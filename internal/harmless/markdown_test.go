@@ -7,9 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomarkdown/markdown"
-	uihtml "github.com/gomarkdown/markdown/html"
-	uiparser "github.com/gomarkdown/markdown/parser"
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/renderer/html"
@@ -23,13 +20,9 @@ var places = []string{
 	"%s", "Before %s after.", "**%s**: said\n", "* %s\n* more\n", "| a | b |\n|---|---|\n| %s | c |\n", "[%s](http://127.0.0.1/x)", "Zone **%s** `keywave x`\n", "# Title: %s\n\ntext\n", "%s[more](x)", "text\n%s\n",
 }
 
-// readers are who reads it: Temporal's UI, as its server is set up (its own flags
-// also change quotes and dashes, which is left out here), and GitHub.
+// readers are who reads it.
 var readers = map[string]func(string) string{
-	"Temporal's UI": func(s string) string {
-		p := uiparser.NewWithExtensions(uiparser.CommonExtensions | uiparser.AutoHeadingIDs)
-		return string(markdown.Render(p.Parse([]byte(s)), uihtml.NewRenderer(uihtml.RendererOptions{Flags: uihtml.HrefTargetBlank})))
-	},
+	"Temporal's UI": hostile.InUI,
 	"GitHub": func(s string) string {
 		// A reader may make an e-mail address a link: it says itself where it leads.
 		mail := extension.WithLinkifyEmailRegexp(regexp.MustCompile(`^\b\B`))
@@ -43,25 +36,13 @@ var readers = map[string]func(string) string{
 	},
 }
 
-// tags are a page's elements in their order, text what stands between them.
-func dissect(page string) (tags, text string) {
-	element := regexp.MustCompile(`<[^>]*>`)
-	page = regexp.MustCompile(` id="[^"]*"`).ReplaceAllString(page, "")
-	return strings.Join(element.FindAllString(page, -1), ""),
-		strings.Join(strings.Fields(unescape(element.ReplaceAllString(page, ""))), " ")
-}
-
-func unescape(s string) string {
-	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&#39;", "'", "&amp;", "&").Replace(s)
-}
-
 // tame says how a word leaves its place or changes it; "" is not at all.
 func tame(s string) string {
 	const calm = "calm"
 	for who, read := range readers {
 		for _, place := range places {
-			quietTags, quietText := dissect(read(fmt.Sprintf(place, calm)))
-			tags, text := dissect(read(fmt.Sprintf(place, harmless.Markdown(s))))
+			quietTags, quietText := hostile.Dissect(read(fmt.Sprintf(place, calm)))
+			tags, text := hostile.Dissect(read(fmt.Sprintf(place, harmless.Markdown(s))))
 			if tags != quietTags {
 				return fmt.Sprintf("%s, at %q: %s, not %s", who, place, tags, quietTags)
 			}

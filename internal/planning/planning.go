@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
@@ -66,7 +67,7 @@ func (d Draft) Start(ctx context.Context, c client.Client) (client.WorkflowRun, 
 	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.PlanID(d.Plan.Name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		StaticSummary:         fmt.Sprintf("plan of %d zones on %d hosts", d.Plan.Zones, d.Plan.Hosts),
+		StaticSummary:         harmless.Summary(fmt.Sprintf("plan of %d zones on %d hosts", d.Plan.Zones, d.Plan.Hosts)),
 	}, workflows.TypePlan, workflows.PlanIn{Plan: d.Plan, Pages: len(d.Pages), Within: rotation.Span(d.Within)})
 }
 
@@ -75,7 +76,7 @@ func (d Draft) StartPages(ctx context.Context, c client.Client) error {
 	for _, page := range d.Pages {
 		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue,
-			StaticSummary: fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, d.Plan.Name, len(page.Zones), page.Wave),
+			StaticSummary: harmless.Summary(fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, d.Plan.Name, len(page.Zones), page.Wave)),
 		}, workflows.TypePage, workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(d.Keep)})
 		if err != nil {
 			return fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err)

@@ -13,6 +13,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/fleet"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -64,8 +65,8 @@ func discover(ctx context.Context, c Executor, f *fleet.Fleet, id string, from i
 	l := f.Source.EdgeOne
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary: "zones of account " + string(f.Accounts[0].Name) + ", as EdgeOne lists them",
-		StaticDetails: l.Query.String(),
+		StaticSummary: harmless.Summary("zones of account " + string(f.Accounts[0].Name) + ", as EdgeOne lists them"),
+		StaticDetails: harmless.Markdown(l.Query.String()),
 	}, workflows.TypeDiscover, workflows.DiscoverIn{
 		Account: f.Accounts[0].Name, DiscoverIn: activities.DiscoverIn{Query: l.Query, Gateways: l.Gateways, From: from},
 	})
