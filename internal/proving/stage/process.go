@@ -52,7 +52,7 @@ func startIn(dir, name, path, log string, env []string, args ...string) (*Proces
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stderr = f
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = ownGroup()
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
