@@ -145,8 +145,12 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	holders := w.fleet.Holders(w.account.Name, api)
+	if err := holders.Ready(); err != nil {
+		w.log.Warn("nothing is refreshed until this is mended", telemetry.Account, w.account.Name, "error", err.Error())
+	}
 	w.edgeOne = &activities.EdgeOne{
-		API: api, Inventory: api, Sealer: sealer, Holders: w.fleet.Holders(w.account.Name, api).Of,
+		API: api, Inventory: api, Sealer: sealer, Holders: holders.Of,
 		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
 	}
 	w.edgeOne.Clock = api.Clock

@@ -63,6 +63,13 @@ func (h *Holders) Of(ctx context.Context, zone rotation.ZoneID) (rotation.Holder
 	return h.fleet.refs(h.zones[zone]), err
 }
 
+// Ready says why a table of zones cannot be used.
+func (h *Holders) Ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.read()
+}
+
 // read reads the table again where it is another file than was seen.
 func (h *Holders) read() error {
 	path := h.fleet.Source.CSV
@@ -122,19 +129,20 @@ func (h *Holders) askFor(ctx context.Context, zone rotation.ZoneID) (rotation.Ho
 	if err != nil {
 		return nil, fmt.Errorf("EdgeOne does not say whether the fleet has zone %s: %w", zone, err)
 	}
-	for _, z := range page.Zones {
-		if l.Gateways {
-			if z.Gateways, err = h.ask.Gateways(ctx, zone); err != nil {
-				return nil, fmt.Errorf("EdgeOne does not say which gateways zone %s has: %w", zone, err)
-			}
-		}
-		placed, problems := h.fleet.place(z, h.fleet.byGateway())
-		if len(problems) > 0 {
-			return nil, fmt.Errorf("the gateways of zone %s do not fit the fleet file of this worker: %s", zone, problems[0])
-		}
-		return h.fleet.refs(placed), nil
+	if len(page.Zones) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	z := page.Zones[0]
+	if l.Gateways {
+		if z.Gateways, err = h.ask.Gateways(ctx, zone); err != nil {
+			return nil, fmt.Errorf("EdgeOne does not say which gateways zone %s has: %w", zone, err)
+		}
+	}
+	placed, problems := h.fleet.place(z, h.fleet.byGateway())
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("the gateways of zone %s do not fit the fleet file of this worker: %s", zone, problems[0])
+	}
+	return h.fleet.refs(placed), nil
 }
 
 // refs are a zone's hosts, as plans name them.
