@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,16 @@ type Courier struct {
 
 	puts    atomic.Int32 // under way
 	reloads Reloads
+
+	mu sync.Mutex
+	// plain is when a proof saw nothing hang on a zone's file that a new one would
+	// not have: a delivery that follows need not look again.
+	plain map[rotation.ZoneID]time.Time
 }
+
+// plainFor is how long a delivery relies on that, beside what it sees for itself: whose
+// the file is.
+const plainFor = time.Minute
 
 // DefaultLife is longer than a delivery waits for a reload, so that a slow one
 // can still serve the delivery that comes next.
@@ -68,7 +78,7 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
 		in := c.head(attempt, "put", string(zone))
-		fmt.Fprintf(in, "%s\n%s\n%s\n%s\n%s", rotation.FingerprintOf(zone, key), expectation(zone, expect), key.Expose(), attempt, order)
+		fmt.Fprintf(in, "%s\n%s\n%s\n%s\n%s\n%s", rotation.FingerprintOf(zone, key), expectation(zone, expect), c.hint(zone), key.Expose(), attempt, order)
 		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
 	})
 	if err != nil {
@@ -155,7 +165,7 @@ func (c *Courier) shareReload(ctx context.Context, t *Transcript, stdin io.Write
 
 // expectation is what a host may hold: a file without a key counts as absent.
 func expectation(zone rotation.ZoneID, expect []rotation.Fingerprint) string {
-	var words []string
+	words := []string{"-"} // nothing that a host may hold
 	for _, fp := range expect {
 		words = append(words, string(fp))
 		if fp == rotation.Absent {
@@ -184,6 +194,7 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	if err != nil {
 		return rotation.Shown{}, err
 	}
+	c.learn(zones, a.plain)
 	notes, err := c.judge(questions, a)
 	if err != nil {
 		return rotation.Shown{}, err
@@ -199,10 +210,36 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	return shown, nil
 }
 
+// learn remembers whether something hangs on the zones' files.
+func (c *Courier) learn(zones []rotation.ZoneID, plain bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.plain == nil {
+		c.plain = map[rotation.ZoneID]time.Time{}
+	}
+	for _, zone := range zones {
+		delete(c.plain, zone)
+		if plain {
+			c.plain[zone] = time.Now()
+		}
+	}
+}
+
+// hint tells a delivery that nothing hangs on the file.
+func (c *Courier) hint(zone rotation.ZoneID) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, known := c.plain[zone]; known && time.Since(at) < plainFor {
+		return "plain"
+	}
+	return ""
+}
+
 // place names a zone's file by its directory, as the host sees it. A directory
 // that comes over the network is the same on all machines that mount it.
 func (c *Courier) place(zone rotation.ZoneID, seen string) rotation.Place {
-	inode, from, _ := strings.Cut(seen, " ")
+	inode, rest, _ := strings.Cut(seen, " ")
+	from := rest[strings.LastIndex(rest, " ")+1:]
 	file, err := c.Settings.File(zone)
 	if err != nil || inode == "" {
 		return rotation.Place{}

@@ -26,6 +26,9 @@ text() {
 	done
 	t=${t#"$nl"}
 }
+# in_c makes of a subshell a program whose words we read.
+in_c() { LC_ALL=C exec "$@"; }
+list() { in_c ls -ldn "$@"; }
 # aged removes a temporary file that belongs to nobody any more.
 aged() { [ -z "$(find "$1" -prune -mmin +60 2>/dev/null)" ] || rm -f "$1"; }
 
@@ -43,7 +46,7 @@ locate() {
 		[ ${#hops} -lt 9 ] || fail links "$file"
 		if [ "$(id -u)" = 0 ]; then
 			read -r m n u rest <<E
-$(LC_ALL=C ls -ldn "$dir")
+$(list "$dir")
 E
 			case $u$m in 0?????-??-*) ;; *) fail link "$file" ;; esac
 		fi
@@ -54,9 +57,9 @@ E
 	dir=${dir:-/}
 }
 
-# content is what $1 holds, without newlines: absent, held (in the format of the fleet
+# see is what $1 holds, without newlines: absent, held (in the format of the fleet
 # file) or other.
-content() {
+see() {
 	there=absent held=
 	[ -e "$1" ] || return 0
 	[ -f "$1" ] && [ -r "$1" ] || fail unreadable "$1"
@@ -76,7 +79,7 @@ dress() {
 		set -- "$tmp" "$file"
 		l=mode,ownership,xattr
 		[ ! -e /sys/fs/selinux/enforce ] || l=$l,context
-		m=$(LC_ALL=C cp --attributes-only --preserve=$l "$file" "$tmp" 2>&1) || case $m in
+		m=$(in_c cp --attributes-only --preserve=$l "$file" "$tmp" 2>&1) || case $m in
 		*" option "*) say unseen ;;
 		*) fail keep "${m##*: }: $file" ;;
 		esac
@@ -91,7 +94,7 @@ dress() {
 			*) fm=$m fu=$u fg=$g ;;
 			esac
 		done <<E
-$(LC_ALL=C ls -ldn "$@")
+$(list "$@")
 E
 		[ -z "$owner" ] || fu=
 		[ -z "$group" ] || fg=
@@ -134,46 +137,34 @@ rehearse() {
 	done
 	tmp=${dir%/}/.keywave.$id
 	create
+	[ -G "$tmp" ] || odd=1
 	[ "$write" = in-place ] || dress
 	fill "%04096d" 0
 	mv -f "$tmp" "$tmp.moved" && rm -f "$tmp.moved" || fail moves "$dir"
 	trap - 0
 }
-# replaceable asks the kernel about files that are there: one rule lets us remove a file or
+# ask asks the kernel about files that are there: one rule lets us remove a file or
 # replace it. Asked to remove it as if it were a directory, the kernel tells whether the
 # rule lets us, and then does not do it.
-replaceable() {
-	LC_ALL=C rmdir "$@" 2>&1 | while read -r l; do
+ask() {
+	in_c rmdir "$@" 2>&1 | while read -r l; do
 		case $l in *": Not a directory") ;; *) exit 1 ;; esac
 	done && return
 	for file in "$@"; do
-		m=$(LC_ALL=C rmdir "$file" 2>&1)
+		m=$(in_c rmdir "$file" 2>&1)
 		case $m in *": Not a directory" | *": No such file"*) continue ;; esac
 		[ ! -k "${file%/*}/" ] || [ -O "$file" ] || fail sticky "$file"
 		l=$(lsattr -d "$file" 2>/dev/null)
 		fail locked "${l%% *} ${m##*: }: $file"
 	done
 }
-place() {
-	[ "$dir" != "$last" ] || return 0
-	last=$dir
-	[ -d "$dir" ] || fail nodir "$dir"
-	real=$(cd -P "$dir" && pwd -P) || fail closed "$dir"
-	l=$(df -P "$dir" 2>/dev/null)
-	read -r from l <<E
-${l##*"$nl"}
-E
-	read -r inode l <<E
-$(ls -di "$dir/.")
-E
-}
 look() {
-	seen=$nl last=
+	seen=$nl last= odd=
 	[ "$verb" = held ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
 	set --
 	for zone in $zones; do
 		locate "$zone"
-		content "$file"
+		see "$file"
 		if [ $there = absent ]; then
 			[ ! -d "$dir" ] || [ -x "$dir" ] || fail closed "$dir"
 			say held "$zone" absent
@@ -182,8 +173,15 @@ look() {
 			hash
 		fi
 		[ "$verb" = prove ] || continue
-		place
-		say at "$zone" "$inode" "$from"
+		if [ "$dir" != "$last" ]; then
+			last=$dir
+			[ -d "$dir" ] || fail nodir "$dir"
+			real=$(cd -P "$dir" && pwd -P) || fail closed "$dir"
+			l=$(df -P "$dir" 2>/dev/null)
+			l=${l##*"$nl"}
+			at="$(ls -di "$dir/.") ${l%% *}"
+		fi
+		say at "$zone $at"
 		l=${real%/}/$base
 		while :; do
 			case $l in *" "*) l="${l%% *}\040${l#* }" ;; *) break ;; esac
@@ -199,22 +197,25 @@ look() {
 		fi
 	done
 	[ $# != 0 ] || return 0
-	replaceable "$@"
+	ask "$@"
+	# Of a file that is plainly ours, a put within the next minute need not look again.
+	l=$(getfattr -m - -- "$@" 2>/dev/null) && [ -z "$l$owner$group" ] || odd=1
 	while read -r m n u g l x x x file; do
+		[ "$m" = "${mode:--rw-------}" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
 		dir=${file%/*} base=${file##*/}
 		dir=${dir:-/}
 		rehearse "$dir $m $u $g"
 	done <<E
-$(LC_ALL=C ls -ldn "$@")
+$(list "$@")
 E
+	[ -n "$odd" ] || say plain
 }
 
-fingerprint() {
+print() {
 	fp=absent
 	[ $there != absent ] || return 0
 	fp=$(hash)
 	fp=${fp%"${fp#????????????????}"}
-	[ ${#fp} = 16 ] || fail nosum
 }
 expected() {
 	case " $new $expect " in *" $fp "*) return 0 ;; esac
@@ -234,24 +235,24 @@ settle() {
 	done
 }
 replace() {
-	was=$there$held inplace=
-	[ "$write" != in-place ] || [ $there = absent ] || inplace=1
+	was=$there$held into=
+	[ "$write" != in-place ] || [ $there = absent ] || into=1
 	create
-	[ -n "$inplace" ] || dress
+	[ -n "$into" ] || { [ "$hint" ] && [ -O "$file" ] && [ -G "$file" ]; } || dress
 	fill "%s" "$whole"
-	content "$tmp"
+	see "$tmp"
 	[ "$there$held" = "held$key" ] || fail full "$dir"
 	# In this order: of two attempts at once, the later to look either has
 	# removed the other's temporary file or sees what the other put in place.
 	settle
-	content "$file"
+	see "$file"
 	if [ "$there$held" != "$was" ]; then
-		fingerprint
+		print
 		expected
 	fi
-	if [ -n "$inplace" ]; then
+	if [ -n "$into" ]; then
 		[ -e "$tmp" ] && printf "%s" "$whole" 1<>"$file" || fail torn "$file"
-		content "$file"
+		see "$file"
 		# What it held was longer.
 		[ "$there$held" = "held$key" ] || printf "%s" "$whole" >|"$file" || fail torn "$file"
 		flush "$file"
@@ -284,23 +285,23 @@ newest() {
 }
 # examine reads a run: whether it goes on, how it ended, and whether it is for our key.
 examine() {
-	pid= ended= mine=
+	pid= over= mine=
 	while read -r m n u g l; do
 		case $m in
-		end) ended="$n $u" ;;
+		end) over="$n $u" ;;
 		for) [ "$n $u" != "$zone $new" ] || mine=1 ;;
-		*) pid=$m start=$n leader=$u since=$g ;;
+		*) pid=$m start=$n lead=$u since=$g ;;
 		esac
 	done <"$run"
-	[ -z "$ended" ] || return 0
+	[ -z "$over" ] || return 0
 	# It may be made, and not written yet.
 	if [ -z "$pid" ]; then
 		blank=x$blank since=$now
-		[ ${#blank} -lt 4 ] || ended=lost
+		[ ${#blank} -lt 4 ] || over=lost
 	elif proc "$pid"; then
-		[ "$begun" = "$start" ] && [ "$state" != Z ] || ended=lost
+		[ "$begun" = "$start" ] && [ "$state" != Z ] || over=lost
 	else
-		kill -0 "$pid" 2>/dev/null || ended=lost
+		kill -0 "$pid" 2>/dev/null || over=lost
 	fi
 }
 # finish ends a run that is older than a delivery may last, with its process group; not
@@ -308,12 +309,12 @@ examine() {
 finish() {
 	for l in /proc/[0-9]*; do
 		n=${l#/proc/}
-		proc "$n" && [ "$pgrp" = "$leader" ] || continue
-		[ "$n" != $$ ] && kill -0 "$n" 2>/dev/null || fail stuck $((now - since)) "$n"
+		proc "$n" && [ "$pgrp" = "$lead" ] || continue
+		[ "$n" != $$ ] && kill -0 "$n" 2>/dev/null || fail stuck $age "$n"
 	done
-	kill -TERM "-$leader"
+	kill -TERM "-$lead"
 	sleep 1
-	kill -KILL "-$leader" 2>/dev/null
+	kill -KILL "-$lead" 2>/dev/null
 }
 perform() {
 	m=0 n=reload
@@ -331,14 +332,14 @@ activate() {
 	run=
 	[ -O "$lock" ] && [ ! -L "$lock" ] || { perform && return; }
 	clock
-	asked=$now blank= joined=
+	asked=$now blank= join=
 	newest
 	first=$run
 	while :; do
 		[ -z "$run" ] || examine
-		if [ -z "$run" ] || [ -n "$ended" ]; then
-			if [ "$run" != "$first" ] || [ "$run" = "$joined" ]; then
-				case $ended in *" 0") return 0 ;; esac
+		if [ -z "$run" ] || [ -n "$over" ]; then
+			if [ "$run" != "$first" ] || [ "$run" = "$join" ]; then
+				case $over in *" 0") return 0 ;; esac
 			fi
 			n=${run##*/}
 			run=$lock/$((${n:-1000000000} + 1))
@@ -351,11 +352,12 @@ activate() {
 			[ -e "$run" ] || { run= && perform; return; }
 			continue
 		fi
-		if [ "$run" != "$joined" ]; then
-			[ "$run" = "$first" ] && [ -z "$mine" ] || { joined=$run && echo "for $zone $new" >>"$run"; }
+		if [ "$run" != "$join" ]; then
+			[ "$run" = "$first" ] && [ -z "$mine" ] || { join=$run && echo "for $zone $new" >>"$run"; }
 		fi
-		[ $((now - since)) -le "$life" ] || finish
-		[ $((now - asked)) -lt "$patience" ] || fail busy $((now - since)) "$pid"
+		age=$((now - since))
+		[ $age -le "$life" ] || finish
+		[ $((now - asked)) -lt "$limit" ] || fail busy $age "$pid"
 		say stage wait || exit
 		sleep 0.1 2>/dev/null || sleep 1
 		clock
@@ -367,7 +369,7 @@ IFS= read -r id || exit 1
 say begun "${SHELL##*/}"
 # Another program would get a key as an argument.
 PATH=/dev/null command -v printf >/dev/null || fail noprintf
-for l in verb tag path owner group mode write lock patience life pre post; do
+for l in verb tag path owner group mode write lock limit life pre post; do
 	get "$l"
 done
 text
@@ -396,18 +398,17 @@ E
 	exit 0
 fi
 zone=$zones
-get new
-get expect
-get key
-get l
+for l in new expect hint key l; do
+	get "$l"
+done
 [ "$l" = "$id" ] || fail cut
 locate "$zone"
 [ -d "$dir" ] || fail nodir "$dir"
 whole=$head$key$tail
 temps=${dir%/}/.$base.keywave.
 tmp=$temps$tag.$id
-content "$file"
-fingerprint
+see "$file"
+print
 expected
 if [ "$there$held" = "held$key" ]; then
 	settle
@@ -418,9 +419,9 @@ say stage reload
 m=reload
 [ -z "$reload$verify" ] || IFS= read -r m
 [ -z "$reload$verify" ] || [ "$m" = skip ] || activate
-content "$file"
+see "$file"
 fp=$new
-[ "$there$held" = "held$key" ] || fingerprint
+[ "$there$held" = "held$key" ] || print
 say ack "$fp"
 # Runs that ended are forgotten, now and then.
 case $run in

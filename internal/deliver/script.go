@@ -30,11 +30,11 @@ func Command(isSh bool) string {
 	if isSh {
 		return script
 	}
-	return "sh -c " + quote(script) + " keywave"
+	return "sh -c " + quote(script)
 }
 
 // Arguments run the script on this machine.
-func Arguments() []string { return []string{"sh", "-c", script, "keywave"} }
+func Arguments() []string { return []string{"sh", "-c", script} }
 
 // quote makes one word of s for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -24,6 +24,8 @@ type Answer struct {
 	asked map[string]*reply
 	// unseen says that the host's tools do not show what hangs on a file.
 	unseen bool
+	// plain says that nothing hangs on the files that a new file would not have.
+	plain bool
 }
 
 // reply is what a question on the host came to.
@@ -121,6 +123,8 @@ func (t *Transcript) say(word, rest string) {
 		}
 	case "unseen":
 		a.unseen = true
+	case "plain":
+		a.plain = true
 	default:
 		a.Verdict, a.Rest = word, rest
 		close(t.Final)

@@ -23,7 +23,6 @@ var refusals = map[string]string{
 	"links":      "the link {it} leads nowhere that can be followed; correct it, or path",
 	"link":       "{it} is a link in a directory that others than root can write, and is not followed as root; put the file itself into path, or log in as the user that owns the directory",
 	"torn":       "{it} could not be written in place, and may hold a part of the new key",
-	"nosum":      "sha256sum does not work; install coreutils or busybox",
 	"noprintf":   "sh has no printf of its own; make it dash, bash or busybox",
 }
 

@@ -434,7 +434,7 @@ func TestShellWithoutPrintf(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	dir := t.TempDir()
-	shell := "#!/bin/bash\nenable -n printf\nscript=$2\nshift 3\neval \"$script\"\n"
+	shell := "#!/bin/bash\nenable -n printf\nscript=$2\nshift 2\neval \"$script\"\n"
 	if err := os.WriteFile(filepath.Join(dir, "sh"), []byte(shell), 0o755); err != nil {
 		t.Fatal(err)
 	}

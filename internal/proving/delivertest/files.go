@@ -20,6 +20,7 @@ import (
 // fileTests are about what a file is, beside what it holds.
 var fileTests = map[string]func(*testing.T, *fixture){
 	"owner and group of the file are kept":                    ownersKept,
+	"an owner that changed since the proof is kept":           ownersSeen,
 	"owner, group and mode of the fleet file win":             fieldsWin,
 	"what others may do is not kept":                          othersDropped,
 	"access control list and attributes are kept, or told":    attributesKept,
@@ -109,6 +110,27 @@ func ownersKept(t *testing.T, f *fixture) {
 	put(t, host, key, of(held))
 	f.holds(t, zone, key)
 	f.has(t, 1, 2, 0o640)
+}
+
+// ownersSeen changes hands after a proof: a delivery looks for itself whose a file is.
+func ownersSeen(t *testing.T, f *fixture) {
+	root(t)
+	f.cfg.Mode = ""
+	held := f.laid(t, 0o600)
+	host := f.host(t)
+	for _, ids := range [][2]uint32{{0, 2}, {1, 0}} {
+		proves(t, host)
+		if err := os.Chown(f.file(zone), int(ids[0]), int(ids[1])); err != nil {
+			t.Fatal(err)
+		}
+		key := NewKey()
+		put(t, host, key, of(held))
+		f.has(t, ids[0], ids[1], 0o600)
+		if err := os.Chown(f.file(zone), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		held = key
+	}
 }
 
 func fieldsWin(t *testing.T, f *fixture) {
@@ -270,6 +292,8 @@ func immutableRefused(t *testing.T, f *fixture) {
 	f.laid(t, 0o600)
 	f.changeable(t, "i")
 	refuses(t, f.host(t), f.file(zone))
+	f.cfg.Write, f.cfg.Mode = deliver.InPlace, ""
+	refuses(t, f.host(t), f.file(zone), "cannot be written in place")
 }
 
 func appendRefused(t *testing.T, f *fixture) {
