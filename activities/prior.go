@@ -22,7 +22,8 @@ type PriorIn struct {
 	Campaign  string            `json:"campaign"`
 	Shard     string            `json:"shard"`              // the shard's workflow ID
 	Previous  string            `json:"previous,omitempty"` // its earlier run; empty when there was none
-	Query     string            `json:"query"`              // the query that returns records
+	Query     string            `json:"query"`              // the query that returns records; of a page, those of a campaign
+	Page      string            `json:"page"`               // the page's workflow ID: it keeps the records of a shard that ended
 	Zones     []rotation.ZoneID `json:"zones"`              // of the page, in its order
 	ZoneIDs   []string          `json:"workflows"`          // their workflow IDs
 	Attr      string            `json:"attribute"`          // the search attribute that names a zone's campaign
@@ -67,24 +68,34 @@ func (t *Temporal) Prior(ctx context.Context, in PriorIn) (PriorOut, error) {
 	return out, nil
 }
 
-// records are those of the earlier shard, as far as it can be asked.
+// records are those of the earlier shard, or those that it left with the page.
 func (t *Temporal) records(ctx context.Context, in PriorIn) (map[rotation.ZoneID]*rotation.Record, error) {
-	known := map[rotation.ZoneID]*rotation.Record{}
-	if in.Previous == "" {
-		return known, nil
-	}
 	var records []rotation.Record
-	answer, err := t.Client.QueryWorkflow(ctx, in.Shard, in.Previous, in.Query)
-	if err == nil {
-		err = answer.Get(&records)
+	answers := false
+	var err error
+	if in.Previous != "" {
+		answers, err = t.ask(ctx, &records, in.Shard, in.Previous, in.Query)
 	}
-	if missing(err) || errors.As(err, new(*serviceerror.QueryFailed)) {
-		return known, nil // the zones' own workflows are asked
+	if !answers && err == nil {
+		_, err = t.ask(ctx, &records, in.Page, "", in.Query, in.Campaign)
 	}
+	known := map[rotation.ZoneID]*rotation.Record{}
 	for i := range records {
 		known[records[i].Zone] = &records[i]
 	}
 	return known, err
+}
+
+// ask queries a workflow; false is one that is gone or cannot answer any more.
+func (t *Temporal) ask(ctx context.Context, into any, id, run, query string, args ...any) (bool, error) {
+	answer, err := t.Client.QueryWorkflow(ctx, id, run, query, args...)
+	if missing(err) || errors.As(err, new(*serviceerror.QueryFailed)) {
+		return false, nil
+	}
+	if err == nil {
+		err = answer.Get(into)
+	}
+	return err == nil, err
 }
 
 func (t *Temporal) ownRun(ctx context.Context, in PriorIn, id string) (rotation.OwnRun, error) {

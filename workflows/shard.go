@@ -213,7 +213,7 @@ func (s *shard) load(ctx workflow.Context) {
 func (s *shard) loadPrior(ctx workflow.Context, page plan.Page) ([]rotation.Found, error) {
 	in := activities.PriorIn{
 		Namespace: workflow.GetInfo(ctx).Namespace, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
-		Previous: s.in.Previous, Query: QueryRecords, Attr: AttrCampaign, Began: s.in.Began,
+		Previous: s.in.Previous, Query: QueryRecords, Page: PageID(s.in.Plan, s.in.Page), Attr: AttrCampaign, Began: s.in.Began,
 	}
 	for _, z := range page.Zones {
 		in.Zones = append(in.Zones, z.ID)
