@@ -111,6 +111,9 @@ type Zone struct {
 	Outcome rotation.Outcome `json:"outcome"`
 	// Why says why the outcome is not done, or what was met on the way there.
 	Why string `json:"why,omitempty"`
+	// Forgotten says that Temporal has lost the zone's record: only its outcome is
+	// remembered, and none of its hosts counts as acknowledged.
+	Forgotten bool `json:"forgotten,omitempty"`
 	// From and To are the live key before and after; empty when not known.
 	From rotation.Fingerprint `json:"from,omitempty"`
 	To   rotation.Fingerprint `json:"to,omitempty"`
@@ -232,7 +235,7 @@ func zones(pages []plan.Page, records []rotation.Record) ([]Zone, error) {
 
 func newZone(page plan.Page, planned plan.PageZone, rec rotation.Record) (Zone, error) {
 	z := Zone{
-		ID: planned.ID, Name: planned.Name, Wave: page.Wave, Page: page.Number, Outcome: rec.Outcome, Why: rec.Why,
+		ID: planned.ID, Name: planned.Name, Wave: page.Wave, Page: page.Number, Outcome: rec.Outcome, Why: rec.Why, Forgotten: rec.Forgotten,
 		From: rec.From, To: rec.To, RequestID: rec.RequestID, Since: rec.Since.UTC(), EndedAt: rec.EndedAt.UTC(),
 		ExposureMs: rec.ExposureMs, Missing: rec.Missing, API: rec.API, Hosts: []Host{},
 	}
@@ -274,7 +277,7 @@ func (z *Zone) check() error {
 			return fmt.Errorf("host %s is missing, and the plan does not have it", name)
 		}
 	}
-	if z.Outcome == rotation.Done && (z.To == "" || z.To == rotation.Absent || len(z.Missing) > 0) {
+	if z.Outcome == rotation.Done && !z.Forgotten && (z.To == "" || z.To == rotation.Absent || len(z.Missing) > 0) {
 		return fmt.Errorf("it is recorded as done, with %d of %d hosts missing and the live key %q", len(z.Missing), len(z.Hosts), z.To)
 	}
 	return nil

@@ -65,7 +65,7 @@ func (z *entry) leave(m Memory, h History, why string) {
 // of another outcome.
 func (z *entry) recalled(o Outcome, why string) {
 	if z.record.Outcome != o || z.record.Why == "" {
-		z.record.Why = why
+		z.record.Why, z.record.Forgotten = why, z.record.Outcome != o
 	}
 	z.record.Outcome = o
 }

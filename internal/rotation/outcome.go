@@ -159,6 +159,8 @@ type Record struct {
 	EndedAt time.Time  `json:"endedAt,omitzero"`
 	// Halt says that every zone would fail alike, so that a campaign must stop.
 	Halt bool `json:"halt,omitempty"`
+	// Forgotten says that of an earlier run only the outcome is remembered.
+	Forgotten bool `json:"forgotten,omitempty"`
 	// Cause is the kind of the failure: several in a row stop a campaign.
 	Cause string `json:"cause,omitempty"`
 	// Back is why a pending zone was handed back.
