@@ -117,3 +117,32 @@ func fatPage(zones int, why, name string) ShardOut {
 	}
 	return out
 }
+
+// The records that pages keep pass through Temporal, however many hosts a zone has.
+func TestKeptRecordsFitThroughTemporal(t *testing.T) {
+	why, name := strings.Repeat("w", 240), strings.Repeat("n", 63)
+	for _, c := range []struct {
+		hosts int
+		acks  bool // are kept
+	}{{3, true}, {60, false}} {
+		records := make([]rotation.Record, 500)
+		for i := range records {
+			records[i] = rotation.Record{
+				Zone: rotation.ZoneID(fmt.Sprintf("zone-%012d", i)), Outcome: rotation.Done, Why: why, From: "0123456789abcdef", To: "0123456789abcdef",
+				RequestID: "01234567-89ab-cdef-0123-456789abcdef", Since: time.Now(), EndedAt: time.Now(), ExposureMs: 12345,
+			}
+			for h := range c.hosts {
+				records[i].Acks = append(records[i].Acks, rotation.HostTime{Host: rotation.HostName(fmt.Sprintf("%s-%d", name, h)), Ms: 12345})
+			}
+		}
+		kept := keepable(records)
+		if (len(kept[0].Acks) > 0) != c.acks || len(records[0].Acks) != c.hosts {
+			t.Errorf("of %d hosts %d acknowledgements are kept", c.hosts, len(kept[0].Acks))
+		}
+		in := PageIn{Records: map[string][]rotation.Record{"a": kept, "b": kept}}
+		body, err := json.Marshal(in)
+		if err != nil || len(body)+plan.MaxPageBytes > blobLimit {
+			t.Errorf("a page with the records of two campaigns takes %d bytes (%v)", len(body), err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -159,6 +160,24 @@ func Page(ctx workflow.Context, in PageIn) error {
 type PageRecords struct {
 	Campaign string            `json:"campaign"`
 	Records  []rotation.Record `json:"records"`
+}
+
+// keptBytes is how much the records of one campaign may take: a page passes
+// through Temporal with those of several.
+const keptBytes = 700 << 10
+
+// keepable are the records as a page keeps them: without the acknowledgements of
+// single hosts, should they take too much.
+func keepable(records []rotation.Record) []rotation.Record {
+	body, err := json.Marshal(records)
+	if err == nil && len(body) <= keptBytes {
+		return records
+	}
+	light := slices.Clone(records)
+	for i := range light {
+		light[i].Acks, light[i].Missing, light[i].Retired = nil, nil, nil
+	}
+	return light
 }
 
 // keepRecords takes what shards left, the latest of each campaign: a page lives

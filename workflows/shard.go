@@ -255,7 +255,7 @@ func (s *shard) end(ctx workflow.Context) ShardOut {
 	s.drop()
 	if records := s.m.Records(); len(records) > 0 {
 		apart, _ := workflow.NewDisconnectedContext(ctx)
-		left := PageRecords{s.in.Campaign, records}
+		left := PageRecords{s.in.Campaign, keepable(records)}
 		_ = workflow.SignalExternalWorkflow(apart, PageID(s.in.Plan, s.in.Page), "", SignalPageRecords, left).Get(apart, nil)
 	}
 	show(ctx, shardDetails(s.in, s.m.News(s.now()), true))
