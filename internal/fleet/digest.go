@@ -14,15 +14,24 @@ import (
 // part is the length of a field's digest among a host's parts.
 const part = 4
 
-// parts are short digests of the definition's fields, in their order.
+// parts are short digests of the definition's fields, in their order. Later fields
+// stand at its end; where they are left out, so are their parts.
 func (h Host) parts() string {
 	var all strings.Builder
+	written := 0
 	for _, f := range h.definition() {
-		d := newDigest("keywave/v1 part")
-		d.text(f.name, f.value)
-		all.WriteString(d.sum()[:part])
+		all.WriteString(f.part())
+		if f.value != "" || !f.later {
+			written = all.Len()
+		}
 	}
-	return all.String()
+	return all.String()[:written]
+}
+
+func (f field) part() string {
+	d := newDigest("keywave/v1 part")
+	d.text(f.name, f.value)
+	return d.sum()[:part]
 }
 
 // Differs names the fields, as the fleet file calls them, in which the host is
@@ -33,7 +42,8 @@ func (h Host) Differs(parts string) []string { return PartsDiffer(parts, h.parts
 // that cannot be told.
 func PartsDiffer(old, now string) []string {
 	fields := Host{}.definition()
-	if len(old) != len(now) || len(old) != len(fields)*part {
+	old, now = filled(old, fields), filled(now, fields)
+	if old == "" || now == "" {
 		return nil
 	}
 	var names []string
@@ -43,6 +53,21 @@ func PartsDiffer(old, now string) []string {
 		}
 	}
 	return names
+}
+
+// filled has the parts of later fields that were left out; empty when these are no
+// parts.
+func filled(parts string, fields []field) string {
+	if parts == "" || len(parts)%part != 0 || len(parts) > len(fields)*part {
+		return ""
+	}
+	for _, f := range fields[len(parts)/part:] {
+		if !f.later {
+			return ""
+		}
+		parts += (field{name: f.name}).part()
+	}
+	return parts
 }
 
 // digest fills in the digests of every host and of the fleet.
