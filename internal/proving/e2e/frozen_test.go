@@ -34,7 +34,7 @@ func TestFrozenWorker(t *testing.T) {
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if err := stage.Pause(t.Context(), 300*time.Millisecond); err != nil { // what was under way arrives
+	if err := stage.Pause(t.Context(), time.Second); err != nil { // what was under way arrives
 		t.Fatal(err)
 	}
 	sent := refreshes(t, s)

@@ -29,7 +29,7 @@ func TestKillTheServer(t *testing.T) {
 // a slow host, and kills when some zones are done and others under way.
 func killed(t *testing.T, kill func(*stage.Stack) error) {
 	t.Helper()
-	s := raise(t, 60, 8, 1)
+	s := raiseAs(t, stage.Config{Zones: 60, Hosts: 8, Limit: 10, Settings: quick, Workers: 1}) // slow enough not to be over before
 	zones := zonesOf(t, s)
 	fault(t, s, zones[10], "resetAfter")
 	fault(t, s, zones[12], "delayAfter")
