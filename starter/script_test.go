@@ -93,14 +93,10 @@ func TestScript(t *testing.T) {
 }
 
 // programs are the real ones: the worker as it is now, and the embedded server,
-// which is built where it is missing. Their sources are walked, so that the test
-// cache notices every change of what is built here.
+// which is built where it is missing.
 func programs(t *testing.T) stage.Programs {
-	for _, dir := range []string{"activities", "internal", "worker", "workflows"} {
-		err := filepath.WalkDir(filepath.Join("..", dir), func(string, fs.DirEntry, error) error { return nil })
-		if err != nil {
-			t.Fatal(err)
-		}
+	if err := stage.Notice(".."); err != nil {
+		t.Fatal(err)
 	}
 	p := stage.Programs{Worker: filepath.Join(t.TempDir(), "worker")}
 	if out, err := exec.Command("go", "build", "-o", p.Worker, "../worker").CombinedOutput(); err != nil {

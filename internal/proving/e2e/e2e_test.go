@@ -34,6 +34,8 @@ import (
 // bin holds the programs, built anew once.
 var bin string
 
+const root = "../../.."
+
 func TestMain(m *testing.M) {
 	code, err := build(m)
 	if err != nil {
@@ -50,10 +52,6 @@ func build(m *testing.M) (int, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = dir
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		return 1, err
-	}
 	for name, pkg := range map[string]string{"keywave": "./starter", "worker": "./worker"} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		cmd.Dir = root
@@ -95,6 +93,9 @@ func raiseWith(t *testing.T, settings string, zones, hosts, workers int) *stage.
 func raiseAs(t *testing.T, c stage.Config) *stage.Stack {
 	t.Helper()
 	t.Parallel()
+	if err := stage.Notice(root); err != nil {
+		t.Fatal(err)
+	}
 	c.Bin, c.Dir, c.Campaign = bin, t.TempDir(), "c"
 	s, err := stage.Raise(t.Context(), c)
 	t.Cleanup(s.Strike)

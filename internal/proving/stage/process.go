@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -142,6 +143,18 @@ type Programs struct{ Keywave, Worker, DevServer string }
 // ProgramsIn are the programs in a bin directory.
 func ProgramsIn(bin string) Programs {
 	return Programs{filepath.Join(bin, "keywave"), filepath.Join(bin, "worker"), filepath.Join(bin, "devserver")}
+}
+
+// Notice looks at every source of the programs below root: a test that builds them
+// and calls this is not served from the test cache when one has changed.
+func Notice(root string) error {
+	for _, dir := range []string{"activities", "internal", "starter", "worker", "workflows"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DevServer is the embedded server's program below root, which is made where it is
