@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -21,9 +22,9 @@ var (
 	escape  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
-// Scrub makes what a host printed fit to be shown: at most 200 bytes, without
-// control characters, the given keys in any of their forms, and anything that
-// looks like a key.
+// Scrub makes what a host printed fit to be shown: harmless, at most 200 bytes,
+// and without the given keys in any of their forms and anything that looks like a
+// key. What cannot be seen goes first, so that it parts no key.
 func Scrub(text string, keys ...rotation.Secret) string {
 	text = escape.ReplaceAllString(text, "")
 	text = strings.Map(func(r rune) rune {
@@ -35,13 +36,12 @@ func Scrub(text string, keys ...rotation.Secret) string {
 		}
 		return -1
 	}, text)
-	text = keyLike.ReplaceAllString(text, scrubbed)
+	text = keyLike.ReplaceAllString(harmless.Terminal(text), scrubbed)
 	for _, key := range keys {
 		for _, form := range forms(key.Expose()) {
 			text = strings.ReplaceAll(text, form, scrubbed)
 		}
 	}
-	text = strings.TrimSpace(text)
 	if len(text) > maxSaid {
 		text = strings.ToValidUTF8(text[:maxSaid-len("…")], "") + "…"
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"keywave/internal/deliver"
+	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
@@ -297,7 +298,7 @@ func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer, now credent
 		return nil, h.failed(rotation.StepConnect, "took the connection but broke it off or stalled before we were logged in; see its sshd log, and MaxStartups")
 	case errors.As(err, &negotiation) && slices.Equal(negotiation.SupportedAlgorithms, id.algorithms):
 		return nil, id.wrong(fmt.Sprintf("the host has no host key of the type that is pinned or known (%s), only %s; %s",
-			strings.Join(id.algorithms, " or "), strings.Join(negotiation.RequestedAlgorithms, ", "), id.remedy()))
+			strings.Join(id.algorithms, " or "), harmless.Terminal(strings.Join(negotiation.RequestedAlgorithms, ", ")), id.remedy())) // words of a peer that nobody has authenticated
 	case identified:
 		return nil, h.failed(rotation.StepAuth, h.notLetIn(signers, notes))
 	}

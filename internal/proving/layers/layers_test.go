@@ -50,7 +50,7 @@ func testingAids() []string {
 func layers() []layer {
 	rotation := []string{"internal/rotation"}
 	plan := []string{"internal/plan", "internal/rotation"}
-	transport := []string{"internal/rotation", "internal/deliver"}
+	transport := []string{"internal/rotation", "internal/deliver", "internal/harmless"}
 	world := []string{anywhere}
 	temporal := []string{"go.temporal.io/..."}
 	harmless := "internal/harmless"
