@@ -66,9 +66,9 @@ func TestFrozenWorker(t *testing.T) {
 	}
 	seen := c.look(t)
 	for _, zone := range c.zones {
-		want := fate{outcome: rotation.Done, sent: 1, executed: 1, keys: -1}
+		want := fate{outcome: rotation.Done, sent: 1, executed: 1, keys: -1, lost: true}
 		if sent[zone] > 0 {
-			want.lost, want.why = 1, "adopted by read-back"
+			want.why = "adopted by read-back"
 		} else {
 			seen.locked(t, zone, since, life)
 		}
