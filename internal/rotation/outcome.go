@@ -116,7 +116,8 @@ func (c Counts) Balanced() bool {
 }
 
 // API counts calls made for zones, by API action, retries and throttled ones
-// included.
+// included: what may have been sent, so that a refresh that had begun when its
+// worker was lost counts as one.
 type API struct {
 	Refresh   int `json:"refresh"`
 	Describe  int `json:"describe"`

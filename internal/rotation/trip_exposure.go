@@ -122,29 +122,6 @@ func (t *Trip) deadWhy() string {
 	return why
 }
 
-// sawHeld remembers what a host was seen to hold.
-func (t *Trip) sawHeld(a Ack) {
-	if a.Held == "" {
-		return
-	}
-	for i := range t.Held {
-		if t.Held[i].Host == a.Host {
-			t.Held[i].Held = a.Held
-			return
-		}
-	}
-	t.Held = append(t.Held, HostHeld{a.Host, a.Held})
-}
-
-func (t *Trip) lastHeld(host HostName) Fingerprint {
-	for _, h := range t.Held {
-		if h.Host == host {
-			return h.Held
-		}
-	}
-	return ""
-}
-
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
