@@ -26,7 +26,7 @@ func Lease(ctx workflow.Context, in LeaseIn) error {
 	show(ctx, mark("Chooses the one process that may call EdgeOne for account **%s**. The pending activity shows which one it is.", in.Account))
 	o := workflow.ActivityOptions{
 		TaskQueue: LeaseQueue(in.Account), Summary: harmless.Summary("the active edgeone process of " + string(in.Account)),
-		StartToCloseTimeout: 10 * 365 * 24 * time.Hour, HeartbeatTimeout: activities.LeaseTimeout,
+		StartToCloseTimeout: limits().Hold.Close, HeartbeatTimeout: limits().Hold.Heartbeat,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1},
 	}
 	for range turnsPerRun {
