@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -122,5 +123,36 @@ func TestCampaignIsNotResumedWithAnOldPlan(t *testing.T) {
 	err := w.try(workflows.CampaignID("c"), workflows.TypeCampaign, in, nil)
 	if err == nil || len(w.happened("sent")) > 0 {
 		t.Errorf("it goes on: %v\n%s", err, w.story())
+	}
+}
+
+// Somebody, or a past that Temporal has lost, rotated zones: one or two are rotated
+// as ever, at the end of their page; the third, counted over all pages, pauses the
+// campaign. When a person has it go on, those that wait are not refreshed.
+func TestCampaignMeetsAPastThatIsNotTheWorlds(t *testing.T) {
+	for _, c := range []struct{ from, changed, refreshed int }{{2, 2, 8}, {4, 3, 5}, {2, 4, 6}} {
+		w := newWorld(t, 8, 4, 2)
+		p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.Window = []string{"4", "100%"}, 2 }), 4)
+		for _, id := range w.order[c.from : c.from+c.changed] { // a page has four
+			z := w.zones[id]
+			z.newKey()
+			for _, h := range z.hosts {
+				w.machines[h.Name].files[id] = z.live()
+			}
+		}
+		paused := w.status(time.Hour)
+		w.after(2*time.Hour, func() {
+			if w.running[workflows.CampaignID("c")] > 0 {
+				w.say(0, workflows.UpdateResume, workflows.Order{By: "ann", Reason: "hosts and EdgeOne agree"})
+			}
+		})
+		s := w.campaign(w.campaignIn(p))
+		stops := slices.ContainsFunc(paused.Paused, func(r rotation.PauseReason) bool { return r.Kind == rotation.PausePast })
+		if s.State != workflows.StateDone || s.Zones.Done != 8 || stops != (c.changed > 2) {
+			t.Errorf("%d zones changed: it pauses %t, and ends as %+v\n%s", c.changed, stops, s.Zones, w.story())
+		}
+		if sent := len(w.happened("sent")); sent != c.refreshed {
+			t.Errorf("%d zones changed, and %d were refreshed\n%s", c.changed, sent, w.story())
+		}
 	}
 }
