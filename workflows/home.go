@@ -2,6 +2,8 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -13,6 +15,8 @@ import (
 type home struct {
 	id    string
 	names []string
+	// runs says that Temporal appends the time of a run to the ID.
+	runs bool
 }
 
 // at gives a workflow its home. Elsewhere it ends at once, with a sentence.
@@ -52,28 +56,37 @@ func (h home) refuses(id string) string {
 			return err.Error() + "; nothing was touched"
 		}
 	}
-	if id != h.id {
+	if id != h.id && !(h.runs && strings.HasPrefix(id, h.id+"-")) {
 		return fmt.Sprintf("workflow %.200q asks for what %s alone may do; nothing was touched", id, h.id)
 	}
 	return ""
 }
 
-func (in PlanIn) home() home { return home{PlanID(in.Plan.Name), []string{in.Plan.Name}} }
+func (in PlanIn) home() home {
+	return home{id: PlanID(in.Plan.Name), names: []string{in.Plan.Name}}
+}
 
 func (in PageIn) home() home {
-	return home{PageID(in.Plan, in.Page.Number), []string{in.Plan}}
+	return home{id: PageID(in.Plan, in.Page.Number), names: []string{in.Plan}}
 }
 
 func (in CampaignIn) home() home {
-	return home{CampaignID(in.Name), []string{in.Name, in.Plan}}
+	return home{id: CampaignID(in.Name), names: []string{in.Name, in.Plan}}
 }
 
 func (in ShardIn) home() home {
-	return home{ShardID(in.Campaign, in.Page), []string{in.Campaign, in.Plan, string(in.Account)}}
+	return home{id: ShardID(in.Campaign, in.Page), names: []string{in.Campaign, in.Plan, string(in.Account)}}
 }
 
 func (in ZoneIn) home() home {
-	return home{ZoneID(in.Zone), []string{string(in.Zone), string(in.Account)}}
+	return home{id: ZoneID(in.Zone), names: []string{string(in.Zone), string(in.Account)}}
 }
 
-func (in LeaseIn) home() home { return home{LeaseID(in.Account), []string{string(in.Account)}} }
+func (in LeaseIn) home() home {
+	return home{id: LeaseID(in.Account), names: []string{string(in.Account)}}
+}
+
+// A schedule's run makes a plan and a campaign of its own name.
+func (in ScheduledIn) home() home {
+	return home{id: ScheduledID(in.Schedule), runs: true, names: []string{in.Schedule, ScheduledName(in.Schedule, time.Time{}), string(in.Account)}}
+}

@@ -132,7 +132,7 @@ func RegisterWorkflows(r interface {
 ) {
 	for name, w := range map[string]any{
 		TypePlan: at(Plan), TypePage: atOnly(Page), TypeCampaign: at(Campaign), TypeShard: at(Shard), TypeZone: at(Zone), TypeLease: atOnly(Lease),
-		TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: Scheduled, TypeDiscover: Discover, TypeReread: Reread,
+		TypeAudit: Audit, TypeCheckup: Checkup, TypeNotice: Notice, TypeScheduled: at(Scheduled), TypeDiscover: Discover, TypeReread: Reread,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}

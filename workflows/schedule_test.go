@@ -40,7 +40,7 @@ func (w *world) due(in workflows.ScheduledIn) (workflows.ScheduledOut, error) {
 		w.scheduled = usualSettings()
 	}
 	var out workflows.ScheduledOut
-	err := w.try(workflows.ScheduledID(in.Schedule), workflows.TypeScheduled, in, &out)
+	err := w.try(workflows.ScheduledID(in.Schedule)+"-2026-11-23T12:00:00Z", workflows.TypeScheduled, in, &out)
 	w.judgeAll()
 	return out, err
 }

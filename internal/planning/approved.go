@@ -122,6 +122,9 @@ func (p Planner) differs(in activities.PlanFleetIn, bare, f *fleet.Fleet) string
 }
 
 func (p Planner) make(ctx context.Context, in activities.PlanFleetIn, f *fleet.Fleet) (plan plan.Plan, refused string, err error) {
+	if err := workflows.CheckName(in.Name); err != nil {
+		return plan, err.Error() + "; nothing was touched", nil
+	}
 	draft, err := NewDraft(f, in.Name)
 	if err != nil {
 		return plan, err.Error(), nil
