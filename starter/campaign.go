@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/temporalclient"
@@ -46,10 +47,16 @@ func statusOf(ctx context.Context, conn *temporalclient.Connection, name string)
 	if err != nil {
 		return status, fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
 	}
-	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	switch described.GetWorkflowExecutionInfo().GetStatus() {
+	return statusOfRun(ctx, conn, name, described.GetWorkflowExecutionInfo())
+}
+
+// statusOfRun asks one run of a campaign how it is, or how it was.
+func statusOfRun(ctx context.Context, conn *temporalclient.Connection, name string, run *workflow.WorkflowExecutionInfo) (workflows.Status, error) {
+	var status workflows.Status
+	id := run.GetExecution().GetRunId()
+	switch run.GetStatus() {
 	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
-		status, err := workflows.StatusOf(ctx, conn, name, run)
+		status, err := workflows.StatusOf(ctx, conn, name, id)
 		var app *temporal.ApplicationError
 		if errors.As(err, &app) {
 			return status, refused(fmt.Errorf("campaign %s was refused: %s", name, app.Message()))
@@ -58,17 +65,17 @@ func statusOf(ctx context.Context, conn *temporalclient.Connection, name string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	answer, err := conn.QueryWorkflow(ctx, id, run, workflows.QueryStatus)
+	answer, err := conn.QueryWorkflow(ctx, workflows.CampaignID(name), id, workflows.QueryStatus)
 	if err != nil {
 		return status, fmt.Errorf("campaign %s is there, but no worker answers for it (%w); start one: bin/worker --fleet fleet.yaml", name, err)
 	}
 	if err := answer.Get(&status); err != nil {
 		return status, err
 	}
-	if s := described.GetWorkflowExecutionInfo().GetStatus(); s != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		ended := described.GetWorkflowExecutionInfo().GetCloseTime().AsTime()
+	if run.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		ended := run.GetCloseTime().AsTime()
 		status.State, status.EndedAt = workflows.StateEnded, &ended
-		status.Reason = "its workflow was ended in Temporal (" + s.String() + "); zones that may have refreshed go on by themselves"
+		status.Reason = "its workflow was ended in Temporal (" + run.GetStatus().String() + "); zones that may have refreshed go on by themselves"
 		status.Next = "keywave campaign resume " + name
 	}
 	return status, nil

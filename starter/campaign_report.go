@@ -94,7 +94,11 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 		}
 		records = append(records, of...)
 	}
-	return report.Build(ran, pages, status, records)
+	past, err := pastOf(ctx, conn, name, status, pages)
+	if err != nil {
+		return report.Report{}, err
+	}
+	return report.Build(ran, pages, status, records, past)
 }
 
 // recordsOf are the records of a page's latest shard, or, where Temporal has

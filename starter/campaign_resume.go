@@ -81,9 +81,17 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name,
 	if old := workflows.TooOld(plan, time.Now()); old != "" {
 		return "", refused(errors.New(old))
 	}
+	var last workflows.CampaignIn
+	if err := temporalclient.Input(ctx, conn, workflows.CampaignID(name), "", &last); err != nil {
+		return "", fmt.Errorf("the latest run of campaign %s cannot be read: %w", name, err)
+	}
+	began := last.Began
+	if began.IsZero() {
+		began = status.StartedAt
+	}
 	in := workflows.CampaignIn{
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
-		Again: true, Previous: run, Began: status.StartedAt, Outside: o.OutsideWindow, Drift: status.Drift, Reread: status.Reread,
+		Again: true, Previous: run, Began: began, Outside: o.OutsideWindow, Drift: status.Drift, Also: status.Also, Reread: status.Reread,
 	}
 	for _, a := range status.Accounts {
 		if in.RereadBy == nil {

@@ -15,6 +15,7 @@ import (
 	"keywave/internal/fleet"
 	"keywave/internal/harmless"
 	"keywave/internal/plan"
+	"keywave/internal/planning"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -27,6 +28,8 @@ type startOptions struct {
 	emergency bool
 	// acceptDrift runs a plan although live keys are not the planned ones.
 	acceptDrift bool
+	// alsoRotated runs it although others have zones of it, or had just now.
+	alsoRotated bool
 	watch       bool
 }
 
@@ -45,6 +48,9 @@ func (a *app) campaignStart() *cobra.Command {
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
 			}
+			if o.alsoRotated && o.reason == "" {
+				return errors.New("--also-rotated rotates zones that others have, or that were rotated just now; say why with --reason")
+			}
 			if o.acceptDrift && (o.reason == "" || o.digest == "") {
 				return errAcceptDrift
 			}
@@ -58,6 +64,7 @@ func (a *app) campaignStart() *cobra.Command {
 	f.StringVar(&o.reason, "reason", "", "why, for the record")
 	f.BoolVar(&o.emergency, "emergency", false, "waive proofs, bake times and approvals; recorded")
 	f.BoolVar(&o.acceptDrift, "accept-drift", false, "with --plan: run it although live keys changed since it was made; recorded")
+	f.BoolVar(&o.alsoRotated, "also-rotated", false, "run it although another open campaign has zones of it, or they were rotated within the last hour; recorded")
 	f.BoolVar(&o.watch, "watch", false, "watch until it ends or needs a person")
 	return cmd
 }
@@ -87,7 +94,9 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	}
 	var plan plan.Plan
 	if o.digest == "" {
-		plan, err = a.planNow(ctx, conn, f, in.Name)
+		if in.Also, err = alone(ctx, conn, planning.ZonesOf(f), o); err == nil {
+			plan, err = a.planNow(ctx, conn, f, in.Name)
+		}
 	} else {
 		plan, err = a.approvedPlan(ctx, conn, f, o, &in)
 	}
@@ -143,6 +152,9 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 		if err := unchanged(plan, whole, f); err != nil {
 			return plan, err
 		}
+	}
+	if in.Also, err = alone(ctx, conn, planning.PlannedZones(whole.Pages), o); err != nil {
+		return plan, err
 	}
 	out, by, err := a.reread(ctx, conn, plan, whole)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -77,13 +78,13 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 	defer func() { _ = painter.Close() }()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	failing := time.Time{}
+	var lost silence
 	for {
 		status, err := statusOf(ctx, conn, name)
 		var coded *codedError
 		switch {
 		case err == nil:
-			failing = time.Time{}
+			lost = silence{}
 			if err := painter.Show(status); err != nil {
 				return status, err
 			}
@@ -92,10 +93,11 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 			}
 		case errors.As(err, &coded) || ctx.Err() != nil:
 			return status, err
-		case failing.IsZero():
-			failing = time.Now()
-		case time.Since(failing) > watchPatience:
+		case lost.over(time.Now()):
 			return status, err
+		default:
+			_ = painter.Close() // what stands is not overwritten
+			lost.say(w, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -105,8 +107,35 @@ func (a *app) follow(ctx context.Context, conn *temporalclient.Connection, name 
 	}
 }
 
-// watchPatience is how long watch stays while nobody answers.
-const watchPatience = 10 * time.Minute
+// watchPatience is how long watch stays while nobody answers, silenceToldEvery how
+// often it says so meanwhile.
+const (
+	watchPatience    = 10 * time.Minute
+	silenceToldEvery = time.Minute
+)
+
+// silence is that nobody answers for a campaign: since when, and when that was said
+// last.
+type silence struct{ since, said time.Time }
+
+// over says that it is not worth waiting any longer.
+func (s *silence) over(now time.Time) bool {
+	if s.since.IsZero() {
+		s.since = now
+	}
+	return now.Sub(s.since) > watchPatience
+}
+
+// say says it at once, and then now and then.
+func (s *silence) say(w io.Writer, err error) {
+	now := time.Now()
+	if now.Sub(s.said) < silenceToldEvery {
+		return
+	}
+	s.said = now
+	put(w, "%s no answer since %s, asked again until %s: %v\n",
+		now.Format(time.TimeOnly), s.since.Format(time.TimeOnly), s.since.Add(watchPatience).Format(time.TimeOnly), err)
+}
 
 // settled says that watching on would show nothing new without a person.
 func settled(s workflows.Status) bool {

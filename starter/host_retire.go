@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +31,9 @@ func (a *app) host() *cobra.Command {
 type retirement struct {
 	Host      string   `json:"host"`
 	Campaigns []string `json:"campaigns"`
+	// Zone is one whose own operation goes on without the host, where no campaign
+	// has it.
+	Zone rotation.ZoneID `json:"zone,omitempty"`
 }
 
 func (a *app) hostRetire() *cobra.Command {
@@ -37,9 +42,10 @@ func (a *app) hostRetire() *cobra.Command {
 	var campaigns []string
 	cmd := &cobra.Command{
 		Use: "retire HOST --reason R", Short: "A host that will never answer: open campaigns go on without it", Args: exactly("HOST"),
-		Long: `Take a host that will never answer out of the open campaigns. Zones that wait for
-it alone go on with their other hosts; a zone without any other is skipped. The
-fleet file is yours to change: take the host out there too.`,
+		Long: `Take a host that will never answer out of the open campaigns, or with --zone out of
+the operation that runs on one zone, whoever began it. Zones that wait for it alone
+go on with their other hosts; a zone without any other is skipped. The fleet file is
+yours to change: take the host out there too.`,
 		Example: "  keywave host retire gw-hk-7 --reason \"burnt down\"\n  keywave host retire gw-hk-7 --zone zone-27q0p0bal192 --reason \"moved\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Reason == "" {
@@ -51,19 +57,78 @@ fleet file is yours to change: take the host out there too.`,
 				return err
 			}
 			defer conn.Close()
+			if o.Zone != "" && len(campaigns) == 0 {
+				if own, err := retireFromZone(cmd.Context(), conn, o); err != nil || own {
+					return cmp.Or(err, a.retired(retirement{Host: args[0], Campaigns: []string{}, Zone: o.Zone}))
+				}
+			}
 			told, err := retire(cmd.Context(), conn, campaigns, o)
 			if err != nil {
 				return err
 			}
-			return a.print(retirement{args[0], told}, func(w io.Writer) {
-				put(w, "Host %s is retired from %s. Take it out of the fleet file too.\n", args[0], strings.Join(told, ", "))
-			})
+			return a.retired(retirement{Host: args[0], Campaigns: told})
 		},
 	}
 	cmd.Flags().StringVar(&zone, "zone", "", "only of this zone")
 	cmd.Flags().StringSliceVar(&campaigns, "campaign", nil, "only in these campaigns (default: all open ones)")
 	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for the record")
 	return cmd
+}
+
+func (a *app) retired(r retirement) error {
+	from := strings.Join(r.Campaigns, ", ")
+	if r.Zone != "" {
+		from = "the operation that runs on zone " + string(r.Zone)
+	}
+	return a.print(r, func(w io.Writer) {
+		put(w, "Host %s is retired from %s. Take it out of the fleet file too.\n", r.Host, from)
+	})
+}
+
+// retireFromZone takes a host out of a person's operation that runs on a zone; false
+// when there is none, or it is a campaign's. It answers when the zone has heard it.
+func retireFromZone(ctx context.Context, conn *temporalclient.Connection, o workflows.Order) (bool, error) {
+	b, runs, err := busyWith(ctx, conn, o.Zone)
+	if err != nil || !runs || b.in.Campaign != "" {
+		return false, err
+	}
+	if err := awaitWorker(ctx, conn); err != nil {
+		return false, err
+	}
+	if there, err := tripHas(ctx, conn, b.run, o); err != nil || !there {
+		return false, cmp.Or(err, refused(fmt.Errorf("the operation that runs on zone %s has no host %s; nothing was changed; what it does: keywave zone show %s", o.Zone, o.Host, o.Zone)))
+	}
+	err = conn.SignalWorkflow(ctx, workflows.ZoneID(o.Zone), b.run, workflows.SignalZoneOrder, rotation.ZoneOrder{Retire: o.Host, Reason: operator() + ": " + o.Reason})
+	if err != nil {
+		return false, fmt.Errorf("zone %s could not be told: %w", o.Zone, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, orderWithin)
+	defer cancel()
+	for tick := time.Tick(triggerEvery); ; {
+		if there, err := tripHas(ctx, conn, b.run, o); err == nil && !there {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("zone %s was told, and does not say within %s that it goes on without host %s; look: keywave zone show %s", o.Zone, orderWithin, o.Host, o.Zone)
+		case <-tick:
+		}
+	}
+}
+
+// tripHas says whether a zone's operation still counts on a host.
+func tripHas(ctx context.Context, conn *temporalclient.Connection, run string, o workflows.Order) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := conn.QueryWorkflow(ctx, workflows.ZoneID(o.Zone), run, workflows.QueryTrip)
+	if err != nil {
+		return false, fmt.Errorf("zone %s does not say which hosts it has: %w", o.Zone, err)
+	}
+	var t rotation.Trip
+	if err := answer.Get(&t); err != nil {
+		return false, err
+	}
+	return slices.Contains(t.Hosts, o.Host), nil
 }
 
 func retire(ctx context.Context, conn *temporalclient.Connection, only []string, o workflows.Order) ([]string, error) {

@@ -20,6 +20,7 @@ import (
 
 	"keywave/internal/harmless"
 	"keywave/internal/plan"
+	"keywave/internal/planning"
 	"keywave/internal/proving/hostile"
 	"keywave/internal/report"
 	"keywave/internal/rotation"
@@ -36,12 +37,14 @@ func said(w string) map[string]func(io.Writer) {
 	var v scheduleView
 	var views []scheduleView
 	var status workflows.Status
-	for _, all := range []any{&p, &z, &ended, &a, &checks, &v, &views, &status} {
+	var also planning.Elsewhere
+	for _, all := range []any{&also, &p, &z, &ended, &a, &checks, &v, &views, &status} {
 		hostile.Fill(all, w)
 	}
+	also.Zones = 1
 	p.Unready, p.Zones, p.Found, z.Record = 1, 2, 1, nil
 	return map[string]func(io.Writer){
-		"plan":              func(out io.Writer) { showPlan(out, p) },
+		"plan":              func(out io.Writer) { showPlan(out, p, also) },
 		"zone show, open":   func(out io.Writer) { showZone(out, z) },
 		"zone show, closed": func(out io.Writer) { showZone(out, ended) },
 		"audit":             func(out io.Writer) { showAudit(out, a) },

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/plan"
+	"keywave/internal/planning"
 	"keywave/workflows"
 )
 
@@ -54,7 +55,14 @@ theirs cannot take one.`,
 					return err
 				}
 			}
-			if err := a.print(plan, func(w io.Writer) { showPlan(w, plan) }); err != nil {
+			also, err := elsewhere(cmd.Context(), conn, planning.ZonesOf(f))
+			if err != nil {
+				return err
+			}
+			if a.output == "json" && also.Zones > 0 {
+				a.say("%d of %s are not this plan's alone: %s", also.Zones, many(plan.Zones, "zone"), also)
+			}
+			if err := a.print(plan, func(w io.Writer) { showPlan(w, plan, also) }); err != nil {
 				return err
 			}
 			return unready(plan)

@@ -7,9 +7,10 @@ import (
 
 	"keywave/internal/harmless"
 	"keywave/internal/plan"
+	"keywave/internal/planning"
 )
 
-func showPlan(w io.Writer, p plan.Plan) {
+func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 	if p.Found > 0 {
 		put(w, "Problems first (%d):\n", p.Found)
 		for _, f := range p.Findings {
@@ -60,12 +61,22 @@ func showPlan(w io.Writer, p plan.Plan) {
 	if len(p.Settings.Health) > 0 {
 		put(w, "  health    %s, before each next wave\n", strings.Join(p.Settings.Health, ", "))
 	}
-	put(w, "\nNothing was changed. %s\n", nextOf(p))
+	for i, text := range also.Texts {
+		name := ""
+		if i == 0 {
+			name = "elsewhere"
+		}
+		put(w, "  %-9s %s\n", name, text)
+	}
+	put(w, "\nNothing was changed. %s\n", nextOf(p, also))
 }
 
 // nextOf is what to do with a plan: it is run where something would come of it.
-func nextOf(p plan.Plan) harmless.Own {
+func nextOf(p plan.Plan, also planning.Elsewhere) harmless.Own {
 	run := harmless.Sprintf(harmless.Terminal, "  keywave campaign start --plan %s --watch", p.Digest)
+	if also.Zones > 0 {
+		run = harmless.Sprintf(harmless.Terminal, "%s --also-rotated --reason \"…\"\nWithout --also-rotated it is refused while %d of %s are not this plan's alone.", run, also.Zones, many(p.Zones, "zone"))
+	}
 	switch p.Unready {
 	case 0:
 		return harmless.Own("Run it:\n" + run)

@@ -15,6 +15,7 @@ import (
 	"keywave/internal/fleet"
 	"keywave/internal/harmless"
 	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
 
@@ -22,6 +23,9 @@ type zoneOptions struct {
 	fleetFile string
 	reason    string
 	emergency bool
+	// acceptChanges has a running zone's live key delivered by the present
+	// definitions of its hosts.
+	acceptChanges bool
 }
 
 func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
@@ -33,6 +37,9 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
 			}
+			if o.acceptChanges && o.reason == "" {
+				return errors.New("--accept-changes delivers by definitions that differ from those that the operation began with; say why with --reason")
+			}
 			return a.runZone(cmd.Context(), verb, rotation.ZoneID(args[0]), o)
 		},
 	}
@@ -40,6 +47,13 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the record")
 	if verb == rotation.Rotate {
 		cmd.Flags().BoolVar(&o.emergency, "emergency", false, "waive the hosts' proofs; recorded")
+	} else {
+		cmd.Long = `Read the live key and deliver it to all hosts of one zone; never a refresh. Where an
+operation runs on the zone already, it is joined and never doubled: it delivers at
+once. Where the hosts are defined otherwise than when that operation began, the
+differences are named, and --accept-changes has the live key delivered by the
+present definitions; the workers must run with the same fleet file.`
+		cmd.Flags().BoolVar(&o.acceptChanges, "accept-changes", false, "deliver by the present definitions of the hosts, although the operation that runs began with others; recorded")
 	}
 	return cmd
 }
@@ -59,21 +73,9 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 			return err
 		}
 	}
-	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflows.ZoneID(id), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes: workflows.Searchable("", id, ""),
-		StaticSummary:         harmless.Summary(fmt.Sprintf("%s %s by %s", verb, id, in.By)),
-	}, workflows.TypeZone, in)
-	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
-		return refused(fmt.Errorf("zone %s is busy: one operation per zone at a time; what it does: keywave zone show %s", id, id))
-	}
+	record, err := a.carryOut(ctx, conn, in, o)
 	if err != nil {
-		return refused(fmt.Errorf("zone %s cannot be started: %w", id, err))
-	}
-	a.say("Zone %s: %s runs; leaving this command does not stop it.", id, verb)
-	var record rotation.Record
-	if err := run.Get(ctx, &record); err != nil {
-		return fmt.Errorf("zone %s: its workflow ended without a record (%w); look: keywave zone show %s", id, err, id)
+		return err
 	}
 	if err := a.print(record, func(w io.Writer) { showRecord(w, record) }); err != nil {
 		return err
@@ -85,6 +87,37 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 		return refused(fmt.Errorf("zone %s is pending: %s", id, record.Why))
 	}
 	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", id, record.Outcome, id, o.fleetFile))
+}
+
+// carryOut starts an operation on a zone, or joins the one that runs there if it is
+// to be repaired, and follows it to its end.
+func (a *app) carryOut(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) (rotation.Record, error) {
+	for range joinTries {
+		run, err := startZone(ctx, conn, in)
+		if err == nil {
+			a.say("Zone %s: %s runs; leaving this command does not stop it.", in.Zone, in.Verb)
+			return a.followZone(ctx, conn, run, in.Zone)
+		}
+		switch taken := errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)); {
+		case !taken:
+			return rotation.Record{}, refused(fmt.Errorf("zone %s cannot be started: %w", in.Zone, err))
+		case in.Verb != rotation.Repair:
+			return rotation.Record{}, busy(ctx, conn, in.Zone)
+		}
+		record, err := a.join(ctx, conn, in, o)
+		if !errors.Is(err, errJustEnded) {
+			return record, err
+		}
+	}
+	return rotation.Record{}, busy(ctx, conn, in.Zone)
+}
+
+func startZone(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn) (client.WorkflowRun, error) {
+	return conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.ZoneID(in.Zone), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes: workflows.Searchable("", in.Zone, ""),
+		StaticSummary:         harmless.Summary(fmt.Sprintf("%s %s by %s", in.Verb, in.Zone, in.By)),
+	}, workflows.TypeZone, in)
 }
 
 // zoneIn asks for an operation on a zone of the fleet.
@@ -121,6 +154,22 @@ func showRecord(w io.Writer, r rotation.Record) {
 		put(w, "host      %s acknowledged after %d ms\n", h.Host, h.Ms)
 	}
 	for _, h := range r.Missing {
-		put(w, "host      %s does not hold the live key\n", h)
+		put(w, "host      %s did not acknowledge the live key\n", h)
 	}
+	for _, h := range r.Retired {
+		put(w, "host      %s was retired; %s\n", h.Host, lastSeen(h.Held, r.To))
+	}
+}
+
+// lastSeen is what a host held when it was last seen.
+func lastSeen(held, live rotation.Fingerprint) string {
+	switch held {
+	case "":
+		return "what it holds is not known"
+	case rotation.Absent:
+		return "it held no key when it was last seen"
+	case live:
+		return "it held the live key when it was last seen"
+	}
+	return "it held " + string(held) + " when it was last seen, which is not the live key"
 }

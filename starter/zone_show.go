@@ -131,6 +131,7 @@ func showZone(w io.Writer, v zoneView) {
 		line("status", v.Status+" since "+v.Started.Local().Format(time.DateTime))
 		line("phase", string(t.Phase))
 		line("key", orDash(string(t.Baseline))+" → "+orDash(string(t.Live)))
+		line("stands", tripText(t))
 		line("hosts", fmt.Sprintf("%d of %d acknowledged", len(t.Acks), len(t.Hosts)))
 		for _, met := range t.Met {
 			line("met", met)

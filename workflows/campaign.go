@@ -25,6 +25,9 @@ type CampaignIn struct {
 	Emergency string `json:"emergency,omitempty"`
 	// Drift is what a person accepted of a plan whose live keys had changed.
 	Drift *AcceptedDrift `json:"drift,omitempty"`
+	// Also is what a person accepted of zones that others have, or that were rotated
+	// just now.
+	Also *AlsoRotated `json:"also,omitempty"`
 	// Reread counts the calls that it took to see that, RereadBy those of each
 	// account, where there are several.
 	Reread   int                      `json:"reread,omitempty"`
@@ -158,6 +161,20 @@ func (d AcceptedDrift) String() string {
 	return fmt.Sprintf("%d of %s not as planned: %s", d.Zones, plural(d.Read, "live key"), strings.Join(texts, "; "))
 }
 
+// AlsoRotated is that a person runs a plan although another campaign has zones of
+// it, or they were rotated just now.
+type AlsoRotated struct {
+	Zones int `json:"zones"`
+	// Texts say who has which.
+	Texts  []string `json:"texts"`
+	Reason string   `json:"reason"`
+}
+
+// String is the count and who has them.
+func (a AlsoRotated) String() string {
+	return plural(a.Zones, "zone") + " not this campaign's alone: " + strings.Join(a.Texts, "; ")
+}
+
 // running is a shard under way.
 type running struct {
 	news    ShardNews
@@ -276,6 +293,9 @@ func (c *campaign) begin() error {
 	}
 	if c.in.Drift != nil && !c.in.Again {
 		c.log("drift accepted: "+c.in.Drift.String(), c.in.By, c.in.Drift.Reason)
+	}
+	if c.in.Also != nil && !c.in.Again {
+		c.log("also rotated, accepted: "+c.in.Also.String(), c.in.By, c.in.Also.Reason)
 	}
 	c.tell()
 	return nil

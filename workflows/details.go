@@ -134,7 +134,7 @@ var phaseWords = map[rotation.Phase]string{
 var outcomeWords = map[rotation.Outcome]string{
 	rotation.Done:      "every host holds the live key",
 	rotation.Unchanged: "it failed before the key changed; the old key is alive",
-	rotation.Exposed:   "the old key is dead, and some host does not hold the new one: an outage",
+	rotation.Exposed:   "the old key is dead or may be, and some host is not known to hold the live one: an outage",
 	rotation.Unknown:   "nobody can tell yet whether the key changed",
 	rotation.Skipped:   "a person excluded it",
 	rotation.Pending:   "not begun; the old key is alive",

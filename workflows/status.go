@@ -72,6 +72,8 @@ type Status struct {
 	// look for it.
 	Drift  *AcceptedDrift `json:"drift,omitempty"`
 	Reread int            `json:"reread,omitempty"`
+	// Also is what was accepted of zones that are not this campaign's alone.
+	Also *AlsoRotated `json:"also,omitempty"`
 	// Hours is what the calendar says; nil without one.
 	Hours *Hours `json:"hours,omitempty"`
 	Log   Log    `json:"log,omitempty"`
@@ -243,7 +245,7 @@ func (c *campaign) status() Status {
 		Plan: c.in.Plan, Wave: st.Wave, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
 		Window: c.st.Window, Accounts: c.accountStatus(), Paused: st.Reasons, Reason: c.reasons(),
 		Standing: c.standing(t.Zones.Pending), Waits: c.waits(), Stalled: c.stall(),
-		Emergency: c.in.Emergency, Drift: c.in.Drift, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
+		Emergency: c.in.Emergency, Drift: c.in.Drift, Also: c.in.Also, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
 	}
 	if len(c.st.Lanes) == 1 {
 		s.Rate = c.st.Lanes[0].Rate

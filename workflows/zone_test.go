@@ -655,7 +655,7 @@ func TestZoneOrders(t *testing.T) {
 			},
 		},
 		{
-			name: "skip an exposed zone", order: skip, at: time.Minute, want: rotation.Skipped, why: "skipped while 1 hosts do not hold the live key", sent: 1, ends: 2 * time.Minute,
+			name: "skip an exposed zone", order: skip, at: time.Minute, want: rotation.Skipped, why: "skipped while 1 hosts are not known to hold the live key", sent: 1, ends: 2 * time.Minute,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.machines["h2"].down(noon, forever) },
 		},
 		{

@@ -63,16 +63,32 @@ func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan plan
 	if refused = p.differs(in, bare, f); refused != "" {
 		return plan, refused, nil
 	}
+	if refused, err = p.notNow(ctx, in, f); refused != "" || err != nil {
+		return plan, refused, err
+	}
+	return p.make(ctx, in, f)
+}
+
+// notNow says what keeps an approved fleet from being rotated at this moment.
+func (p Planner) notNow(ctx context.Context, in activities.PlanFleetIn, f *fleet.Fleet) (string, error) {
 	for _, a := range f.Accounts {
 		limit, err := temporalclient.RateOf(ctx, p.Client, p.Namespace, workflows.RefreshQueue(a.Name))
 		if err != nil {
-			return plan, "", err
+			return "", err
 		}
-		if limit.PerSecond != nil && *limit.PerSecond == 0 {
-			return plan, fmt.Sprintf("the brake of account %s is on, by %s: %s; nothing was touched; release it: keywave brake off --account %s --reason \"…\"", a.Name, limit.By, limit.Reason, a.Name), nil
+		if limit.Braked() {
+			return fmt.Sprintf("the brake of account %s is on, by %s: %s; nothing was touched; release it: keywave brake off --account %s --reason \"…\"", a.Name, limit.By, limit.Reason, a.Name), nil
 		}
 	}
-	return p.make(ctx, in, f)
+	// What earlier runs of the same schedule rotated is what --every asked for.
+	mine := func(campaign string, open bool) bool {
+		return campaign == in.Name || !open && strings.HasPrefix(campaign, in.Schedule+"-")
+	}
+	also, err := LookElsewhere(ctx, p.Client, ZonesOf(f), mine, time.Now())
+	if err != nil || also.Zones == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d of %d zones are not this run's alone, nothing was touched: %s", also.Zones, len(f.Zones), also), nil
 }
 
 // read gives the fleet file alone, as workers read it, and the fleet with its

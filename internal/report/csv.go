@@ -17,7 +17,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	titles := []string{
 		"campaign", "wave", "page", "zone", "name", "outcome", "why", "from", "to", "request_id", "since", "ended_at",
-		"exposure_ms", "host", "location", "acknowledged_ms", "missing",
+		"exposure_ms", "host", "location", "acknowledged_ms", "missing", "retired",
 	}
 	if len(r.Accounts) > 0 {
 		titles = append(titles, "account")
@@ -25,9 +25,12 @@ func (r Report) WriteCSV(w io.Writer) error {
 	_ = out.Write(titles)
 	for _, z := range r.Zones {
 		for _, h := range z.Hosts {
-			acknowledged, missing := "", "no"
+			acknowledged, missing, retired := "", "", ""
 			if h.Ms != nil {
-				acknowledged = strconv.FormatInt(*h.Ms, 10)
+				acknowledged, missing = strconv.FormatInt(*h.Ms, 10), "no"
+			}
+			if h.Retired {
+				retired = "yes"
 			}
 			for _, name := range z.Missing {
 				if name == h.Host {
@@ -36,7 +39,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 			}
 			row := []string{
 				r.Campaign, strconv.Itoa(z.Wave), strconv.Itoa(z.Page), string(z.ID), z.Name, string(z.Outcome), z.Why, string(z.From), string(z.To),
-				z.RequestID, when(z.Since), when(z.EndedAt), strconv.FormatInt(z.ExposureMs, 10), string(h.Host), string(h.Location), acknowledged, missing,
+				z.RequestID, when(z.Since), when(z.EndedAt), strconv.FormatInt(z.ExposureMs, 10), string(h.Host), string(h.Location), acknowledged, missing, retired,
 			}
 			if len(r.Accounts) > 0 {
 				row = append(row, string(z.Account))

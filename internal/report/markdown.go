@@ -26,7 +26,9 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 	d.accounts(r)
 	d.notDone(r)
 	d.metOnTheWay(r)
+	d.runs(r)
 	d.people(r)
+	d.repairs(r)
 	d.findings(r)
 	d.allZones(r)
 	return d.Flush()
@@ -63,7 +65,7 @@ func (d document) table(n int, row func(i int) []string, titles ...string) {
 
 func (d document) summary(r Report) {
 	d.say("# Campaign %s: %s\n\n", cell(r.Campaign), cell(string(r.State)))
-	d.say("%s. %d of %d (zone, host) pairs acknowledged the live key.", words(r.Counts), r.Hosts.Acknowledged, r.Hosts.Total)
+	d.say("%s. %s.", words(r.Counts), strings.Replace(pairs(r.Hosts), "acknowledged", "acknowledged the live key", 1))
 	if e := r.ExposureMs; e.Max > 0 {
 		d.say(" Exposure p50 %d ms, p90 %d ms, p99 %d ms, max %d ms.", e.P50, e.P90, e.P99, e.Max)
 	}
@@ -74,7 +76,7 @@ func (d document) summary(r Report) {
 		{"settings", settings(r.Settings)},
 	}
 	for _, f := range [][2]string{
-		{"**emergency**", cell(r.Emergency)}, {"**drift accepted**", cell(r.drift())}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
+		{"**emergency**", cell(r.Emergency)}, {"**drift accepted**", cell(r.drift())}, {"**also rotated, accepted**", cell(r.also())}, {"**forgotten**", cell(r.Forgotten)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
 	} {
 		if f[1] != "" {
 			facts = append(facts, f)
@@ -89,6 +91,13 @@ func (r Report) drift() string {
 		return ""
 	}
 	return r.Drift.Reason + ": " + r.Drift.String()
+}
+
+func (r Report) also() string {
+	if r.Also == nil {
+		return ""
+	}
+	return r.Also.Reason + ": " + r.Also.String()
 }
 
 // owners is "account a", or "accounts a, b".
@@ -132,12 +141,12 @@ func (d document) waves(r Report) {
 		for _, o := range rotation.Outcomes() {
 			row = append(row, fmt.Sprint(w.Counts.Of(o)))
 		}
-		row = append(row, fmt.Sprintf("%d/%d", w.Hosts.Acknowledged, w.Hosts.Total))
+		row = append(row, fmt.Sprintf("%d/%d", w.Hosts.Acknowledged, w.Hosts.Total), fmt.Sprint(w.Hosts.Retired))
 		for _, ms := range []int64{w.ExposureMs.P50, w.ExposureMs.P90, w.ExposureMs.P99, w.ExposureMs.Max} {
 			row = append(row, millis(ms))
 		}
 		return row
-	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "acknowledged>", "p50>", "p90>", "p99>", "max>")
+	}, "wave>", "zones>", "done>", "unchanged>", "exposed>", "unknown>", "skipped>", "pending>", "acknowledged>", "retired>", "p50>", "p90>", "p99>", "max>")
 }
 
 func (d document) accounts(r Report) {
@@ -171,7 +180,7 @@ type meaning struct {
 
 func meanings() []meaning {
 	return []meaning{
-		{rotation.Exposed, "The key changed, and some host does not hold it: an outage.", "delivers the live key and never refreshes"},
+		{rotation.Exposed, "The key changed, or may have, and some host is not known to hold the live one: an outage.", "delivers the live key and never refreshes"},
 		{rotation.Unknown, "Nobody can tell yet whether the key changed.", "reads the live key back, then rotates or delivers"},
 		{rotation.Unchanged, "It failed before any refresh took effect; the zone is as the campaign found it.", "rotates"},
 		{rotation.Pending, "Not started, or handed back before its refresh.", "rotates"},
@@ -219,6 +228,36 @@ func (d document) metOnTheWay(r Report) {
 	}, "zone", "name", "what was met", "exposure ms>")
 }
 
+func (d document) runs(r Report) {
+	if len(r.Runs) < 2 {
+		return
+	}
+	d.say("\n## Runs\n\nThe campaign was closed and resumed. Zones are the whole campaign's when a run closed.\n\n")
+	d.table(len(r.Runs), func(i int) []string {
+		run := r.Runs[i]
+		return []string{clock(run.StartedAt), maybe(run.EndedAt), cell(string(run.State)), words(run.Counts), cell(run.By), cell(run.Reason), cell(run.Emergency)}
+	}, "from", "to", "state", "zones", "by", "reason", "emergency")
+}
+
+func (d document) repairs(r Report) {
+	if len(r.Repairs) == 0 {
+		return
+	}
+	d.say("\n## Zones that people rotated or repaired since\n\nNot by this campaign: its own outcomes stand in the other tables.\n\n")
+	d.table(len(r.Repairs), func(i int) []string {
+		p := r.Repairs[i]
+		return []string{cell(string(p.Zone)), cell(string(p.Verb)), cell(string(p.Outcome)), clock(p.StartedAt), maybe(p.EndedAt), cell(p.By), cell(p.Reason), cell(p.Why)}
+	}, "zone", "what", "outcome", "from", "to", "by", "reason", "why")
+}
+
+// maybe is a time that may not have come yet.
+func maybe(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return clock(*t)
+}
+
 func (d document) people(r Report) {
 	if len(r.Log) == 0 {
 		return
@@ -250,7 +289,7 @@ func (d document) allZones(r Report) {
 		z := r.Zones[i]
 		return []string{
 			cell(string(z.ID)), cell(z.named()), fmt.Sprint(z.Wave), string(z.Outcome), millis(z.ExposureMs),
-			fmt.Sprintf("%d/%d", z.acknowledged(), len(z.Hosts)), code(string(z.From)), code(string(z.To)), cell(z.RequestID),
+			fmt.Sprintf("%d/%d", z.pairs().Acknowledged, len(z.Hosts)), code(string(z.From)), code(string(z.To)), cell(z.RequestID),
 		}
 	}, "zone", "name", "wave>", "outcome", "exposure ms>", "acknowledged>", "from", "to", "request")
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"keywave/internal/plan"
@@ -26,20 +27,32 @@ type Report struct {
 	Campaign string          `json:"campaign"`
 	Plan     Plan            `json:"plan"`
 	State    workflows.State `json:"state"`
-	// StartedAt is the start of the campaign's last run; EndedAt is null while
-	// it runs.
+	// StartedAt is the start of the campaign's first run that is known; EndedAt is
+	// null while it runs.
 	StartedAt time.Time  `json:"startedAt"`
 	EndedAt   *time.Time `json:"endedAt"`
 	// Reason is why the campaign is in its state, Next the operator's next step.
 	Reason string `json:"reason,omitempty"`
 	Next   string `json:"next,omitempty"`
-	// Emergency is why proofs, bake times and approvals were waived; empty when
-	// they were not.
+	// Emergency is why proofs, bake times and approvals were waived, in whichever
+	// run; empty when they were not.
 	Emergency string `json:"emergency,omitempty"`
+	// Runs are the campaign's runs in order, the present one last: a campaign that
+	// was closed and resumed has several.
+	Runs []Run `json:"runs"`
+	// Forgotten says what Temporal's retention has forgotten of the campaign, and
+	// this report therefore lacks; empty when nothing is known to be.
+	Forgotten string `json:"forgotten,omitempty"`
+	// Repairs are operations that people began on zones of the plan since the
+	// campaign started, in order. Zones has what the campaign itself did.
+	Repairs []Repair `json:"repairs,omitempty"`
 	// Drift is what was accepted of live keys that were not as planned any more
 	// when the campaign started; null when nothing was.
 	Drift *workflows.AcceptedDrift `json:"drift,omitempty"`
-	// Log is what people and budgets did, in order.
+	// Also is what was accepted of zones that others had, or that were rotated just
+	// before; null when nothing was.
+	Also *workflows.AlsoRotated `json:"also,omitempty"`
+	// Log is what people and budgets did, in all runs, in order.
 	Log      workflows.Log `json:"log"`
 	Settings plan.Settings `json:"settings"`
 	// Counts are zones by outcome, Hosts (zone, host) pairs, ExposureMs nearest
@@ -59,6 +72,40 @@ type Report struct {
 	Zones []Zone `json:"zones"`
 	// Digest is the SHA-256, in hex, of everything else: see Verify.
 	Digest string `json:"digest"`
+}
+
+// Run is one run of a campaign, from its start or a resume to its close.
+type Run struct {
+	StartedAt time.Time       `json:"startedAt"`
+	EndedAt   *time.Time      `json:"endedAt"`
+	State     workflows.State `json:"state"`
+	// By and Reason are of who started or resumed it.
+	By        string `json:"by,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Emergency string `json:"emergency,omitempty"`
+	// Counts are the whole campaign's when the run closed, or now.
+	Counts rotation.Counts `json:"counts"`
+}
+
+// Repair is what a person had done to one zone.
+type Repair struct {
+	Zone      rotation.ZoneID  `json:"zone"`
+	Verb      rotation.Verb    `json:"verb"`
+	By        string           `json:"by,omitempty"`
+	Reason    string           `json:"reason,omitempty"`
+	StartedAt time.Time        `json:"startedAt"`
+	EndedAt   *time.Time       `json:"endedAt"`
+	Outcome   rotation.Outcome `json:"outcome,omitempty"` // empty while it runs, or where Temporal lost it
+	Why       string           `json:"why,omitempty"`
+}
+
+// Past is what is known of a campaign besides its present run.
+type Past struct {
+	// Runs are the statuses of the runs before the present one, oldest first.
+	Runs []workflows.Status
+	// Forgotten is what Temporal does not know any more.
+	Forgotten string
+	Repairs   []Repair
 }
 
 // Plan is what was approved.
@@ -124,9 +171,11 @@ type Zone struct {
 	EndedAt time.Time `json:"endedAt,omitzero"`
 	// ExposureMs runs from Since to the last acknowledgement.
 	ExposureMs int64 `json:"exposureMs,omitempty"`
-	// Hosts are the zone's hosts in the plan, Missing those of them that did
-	// not acknowledge To.
+	// Hosts are the zone's hosts in the plan, Missing the hosts that did not
+	// acknowledge To, Added those that acknowledged it and are not in the plan: a
+	// person had the key delivered by changed definitions.
 	Hosts   []Host              `json:"hosts"`
+	Added   []rotation.HostName `json:"added,omitempty"`
 	Missing []rotation.HostName `json:"missing,omitempty"`
 	API     rotation.API        `json:"api"`
 }
@@ -137,16 +186,20 @@ type Host struct {
 	Host     rotation.HostName `json:"host"`
 	Location rotation.Location `json:"location"`
 	Ms       *int64            `json:"ms"`
+	// Retired says that a person retired it before it acknowledged To, Held what it
+	// held when it was last seen; empty is not known.
+	Retired bool                 `json:"retired,omitempty"`
+	Held    rotation.Fingerprint `json:"held,omitempty"`
 }
 
 // Build makes the report of a campaign from the plan that it ran, all of the
-// plan's pages in order, its status and the records of its shards, in any
-// order. A zone without a record has not started and is pending. It is an error
+// plan's pages in order, its status, the records of its shards, in any order, and
+// its past. A zone without a record has not started and is pending. It is an error
 // if anything does not add up: another plan's pages, a zone recorded twice or
 // not planned, a zone done without proof, sums that are not the campaign's. The
 // status of a campaign that is still running may be older than its records, and
 // then does not add up either.
-func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records []rotation.Record) (Report, error) {
+func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records []rotation.Record, past Past) (Report, error) {
 	if err := samePlan(plan, pages, status); err != nil {
 		return Report{}, refused(status, err)
 	}
@@ -156,9 +209,10 @@ func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records [
 			Name: plan.Name, Digest: plan.Digest, Account: plan.Account, Made: plan.Made.UTC(),
 			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit,
 		},
-		StartedAt: status.StartedAt.UTC(), EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next,
-		Emergency: status.Emergency, Drift: status.Drift, Log: slices.Concat([]workflows.Entry{}, status.Log), Settings: plan.Settings, API: status.API,
+		EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next, Settings: plan.Settings, API: status.API,
+		Forgotten: past.Forgotten, Repairs: past.Repairs, Log: []workflows.Entry{},
 	}
+	r.remember(append(slices.Clone(past.Runs), status))
 	for _, a := range status.SetAside {
 		r.SetAside = append(r.SetAside, SetAside{a.Host, a.Why})
 	}
@@ -173,6 +227,47 @@ func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records [
 	}
 	r.Digest, err = r.digest()
 	return r, err
+}
+
+// remember takes over what each run of the campaign knows, oldest first.
+func (r *Report) remember(runs []workflows.Status) {
+	var emergencies []string
+	for i, s := range runs {
+		run := Run{StartedAt: s.StartedAt.UTC(), EndedAt: s.EndedAt, State: s.State, Emergency: s.Emergency, Counts: s.Zones}
+		own := r.record(s.Log)
+		if len(own) > 0 {
+			run.By, run.Reason = own[0].By, own[0].Reason
+		}
+		r.Runs = append(r.Runs, run)
+		if s.Emergency != "" && !slices.Contains(emergencies, s.Emergency) {
+			emergencies = append(emergencies, s.Emergency)
+		}
+		if r.Drift == nil {
+			r.Drift = s.Drift
+		}
+		if r.Also == nil {
+			r.Also = s.Also
+		}
+		if i == 0 {
+			r.StartedAt = run.StartedAt
+		}
+	}
+	r.Emergency = strings.Join(emergencies, "; ")
+}
+
+// record adds a run's log, and gives what is its own: a run takes over the log of the
+// one before, whose entries may have been folded further since.
+func (r *Report) record(log []workflows.Entry) (own []workflows.Entry) {
+	for _, e := range log {
+		known := slices.IndexFunc(r.Log, func(k workflows.Entry) bool { return k.At.Equal(e.At) && k.What == e.What && k.By == e.By })
+		if known >= 0 {
+			r.Log[known] = e
+			continue
+		}
+		own = append(own, e)
+	}
+	r.Log = append(r.Log, own...)
+	return own
 }
 
 func refused(s workflows.Status, err error) error {
@@ -243,13 +338,21 @@ func newZone(page plan.Page, planned plan.PageZone, rec rotation.Record) (Zone, 
 		z.Hosts = append(z.Hosts, Host{Host: ref.Name, Location: ref.Location})
 	}
 	for _, ack := range rec.Acks {
-		h := z.host(ack.Host)
-		if h == nil {
+		switch h := z.host(ack.Host); {
+		case h != nil:
+			h.Ms = &ack.Ms
+		case rehosted(rec):
+			z.Added = append(z.Added, ack.Host)
+		default:
 			return z, fmt.Errorf("host %s acknowledged its key, and the plan does not give it to that host", ack.Host)
 		}
-		h.Ms = &ack.Ms
 	}
-	return z, z.check()
+	for _, gone := range rec.Retired {
+		if h := z.host(gone.Host); h != nil && h.Ms == nil {
+			h.Retired, h.Held = true, gone.Held
+		}
+	}
+	return z, z.check(rec)
 }
 
 func (z *Zone) host(name rotation.HostName) *Host {
@@ -263,7 +366,7 @@ func (z *Zone) host(name rotation.HostName) *Host {
 
 // check finds what cannot be true of a zone. It never shows what stands where a
 // fingerprint should.
-func (z *Zone) check() error {
+func (z *Zone) check(rec rotation.Record) error {
 	if !slices.Contains(rotation.Outcomes(), z.Outcome) {
 		return fmt.Errorf("%q is no outcome", z.Outcome)
 	}
@@ -273,22 +376,45 @@ func (z *Zone) check() error {
 		}
 	}
 	for _, name := range z.Missing {
-		if z.host(name) == nil {
+		switch h := z.host(name); {
+		case h == nil && !rehosted(rec):
 			return fmt.Errorf("host %s is missing, and the plan does not have it", name)
+		case h != nil && h.Ms != nil && z.To != "":
+			return fmt.Errorf("host %s is missing, and its acknowledgement is on record", name)
 		}
 	}
-	if z.Outcome == rotation.Done && !z.Forgotten && (z.To == "" || z.To == rotation.Absent || len(z.Missing) > 0) {
+	if z.Outcome != rotation.Done || z.Forgotten {
+		return nil
+	}
+	n := z.pairs()
+	if z.To == "" || z.To == rotation.Absent || len(z.Missing) > 0 {
 		return fmt.Errorf("it is recorded as done, with %d of %d hosts missing and the live key %q", len(z.Missing), len(z.Hosts), z.To)
+	}
+	if n.Acknowledged+n.Retired < n.Total && !rehosted(rec) {
+		return fmt.Errorf("it is recorded as done, and of its %d hosts %d acknowledged the live key and %d were retired", n.Total, n.Acknowledged, n.Retired)
 	}
 	return nil
 }
 
-// acknowledged is how many hosts hold To.
-func (z *Zone) acknowledged() int {
-	if z.To == "" {
-		return 0
+// rehosted says that a person had the live key delivered to other hosts, or by other
+// definitions, than the plan's.
+func rehosted(rec rotation.Record) bool {
+	return strings.Contains(rec.Why, "accepted other definitions")
+}
+
+// pairs counts the zone's hosts in the plan: those whose acknowledgement of To is on
+// record, and those of the others that were retired.
+func (z *Zone) pairs() rotation.HostCounts {
+	n := rotation.HostCounts{Total: len(z.Hosts)}
+	for _, h := range z.Hosts {
+		switch {
+		case h.Ms != nil && z.To != "":
+			n.Acknowledged++
+		case h.Retired:
+			n.Retired++
+		}
 	}
-	return len(z.Hosts) - len(z.Missing)
+	return n
 }
 
 // sum adds the zones up, by wave and in all.
@@ -301,7 +427,7 @@ func (r *Report) sum(waves int) {
 			t.Zones.Total++
 			t.Zones.Pending++
 			t.Zones.Move(rotation.Pending, z.Outcome)
-			t.Hosts = t.Hosts.Plus(rotation.HostCounts{Total: len(z.Hosts), Acknowledged: z.acknowledged()})
+			t.Hosts = t.Hosts.Plus(z.pairs())
 			if z.Outcome == rotation.Done && z.ExposureMs > 0 {
 				t.Exposures.Add(z.ExposureMs)
 			}
@@ -326,7 +452,7 @@ func (r *Report) sumAccounts(plan plan.Plan, status workflows.Status) {
 			z.Account = share.Account
 			a.Counts = a.Counts.Plus(rotation.NewCounts(1))
 			a.Counts.Move(rotation.Pending, z.Outcome)
-			a.Hosts = a.Hosts.Plus(rotation.HostCounts{Total: len(z.Hosts), Acknowledged: z.acknowledged()})
+			a.Hosts = a.Hosts.Plus(z.pairs())
 		}
 		for _, s := range status.Accounts {
 			if s.Account == share.Account {
@@ -347,7 +473,7 @@ func (r *Report) addsUp(plan plan.Plan, status workflows.Status) error {
 	case r.Counts != status.Zones:
 		return fmt.Errorf("it counts %s; its records add up to %s", words(status.Zones), words(r.Counts))
 	case r.Hosts != status.Hosts:
-		return fmt.Errorf("it counts %d of %d hosts acknowledged; its records add up to %d of %d", status.Hosts.Acknowledged, status.Hosts.Total, r.Hosts.Acknowledged, r.Hosts.Total)
+		return fmt.Errorf("it counts %s; its records add up to %s", pairs(status.Hosts), pairs(r.Hosts))
 	}
 	for i, a := range r.Accounts {
 		if len(status.Accounts) != len(r.Accounts) || status.Accounts[i].Zones != a.Counts {
@@ -355,6 +481,15 @@ func (r *Report) addsUp(plan plan.Plan, status workflows.Status) error {
 		}
 	}
 	return nil
+}
+
+// pairs is "23 of 24 pairs acknowledged, 1 retired".
+func pairs(h rotation.HostCounts) string {
+	text := fmt.Sprintf("%d of %d (zone, host) pairs acknowledged", h.Acknowledged, h.Total)
+	if h.Retired > 0 {
+		text += fmt.Sprintf(", %d retired", h.Retired)
+	}
+	return text
 }
 
 // words is "60 zones: 58 done, 2 skipped".

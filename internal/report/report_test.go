@@ -30,11 +30,12 @@ type campaign struct {
 	pages   []plan.Page
 	status  workflows.Status
 	records []rotation.Record
+	past    Past
 }
 
 func (c campaign) build(t testing.TB) Report {
 	t.Helper()
-	r, err := Build(c.plan, c.pages, c.status, c.records)
+	r, err := Build(c.plan, c.pages, c.status, c.records, c.past)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,33 +111,31 @@ func newCampaignOf(t testing.TB, n int, name func(i int) string, owner func(i in
 			Acks:    []rotation.HostTime{{Host: target.Hosts[0].Name, Ms: 38}, {Host: target.Hosts[1].Name, Ms: 40 + int64(i)}},
 			EndedAt: began.Add(time.Duration(i)*time.Second + 90*time.Millisecond), API: rotation.API{Refresh: 1, Describe: 1},
 		})
-		c.count(c.records[i], 2)
+		c.count(c.records[i], 1)
 	}
 	return c
 }
 
-// count moves a pending zone to a record's outcome, or with -2 hosts back.
-func (c *campaign) count(rec rotation.Record, hosts int) {
+// count moves a pending zone to a record's outcome, or with -1 back.
+func (c *campaign) count(rec rotation.Record, sign int) {
 	from, to := rotation.Pending, rec.Outcome
-	if hosts < 0 {
+	if sign < 0 {
 		from, to = to, from
 	}
 	c.status.Zones.Move(from, to)
 	if rec.To != "" {
-		c.status.Hosts.Acknowledged += hosts
-		if hosts > 0 {
-			c.status.Hosts.Acknowledged -= len(rec.Missing)
-		}
+		c.status.Hosts.Acknowledged += sign * len(rec.Acks)
 	}
+	c.status.Hosts.Retired += sign * len(rec.Retired)
 	c.status.API.Refresh += rec.API.Refresh
 	c.status.API.Describe += rec.API.Describe
 }
 
 // set replaces a zone's record.
 func (c *campaign) set(i int, change func(*rotation.Record)) {
-	c.count(c.records[i], -2)
+	c.count(c.records[i], -1)
 	change(&c.records[i])
-	c.count(c.records[i], 2)
+	c.count(c.records[i], 1)
 }
 
 const nasty = "a|b\n<script>alert(1)</script> `x` *y* [z](http://example.com) \\| & \u202e$1$ ~~s~~ \x1b[2J"
@@ -175,6 +174,10 @@ func badDay(t testing.TB) campaign {
 		rec.Why = "the answer was lost; the key had changed: adopted by read-back, no second refresh"
 		rec.RequestID = ""
 	})
+	c.set(8, func(rec *rotation.Record) {
+		rec.Retired = []rotation.HostHeld{{Host: rec.Acks[1].Host, Held: rec.From}}
+		rec.Acks, rec.Why = rec.Acks[:1], "host "+string(rec.Acks[1].Host)+" retired: burnt down"
+	})
 	for i := 9; i < 12; i++ {
 		c.set(i, func(rec *rotation.Record) {
 			*rec = rotation.Record{Zone: rec.Zone, Outcome: rotation.Pending, Why: "host gw-5 is set aside: disk full"}
@@ -183,7 +186,70 @@ func badDay(t testing.TB) campaign {
 	c.records[11].Why = ""
 	c.records = c.records[:11] // never started: its shard has no record of it
 	slices.Reverse(c.records)
+	before := len(c.status.Log)
+	c.past = pastOf(&c)
+	if len(c.status.Log) != before+2 {
+		t.Fatal("the log was not taken over")
+	}
 	return c
+}
+
+// pastOf has an earlier run of the campaign, and a repair.
+func pastOf(c *campaign) Past {
+	before, ended := c.status, began.Add(-time.Hour)
+	before.StartedAt, before.EndedAt, before.Emergency = began.Add(-2*time.Hour), &ended, "first leak, INC-7780"
+	before.Drift, before.Also = nil, &workflows.AlsoRotated{Zones: 2, Texts: []string{"campaign winter is open and has 2 of them: " + nasty}, Reason: "known"}
+	before.Zones = rotation.NewCounts(12)
+	before.Log = []workflows.Entry{{At: before.StartedAt, What: "started", By: "ann", Reason: "INC-7780"}, {At: ended, What: "cancelled", By: "ann", Reason: nasty}}
+	c.status.Log = append(slices.Clone(before.Log), c.status.Log...) // which the latest run took over
+	return Past{
+		Runs: []workflows.Status{before}, Forgotten: "runs before that are forgotten",
+		Repairs: []Repair{{Zone: "zone-27q0p0000001", Verb: rotation.Repair, By: "bob", Reason: nasty, StartedAt: ended, EndedAt: &began, Outcome: rotation.Done}},
+	}
+}
+
+// A report has every run, starter, waiver, order and time, whichever run is the
+// latest.
+func TestReportHasTheWholePast(t *testing.T) {
+	c := badDay(t)
+	r := c.build(t)
+	if !r.StartedAt.Equal(began.Add(-2*time.Hour)) || r.Emergency != "first leak, INC-7780; keys leaked, INC-7781" || r.Also == nil || r.Drift == nil {
+		t.Errorf("started %s, emergency %q, also %v, drift %v", r.StartedAt, r.Emergency, r.Also, r.Drift)
+	}
+	if len(r.Runs) != 2 || r.Runs[0].By != "ann" || r.Runs[0].Reason != "INC-7780" || r.Runs[1].By != "mei" {
+		t.Errorf("runs %+v", r.Runs)
+	}
+	if len(r.Log) != len(c.status.Log) || r.Log[0].By != "ann" {
+		t.Errorf("log %+v", r.Log)
+	}
+	for name, write := range map[string]func(io.Writer) error{"md": r.WriteMarkdown, "html": r.WriteHTML, "json": r.WriteJSON} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"INC-7780", "INC-7781", "2026-03-14", "bob", "forgotten"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s says nothing of %q", name, want)
+			}
+		}
+	}
+}
+
+// Acknowledged is what was acknowledged: a list of missing hosts adds nothing to it
+// and takes nothing away, and a retired host is a number of its own.
+func TestAcknowledgedIsCountedFromAcknowledgements(t *testing.T) {
+	c := badDay(t)
+	was := c.build(t)
+	for i := range c.records {
+		c.records[i].Missing = nil
+	}
+	if now := c.build(t); now.Hosts != was.Hosts || now.Hosts.Retired != 1 {
+		t.Errorf("%+v without the missing, %+v with them", now.Hosts, was.Hosts)
+	}
+	z := was.Zones[8]
+	if n := z.pairs(); n != (rotation.HostCounts{Total: 2, Acknowledged: 1, Retired: 1}) || !z.Hosts[1].Retired || z.Hosts[1].Held != z.From {
+		t.Errorf("%+v: %+v", n, z.Hosts)
+	}
 }
 
 func golden(t *testing.T, name string, write func(io.Writer) error) {
@@ -232,7 +298,7 @@ func TestAccountsThatDoNotAddUpAreNoReport(t *testing.T) {
 	} {
 		c := twoAccounts(t)
 		harm(&c)
-		if _, err := Build(c.plan, c.pages, c.status, c.records); err == nil || !strings.Contains(err.Error(), "the campaign counts otherwise") {
+		if _, err := Build(c.plan, c.pages, c.status, c.records, c.past); err == nil || !strings.Contains(err.Error(), "the campaign counts otherwise") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -254,14 +320,19 @@ func TestBuildRefusesWhatDoesNotAddUp(t *testing.T) {
 		harm func(*campaign)
 		want string
 	}{
-		"a zone more in the counts":       {func(c *campaign) { c.status.Zones.Total++; c.status.Zones.Done++ }, "it counts 13 zones: 5 done"},
-		"an outcome moved":                {func(c *campaign) { c.status.Zones.Move(rotation.Exposed, rotation.Done) }, "its records add up to 12 zones: 4 done, 1 unchanged, 2 exposed"},
-		"counts out of balance":           {func(c *campaign) { c.status.Zones.Done++ }, "do not add up to their total"},
-		"a lost record":                   {func(c *campaign) { c.records = c.records[:len(c.records)-1] }, "its records add up to"},
-		"a record twice":                  {func(c *campaign) { c.records = append(c.records, c.records[0]) }, "more than one record"},
-		"a zone not planned":              {func(c *campaign) { c.records = append(c.records, rotation.Record{Zone: "zone-x"}) }, "zone zone-x has a record, and the plan does not have it"},
-		"hosts miscounted":                {func(c *campaign) { c.status.Hosts.Acknowledged-- }, "hosts acknowledged; its records add up to"},
-		"done with a host missing":        {func(c *campaign) { c.record(0).Missing = []rotation.HostName{"gw-0"} }, "recorded as done, with 1 of 2 hosts missing"},
+		"a zone more in the counts":  {func(c *campaign) { c.status.Zones.Total++; c.status.Zones.Done++ }, "it counts 13 zones: 5 done"},
+		"an outcome moved":           {func(c *campaign) { c.status.Zones.Move(rotation.Exposed, rotation.Done) }, "its records add up to 12 zones: 4 done, 1 unchanged, 2 exposed"},
+		"counts out of balance":      {func(c *campaign) { c.status.Zones.Done++ }, "do not add up to their total"},
+		"a lost record":              {func(c *campaign) { c.records = c.records[:len(c.records)-1] }, "its records add up to"},
+		"a record twice":             {func(c *campaign) { c.records = append(c.records, c.records[0]) }, "more than one record"},
+		"a zone not planned":         {func(c *campaign) { c.records = append(c.records, rotation.Record{Zone: "zone-x"}) }, "zone zone-x has a record, and the plan does not have it"},
+		"hosts miscounted":           {func(c *campaign) { c.status.Hosts.Acknowledged-- }, "pairs acknowledged, 1 retired; its records add up to"},
+		"a retired host not counted": {func(c *campaign) { c.status.Hosts.Retired-- }, "pairs acknowledged; its records add up to"},
+		"done with an ack too few":   {func(c *campaign) { c.record(0).Acks = c.record(0).Acks[:1] }, "of its 2 hosts 1 acknowledged the live key and 0 were retired"},
+		"an ack of what is missing":  {func(c *campaign) { c.record(1).Missing[0] = c.record(1).Acks[0].Host }, "its acknowledgement is on record"},
+		"done with a host missing": {func(c *campaign) {
+			c.record(0).Missing, c.record(0).Acks = []rotation.HostName{"gw-0"}, c.record(0).Acks[1:]
+		}, "recorded as done, with 1 of 2 hosts missing"},
 		"done without a key":              {func(c *campaign) { c.record(0).To = "" }, "recorded as done"},
 		"an outcome nobody knows":         {func(c *campaign) { c.record(0).Outcome = "fine" }, `"fine" is no outcome`},
 		"an ack of a host not planned":    {func(c *campaign) { c.record(0).Acks[0].Host = "gw-x" }, "host gw-x acknowledged"},
@@ -277,7 +348,7 @@ func TestBuildRefusesWhatDoesNotAddUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			day := badDay(t)
 			c.harm(&day)
-			r, err := Build(day.plan, day.pages, day.status, day.records)
+			r, err := Build(day.plan, day.pages, day.status, day.records, day.past)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "campaign spring-rotation") {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
@@ -312,7 +383,7 @@ func TestARunningCampaignIsAskedAgainLater(t *testing.T) {
 		t.Error(err)
 	}
 	c.status.Zones.Move(rotation.Pending, rotation.Done)
-	if _, err := Build(c.plan, c.pages, c.status, c.records); err == nil || !strings.Contains(err.Error(), "still running") {
+	if _, err := Build(c.plan, c.pages, c.status, c.records, c.past); err == nil || !strings.Contains(err.Error(), "still running") {
 		t.Error(err)
 	}
 }

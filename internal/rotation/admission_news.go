@@ -1,5 +1,7 @@
 package rotation
 
+import "slices"
+
 import "time"
 
 const (
@@ -59,6 +61,7 @@ func (a *Admission) Records() []Record {
 	records := make([]Record, len(a.zones))
 	for i, z := range a.zones {
 		records[i] = z.record
+		records[i].Retired = a.retiredOf(z)
 		if o := z.outcome(); o != z.record.Outcome {
 			records[i].Outcome, records[i].Why, records[i].Since = o, z.flight.news.Why, z.flight.news.Since
 		}
@@ -139,6 +142,18 @@ func (a *Admission) pairs(z *entry) HostCounts {
 		}
 	}
 	return n
+}
+
+// retiredOf are a zone's hosts that people retired, also where the zone has not begun
+// since: without what such a host held.
+func (a *Admission) retiredOf(z *entry) []HostHeld {
+	all := slices.Clone(z.record.Retired)
+	for _, at := range z.Hosts {
+		if name := a.hosts[at].Name; a.retired(z, name) && !z.record.retired(name) && !z.record.acknowledged(name) {
+			all = append(all, HostHeld{Host: name})
+		}
+	}
+	return all
 }
 
 func (r Record) acknowledged(name HostName) bool {

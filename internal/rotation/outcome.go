@@ -15,7 +15,7 @@ type Outcome string
 const (
 	Done      Outcome = "done"      // every host acknowledged the key EdgeOne holds, read back after the last acknowledgement
 	Unchanged Outcome = "unchanged" // failed before any refresh took effect; the zone is as the campaign found it
-	Exposed   Outcome = "exposed"   // the key changed and some host does not hold it: an outage
+	Exposed   Outcome = "exposed"   // the key changed, or may have, and some host is not known to hold it: an outage
 	Unknown   Outcome = "unknown"   // nobody can tell yet whether the key changed
 	Skipped   Outcome = "skipped"   // excluded by an operator, with a reason
 	Pending   Outcome = "pending"   // not started, or handed back before its refresh

@@ -344,7 +344,7 @@ func (t *Trip) Skip(why string) {
 		return
 	}
 	if missing := t.missingOfLive(); len(missing) > 0 {
-		why = fmt.Sprintf("%s; skipped while %d hosts do not hold the live key", why, len(missing))
+		why = fmt.Sprintf("%s; skipped while %d hosts are not known to hold the live key", why, len(missing))
 	}
 	t.Phase, t.Wake, t.Ended, t.Why = PhaseEnded, time.Time{}, Skipped, why
 }
@@ -358,7 +358,7 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 		t.finishUnsent(EvRefused, now)
 		return
 	}
-	t.end(EvRefused, Unchanged, why+"; not executed, the old key is alive")
+	t.end(EvRefused, Unchanged, why+"; not executed, "+keyOf(cause, "the old key is alive"))
 }
 
 // NotSent says that the refresh, or the read before it, was handed back before
@@ -546,9 +546,9 @@ func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
 	t.Halt, t.Cause = halt, cause
 	switch {
 	case t.Phase == PhaseBaseline && t.Verb == Rotate:
-		t.end(EvUnreadable, Unchanged, why+"; nothing was sent, the old key is alive")
+		t.end(EvUnreadable, Unchanged, why+"; nothing was sent, "+keyOf(cause, "the key is as it was"))
 	case t.Phase == PhaseVerify && len(t.Missing()) > 0:
-		t.end(EvUnreadable, Unknown, fmt.Sprintf("%s; %d of %d hosts do not hold %s, and whether EdgeOne still holds it cannot be read", why, len(t.Missing()), len(t.Hosts), t.Live))
+		t.end(EvUnreadable, Unknown, fmt.Sprintf("%s; %d of %d hosts are not known to hold %s, and whether EdgeOne still holds it cannot be read", why, len(t.Missing()), len(t.Hosts), t.Live))
 	case t.Phase == PhaseVerify:
 		t.end(EvUnreadable, Unknown, why+"; every host acknowledged "+string(t.Live)+", but whether EdgeOne still holds it cannot be read")
 	default:
@@ -615,7 +615,7 @@ func backOff(round int) time.Duration {
 func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }
 
 func (t *Trip) exposedWhy() string {
-	why := fmt.Sprintf("the old key is dead, and %d of %d hosts do not hold the live key", len(t.Missing()), len(t.Hosts))
+	why := fmt.Sprintf("the old key is dead, and %d of %d hosts are not known to hold the live key", len(t.Missing()), len(t.Hosts))
 	for _, a := range t.Last {
 		return string(a.Host) + ": " + clip(a.Problem, 120) + "; " + why
 	}

@@ -256,7 +256,7 @@ func TestConversations(t *testing.T) {
 			read b                -> refresh`},
 		{name: "the baseline cannot be read", story: `
 			rotate - proved       -> baseline
-			unreadable            -> ended unchanged sent=0`, why: "the old key is alive"},
+			unreadable            -> ended unchanged sent=0`, why: "nothing was sent, the key is as it was"},
 		{name: "a zone without a key gets its first", story: `
 			rotate absent proved  -> refresh
 			lost                  -> readback
@@ -401,7 +401,7 @@ func TestConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			refreshed k1          -> deliver
 			delivered h1 h2=x     -> verify
-			unreadable            -> ended unknown missing=h2`, why: "1 of 2 hosts do not hold k1"},
+			unreadable            -> ended unknown missing=h2`, why: "1 of 2 hosts are not known to hold k1"},
 		{name: "refused: unchanged", story: `
 			rotate b proved       -> refresh
 			refused               -> ended unchanged sent=0 halt=false`, why: "not executed, the old key is alive"},
@@ -610,7 +610,7 @@ func TestConversations(t *testing.T) {
 			delivered h2!         -> deliver wait=1s
 			delivered h2!         -> deliver wait=2s
 			+59m delivered h2!    -> deliver
-			+1m delivered h2!     -> ended exposed missing=h2`, why: "h2: connect: no route; the old key is dead, and 1 of 2 hosts do not hold the live key"},
+			+1m delivered h2!     -> ended exposed missing=h2`, why: "h2: connect: no route; the old key is dead, and 1 of 2 hosts are not known to hold the live key"},
 		{name: "a key adopted late is delivered for as long as any other", story: `
 			rotate b proved       -> refresh
 			lost                  -> readback
@@ -698,7 +698,7 @@ func TestConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			refreshed k1          -> deliver
 			delivered h1 h2!      -> deliver
-			skip                  -> ended skipped`, why: "1 hosts do not hold the live key"},
+			skip                  -> ended skipped`, why: "1 hosts are not known to hold the live key"},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.hold(t) })
 	}
