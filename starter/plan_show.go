@@ -73,13 +73,13 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 
 // nextOf is what to do with a plan: it is run where something would come of it.
 func nextOf(p plan.Plan, also planning.Elsewhere) harmless.Own {
-	run := harmless.Sprintf(harmless.Terminal, "  keywave campaign start --plan %s --watch", p.Digest)
+	run := harmless.Own(harmless.Sprintf(harmless.Terminal, "  keywave campaign start --plan %s --watch", p.Digest))
 	if also.Zones > 0 {
-		run = harmless.Sprintf(harmless.Terminal, "%s --also-rotated --reason \"…\"\nWithout --also-rotated it is refused while %d of %s are not this plan's alone.", run, also.Zones, many(p.Zones, "zone"))
+		run += harmless.Own(fmt.Sprintf(" --also-rotated --reason \"…\"\nWithout --also-rotated it is refused while %d of %s are not this plan's alone.", also.Zones, many(p.Zones, "zone")))
 	}
 	switch p.Unready {
 	case 0:
-		return harmless.Own("Run it:\n" + run)
+		return "Run it:\n" + run
 	case p.Zones:
 		return "As things are, none of its zones would be rotated: mend what is named first, then plan again."
 	}
