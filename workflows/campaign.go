@@ -62,6 +62,9 @@ type CampaignState struct {
 	// Gate is the next gate behind the wave that has run; empty when all of them
 	// are passed.
 	Gate Gate `json:"gate,omitempty"`
+	// GoOutside says that who began the campaign outside of its hours is still to
+	// be obeyed.
+	GoOutside bool `json:"goOutside,omitempty"`
 	// Asked is since when a person is asked for an approval.
 	Asked     time.Time `json:"asked,omitzero"`
 	Notices   int       `json:"notices,omitempty"` // sent

@@ -49,11 +49,10 @@ func (c *campaign) keepHours() {
 		return
 	}
 	c.look()
-	c.obeyHours()
-	if c.in.State == nil && c.in.Outside && c.st.Steering.Has(rotation.PauseCalendar) {
-		c.log("goes on although "+c.hours.Why, c.in.By, c.in.Reason)
-		c.take(rotation.Happening{On: rotation.OrderOutside, By: c.in.By, Why: c.in.Reason})
+	if c.in.State == nil {
+		c.st.GoOutside = c.in.Outside && !c.hours.Open
 	}
+	c.obeyHours()
 	workflow.Go(c.work, c.watchHours)
 }
 
@@ -95,10 +94,9 @@ func (c *campaign) obeyHours() {
 	switch {
 	case c.shut() && !s.Has(rotation.PauseCalendar):
 		c.take(rotation.Happening{On: rotation.EventCloses, Why: c.hours.Why})
-		if s.Has(rotation.PauseCalendar) {
-			c.log(byCalendar, "", c.hours.Why)
-		}
+		c.closed()
 	case c.hours.Open:
+		c.st.GoOutside = false
 		c.take(rotation.Happening{On: rotation.EventOpens})
 	}
 	if c.st.Seq == seq { // nobody was told yet
@@ -107,6 +105,20 @@ func (c *campaign) obeyHours() {
 		}
 	}
 	c.tell()
+}
+
+// closed is what follows when the calendar has closed the campaign: who began it
+// outside of its hours meant the present ones.
+func (c *campaign) closed() {
+	switch {
+	case !c.st.Steering.Has(rotation.PauseCalendar): // it is not obeyed now
+	case c.st.GoOutside:
+		c.st.GoOutside = false
+		c.log("goes on although "+c.hours.Why, c.in.By, c.in.Reason)
+		c.take(rotation.Happening{On: rotation.OrderOutside, By: c.in.By, Why: c.in.Reason})
+	default:
+		c.log(byCalendar, "", c.hours.Why)
+	}
 }
 
 // shut says that no refresh may start now.

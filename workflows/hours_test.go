@@ -209,6 +209,20 @@ func TestEmergencyWaivesTheCalendar(t *testing.T) {
 	}
 }
 
+// Taken up again outside of its window, with a person's word for it, a campaign
+// runs at once: also after what was exposed is delivered.
+func TestTakenUpAgainOutsideTheWindow(t *testing.T) {
+	w := newWorld(t, 6, 3, 2)
+	p := w.plan(settings(hours("Tue 14:00-16:00 UTC")), 10)
+	w.leave(rotation.Record{Zone: "zone-01", Outcome: rotation.Exposed})
+	in := w.campaignIn(p)
+	in.Again, in.Outside, in.Reason = true, true, "the key leaked"
+	s := w.campaign(in)
+	if s.State != workflows.StateDone || s.EndedAt.Sub(noon) > time.Hour || !s.Hours.Waived || !logged(s, "goes on although the window Tue 14:00-16:00 UTC is closed until Tue 24 Nov 2026 14:00 UTC", "the key leaked") {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
 // A campaign taken up again while its window is closed delivers what is
 // exposed, and refreshes nothing.
 func TestExposedZonesAreMendedAtAnyHour(t *testing.T) {
