@@ -171,7 +171,7 @@ func TestErrorTable(t *testing.T) {
 			denied(t, s, "cam-executed", take(1), "resetAfter", fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 6, keys: 1, why: "adopted by read-back"})
 		})
 		t.Run("not executed", func(t *testing.T) {
-			denied(t, s, "cam-unexecuted", take(1), "resetBefore", fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 8, keys: 1})
+			denied(t, s, "cam-unexecuted", take(1), "resetBefore", fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 8, keys: 1, locked: 4 * time.Second})
 		})
 	})
 	rows.watch(t)
@@ -242,7 +242,7 @@ func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost stri
 	c.start(t)
 	unknown := want
 	unknown.outcome, unknown.why, unknown.keys = rotation.Unknown, code, 0
-	unknown.sent, unknown.reads = 1, 2
+	unknown.sent, unknown.reads, unknown.locked = 1, 2, 0
 	for range 2 {
 		exits(t, s, 2, "", "campaign", "watch", name)
 		out := must(t, s, "campaign", "status", name)
