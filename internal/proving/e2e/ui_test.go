@@ -25,7 +25,7 @@ func TestTemporalUI(t *testing.T) {
 	b.reads("rotate 40 zones on 8 hosts in 3 waves", "ticket 4711", "Campaign c gives each of 40 zones a new key",
 		"It is waiting: wave 2 of 3 begins when a person approves it.", `Do next: keywave campaign approve c --wave 2 --reason "…"`,
 		`Send an Update, approve, with the data {"wave": 2, "by": "your name", "reason": "…"}`,
-		"1 done every host holds the live key", "39 pending not begun; the old key is alive")
+		"1 done every host holds the live key", "39 not begun the old key is alive")
 	b.sends("pause", "")
 	b.becomes("It is paused: paused by an operator.", "Do next: keywave campaign resume c")
 	b.sends("resume", "{}")

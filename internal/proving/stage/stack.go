@@ -200,7 +200,7 @@ func (s *Stack) run(ctx context.Context, args []string) (Ran, error) {
 		return Ran{}, err
 	}
 	cmd := exec.CommandContext(ctx, s.Programs.Keywave, args...)
-	cmd.Dir, cmd.Env = home, append(env, s.connection()...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = home, append(env, s.connection()...), ownGroup()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err = cmd.Run(); err != nil {
