@@ -677,7 +677,7 @@ func TestZoneVerbs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { _, _ = s.Detached(ctx, "zone", "rotate", p.Zone, "-f", s.Places.Fleet) }()
 	eventually(t, "it is refreshed", time.Minute, func() bool { return refreshes(t, s)[p.Zone] == 2 })
-	exits(t, s, 3, "busy", "zone", "repair", p.Zone, "-f", s.Places.Fleet)
+	exits(t, s, 3, "busy", "zone", "rotate", p.Zone, "-f", s.Places.Fleet)
 	if err := temporal(t, s).TerminateWorkflow(t.Context(), "zone/"+p.Zone, "", "test"); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestTemporalUI(t *testing.T) {
 	b.sends("approve", `{"wave": 2, "by": "ann", "reason": "canary is well"}`)
 
 	b.becomes("It is paused: exposed zones:", "and the budget maxExposed is 0", "Needs a person", "exposed zone-", "gw-hk-2: session:",
-		"keywave campaign resume c", "exposed the old key is dead, and some host does not hold the new one: an outage",
+		"keywave campaign resume c", "exposed the old key is dead or may be, and some host is not known to hold the live one: an outage",
 		"approved wave 2 by ann: canary is well")
 	b.keep("campaign")
 	zone := exposedZone(t, s)
