@@ -138,7 +138,7 @@ func listAll(ctx context.Context, conn *temporalclient.Connection, query string)
 	for {
 		found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: next, PageSize: 1000})
 		if err != nil {
-			return nil, fmt.Errorf("Temporal's list of workflows cannot be searched: %w", err)
+			return nil, fmt.Errorf("the list of workflows in Temporal cannot be searched: %w", err)
 		}
 		all = append(all, found.GetExecutions()...)
 		if next = found.GetNextPageToken(); len(next) == 0 {

@@ -134,7 +134,7 @@ func TestNoticesStandHostileWords(t *testing.T) {
 			if bad := hostile.Seen(string(body) + said); bad != "" || strings.ContainsAny(said, "\n\t") {
 				t.Errorf("%s of what hopes for %s: %s %q", form, w.Hope, bad, said)
 			}
-			if calls := regexp.MustCompile("[<>]|(^|\\W)@\\w|://|\\]\\("); form == notify.Slack && calls.MatchString(said) {
+			if calls := regexp.MustCompile(`[<>]|(^|\W)@\w|://|\]\(`); form == notify.Slack && calls.MatchString(said) {
 				t.Errorf("what hopes for %s: %q", w.Hope, said)
 			}
 		}
