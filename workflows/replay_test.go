@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"keywave/workflows"
 )
@@ -29,7 +32,14 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			replayer := sdkworker.NewWorkflowReplayer()
 			workflows.RegisterWorkflows(replayer)
 			logger := log.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-			if err := replayer.ReplayWorkflowHistoryFromJSONFile(logger, file); err != nil {
+			history := recorded(t, file)
+			// A workflow looks at its own ID, which the replayer would invent.
+			ran := workflow.Execution{ID: history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()}
+			if ran.ID == "" {
+				t.Fatal("its first event does not say its workflow's ID; make histories")
+			}
+			err := replayer.ReplayWorkflowHistoryWithOptions(logger, history, sdkworker.ReplayWorkflowHistoryOptions{OriginalExecution: ran})
+			if err != nil {
 				t.Errorf("this code cannot go on with a workflow that ran before: %v", err)
 			}
 		})
@@ -39,4 +49,18 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			t.Errorf("no recorded history of a %s workflow; make histories", kind)
 		}
 	}
+}
+
+func recorded(t *testing.T, file string) *historypb.History {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	history, err := client.HistoryFromJSON(f, client.HistoryJSONOptions{})
+	if err != nil || len(history.GetEvents()) == 0 {
+		t.Fatalf("no history: %v", err)
+	}
+	return history
 }
