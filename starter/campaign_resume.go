@@ -54,10 +54,13 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 		return fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
 	}
 	if described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		if _, err := order(ctx, conn, name, workflows.UpdateResume, o); err != nil {
+		answer, err := order(ctx, conn, name, workflows.UpdateResume, o)
+		if err != nil {
 			return err
 		}
-	} else if nothingLeft, err := a.reopen(ctx, conn, name, described.GetWorkflowExecutionInfo().GetExecution().GetRunId(), o); err != nil {
+		return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s: %s. Look at it: keywave campaign watch %s", name, answer.Text, name), watch)
+	}
+	if nothingLeft, err := a.reopen(ctx, conn, name, described.GetWorkflowExecutionInfo().GetExecution().GetRunId(), o); err != nil {
 		return err
 	} else if nothingLeft != "" {
 		return a.underWay(ctx, conn, name, nothingLeft, watch)
