@@ -73,6 +73,9 @@ func TestMain(m *testing.M) {
 //	dated DURATION                  put a clock that is off before the simulator;
 //	                                sets DATED to its address
 //	retention NAMESPACE DURATION    set how long closed workflows are kept
+//	stranger HOST                   an SSH peer with hostile words in HOST's place, and
+//	                                zones named so; sets FLEET, WORD and BAD
+//	harmless FILE…                  nothing in stdout, stderr or a file acts on a terminal
 //	clock NAME DURATION             sets NAME to the time of day then, in UTC
 func TestScript(t *testing.T) {
 	p := programs(t)
@@ -82,6 +85,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay, "port": port,
+			"stranger": stranger, "harmless": harmlessFiles,
 			"built": func(ts *testscript.TestScript, _ bool, _ []string) { inBin(ts, p) },
 			"temporal": func(ts *testscript.TestScript, _ bool, args []string) {
 				startTemporal(ts, p, append(args, "temporal.db")[0])

@@ -1,8 +1,6 @@
 package ssh_test
 
 import (
-	"encoding/binary"
-	"io"
 	"net"
 	"strings"
 	"testing"
@@ -11,54 +9,14 @@ import (
 	"keywave/internal/rotation"
 )
 
-// packet is an SSH packet as it is before keys are exchanged (RFC 4253, 6).
-func packet(payload []byte) []byte {
-	padding := 16 - (len(payload)+5)%8
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(payload)+padding+1))
-	b = append(append(b, byte(padding)), payload...)
-	return append(b, make([]byte, padding)...)
-}
-
-func text(b []byte, s string) []byte {
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
-}
-
-// kexInit offers these names (RFC 4253, 7.1).
-func kexInit(exchange, hostKey, others string) []byte {
-	b := append([]byte{20}, make([]byte, 16)...)
-	for _, names := range []string{exchange, hostKey, others, others, others, others, others, others, "", ""} {
-		b = text(b, names)
-	}
-	return append(b, 0, 0, 0, 0, 0)
-}
-
-func disconnect(why string) []byte {
-	return text(text([]byte{1, 0, 0, 0, 11}, why), "")
-}
-
-// talker is an SSH peer that says what it is given, and nothing more.
-func talker(t *testing.T, says ...[]byte) (address string) {
+func talker(t *testing.T, says ...[]byte) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			for _, b := range says {
-				_, _ = conn.Write(b)
-			}
-			go func() {
-				_, _ = io.Copy(io.Discard, conn)
-				_ = conn.Close()
-			}()
-		}
-	}()
+	go hostile.Talk(l, says...)
 	return l.Addr().String()
 }
 
@@ -72,13 +30,13 @@ func TestWordsOfAStranger(t *testing.T) {
 	heard := map[string]bool{}
 	for _, w := range hostile.Words() {
 		for name, says := range map[string][][]byte{
-			"key exchange": {[]byte(version), packet(kexInit(w.Text, w.Text, w.Text))},
-			"host key":     {[]byte(version), packet(kexInit("curve25519-sha256", w.Text, w.Text))},
-			"host keys":    {[]byte(version), packet(kexInit("curve25519-sha256", strings.Repeat(w.Text+",stranger-0123456789,", 30), w.Text))},
-			"cipher":       {[]byte(version), packet(kexInit("curve25519-sha256", "ssh-ed25519", w.Text))},
-			"disconnect":   {[]byte(version), packet(disconnect(w.Text))},
-			"greeting":     {[]byte(w.Text + "\r\n" + version), packet(disconnect("stranger-0123456789"))},
-			"version":      {[]byte("SSH-2.0-" + w.Text + "\r\n"), packet(disconnect(w.Text))},
+			"key exchange": {[]byte(version), hostile.Packet(hostile.KexInit(w.Text, w.Text, w.Text))},
+			"host key":     {[]byte(version), hostile.Packet(hostile.KexInit("curve25519-sha256", w.Text, w.Text))},
+			"host keys":    {[]byte(version), hostile.Packet(hostile.KexInit("curve25519-sha256", strings.Repeat(w.Text+",stranger-0123456789,", 30), w.Text))},
+			"cipher":       {[]byte(version), hostile.Packet(hostile.KexInit("curve25519-sha256", "ssh-ed25519", w.Text))},
+			"disconnect":   {[]byte(version), hostile.Packet(hostile.Disconnect(w.Text))},
+			"greeting":     {[]byte(w.Text + "\r\n" + version), hostile.Packet(hostile.Disconnect("stranger-0123456789"))},
+			"version":      {[]byte("SSH-2.0-" + w.Text + "\r\n"), hostile.Packet(hostile.Disconnect(w.Text))},
 			"no version":   {[]byte(w.Text + "\r\n\r\n")},
 		} {
 			if name == "no version" && len(w.Text) < 300 {
