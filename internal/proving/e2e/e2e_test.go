@@ -602,7 +602,7 @@ func TestExposedAndBudget(t *testing.T) {
 // A host that is away for longer than delivery is tried: its zones end exposed,
 // and resume, when it is back, gets the live key to them without a refresh.
 func TestDeliveryGivenUp(t *testing.T) {
-	s := raiseWith(t, strings.Replace(touchy, "deliverFor: 10m", "deliverFor: 3s", 1), 12, 4, 1)
+	s := raiseWith(t, strings.Replace(touchy, "deliverFor: 10m", "deliverFor: 6s", 1), 12, 4, 1)
 	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	exits(t, s, 2, "resume", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch")
 	zone := exposedZone(t, s)
