@@ -32,7 +32,7 @@ func TestTemporalUI(t *testing.T) {
 	b.becomes("It is waiting: wave 2 of 3")
 	b.sends("approve", `{"wave": 2, "by": "ann", "reason": "canary is well"}`)
 
-	b.becomes("It is paused: exposed zones:", "and the budget maxExposed is 0", "Needs a person", "exposed zone-", "gw-hk-2: session:",
+	b.becomes("It is paused: exposed zones:", "and the budget maxExposed is 0", "Needs a person", "exposed zone-", "gw-hk-2 lacks the new one",
 		"keywave campaign resume c", "exposed the old key is dead or may be, and some host is not known to hold the live one: an outage",
 		"approved wave 2 by ann: canary is well")
 	b.keep("campaign")
