@@ -59,7 +59,8 @@ var alike = replacer{
 	{regexp.MustCompile(`\b\d+(\.\d+)? zones/s`), "2.4 zones/s"},
 	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?s\b`), "9s"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "10.1.0.11:22"},
-	{regexp.MustCompile(`\b[\w-]+@[\w.-]+`), "ann@bastion"},
+	{regexp.MustCompile(`\b[\w-]+@[\w.-]+(/\S+/fleet-[0-9a-f]+)?`), "ann@bastion"}, // with its version and its fleet file
+	{regexp.MustCompile(`(fleet files of the workers): [0-9a-f]+`), "$1: 3f9a04c1d2e7"},
 	{regexp.MustCompile(`/\S*/fleet\.yaml`), "fleet.yaml"},
 }
 
