@@ -44,10 +44,10 @@ func Named(hosts []HostName) string {
 	}
 }
 
-func commas(hosts []HostName) string {
-	all := make([]string, len(hosts))
-	for i, h := range hosts {
-		all[i] = string(h)
+func commas[S ~string](words []S) string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = string(w)
 	}
 	return strings.Join(all, ", ")
 }

@@ -12,17 +12,9 @@ func DrawSteering() string {
 	for _, r := range SteeringTable() {
 		from := "at any stage"
 		if len(r.From) > 0 {
-			from = wordList(r.From)
+			from = commas(r.From)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.On, from, r.To, r.Adds, wordList(r.Lifts))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.On, from, r.To, r.Adds, commas(r.Lifts))
 	}
 	return b.String()
-}
-
-func wordList[S ~string](all []S) string {
-	words := make([]string, len(all))
-	for i, s := range all {
-		words[i] = string(s)
-	}
-	return strings.Join(words, ", ")
 }
