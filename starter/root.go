@@ -95,7 +95,7 @@ Exit codes: 0 all done, 1 usage or internal error, 2 ended with zones not done,
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUse(cmd, "%v", err) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.schedule(), a.zone(), a.host(), a.audit(), a.report(), a.brake(), a.keyring(), a.doctor(), a.manual(), a.version())
+	root.AddCommand(a.demo(), a.sim(), a.plan(), a.campaign(), a.schedule(), a.zone(), a.host(), a.fleet(), a.audit(), a.report(), a.brake(), a.keyring(), a.doctor(), a.manual(), a.version())
 	completions(root)
 	a.complete(root)
 	return root

@@ -40,12 +40,34 @@ func defaultCampaign() plan.Settings {
 	}
 }
 
+func campaignFields() section {
+	return section{
+		{"waves", listOf(aShare(), 1), "Counts or percentages, cumulative, the last one 100%; default: [1, 5%, 25%, 100%]."},
+		{"bake", aSpan(), "Wait after each wave but the last; default: 30s."},
+		{"window", number(1, 1000), "Zones in flight of each account; default: 40."},
+		{"approve", listOf(number(1, 1_000_000_000), 0), "Numbers of waves that wait for a person."},
+		{"approveWithin", aSpan(), "How long a wave waits for its approval before people are told again."},
+		{"secondPerson", trueOrFalse(), "Whether a wave must be approved by somebody other than who started the campaign."},
+		{"health", listOf(single(), 0), "Names of the checks that are asked before each next wave."},
+		{"notify", listOf(choice(occasionNames()...), 0), "What people elsewhere are told of."},
+		{"maxFailed", aShare(), "The campaign pauses when more zones than this are unchanged, exposed or unknown; default: 1%."},
+		{"maxExposed", number(0, 1_000_000), "The campaign pauses when more zones than this are exposed; default: 0."},
+		{"windows", listOf(single(), 0), "When refreshes may start, such as Sat 02:00-06:00 Asia/Hong_Kong."},
+		{"freeze", listOf(single(), 0), "Dates on which none starts, such as 2026-12-20..2027-01-05."},
+		{"proofFor", aSpan(), "How old a host's proof may be when the refresh is signed; default: 60s."},
+		{"settle", aSpan(), "Between two reads that say unchanged; default and least: 10s."},
+		{"signatureLife", aSpan(), "How long a request without an answer may still land; default and least: 300s."},
+		{"exposedAfter", aSpan(), "An exposure this long is an outage, and counts; default: 30s."},
+		{"deliverFor", aSpan(), "How long delivery keeps trying; default: 1h."},
+		{"stallAfter", aSpan(), "After this long without any progress the campaign says that it is stalled; default: 1m."},
+	}
+}
+
 // campaign is the settings of a campaign against an endpoint that is on this
 // machine (local) or not.
 func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) plan.Settings {
 	const what = "campaign"
-	in := r.fields(n, what, "waves", "bake", "window", "approve", "approveWithin", "secondPerson", "health", "notify", "maxFailed", "maxExposed", "windows", "freeze",
-		"proofFor", "settle", "signatureLife", "exposedAfter", "deliverFor", "stallAfter")
+	in := r.fields(n, what, campaignFields().names()...)
 	read := func(field string, fallback rotation.Span, least, most time.Duration) rotation.Span {
 		return value(r, in[field], what+": "+field, fallback, span(least, most))
 	}

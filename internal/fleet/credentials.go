@@ -38,24 +38,63 @@ func (c Credentials) String() string {
 type credentialKind struct {
 	kind string
 	name func(string) (string, error)
+	like schema
 }
 
 const assumeRole = "assume-role"
 
 func credentialKinds() []credentialKind {
 	return []credentialKind{
-		{"env", shaped(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`, "prefix of environment variables", "EU_")},
-		{"profile", name[string]},
-		{"tccli", name[string]},
-		{"cvm-role", shaped(`^[A-Za-z0-9+=,.@_-]{1,128}$`, "name of a role", "keywave")},
-		{"tke-oidc", nil},
+		{"env", shaped(envForm, "prefix of environment variables", "EU_"), like(envForm.String())},
+		{"profile", name[string], aName()},
+		{"tccli", name[string], aName()},
+		{"cvm-role", shaped(roleForm, "name of a role", "keywave"), like(roleForm.String())},
+		{"tke-oidc", nil, nil},
+	}
+}
+
+var (
+	envForm        = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+	roleForm       = regexp.MustCompile(`^[A-Za-z0-9+=,.@_-]{1,128}$`)
+	arnForm        = regexp.MustCompile(`^qcs::cam::uin/[0-9]{1,20}:role(Name)?/[A-Za-z0-9+=,.@_/-]{1,160}$`)
+	sessionForm    = regexp.MustCompile(`^[A-Za-z0-9+=,.@_-]{2,128}$`)
+	externalIDForm = regexp.MustCompile(`^[A-Za-z0-9+=,.@:/_-]{2,128}$`)
+)
+
+// credentialsSchema is what credentials reads, credentialSchema what credential
+// reads.
+func credentialsSchema() schema {
+	return credentialSchema(property{assumeRole, assumedFields().mapping("arn"), "A role that is assumed with another credential."})
+}
+
+func credentialSchema(also ...property) schema {
+	var alone []string
+	named := section{}
+	for _, k := range credentialKinds() {
+		alone = append(alone, k.kind)
+		if k.name != nil {
+			named = append(named, property{name: k.kind, of: k.like})
+		}
+	}
+	one := append(named, also...).mapping()
+	one["minProperties"], one["maxProperties"] = 1, 1
+	return anyOf(choice(alone...), one)
+}
+
+func assumedFields() section {
+	return section{
+		{"arn", like(arnForm.String()), "qcs::cam::uin/<uin>:roleName/<name>"},
+		{"session", like(sessionForm.String()), "What audit logs show; default: keywave."},
+		{"duration", aSpan(), "15m to 12h; default: 2h."},
+		{"externalId", like(externalIDForm.String()), "When the role's trust policy asks for one."},
+		{"source", credentialSchema(), "The credential that assumes it; default: env."},
 	}
 }
 
 // shaped reads a value that has to have a form.
-func shaped(form, what, example string) func(string) (string, error) {
+func shaped(form *regexp.Regexp, what, example string) func(string) (string, error) {
 	return func(s string) (string, error) {
-		if !regexp.MustCompile(form).MatchString(s) {
+		if !form.MatchString(s) {
 			return "", fmt.Errorf("%q is no %s; write one such as %s", s, what, example)
 		}
 		return s, nil
@@ -71,14 +110,14 @@ func (r *reader) credentials(n *yaml.Node, what string) Credentials {
 	}
 	what += ": " + assumeRole
 	role := n.Content[1]
-	in := r.fields(role, what, "arn", "session", "duration", "externalId", "source")
+	in := r.fields(role, what, assumedFields().names()...)
 	if role.Kind == yaml.MappingNode && in["arn"] == nil {
 		r.say(role, what, `has no arn; write arn: "qcs::cam::uin/<uin>:roleName/<name>"`)
 	}
 	c = r.credential(in["source"], what+": source")
-	c.Role = value(r, in["arn"], what+": arn", "", shaped(`^qcs::cam::uin/[0-9]{1,20}:role(Name)?/[A-Za-z0-9+=,.@_/-]{1,160}$`, "ARN of a role", `"qcs::cam::uin/100000000001:roleName/keywave"`))
-	c.Session = value(r, in["session"], what+": session", "", shaped(`^[A-Za-z0-9+=,.@_-]{2,128}$`, "name of a session", "keywave"))
-	c.ExternalID = value(r, in["externalId"], what+": externalId", "", shaped(`^[A-Za-z0-9+=,.@:/_-]{2,128}$`, "external ID", `"fleet-7"`))
+	c.Role = value(r, in["arn"], what+": arn", "", shaped(arnForm, "ARN of a role", `"qcs::cam::uin/100000000001:roleName/keywave"`))
+	c.Session = value(r, in["session"], what+": session", "", shaped(sessionForm, "name of a session", "keywave"))
+	c.ExternalID = value(r, in["externalId"], what+": externalId", "", shaped(externalIDForm, "external ID", `"fleet-7"`))
 	c.Duration = time.Duration(value(r, in["duration"], what+": duration", 0, span(15*time.Minute, 12*time.Hour)))
 	return c
 }

@@ -40,13 +40,25 @@ type File struct {
 const InPlace = "in-place"
 
 // fileFields are those of a file, whatever the transport.
-func fileFields() []string {
-	return []string{"path", "owner", "group", "mode", "format", "write", "reload", "verify"}
+func fileFields() section {
+	return section{
+		{"path", schema{"type": "string", "pattern": "^/", "maxLength": 1024}, "Absolute; {zone} stands for the zone's ID."},
+		{"owner", accountSchema(), "Name or number; left out, that of the file that is there."},
+		{"group", accountSchema(), "Name or number; left out, that of the file that is there."},
+		{"mode", schema{"type": []string{"string", "integer"}, "pattern": "^(0o)?0*(400|440|600|640)$"}, "0600, 0640, 0440 or 0400; left out, that of the file that is there."},
+		{"format", schema{"type": "string", "pattern": `[{]key[}]`, "maxLength": 1024}, "What the file holds, with one {key}; default: the key and a newline."},
+		{"write", choice(writes()...), "in-place for a file that is a mount of its own; default: replace."},
+		{"reload", words(4096), "A shell command, once the file is in place."},
+		{"verify", words(4096), "A shell command, after reload."},
+	}
 }
+
+func accountSchema() schema { return like(accountForm.String()) }
 
 func fileTransport() transport {
 	return transport{
-		name: "file", shared: fileFields(), required: []string{"path"},
+		name: "file", about: "A file on the machine of the location's worker.",
+		shared: fileFields(), required: []string{"path"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
 			var f File
 			if from.File != nil {
@@ -137,8 +149,10 @@ func account(what string) func(string) (string, error) {
 	}
 }
 
+func writes() []string { return []string{"replace", InPlace} }
+
 func write(s string) (string, error) {
-	if s, err := oneOf("way to write", "replace", InPlace)(s); err != nil || s == InPlace {
+	if s, err := oneOf("way to write", writes()...)(s); err != nil || s == InPlace {
 		return s, err
 	}
 	return "", nil

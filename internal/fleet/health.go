@@ -25,13 +25,27 @@ type Check struct {
 
 const checkWithin = 10 * time.Second
 
+func checkFields() section {
+	return section{
+		{"http", single(), "A URL that answers 2xx."},
+		{"command", single(), "A shell command, run by the account's worker, that exits 0."},
+		{"within", aSpan(), "How long it may take; default: 10s."},
+	}
+}
+
+func checkMapping() schema {
+	check := checkFields().mapping()
+	check["oneOf"] = []schema{{"required": []string{"http"}}, {"required": []string{"command"}}}
+	return check
+}
+
 // health is the fleet file's checks, by name.
 func (r *reader) health(n *yaml.Node) map[string]Check {
 	const what = "health"
 	var checks map[string]Check
 	for _, e := range r.entries(n, what) {
 		where := what + ": " + e.key
-		in := r.fields(e.value, where, "http", "command", "within")
+		in := r.fields(e.value, where, checkFields().names()...)
 		if (in["http"] == nil) == (in["command"] == nil) {
 			r.say(e.value, where, "give http or command, one of them")
 		}
@@ -67,15 +81,19 @@ func (r *reader) checks(n *yaml.Node, what string, known map[string]Check) []str
 
 // occasions is the list of what people elsewhere are told of.
 func (r *reader) occasions(n *yaml.Node, what string) []string {
-	known := make([]string, 0, len(rotation.Occasions()))
-	for _, o := range rotation.Occasions() {
-		known = append(known, string(o))
-	}
 	var list []string
 	for _, item := range r.items(n, what) {
-		list = append(list, value(r, item, what, "", oneOf("occasion", known...)))
+		list = append(list, value(r, item, what, "", oneOf("occasion", occasionNames()...)))
 	}
 	return list
+}
+
+func occasionNames() []string {
+	names := make([]string, 0, len(rotation.Occasions()))
+	for _, o := range rotation.Occasions() {
+		names = append(names, string(o))
+	}
+	return names
 }
 
 func webAddress(s string) (string, error) {

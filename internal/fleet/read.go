@@ -7,11 +7,25 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
 	"keywave/internal/rotation"
 )
+
+func topFields() section {
+	return section{
+		{"version", schema{"enum": []any{1, "1"}}, "1"},
+		{"account", accountFields().mapping(), "The Tencent account that owns the zones."},
+		{"accounts", listOf(accountFields().mapping(), 1), "Several accounts, instead of account; each zone then says whose it is."},
+		{"defaults", defaultFields().mapping(), "What hosts leave out, for each transport."},
+		{"locations", namedBy(aName(), locationFields().mapping("hosts"), 1), "Network places, by name: each has workers and hosts of its own."},
+		{"zones", anyOf(listOf(zoneFields().mapping("id", "hosts"), 1), sourceMapping()), "The zones and the hosts that must hold their keys: a list, {csv: zones.csv} or {edgeone: {…}}."},
+		{"campaign", campaignFields().mapping(), "How a campaign runs."},
+		{"health", namedBy(schema{}, checkMapping(), 0), "Checks between waves, by name."},
+	}
+}
 
 // read is the whole file. What it returns is complete only if nothing was found.
 func (r *reader) read(data []byte) *Fleet {
@@ -19,7 +33,7 @@ func (r *reader) read(data []byte) *Fleet {
 	if root == nil {
 		return nil
 	}
-	top := r.fields(root, "", "version", "account", "accounts", "defaults", "locations", "zones", "campaign", "health")
+	top := r.fields(root, "", topFields().names()...)
 	if !r.version(root, top["version"]) {
 		return nil
 	}
@@ -84,9 +98,18 @@ func (r *reader) accounts(one, many *yaml.Node, f *Fleet) []*yaml.Node {
 	return owners
 }
 
+func accountFields() section {
+	return section{
+		{"name", aName(), "Part of queue names and of the lease; default: default."},
+		{"endpoint", single(), "Host or host:port, over HTTPS; http:// only for this machine. Default: teo.intl.tencentcloudapi.com."},
+		{"credentials", credentialsSchema(), "Where the API credential comes from; default: env."},
+		{"requestsPerSecond", schema{"type": []string{"number", "string"}, "exclusiveMinimum": 0, "maximum": 1000}, "The account's limit of each API action; default: 20."},
+	}
+}
+
 // account reads one; without a name it is default.
 func (r *reader) account(n *yaml.Node, what string) Account {
-	in := r.fields(n, what, "name", "endpoint", "credentials", "requestsPerSecond")
+	in := r.fields(n, what, accountFields().names()...)
 	return Account{
 		Name:              value(r, in["name"], what+": name", "default", name[rotation.Account]),
 		Endpoint:          value(r, in["endpoint"], what+": endpoint", "teo.intl.tencentcloudapi.com", endpoint),
@@ -120,6 +143,25 @@ type place struct {
 	what     string
 }
 
+func locationFields() section {
+	return section{{"hosts", namedBy(aName(), hostMapping(), 1), "The location's hosts, by name."}}
+}
+
+// hostMapping is a host: one transport, and what stands beside it.
+func hostMapping() schema {
+	fields := section{{gatewayField, single(), "The IP by which EdgeOne knows the host as a private gateway."}}
+	var one []schema
+	for _, t := range transports() {
+		fields = append(fields, property{t.name, slices.Concat(t.own, t.shared).mapping(t.always...), t.about})
+		one = append(one, schema{"required": []string{t.name}})
+	}
+	host := fields.mapping()
+	host["oneOf"] = one
+	return host
+}
+
+const gatewayField = "gateway"
+
 // locations fills in the fleet's locations and hosts.
 func (r *reader) locations(root, n *yaml.Node, from map[string]inherited, f *Fleet) map[rotation.HostName]place {
 	f.Hosts = map[rotation.HostName]Host{}
@@ -132,7 +174,7 @@ func (r *reader) locations(root, n *yaml.Node, from map[string]inherited, f *Fle
 		what := fmt.Sprintf("location %q", e.key)
 		location := value(r, e.at, what, "", name[rotation.Location])
 		f.Locations = append(f.Locations, location)
-		in := r.fields(e.value, what, "hosts")
+		in := r.fields(e.value, what, locationFields().names()...)
 		hosts := r.entries(in["hosts"], what+": hosts")
 		if len(hosts) == 0 && e.value.Kind == yaml.MappingNode && (in["hosts"] == nil || in["hosts"].Kind == yaml.MappingNode) {
 			r.say(e.at, what, "has no hosts; add one, or remove the location")
@@ -160,10 +202,10 @@ func (r *reader) host(e entry, location rotation.Location, from map[string]inher
 	}
 	where := place{at: e.at, what: what}
 	ways := slices.DeleteFunc(r.entries(e.value, what), func(t entry) bool {
-		if t.key == "gateway" {
+		if t.key == gatewayField {
 			host.Gateway = r.gateway(t.value, what, host.Name)
 		}
-		return t.key == "gateway"
+		return t.key == gatewayField
 	})
 	if len(ways) != 1 && e.value.Kind == yaml.MappingNode {
 		_, write := transportNames()
@@ -227,8 +269,21 @@ func hostNames(f *Fleet) []string {
 	return names
 }
 
+// zoneNames are looked at once for each zone.
+var zoneNames = sync.OnceValue(func() []string { return zoneFields().names() })
+
+func zoneFields() section {
+	return section{
+		{"id", aName(), "As the EdgeOne console shows it: zone-…"},
+		{"name", words(253), "For people."},
+		{"account", aName(), "Whose it is, where there are several accounts."},
+		{"hosts", listOf(aName(), 1), "The hosts that must hold its key."},
+		{"labels", labelled(), "For people and for --label; a zone with tier: canary goes first."},
+	}
+}
+
 func (r *reader) zone(n *yaml.Node, hosts map[rotation.HostName]Host, known []string) Zone {
-	in := r.fields(n, "zone", "id", "name", "account", "hosts", "labels")
+	in := r.fields(n, "zone", zoneNames()...)
 	if n.Kind != yaml.MappingNode {
 		return Zone{}
 	}

@@ -52,11 +52,36 @@ func (s Source) String() string {
 	return fmt.Sprintf("EdgeOne: %s; hosts: %s", s.EdgeOne.Query, strings.Join(from, ", "))
 }
 
+func sourceFields() section {
+	return section{
+		{"csv", words(4096), "A table with the columns id, name, hosts, labels and account; relative to this file."},
+		{"edgeone", listingFields().mapping(), "Zones as EdgeOne lists them."},
+	}
+}
+
+func sourceMapping() schema {
+	source := sourceFields().mapping()
+	source["minProperties"], source["maxProperties"] = 1, 1
+	return source
+}
+
+func listingFields() section {
+	return section{
+		{"name", words(253), "A part of the zones' names."},
+		{"status", choice(listedStatuses()...), "Zones of this status only."},
+		{"tags", labelled(), "Zones with these tags only."},
+		{"gateways", trueOrFalse(), "Whether a zone gets the hosts of its private gateways; default: true."},
+		{"hosts", listOf(aName(), 1), "Hosts that every zone gets."},
+	}
+}
+
+func listedStatuses() []string { return []string{"active", "pending"} }
+
 // source reads where the zones come from, and gives those of a table as a list
 // of the file would.
 func (r *reader) source(n *yaml.Node, f *Fleet) {
 	const what = "zones"
-	in := r.fields(n, what, "csv", "edgeone")
+	in := r.fields(n, what, sourceFields().names()...)
 	if len(in) != 1 {
 		if len(n.Content) != 2 { // otherwise the unknown field was named
 			r.say(n, what, "come from %d places; write a list, {csv: zones.csv} or {edgeone: {…}}", len(in))
@@ -75,11 +100,11 @@ func (r *reader) listing(n *yaml.Node, f *Fleet) *Listing {
 	if len(f.Accounts) > 1 {
 		r.say(n, what, "is for a fleet of one account, and this one has several; write a list of zones or {csv: zones.csv}, or a fleet file for each account")
 	}
-	in := r.fields(n, what, "name", "status", "tags", "gateways", "hosts")
+	in := r.fields(n, what, listingFields().names()...)
 	l := &Listing{
 		Query: rotation.ZoneQuery{
 			Name:   value(r, in["name"], what+": name", "", text(253)),
-			Status: value(r, in["status"], what+": status", "", oneOf("status", "active", "pending")),
+			Status: value(r, in["status"], what+": status", "", oneOf("status", listedStatuses()...)),
 			Tags:   r.labels(in["tags"], what+": tags"),
 		},
 		Gateways: value(r, in["gateways"], what+": gateways", true, yesNo),

@@ -26,8 +26,13 @@ type SSH struct {
 
 func sshTransport() transport {
 	return transport{
-		name: "ssh", own: []string{"address", "hostKey"}, shared: append([]string{"user"}, fileFields()...),
-		required: []string{"address", "user", "path"},
+		name: "ssh", about: "A host that is reached over SSH.",
+		own: section{
+			{"address", single(), "host:port; 22 when there is no port."},
+			{"hostKey", schema{"type": "string"}, "Type and base64, as in the host's /etc/ssh/ssh_host_ed25519_key.pub; otherwise known_hosts decides."},
+		},
+		shared:   append(section{{"user", words(64), "Who logs in."}}, fileFields()...),
+		required: []string{"address", "user", "path"}, always: []string{"address"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
 			var s SSH
 			if from.SSH != nil {

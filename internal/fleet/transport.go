@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -12,17 +13,19 @@ import (
 // with its fields, their checks and its part of the host's digest.
 type transport struct {
 	// name is what the fleet file calls it.
-	name string
+	name, about string
 	// own are the fields that each host has for itself, shared those that may
-	// stand under defaults too. required must stand in one of the two places.
-	own, shared, required []string
+	// stand under defaults too.
+	own, shared section
+	// required must stand in one of the two places, always at the host.
+	required, always []string
 	// read fills in the host's part for this transport: what the fields in say, and
 	// where they say nothing, what from has.
 	read func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host)
 }
 
 // transports lists them all.
-func transports() []transport { return []transport{sshTransport(), fileTransport()} }
+var transports = sync.OnceValue(func() []transport { return []transport{sshTransport(), fileTransport()} })
 
 func transportNames() (names []string, toWrite string) {
 	var words []string
@@ -79,14 +82,21 @@ type inherited struct {
 	in   map[string]*yaml.Node
 }
 
+func defaultFields() section {
+	var fields section
+	for _, t := range transports() {
+		fields = append(fields, property{t.name, t.shared.mapping(), t.about})
+	}
+	return fields
+}
+
 // defaults gives what each transport inherits, by its name.
 func (r *reader) defaults(n *yaml.Node) map[string]inherited {
-	names, _ := transportNames()
-	in := r.fields(n, "defaults", names...)
+	in := r.fields(n, "defaults", defaultFields().names()...)
 	all := map[string]inherited{}
 	for _, t := range transports() {
 		what := "defaults: " + t.name
-		own := inherited{in: r.fields(in[t.name], what, t.shared...)}
+		own := inherited{in: r.fields(in[t.name], what, t.shared.names()...)}
 		t.read(r, own.in, what, Host{}, &own.host)
 		all[t.name] = own
 	}
@@ -104,7 +114,7 @@ func (r *reader) transport(e entry, what string, from map[string]inherited, host
 		return nil
 	}
 	t, above := transports()[i], from[e.key]
-	in := r.fields(e.value, what, slices.Concat(t.own, t.shared)...)
+	in := r.fields(e.value, what, slices.Concat(t.own, t.shared).names()...)
 	t.read(r, in, what, above.host, host)
 	all := maps.Clone(above.in)
 	maps.Copy(all, in)

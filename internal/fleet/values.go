@@ -82,9 +82,11 @@ func span(least, most time.Duration) func(string) (rotation.Span, error) {
 	}
 }
 
+var shareForm = regexp.MustCompile(`^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,6})?%)$`)
+
 // share reads a count ("3") or a percentage of the plan ("0.5%").
 func share(s string) (string, error) {
-	if !regexp.MustCompile(`^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,6})?%)$`).MatchString(s) {
+	if !shareForm.MatchString(s) {
 		return "", fmt.Errorf("%q is neither a count, such as 3, nor a percentage, such as 1%%", s)
 	}
 	if percent, is := percentOf(s); is && percent > 100 {
