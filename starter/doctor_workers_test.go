@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"keywave/internal/fleet"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -52,5 +53,29 @@ func TestHostRemedies(t *testing.T) {
 				t.Errorf("%s: %q says nothing of %q", problem, got, w)
 			}
 		}
+	}
+}
+
+// Of a keyset that is not on this machine nobody knows whether the workers have it:
+// to make another is the last resort, for it would part those who seal from those
+// who open.
+func TestCheckKeyringMakesNoSecondKeyset(t *testing.T) {
+	checks := checkKeyring(&fleet.Fleet{Locations: []rotation.Location{"hk"}}, t.TempDir())
+	if len(checks) != 1 || checks[0].Level != levelNote || !strings.Contains(checks[0].Saw, "whether the workers have one is not known") ||
+		!strings.HasPrefix(checks[0].Remedy, "start the workers and ask again; only if there never was one: ") {
+		t.Errorf("%+v", checks)
+	}
+}
+
+// A clock is a warning from 30 s on, and a failure shortly before EdgeOne refuses
+// what it signs.
+func TestCheckClock(t *testing.T) {
+	for aheadMs, want := range map[int64]level{0: levelOK, -30_000: levelOK, 30_001: levelWarn, -31_000: levelWarn, 240_000: levelWarn, -241_000: levelFail, 310_000: levelFail} {
+		if c := checkClock("default", &aheadMs); c.Level != want || (c.Remedy == "") != (want == levelOK) {
+			t.Errorf("%d ms: %+v", aheadMs, c)
+		}
+	}
+	if c := checkClock("default", nil); c.Level != levelNote {
+		t.Errorf("%+v", c)
 	}
 }

@@ -57,15 +57,18 @@ var steeringStages = []rotation.Stage{
 // mayLift says by which inputs a reason may vanish. It is written apart from the
 // table on purpose.
 func mayLift(r rotation.PauseReason, h rotation.Happening) bool {
-	resume := h.On == rotation.OrderResume || h.On == rotation.OrderOutside || h.On == rotation.OrderWaive
 	switch r.Kind {
 	case rotation.PauseBrake:
 		return h.On == rotation.EventBrakeOff && h.Account == r.Account
 	case rotation.PauseCalendar:
 		return h.On == rotation.EventOpens || h.On == rotation.OrderOutside
 	default:
-		return resume
+		return resumes(h)
 	}
+}
+
+func resumes(h rotation.Happening) bool {
+	return h.On == rotation.OrderResume || h.On == rotation.OrderOutside || h.On == rotation.OrderWaive
 }
 
 // checkSteering compares one step with what must always hold.
@@ -101,7 +104,28 @@ func checkSteering(before, after rotation.Steering, h rotation.Happening, c rota
 	if after.Wave > before.Wave && !before.IsApproved(after.Wave) {
 		return fmt.Errorf("wave %d began without its approval", after.Wave)
 	}
+	if err := checkResumeBeforeApproval(before, after, h, c); err != nil {
+		return err
+	}
 	return wayOut(after)
+}
+
+// checkResumeBeforeApproval wants a person's resume obeyed while a wave waits for its
+// approval: zones of earlier waves may be exposed.
+func checkResumeBeforeApproval(before, after rotation.Steering, h rotation.Happening, c rotation.Change) error {
+	if before.Stage != rotation.StageApproval || before.Cancelled || !resumes(h) {
+		return nil
+	}
+	why := before.Refuses(h)
+	if h.On == rotation.OrderResume && why != "" {
+		return fmt.Errorf("a resume is refused: %s", why)
+	}
+	for _, a := range after.Accounts {
+		if why == "" && after.Runs(a) && !slices.Contains(c.Go, a) {
+			return fmt.Errorf("account %s was not told to go on", a)
+		}
+	}
+	return nil
 }
 
 // wayOut follows what Next names until nothing holds the campaign.
