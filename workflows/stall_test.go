@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keywave/activities"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
@@ -92,5 +93,67 @@ func TestPauseIsAnsweredInBoundedTime(t *testing.T) {
 	}
 	if !cancel.complete || s.State != workflows.StateCancelled || s.EndedAt.Sub(noon) > time.Hour+time.Minute {
 		t.Errorf("the cancel was answered %+v, and the campaign ended %+v\n%s", cancel, s, w.story())
+	}
+}
+
+// A refresh that has begun and ends for nobody's order keeps its shard from saying
+// that it is quiet; the pause is answered all the same, and says so.
+func TestPauseIsAnsweredThoughAShardIsNotQuiet(t *testing.T) {
+	w := newWorld(t, 4, 4, 2)
+	w.zones["zone-01"].refresh = []refreshing{slow(80 * time.Second)}
+	p := w.plan(settings(func(s *plan.Settings) { s.MaxExposed = 4 }), 4)
+	pause := w.say(5*time.Second, workflows.UpdatePause, workflows.Order{By: "ann"})
+	w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	s := w.campaign(w.campaignIn(p))
+	if !pause.complete || pause.at.Sub(noon) > 40*time.Second || !strings.Contains(pause.Text, "within 30s 1 shard did not confirm that every queued refresh is cancelled") {
+		t.Errorf("the pause was answered %+v\n%s", pause, w.story())
+	}
+	if s.State != workflows.StateDone || s.Zones.Done != 4 {
+		t.Errorf("%+v\n%s", s, w.story())
+	}
+}
+
+// A shard that has not started, because an earlier one of its page still delivers,
+// has sent nothing: a cancel does not wait for that one.
+func TestCancelDoesNotWaitForAShardThatHasNotStarted(t *testing.T) {
+	w := newWorld(t, 8, 4, 2)
+	p := w.plan(usualSettings(), 4)
+	w.await[workflows.ShardID("c", 1)] = awaitAnswer{after: 10 * time.Minute, out: activities.AwaitOut{}}
+	in := w.campaignIn(p)
+	in.Again = true
+	cancel := w.say(time.Minute, workflows.UpdateCancel, workflows.Order{By: "ann"})
+	s := w.campaign(in)
+	if !cancel.complete || s.State != workflows.StateCancelled || s.EndedAt.Sub(noon) > 2*time.Minute {
+		t.Errorf("%+v\n%+v\n%s", cancel, s, w.story())
+	}
+}
+
+// A campaign says what each group of its zones waits for and until when, over all of
+// its shards; the time that is left counts it, and the rows add up at any moment.
+func TestCampaignTellsWhatItsZonesWaitFor(t *testing.T) {
+	w := newWorld(t, 12, 4, 2)
+	for _, id := range []rotation.ZoneID{"zone-01", "zone-02", "zone-07"} { // on two pages
+		w.zones[id].refresh = []refreshing{unanswered(-1)}
+	}
+	p := w.plan(usualSettings(), 5)
+	var looks []*workflows.Status
+	for at := 50 * time.Millisecond; at < 10*time.Minute; at += at/4 + 50*time.Millisecond {
+		looks = append(looks, w.status(at))
+	}
+	held := w.status(time.Minute)
+	if s := w.campaign(w.campaignIn(p)); s.State != workflows.StateDone {
+		t.Fatalf("%+v\n%s", s, w.story())
+	}
+	if len(held.Waits) != 1 || held.Waits[0].Zones != 3 || held.Waits[0].Standing != rotation.Held || held.Standing.Held != 3 {
+		t.Fatalf("after a minute: %+v, %+v\n%s", held.Waits, held.Standing, w.story())
+	}
+	until := held.Waits[0].Until.Sub(noon)
+	if until < 5*time.Minute || until > 6*time.Minute || held.Left(noon.Add(time.Minute)) != until-time.Minute {
+		t.Errorf("they are held until %s, and %s are left", until, held.Left(noon.Add(time.Minute)))
+	}
+	for i, s := range looks {
+		if s.Standing.Sum() != s.Zones.Pending || s.Standing.NotBegun < 0 {
+			t.Errorf("look %d: %d zones are pending, and stand %+v", i, s.Zones.Pending, s.Standing)
+		}
 	}
 }
