@@ -59,7 +59,32 @@ func (s brakeState) String() string {
 		}
 		return text
 	}
-	return fmt.Sprintf("The brake of account %s is off; all of its refreshes, of every campaign and person, are limited to %v a second since %s, by %s: %s.", s.Account, *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+	return fmt.Sprintf("The brake of account %s is off; all of its refreshes, of every campaign and person, are limited to %s.", s.Account, s.limit())
+}
+
+// limit is the rate that somebody set, "5 a second since …, by ann: why"; empty
+// where none stands.
+func (s brakeState) limit() string {
+	if s.Rate == nil || s.on() {
+		return ""
+	}
+	return fmt.Sprintf("%v a second since %s, by %s: %s", *s.Rate, s.At.Local().Format(time.DateTime), s.By, s.Reason)
+}
+
+// limited puts into the status of an open campaign what each of its accounts is
+// limited to.
+func limited(ctx context.Context, conn *temporalclient.Connection, s *workflows.Status) error {
+	if s.State.Closed() {
+		return nil
+	}
+	for i := range s.Accounts {
+		state, err := brakeOf(ctx, conn, s.Accounts[i].Account)
+		if err != nil {
+			return err
+		}
+		s.Accounts[i].Rate = state.limit()
+	}
+	return nil
 }
 
 const accountFlag = "the account's name in the fleet file (default: the only one that has workers)"

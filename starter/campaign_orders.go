@@ -180,11 +180,7 @@ func (a *app) sayRate(ctx context.Context, conn *temporalclient.Connection, name
 		if err != nil {
 			return err
 		}
-		plan, err := planOf(ctx, conn, status)
-		if err != nil {
-			return err
-		}
-		account = plan.Account
+		account = status.Accounts[0].Account
 	}
 	state, err := brakeOf(ctx, conn, account)
 	if err != nil {

@@ -96,10 +96,8 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name,
 		Name: name, Plan: status.Plan, Digest: status.PlanDigest, By: operator(), Reason: o.Reason,
 		Again: true, Previous: run, Began: began, Outside: o.OutsideWindow, Drift: status.Drift, Also: status.Also, Reread: status.Reread,
 	}
+	in.RereadBy = map[rotation.Account]int{}
 	for _, a := range status.Accounts {
-		if in.RereadBy == nil {
-			in.RereadBy = map[rotation.Account]int{}
-		}
 		in.RereadBy[a.Account] = a.Reread
 	}
 	if status.Hours != nil {

@@ -160,9 +160,7 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 	if err != nil {
 		return plan, err
 	}
-	if in.Reread = out.Describes; len(plan.Accounts) > 0 {
-		in.RereadBy = by
-	}
+	in.Reread, in.RereadBy = out.Describes, by
 	in.Drift, err = drifted(plan, out, o)
 	return plan, err
 }

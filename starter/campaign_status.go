@@ -25,6 +25,9 @@ func (a *app) campaignStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := limited(cmd.Context(), conn, &status); err != nil {
+				return err
+			}
 			return a.print(status, func(w io.Writer) {
 				_, width, color := terminal(w)
 				_ = harmless.Draw(w, progress.View(status, width(), color, time.Now()))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -151,8 +150,11 @@ func showChecks(w io.Writer, checks []check) {
 			put(w, "       → %s\n", c.Remedy)
 		}
 	}
-	levels := []level{levelFail, levelWarn}
-	if !slices.ContainsFunc(checks, func(c check) bool { return slices.Contains(levels, c.Level) }) {
+	switch notes := count(checks, levelNote); {
+	case count(checks, levelFail)+count(checks, levelWarn) > 0:
+	case notes > 0:
+		put(w, "All is well with what could be looked at; %s could not be (note).\n", many(notes, "thing"))
+	default:
 		put(w, "All is well.\n")
 	}
 }

@@ -146,17 +146,14 @@ type queue struct {
 }
 
 // edgeoneWorker is the flags of a worker that calls EdgeOne for an account.
-func edgeoneWorker(f *fleet.Fleet, a fleet.Account) string {
-	if len(f.Accounts) == 1 {
-		return "--roles edgeone"
-	}
+func edgeoneWorker(a fleet.Account) string {
 	return "--roles edgeone --accounts " + string(a.Name)
 }
 
 func queuesOf(f *fleet.Fleet) []queue {
 	var all []queue
 	for _, a := range f.Accounts {
-		worker := edgeoneWorker(f, a)
+		worker := edgeoneWorker(a)
 		all = append(
 			all,
 			queue{name: workflows.LeaseQueue(a.Name), worker: worker, lease: a.Name},

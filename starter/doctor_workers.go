@@ -48,7 +48,7 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 			sealed = append(sealed, outs[a.Name]...)
 			continue
 		}
-		checks = append(checks, check{What: "keysets" + ofAccount(f, a), Level: levelFail, Saw: first.Unsealed, Remedy: "give the edgeone worker the public keysets of all locations: keywave keyring --help"})
+		checks = append(checks, check{What: "keysets of " + string(a.Name), Level: levelFail, Saw: first.Unsealed, Remedy: "give the edgeone worker the public keysets of all locations: keywave keyring --help"})
 	}
 	if len(sealed) == 0 {
 		return append(checks, checkKeyring(f, keyring)...)
@@ -57,14 +57,6 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 		checks = append(checks, checkLocation(l, sealed)...)
 	}
 	return checks
-}
-
-// ofAccount tells checks of accounts apart, where there are several.
-func ofAccount(f *fleet.Fleet, a fleet.Account) string {
-	if len(f.Accounts) == 1 {
-		return ""
-	}
-	return " of " + string(a.Name)
 }
 
 // checkup runs one workflow for each part of the hosts of each account, all at
@@ -118,11 +110,11 @@ func checkAccount(f *fleet.Fleet, a fleet.Account, out workflows.CheckupOut) []c
 	if out.Unasked != "" {
 		return []check{{
 			What: "credentials of " + account, Level: levelFail, Saw: "not tried: " + out.Unasked,
-			Remedy: "start one: bin/worker --fleet fleet.yaml " + edgeoneWorker(f, a),
+			Remedy: "start one: bin/worker --fleet fleet.yaml " + edgeoneWorker(a),
 		}}
 	}
 	read := check{
-		What: "permission " + actionDescribe + ofAccount(f, a), Level: levelOK,
+		What: "permission " + actionDescribe + " of " + string(a.Name), Level: levelOK,
 		Saw: fmt.Sprintf("EdgeOne showed the key of %s (request %s)", zone, orDash(out.EdgeOne.RequestID)),
 	}
 	switch {
@@ -134,7 +126,7 @@ func checkAccount(f *fleet.Fleet, a fleet.Account, out workflows.CheckupOut) []c
 	return []check{
 		checkCredential(a, out.EdgeOne),
 		read,
-		{What: "permission " + actionRefresh + ofAccount(f, a), Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
+		{What: "permission " + actionRefresh + " of " + string(a.Name), Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
 }

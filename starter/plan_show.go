@@ -23,9 +23,6 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 	}
 	put(w, "Plan %s\n", p.Name)
 	put(w, "  digest    %s\n", p.Digest)
-	if len(p.Accounts) == 0 {
-		put(w, "  account   %s\n", p.Account)
-	}
 	for _, a := range p.Accounts {
 		put(w, "  account   %s: %s, %g calls a second\n", a.Account, many(a.Zones, "zone"), a.Limit)
 	}
@@ -47,13 +44,9 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 	}
 	budget, err := p.Settings.Budget(p.Zones)
 	if err == nil {
-		put(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*max(1, len(p.Accounts)))
+		put(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*len(p.Accounts))
 	}
-	whose := "the account's pace"
-	if len(p.Accounts) > 0 {
-		whose = "the accounts' own paces, side by side"
-	}
-	put(w, "  time      about %s at %s, bake times included; waits for people come on top\n", p.Takes, whose)
+	put(w, "  time      about %s at each account's own pace, bake times included; waits for people come on top\n", p.Takes)
 	put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
 	if hours := hoursOf(p.Settings); hours != "" {
 		put(w, "  hours     %s\n", hours)

@@ -64,9 +64,7 @@ var errNoReason = errors.New("why? give --reason")
 // approve puts a person's approval of a fleet into what a schedule does.
 func approve(in *workflows.ScheduledIn, f *fleet.Fleet, what, reason string) error {
 	var err error
-	if in.Accounts = nil; len(f.Accounts) > 1 {
-		in.Accounts = f.AccountNames()
-	}
+	in.Accounts = f.AccountNames()
 	in.Approval, err = planning.Approve(f, operator(), reason, time.Now())
 	record(in, what+" for fleet "+f.Digest, reason)
 	return err

@@ -24,8 +24,8 @@ been started with the new file. A paused schedule stays paused.`,
 			}
 			defer conn.Close()
 			return a.changeSchedule(cmd.Context(), args[0], func(_ *client.Schedule, in *workflows.ScheduledIn) error {
-				if first := f.Accounts[0].Name; first != in.Account {
-					return refused(fmt.Errorf("schedule %s is planned by account %s, and the fleet file's first account is %s", args[0], in.Account, first))
+				if first := f.Accounts[0].Name; first != in.Accounts[0] {
+					return refused(fmt.Errorf("schedule %s is planned by account %s, and the fleet file's first account is %s", args[0], in.Accounts[0], first))
 				}
 				return approve(in, f, "approved", o.reason)
 			})

@@ -61,7 +61,7 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 		return err
 	}
 	defer conn.Close()
-	in := workflows.ScheduledIn{Schedule: name, Account: f.Accounts[0].Name, Hours: o.hours}
+	in := workflows.ScheduledIn{Schedule: name, Hours: o.hours}
 	if err := approve(&in, f, "created", o.reason); err != nil {
 		return err
 	}

@@ -27,10 +27,9 @@ import (
 
 // scheduleView is what list and show print of a schedule.
 type scheduleView struct {
-	Schedule string           `json:"schedule"`
-	Account  rotation.Account `json:"account"`
-	// Accounts are the fleet's, where it has several; Account's worker plans then.
-	Accounts []rotation.Account `json:"accounts,omitempty"`
+	Schedule string `json:"schedule"`
+	// Accounts are the fleet's; the worker of the first one plans.
+	Accounts []rotation.Account `json:"accounts"`
 	Every    string             `json:"every"`
 	Jitter   string             `json:"jitter,omitempty"`
 	// Windows and Freeze are the schedule's own and the fleet file's.
@@ -107,7 +106,7 @@ func viewOf(ctx context.Context, conn *temporalclient.Connection, name string) (
 		return scheduleView{}, err
 	}
 	v := scheduleView{
-		Schedule: name, Account: in.Account, Accounts: in.Accounts, Windows: []string{}, Freeze: []string{}, Next: []nextRun{}, Runs: []scheduleRun{},
+		Schedule: name, Accounts: in.Accounts, Windows: []string{}, Freeze: []string{}, Next: []nextRun{}, Runs: []scheduleRun{},
 		Paused: d.Schedule.State.Paused, Note: d.Schedule.State.Note, Log: in.Log,
 		Overlapped: d.Info.NumActionsSkippedOverlap, Missed: d.Info.NumActionsMissedCatchupWindow,
 		Approved: approved{in.Approval.Digest, in.Approval.Zones, in.Approval.Hosts, in.Approval.By, in.Approval.At, in.Approval.Reason},
@@ -282,8 +281,9 @@ func leftOut(v scheduleView) string {
 
 // accounts are the fleet's, in words.
 func (v scheduleView) accounts() string {
-	if len(v.Accounts) == 0 {
-		return string(v.Account)
+	names := make([]string, len(v.Accounts))
+	for i, a := range v.Accounts {
+		names[i] = string(a)
 	}
-	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(v.Accounts), "[]")), ", ") + ", planned by the first"
+	return strings.Join(names, ", ") + "; the worker of " + string(v.Accounts[0]) + " plans"
 }

@@ -128,11 +128,8 @@ func (w *caller) wire(ctx context.Context) error {
 		Endpoint: w.account.Endpoint,
 		Warn:     func(err error) { w.log.Warn(err.Error(), telemetry.Account, w.account.Name) },
 	})
-	if err != nil && len(w.fleet.Accounts) > 1 {
-		return fmt.Errorf("account %s: %w; or let this worker leave it to others: --accounts", w.account.Name, err)
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("account %s: %w (a worker calls EdgeOne for the accounts of --accounts)", w.account.Name, err)
 	}
 	sealer, err := seal.OpenSealer(w.keyring, w.fleet.Locations)
 	if err != nil {

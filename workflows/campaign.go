@@ -29,7 +29,7 @@ type CampaignIn struct {
 	// just now.
 	Also *AlsoRotated `json:"also,omitempty"`
 	// Reread counts the calls that it took to see that, RereadBy those of each
-	// account, where there are several.
+	// account.
 	Reread   int                      `json:"reread,omitempty"`
 	RereadBy map[rotation.Account]int `json:"rereadBy,omitempty"`
 	// Again has what an earlier, closed run of this campaign left gone on with;

@@ -26,14 +26,14 @@ func TestStateFitsThroughTemporal(t *testing.T) {
 
 	c := &campaign{st: &CampaignState{StartedAt: now, Window: 1000, Gate: GateHealth, Asked: now, Notices: 99, Told: 99999, Seq: 99999, Describes: 100000, Mended: true, GoOutside: true, Surprised: 99, PastTold: true}}
 	c.st.Budget = rotation.Budget{MaxFailed: 100000, MaxExposed: 100000}
-	c.st.Plan = &plan.Plan{Name: name, Account: "default", Made: now, Zones: pages * zones, Digest: fingerprint, Source: long, Settings: plan.Settings{
+	c.st.Plan = &plan.Plan{Name: name, Made: now, Zones: pages * zones, Digest: fingerprint, Source: long, Settings: plan.Settings{
 		Waves: []string{"1", "5%", "25%", "100%"}, MaxFailed: "100%", Approve: []int{1, 2, 3, 4}, Health: []string{name, name}, Notify: []string{"start", "gate"}, Windows: []string{long, long, long}, Freeze: []string{long, long, long},
 	}}
 	var accounts []rotation.Account
 	for i := range 8 {
 		a := rotation.Account(fmt.Sprintf("%d%s", i, name))
 		accounts = append(accounts, a)
-		c.st.Lanes = append(c.st.Lanes, Lane{Account: a, Rate: name, Zones: rotation.NewCounts(100000), API: rotation.API{Refresh: 100000, Describe: 100000}})
+		c.st.Lanes = append(c.st.Lanes, Lane{Account: a, Zones: rotation.NewCounts(100000), API: rotation.API{Refresh: 100000, Describe: 100000}})
 		c.st.Plan.Accounts = append(c.st.Plan.Accounts, plan.Share{Account: a, Zones: 100000})
 	}
 	for range 12 {

@@ -303,12 +303,8 @@ func campaignDetails(s Status, now time.Time) marked {
 	for _, w := range s.Waits {
 		b.say("\n* %s\n", w.Text(clock))
 	}
-	each := marked("")
-	if len(s.Accounts) > 0 {
-		each = " for each account"
-		b.add(accounts(s.Accounts))
-	}
-	b.say("\nWave %d of %d, %d slots of the window of %d%s are taken. Acknowledged: %d of %d pairs of zone and host%s.\n", s.Wave, s.Waves, s.InFlight, s.Window, each, s.Hosts.Acknowledged, s.Hosts.Total, retired(s.Hosts))
+	b.add(accounts(s.Accounts))
+	b.say("\nWave %d of %d, %d slots of each account's window of %d are taken. Acknowledged: %d of %d pairs of zone and host%s.\n", s.Wave, s.Waves, s.InFlight, s.Window, s.Hosts.Acknowledged, s.Hosts.Total, retired(s.Hosts))
 	if e := s.ExposureMs; e.Max > 0 {
 		b.say("Exposure of a zone that is done: half within %d ms, 99 %% within %d ms, at most %d ms. %s\n", e.P50, e.P99, e.Max, pace(s, now))
 	}

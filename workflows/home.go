@@ -88,5 +88,9 @@ func (in LeaseIn) home() home {
 
 // A schedule's run makes a plan and a campaign of its own name.
 func (in ScheduledIn) home() home {
-	return home{id: ScheduledID(in.Schedule), runs: true, names: []string{in.Schedule, ScheduledName(in.Schedule, time.Time{}), string(in.Account)}}
+	names := []string{in.Schedule, ScheduledName(in.Schedule, time.Time{})}
+	for _, a := range in.Accounts {
+		names = append(names, string(a))
+	}
+	return home{id: ScheduledID(in.Schedule), runs: true, names: names}
 }

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/plan"
+	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
@@ -33,8 +34,8 @@ func TestNoWorkflowPassesForAnother(t *testing.T) {
 		{workflows.TypePlan, "plan/q", workflows.PlanIn{Plan: plan.Plan{Name: "p"}, Pages: 1}, "plan/p alone"},
 		{workflows.TypePlan, "plan/p/page/1", workflows.PlanIn{Plan: plan.Plan{Name: "p/page/1"}}, `"p/page/1" is no name`},
 		{workflows.TypePage, "plan/p/page/2", workflows.PageIn{Plan: "p", Page: plan.Page{Number: 1}}, "plan/p/page/1 alone"},
-		{workflows.TypeScheduled, "schedule/other/run-2026-11-23T12:00:00Z", workflows.ScheduledIn{Schedule: "s", Account: account}, "schedule/s/run alone"},
-		{workflows.TypeScheduled, "schedule/" + long[:60] + "/run", workflows.ScheduledIn{Schedule: long[:60], Account: account}, "at most 64 letters"},
+		{workflows.TypeScheduled, "schedule/other/run-2026-11-23T12:00:00Z", workflows.ScheduledIn{Schedule: "s", Accounts: []rotation.Account{account}}, "schedule/s/run alone"},
+		{workflows.TypeScheduled, "schedule/" + long[:60] + "/run", workflows.ScheduledIn{Schedule: long[:60], Accounts: []rotation.Account{account}}, "at most 64 letters"},
 		{workflows.TypeLease, "edgeone/other", workflows.LeaseIn{Account: account}, "edgeone/acme alone"},
 	} {
 		t.Run(c.kind+" under "+c.id, func(t *testing.T) {

@@ -16,14 +16,12 @@ import (
 // Lane is what a campaign keeps of one account.
 type Lane struct {
 	Account rotation.Account `json:"account"`
-	// Rate is what set last made of its refreshes a second.
-	Rate string `json:"rate,omitempty"`
 	// Zones and API are of its pages that are settled.
 	Zones rotation.Counts `json:"zones"`
 	API   rotation.API    `json:"api"`
 }
 
-// AccountStatus is one account's part in a campaign of several.
+// AccountStatus is one account's part in a campaign.
 type AccountStatus struct {
 	Account rotation.Account `json:"account"`
 	Zones   rotation.Counts  `json:"zones"`
@@ -35,14 +33,15 @@ type AccountStatus struct {
 	InFlight           int     `json:"inFlight"`
 	// Reread counts the calls that looked for drift before it started.
 	Reread int `json:"reread,omitempty"`
-	// Rate is what set last made of its refreshes a second, Brake why they are
-	// held.
-	Rate  string `json:"rate,omitempty"`
+	// Brake is why its refreshes are held.
 	Brake string `json:"brake,omitempty"`
+	// Rate is what somebody limited its refreshes to, in all campaigns: "5 a second
+	// since …, by ann: why". Temporal holds it, and who shows the status reads it.
+	Rate string `json:"rate,omitempty"`
 }
 
 func (c *campaign) makeLanes() {
-	for _, share := range c.plan.Shares() {
+	for _, share := range c.plan.Accounts {
 		c.st.Lanes = append(c.st.Lanes, Lane{Account: share.Account})
 	}
 }
@@ -109,20 +108,16 @@ func (c *campaign) allBraked() bool {
 	return len(left) > 0 && !slices.ContainsFunc(left, func(page int) bool { return !braked(page) })
 }
 
-// accountStatus adds each account up; nil where there is only one, whose part is
-// the whole.
+// accountStatus adds each account up.
 func (c *campaign) accountStatus() []AccountStatus {
-	if len(c.st.Lanes) < 2 {
-		return nil
-	}
 	var all []AccountStatus
 	now := c.endedAt
 	if now.IsZero() {
 		now = workflow.Now(c.work)
 	}
 	for i, l := range c.st.Lanes {
-		share := c.plan.Shares()[i]
-		s := AccountStatus{Account: l.Account, Zones: l.Zones, API: l.API, Limit: share.Limit, Rate: l.Rate, Brake: c.st.Steering.Braked(l.Account)}
+		share := c.plan.Accounts[i]
+		s := AccountStatus{Account: l.Account, Zones: l.Zones, API: l.API, Limit: share.Limit, Brake: c.st.Steering.Braked(l.Account)}
 		add := func(t rotation.Tally) { s.Zones, s.API = s.Zones.Plus(t.Zones), s.API.Plus(t.API) }
 		for _, p := range c.st.Open {
 			if c.plan.AccountOf(p.Page) == l.Account {

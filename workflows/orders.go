@@ -179,7 +179,7 @@ func (c *campaign) onSet(ctx workflow.Context, o Order) (Answer, error) {
 // account's zones besides, so that nothing waits in the queue until its proofs
 // are old.
 func (c *campaign) setRate(ctx workflow.Context, o Order) error {
-	account := cmp.Or(o.Account, c.plan.Account)
+	account := cmp.Or(o.Account, c.accounts()[0])
 	perSecond, err := ParseRate(o.Rate)
 	if err != nil {
 		return err
@@ -197,7 +197,6 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 		what = fmt.Sprintf("released the brake of account %s; its rate is %s", account, rate)
 	}
 	c.log(what, o.By, o.Reason)
-	c.lane(account).Rate = rate
 	if out.PerSecond != nil && *out.PerSecond == 0 {
 		c.holdBack(rotation.EventBrakeOn, account, o.Reason)
 		return nil

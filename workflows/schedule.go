@@ -18,10 +18,8 @@ import (
 // Temporal with the schedule.
 type ScheduledIn struct {
 	Schedule string `json:"schedule"`
-	// Account is whose worker plans: the fleet's first.
-	Account rotation.Account `json:"account"`
-	// Accounts are the fleet's, where it has several.
-	Accounts []rotation.Account `json:"accounts,omitempty"`
+	// Accounts are the fleet's; the worker of the first one plans.
+	Accounts []rotation.Account `json:"accounts"`
 	// Approval is the fleet that a person approved; any other is refused.
 	Approval plan.Approval `json:"approval"`
 	// Hours are the schedule's own, beside the fleet file's.
@@ -57,10 +55,13 @@ func Scheduled(ctx workflow.Context, in ScheduledIn) (ScheduledOut, error) {
 		show(ctx, mark("Nothing was begun: %s.", why))
 		return ScheduledOut{Skipped: why}, nil
 	}
+	if len(in.Accounts) == 0 {
+		return ScheduledOut{}, failed("the schedule names no account; approve its fleet again; nothing was touched")
+	}
 	show(ctx, mark("Plans the fleet that %s approved, and runs campaign **%s** of it.", in.Approval.By, name))
-	plan, err := planFleetAct().do(ctx, planFleetOptions(in.Account, "plan of the approved fleet"), activities.PlanFleetIn{Name: name, Schedule: in.Schedule, Approval: in.Approval})
+	plan, err := planFleetAct().do(ctx, planFleetOptions(in.Accounts[0], "plan of the approved fleet"), activities.PlanFleetIn{Name: name, Schedule: in.Schedule, Approval: in.Approval})
 	if neverStarted(err) {
-		return ScheduledOut{}, failed("no worker of account %s took the planning within %s (is one active? keywave doctor); nothing was touched", in.Account, CatchUp)
+		return ScheduledOut{}, failed("no worker of account %s took the planning within %s (is one active? keywave doctor); nothing was touched", in.Accounts[0], CatchUp)
 	}
 	if err != nil {
 		return ScheduledOut{}, failed("%s", why(err))

@@ -10,6 +10,7 @@ import (
 	"keywave/activities"
 	"keywave/internal/calendar"
 	"keywave/internal/plan"
+	"keywave/internal/rotation"
 	"keywave/workflows"
 )
 
@@ -28,7 +29,7 @@ func (w *world) onPlanFleet(in activities.PlanFleetIn) (plan.Plan, error) {
 
 func scheduledIn(windows ...string) workflows.ScheduledIn {
 	return workflows.ScheduledIn{
-		Schedule: "night", Account: account, Hours: calendar.Spec{Windows: windows},
+		Schedule: "night", Accounts: []rotation.Account{account}, Hours: calendar.Spec{Windows: windows},
 		Approval: plan.Approval{By: "ann", Reason: "policy 7", Digest: "d", Whole: plan.Whole{Settings: usualSettings()}},
 	}
 }

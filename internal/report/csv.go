@@ -10,17 +10,13 @@ import (
 )
 
 // WriteCSV writes one row for each zone and host (RFC 4180, with a header): the
-// zones and hosts of the report, not its log or settings; the account stands last
-// where there are several. A cell that a
+// zones and hosts of the report, not its log or settings. A cell that a
 // spreadsheet would take for a formula begins with an apostrophe.
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	titles := []string{
 		"campaign", "wave", "page", "zone", "name", "outcome", "why", "from", "to", "request_id", "since", "ended_at",
-		"exposure_ms", "host", "location", "acknowledged_ms", "missing", "retired",
-	}
-	if len(r.Accounts) > 0 {
-		titles = append(titles, "account")
+		"exposure_ms", "host", "location", "acknowledged_ms", "missing", "retired", "account",
 	}
 	_ = out.Write(titles)
 	for _, z := range r.Zones {
@@ -37,14 +33,11 @@ func (r Report) WriteCSV(w io.Writer) error {
 					missing = "yes"
 				}
 			}
-			row := []string{
+			_ = out.Write(plain(
 				r.Campaign, strconv.Itoa(z.Wave), strconv.Itoa(z.Page), string(z.ID), z.Name, string(z.Outcome), z.Why, string(z.From), string(z.To),
 				z.RequestID, when(z.Since), when(z.EndedAt), strconv.FormatInt(z.ExposureMs, 10), string(h.Host), string(h.Location), acknowledged, missing, retired,
-			}
-			if len(r.Accounts) > 0 {
-				row = append(row, string(z.Account))
-			}
-			_ = out.Write(plain(row...))
+				string(z.Account),
+			))
 		}
 	}
 	out.Flush()

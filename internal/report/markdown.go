@@ -100,11 +100,8 @@ func (r Report) also() string {
 	return r.Also.Reason + ": " + r.Also.String()
 }
 
-// owners is "account a", or "accounts a, b".
+// owners is "accounts a, b".
 func (r Report) owners() string {
-	if len(r.Accounts) == 0 {
-		return "account " + string(r.Plan.Account)
-	}
 	var names []string
 	for _, a := range r.Accounts {
 		names = append(names, string(a.Account))
@@ -150,9 +147,6 @@ func (d document) waves(r Report) {
 }
 
 func (d document) accounts(r Report) {
-	if len(r.Accounts) == 0 {
-		return
-	}
 	d.say("\n## Accounts\n\n")
 	d.table(len(r.Accounts), func(i int) []string {
 		a := r.Accounts[i]
@@ -163,11 +157,8 @@ func (d document) accounts(r Report) {
 	}, "account", "zones", "acknowledged>", "refresh>", "describe>", "throttled>", "limit a second>")
 }
 
-// named is a zone's name, with its account where there are several.
+// named is a zone's name, with its account.
 func (z Zone) named() string {
-	if z.Account == "" {
-		return z.Name
-	}
 	return strings.TrimSpace(z.Name + " (" + string(z.Account) + ")")
 }
 

@@ -187,12 +187,8 @@ func (r Report) ratePlot() *ratePlot {
 	}
 	p.Note = fmt.Sprintf("Refreshes a second, in steps of %s, by the time at which each was sent.", width)
 	if r.Plan.Limit > 0 {
-		limits := "the account's limit"
-		if len(r.Accounts) > 0 {
-			limits = "the accounts' limits together"
-		}
 		line := y(r.Plan.Limit)
-		p.Marks = []shape{{Y: line, TextY: line - 5, Text: fmt.Sprintf("%s: %g a second", limits, r.Plan.Limit)}}
+		p.Marks = []shape{{Y: line, TextY: line - 5, Text: fmt.Sprintf("the accounts' limits together: %g a second", r.Plan.Limit)}}
 	}
 	for i := range 5 {
 		x := inset + (right-left-2*inset)*float64(i)/4

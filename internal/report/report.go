@@ -63,8 +63,8 @@ type Report struct {
 	// API counts all calls by action, those for the plan's baselines included.
 	API   rotation.API `json:"api"`
 	Waves []Wave       `json:"waves"`
-	// Accounts are each account's part, where the plan has several.
-	Accounts []Account `json:"accounts,omitempty"`
+	// Accounts are each account's part.
+	Accounts []Account `json:"accounts"`
 	// SetAside are hosts that failed their proof twice, as the campaign last
 	// named them: the first few.
 	SetAside []SetAside `json:"setAside,omitempty"`
@@ -110,16 +110,14 @@ type Past struct {
 
 // Plan is what was approved.
 type Plan struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
-	// Account is the only one, or the first.
-	Account rotation.Account `json:"account"`
-	Made    time.Time        `json:"made"`
+	Name   string    `json:"name"`
+	Digest string    `json:"digest"`
+	Made   time.Time `json:"made"`
 	// Findings are the first of the Found problems met while planning.
 	Findings []plan.Finding `json:"findings,omitempty"`
 	Found    int            `json:"found"`
-	// Limit is the account's limit of calls a second when the plan was made, or
-	// the sum of the accounts'; 0 where the plan does not say.
+	// Limit is the sum of the accounts' limits of calls a second when the plan was
+	// made; 0 where the plan does not say.
 	Limit float64 `json:"limit,omitempty"`
 }
 
@@ -149,12 +147,11 @@ type SetAside struct {
 
 // Zone is one zone's rotation.
 type Zone struct {
-	ID   rotation.ZoneID `json:"id"`
-	Name string          `json:"name,omitempty"`
-	// Account is whose it is, where the plan has several.
-	Account rotation.Account `json:"account,omitempty"`
-	Wave    int              `json:"wave"` // 1-based
-	Page    int              `json:"page"` // of the plan, 1-based: the shard's number
+	ID      rotation.ZoneID  `json:"id"`
+	Name    string           `json:"name,omitempty"`
+	Account rotation.Account `json:"account"` // whose it is
+	Wave    int              `json:"wave"`    // 1-based
+	Page    int              `json:"page"`    // of the plan, 1-based: the shard's number
 	Outcome rotation.Outcome `json:"outcome"`
 	// Why says why the outcome is not done, or what was met on the way there.
 	Why string `json:"why,omitempty"`
@@ -206,7 +203,7 @@ func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records [
 	r := Report{
 		Format: Format, Campaign: status.Campaign, State: status.State,
 		Plan: Plan{
-			Name: plan.Name, Digest: plan.Digest, Account: plan.Account, Made: plan.Made.UTC(),
+			Name: plan.Name, Digest: plan.Digest, Made: plan.Made.UTC(),
 			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit,
 		},
 		EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next, Settings: plan.Settings, API: status.API,
@@ -442,6 +439,7 @@ func (r *Report) sum(waves int) {
 
 // sumAccounts says of each zone whose it is, and adds the accounts up.
 func (r *Report) sumAccounts(plan plan.Plan, status workflows.Status) {
+	r.Accounts = []Account{}
 	for _, share := range plan.Accounts {
 		a := Account{Account: share.Account, Limit: share.Limit}
 		for i := range r.Zones {

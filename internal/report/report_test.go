@@ -83,7 +83,7 @@ func newCampaignOf(t testing.TB, n int, name func(i int) string, owner func(i in
 		t.Fatal(err)
 	}
 	c.plan = plan.Plan{
-		Name: "spring", Account: owner(0), Made: began.Add(-time.Hour), Zones: n, Hosts: 7, Pairs: 2 * n, Waves: waves, Describes: n,
+		Name: "spring", Made: began.Add(-time.Hour), Zones: n, Hosts: 7, Pairs: 2 * n, Waves: waves, Describes: n,
 		Settings: plan.Settings{
 			Waves: sizes, Bake: rotation.Span(30 * time.Second), Window: 40, Approve: []int{2, 3}, MaxFailed: "1%",
 			Timing: rotation.Timing{ProofFor: rotation.Span(time.Minute), DeliverFor: rotation.Span(time.Hour)},
@@ -102,6 +102,16 @@ func newCampaignOf(t testing.TB, n int, name func(i int) string, owner func(i in
 		Hosts: rotation.HostCounts{Total: 2 * n}, API: rotation.API{Describe: n}, StartedAt: began, EndedAt: &ended,
 		Next: "keywave campaign report spring-rotation",
 		Log:  []workflows.Entry{{At: began, What: "started", By: "mei", Reason: "quarterly"}, {At: ended, What: "done"}},
+	}
+	for i := range n {
+		at := slices.IndexFunc(c.plan.Accounts, func(s plan.Share) bool { return s.Account == owner(i) })
+		if at < 0 {
+			at = len(c.plan.Accounts)
+			c.plan.Accounts = append(c.plan.Accounts, plan.Share{Account: owner(i), Limit: 20})
+			c.status.Accounts = append(c.status.Accounts, workflows.AccountStatus{Account: owner(i), Limit: 20})
+		}
+		c.plan.Accounts[at].Zones++
+		c.status.Accounts[at].Zones = c.status.Accounts[at].Zones.Plus(rotation.NewCounts(1))
 	}
 	c.status.Zones = rotation.NewCounts(n)
 	for i, target := range targets {
@@ -123,12 +133,28 @@ func (c *campaign) count(rec rotation.Record, sign int) {
 		from, to = to, from
 	}
 	c.status.Zones.Move(from, to)
+	for i := range c.status.Accounts {
+		if a := &c.status.Accounts[i]; a.Account == c.owner(rec.Zone) {
+			a.Zones.Move(from, to)
+			a.API.Refresh += rec.API.Refresh
+			a.API.Describe += rec.API.Describe
+		}
+	}
 	if rec.To != "" {
 		c.status.Hosts.Acknowledged += sign * len(rec.Acks)
 	}
 	c.status.Hosts.Retired += sign * len(rec.Retired)
 	c.status.API.Refresh += rec.API.Refresh
 	c.status.API.Describe += rec.API.Describe
+}
+
+func (c *campaign) owner(id rotation.ZoneID) rotation.Account {
+	for _, p := range c.pages {
+		if slices.ContainsFunc(p.Zones, func(z plan.PageZone) bool { return z.ID == id }) {
+			return p.Account
+		}
+	}
+	return ""
 }
 
 // set replaces a zone's record.
