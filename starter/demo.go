@@ -183,7 +183,7 @@ func (a *app) perform(ctx context.Context, s *set, histories string) (workflows.
 		return status, r, err
 	}
 	if histories != "" {
-		if err := recordHistories(ctx, conn, histories); err != nil {
+		if err := recordHistories(ctx, conn, histories, byID); err != nil {
 			return status, r, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"keywave/internal/temporalclient"
 )
 
 // dated puts a clock that is off by its argument before the simulator's
@@ -47,13 +50,36 @@ func dated(ts *testscript.TestScript, _ bool, args []string) {
 func retention(ts *testscript.TestScript, _ bool, args []string) {
 	kept, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	c, err := client.Dial(client.Options{HostPort: ts.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-	ts.Check(err)
+	c := dial(ts)
 	defer c.Close()
 	_, err = c.WorkflowService().UpdateNamespace(context.Background(), &workflowservice.UpdateNamespaceRequest{
 		Namespace: args[0], Config: &namespace.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(kept)},
 	})
 	ts.Check(err)
+}
+
+func dial(ts *testscript.TestScript) client.Client {
+	c, err := client.Dial(client.Options{HostPort: ts.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	ts.Check(err)
+	return c
+}
+
+// remember keeps what the replay test of the workflows replays.
+func remember(ts *testscript.TestScript, _ bool, args []string) {
+	if *histories == "" {
+		return
+	}
+	c := dial(ts)
+	defer c.Close()
+	kinds := args[1:]
+	ts.Check(recordHistories(context.Background(), &temporalclient.Connection{Client: c, Namespace: client.DefaultNamespace}, *histories, func(kind, _ string) string {
+		i := slices.Index(kinds, kind)
+		if i < 0 {
+			return ""
+		}
+		kinds = slices.Delete(slices.Clone(kinds), i, i+1)
+		return args[0]
+	}))
 }
 
 // The servers that tests have show one partition.

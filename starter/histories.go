@@ -19,10 +19,10 @@ import (
 	"keywave/internal/temporalclient"
 )
 
-// recordHistories writes the history of every workflow of at most maxRecorded
-// events to dir, as JSON that the replayer reads. They are what promise 10 is
-// tested with.
-func recordHistories(ctx context.Context, conn *temporalclient.Connection, dir string) error {
+// recordHistories writes the histories of workflows of at most maxRecorded events
+// to dir, as JSON that the replayer reads. They are what promise 10 is tested with.
+// named gives each the end of its file's name; empty leaves it out.
+func recordHistories(ctx context.Context, conn *temporalclient.Connection, dir string, named func(kind, id string) string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -36,12 +36,15 @@ func recordHistories(ctx context.Context, conn *temporalclient.Connection, dir s
 		if e.GetHistoryLength() > maxRecorded || written[shape(kind, e.GetHistoryLength())] >= samples {
 			continue
 		}
+		name := named(kind, e.GetExecution().GetWorkflowId())
+		if name == "" {
+			continue
+		}
 		h, err := historyOf(ctx, conn, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId())
 		if err != nil {
 			return err
 		}
 		written[shape(kind, e.GetHistoryLength())]++
-		name := strings.NewReplacer("/", "_").Replace(e.GetExecution().GetWorkflowId())
 		if len(h.GetEvents()) > 0 && e.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW {
 			name += "_continued"
 		}
@@ -58,6 +61,9 @@ func recordHistories(ctx context.Context, conn *temporalclient.Connection, dir s
 	}
 	return nil
 }
+
+// byID names a history after its workflow.
+func byID(_, id string) string { return strings.ReplaceAll(id, "/", "_") }
 
 // A few histories of each length tell all that the others would.
 const (

@@ -33,6 +33,8 @@ import (
 	"keywave/workflows"
 )
 
+var histories = flag.String("histories", "", "a directory for the histories of what some scripts run")
+
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) {
@@ -76,6 +78,8 @@ func TestMain(m *testing.M) {
 //	stranger HOST                   an SSH peer with hostile words in HOST's place, and
 //	                                zones named so; sets FLEET, WORD and BAD
 //	harmless FILE…                  nothing in stdout, stderr or a file acts on a terminal
+//	remember NAME TYPE…             with -histories, write the first history of each of
+//	                                these workflow types as TYPE-NAME
 //	clock NAME DURATION             sets NAME to the time of day then, in UTC
 func TestScript(t *testing.T) {
 	p := programs(t)
@@ -85,7 +89,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay, "port": port,
-			"stranger": stranger, "harmless": harmlessFiles,
+			"stranger": stranger, "remember": remember, "harmless": harmlessFiles,
 			"built": func(ts *testscript.TestScript, _ bool, _ []string) { inBin(ts, p) },
 			"temporal": func(ts *testscript.TestScript, _ bool, args []string) {
 				startTemporal(ts, p, append(args, "temporal.db")[0])

@@ -350,7 +350,7 @@ func body(s workflows.Status) string {
 		fmt.Sprintf("refresh %d describe %d", s.API.Refresh, s.API.Describe), unlessZero("throttled", s.API.Throttled),
 	}
 	for _, a := range s.Accounts {
-		words = append(words, fmt.Sprintf("%s %d/%d", harmless.Terminal(string(a.Account)), a.Zones.Done, a.Zones.Total))
+		words = append(words, fmt.Sprintf("account %s %d/%d", harmless.Terminal(string(a.Account)), a.Zones.Done, a.Zones.Total))
 		if a.Brake != "" {
 			words = append(words, "(braked)")
 		}

@@ -194,9 +194,9 @@ func TestLine(t *testing.T) {
 		status workflows.Status
 		want   string
 	}{
-		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 (in flight 12) exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1 default 14/60"},
-		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 (in flight 12) exposure p50 - p99 - refresh 0 describe 100000 default 0/100000"},
-		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 (in flight 12) exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 default 1402/6000 reason: 2 zones exposed, budget maxExposed is 0 next: mend the zones that need a person, then: keywave campaign resume spring-rotation"},
+		{running(), "16:42:07 running wave 2/4 done 14/60 exposed 0 unchanged 0 pending 46 (in flight 12) exposure p50 41ms p99 95ms refresh 15 describe 74 throttled 1 account default 14/60"},
+		{starting(), "16:42:07 running wave 1/4 done 0/100000 exposed 0 unchanged 0 pending 100000 (in flight 12) exposure p50 - p99 - refresh 0 describe 100000 account default 0/100000"},
+		{paused(), "16:42:07 paused wave 2/4 done 1402/6000 exposed 2 unchanged 9 unknown 1 skipped 3 pending 4583 (in flight 12) exposure p50 41ms p99 95ms refresh 1405 describe 7404 throttled 1 account default 1402/6000 reason: 2 zones exposed, budget maxExposed is 0 next: mend the zones that need a person, then: keywave campaign resume spring-rotation"},
 	} {
 		if got := Line(c.status, now); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
