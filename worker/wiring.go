@@ -129,7 +129,7 @@ func (w *caller) wire(ctx context.Context) error {
 		Warn:     func(err error) { w.log.Warn(err.Error(), telemetry.Account, w.account.Name) },
 	})
 	if err != nil {
-		return fmt.Errorf("account %s: %w (a worker calls EdgeOne for the accounts of --accounts)", w.account.Name, err)
+		return fmt.Errorf("account %s: %w", w.account.Name, err)
 	}
 	sealer, err := seal.OpenSealer(w.keyring, w.fleet.Locations)
 	if err != nil {
