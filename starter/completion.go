@@ -139,9 +139,7 @@ func campaignNames(ctx context.Context, conn *temporalclient.Connection, word st
 func planDigests(ctx context.Context, conn *temporalclient.Connection, _ string) []string {
 	var digests []string
 	for _, e := range find(ctx, conn, workflows.TypePlan, workflows.PlanID(""), "") {
-		var digest string
-		decode(e.GetSearchAttributes().GetIndexedFields()[workflows.AttrPlan], &digest)
-		if digest != "" {
+		if digest := planDigest(e); digest != "" {
 			digests = append(digests, digest)
 		}
 	}

@@ -38,7 +38,10 @@ func said(w string) map[string]func(io.Writer) {
 	var views []scheduleView
 	var status workflows.Status
 	var also planning.Elsewhere
-	for _, all := range []any{&also, &p, &z, &ended, &a, &checks, &v, &views, &status} {
+	var zones []campaignZone
+	var plans []listedPlan
+	var file checkedFleet
+	for _, all := range []any{&zones, &plans, &file, &also, &p, &z, &ended, &a, &checks, &v, &views, &status} {
 		hostile.Fill(all, w)
 	}
 	also.Zones = 1
@@ -47,6 +50,9 @@ func said(w string) map[string]func(io.Writer) {
 		"plan":              func(out io.Writer) { showPlan(out, p, also) },
 		"zone show, open":   func(out io.Writer) { showZone(out, z) },
 		"zone show, closed": func(out io.Writer) { showZone(out, ended) },
+		"campaign zones":    func(out io.Writer) { showZones(out, zones, 1, time.Now()) },
+		"plan list":         func(out io.Writer) { showPlans(out, plans, time.Now()) },
+		"fleet check":       func(out io.Writer) { file.show(out, nil) },
 		"audit":             func(out io.Writer) { showAudit(out, a) },
 		"doctor":            func(out io.Writer) { showChecks(out, checks) },
 		"schedule show":     func(out io.Writer) { v.show(out) },

@@ -68,7 +68,7 @@ theirs cannot take one.`,
 			return unready(plan)
 		},
 	}
-	cmd.AddCommand(a.planDiff())
+	cmd.AddCommand(a.planDiff(), a.planList())
 	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
 	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
 	cmd.Flags().StringVar(&o.out, "out", "", "write the plan as JSON to this file")
