@@ -21,7 +21,7 @@ type Channel interface {
 	Run(ctx context.Context, build func(attempt string) Job) (Answer, error)
 	// Says puts the host's name before a reason.
 	Says(why string) string
-	// Limit is how long Run waits for a verdict.
+	// Limit is how long Run waits, in the sense of Transcript.Within.
 	Limit() time.Duration
 }
 

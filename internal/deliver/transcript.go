@@ -1,9 +1,11 @@
 package deliver
 
 import (
+	"context"
 	"io"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Answer is what the script said. Its verdict is empty when it said nothing final.
@@ -43,6 +45,7 @@ type Transcript struct {
 	Begun, Placed, Final chan struct{}
 
 	mu     sync.Mutex
+	heard  time.Time
 	line   []byte
 	noise  LastLine
 	stderr LastLine
@@ -52,9 +55,39 @@ type Transcript struct {
 // NewTranscript is that of one attempt.
 func NewTranscript(attempt string) *Transcript {
 	return &Transcript{
-		attempt: attempt, Begun: make(chan struct{}), Placed: make(chan struct{}), Final: make(chan struct{}),
+		attempt: attempt, heard: time.Now(), Begun: make(chan struct{}), Placed: make(chan struct{}), Final: make(chan struct{}),
 		answer: Answer{other: map[string]bool{}, at: map[string]string{}, asked: map[string]*reply{}},
 	}
+}
+
+// Within bounds how long the script of job j may take: a change from its start to
+// its end, and a proof or a look, which may be of many zones, from each line of
+// its own to the next.
+func (t *Transcript) Within(ctx context.Context, limit time.Duration, j Job) (context.Context, context.CancelFunc) {
+	if j.Changes {
+		return context.WithTimeout(ctx, limit)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		for left := limit; left > 0; left = time.Until(t.last().Add(limit)) {
+			silence := time.NewTimer(left)
+			select {
+			case <-silence.C:
+			case <-ctx.Done():
+				silence.Stop()
+				return
+			}
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+// last is when the script was heard of last.
+func (t *Transcript) last() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.heard
 }
 
 // Complaints takes the login shell's stderr, where no line is the script's.
@@ -99,6 +132,7 @@ func (t *Transcript) endLine() {
 }
 
 func (t *Transcript) say(word, rest string) {
+	t.heard = time.Now()
 	a := &t.answer
 	if a.Verdict != "" {
 		return

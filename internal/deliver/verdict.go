@@ -126,7 +126,7 @@ func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 	case stageWait:
 		return c.failed(rotation.StepReload, fmt.Sprintf("a reload that began before did not end within %s; %s", limit, j.Remains(a)))
 	}
-	return c.failed(rotation.StepSession, fmt.Sprintf("stalled: no answer within %s; %s", limit, j.Remains(a)))
+	return c.failed(rotation.StepSession, fmt.Sprintf("stalled: no answer for %s; %s", limit, j.Remains(a)))
 }
 
 // Silent is a job whose script ended, or whose connection broke, without a verdict.

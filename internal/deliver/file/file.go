@@ -108,7 +108,7 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 	if err != nil {
 		return deliver.Answer{}, &rotation.HostError{Step: rotation.StepSession, Why: h.Says("no sh can be started here; install one: " + err.Error())}
 	}
-	timed, cancel := context.WithTimeout(ctx, h.Limit())
+	timed, cancel := t.Within(ctx, h.Limit(), j)
 	defer cancel()
 	p.feed(timed, j, t)
 	p.wait(timed, t)

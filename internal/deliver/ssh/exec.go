@@ -43,7 +43,7 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 	return a, h.courier.Silent(j, a)
 }
 
-// Limit is how long Run waits for a verdict.
+// Limit is how long Run waits, in the sense of Transcript.Within.
 func (h *Host) Limit() time.Duration { return h.shared.options.CommandTimeout }
 
 var errNoSign = errors.New("no sign of life on a session that was opened beforehand")
@@ -55,10 +55,9 @@ func (h *Host) try(ctx context.Context, j deliver.Job) (deliver.Answer, error) {
 		return deliver.Answer{}, err
 	}
 	defer s.end()
-	timed, cancel := context.WithTimeout(ctx, h.Limit())
-	defer cancel()
-
 	t := deliver.NewTranscript(j.Attempt)
+	timed, cancel := t.Within(ctx, h.Limit(), j)
+	defer cancel()
 	talked := make(chan error, 1)
 	isSh := h.isSh.Load()
 	go func() { talked <- s.talk(timed, j, isSh, t) }()
