@@ -88,10 +88,10 @@ func proveOptions(location rotation.Location, hosts int) workflow.ActivityOption
 }
 
 // surveyOptions are for looking at hosts while planning, where an absent worker
-// is a finding and not a failure.
+// is a finding and not a failure, and where no proof gets too old.
 func surveyOptions(location rotation.Location, hosts int) workflow.ActivityOptions {
 	o := proveOptions(location, hosts)
-	o.ScheduleToStartTimeout = noWorker
+	o.ScheduleToStartTimeout, o.StartToCloseTimeout = noWorker, limits().Baselines.Close
 	return o
 }
 
