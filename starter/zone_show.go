@@ -101,10 +101,13 @@ func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotatio
 	return view, answer.Get(view.Trip)
 }
 
+// uiAddress is where the Temporal UI is, "" when nobody said so.
+func uiAddress() string { return strings.TrimRight(os.Getenv("TEMPORAL_UI_URL"), "/") }
+
 // inUI is a workflow's address in the Temporal UI, or "" when nobody said where
 // the UI is.
 func inUI(namespace, id, run string) string {
-	ui := strings.TrimRight(os.Getenv("TEMPORAL_UI_URL"), "/")
+	ui := uiAddress()
 	if ui == "" {
 		return ""
 	}

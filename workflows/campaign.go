@@ -200,7 +200,9 @@ type campaign struct {
 	hours   calendar.Look
 	looked  time.Time // when it was that
 	telling int       // notices that have not started
-	work    workflow.Context
+	// endLines ends the lines on the timeline.
+	endLines func()
+	work     workflow.Context
 }
 
 // Campaign runs a plan in waves. It holds counts and never lists of zones.
@@ -216,6 +218,7 @@ func Campaign(ctx workflow.Context, in CampaignIn) (Status, error) {
 	workflow.Go(ctx, c.watchCancel)
 	workflow.Go(c.work, c.listen)
 	workflow.Go(c.work, c.watchStall)
+	c.drawTimeline()
 	c.mend()
 	c.keepHours()
 	if err := c.story(ctx); err != nil {
@@ -427,6 +430,7 @@ func (c *campaign) end(ctx workflow.Context) (Status, error) {
 	_ = workflow.Await(c.work, func() bool { return len(c.shards) == 0 && c.telling == 0 && workflow.AllHandlersFinished(ctx) })
 	c.endedAt = workflow.Now(ctx).UTC()
 	c.take(rotation.Happening{On: rotation.EventEnds})
+	c.endLines()
 	status := c.status()
 	c.log(string(status.State), "", "")
 	c.announce(rotation.OnEnd, fmt.Sprintf("%s: %s", status.State, countsInWords(status.Zones)))

@@ -58,6 +58,7 @@ func (c *campaign) continued(ctx workflow.Context) error {
 	if c.st.Steering.Cancelled {
 		return nil
 	}
+	c.endLines()
 	next := c.in
 	next.State = c.st
 	return workflow.NewContinueAsNewError(ctx, TypeCampaign, next)
@@ -135,10 +136,15 @@ func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 	return ShardIn{
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Emergency: c.in.Emergency, Seq: c.st.Seq,
-		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Decided: c.st.Decided, ClosesAt: c.closesAt(),
+		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note, Past: r.news.Past},
 		Surprised: c.surprised(page), Accepted: c.accepted(), Told: c.st.PastTold,
 	}
+}
+
+// isLast says that no other page of the account waits to start.
+func (c *campaign) isLast(page int) bool {
+	return !slices.ContainsFunc(c.st.Todo, func(p int) bool { return c.plan.AccountOf(p) == c.plan.AccountOf(page) })
 }
 
 // startShard starts the child, and tells it what was ordered meanwhile. Once it
@@ -149,7 +155,7 @@ func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (wor
 		summary += ", for account " + string(in.Account)
 	}
 	o := childPolicy(ShardID(in.Campaign, in.Page), summary)
-	o.TypedSearchAttributes = Searchable(in.Campaign, "", "")
+	o.TypedSearchAttributes = listedAs(Searchable(in.Campaign, "", ""), OutcomeRunning)
 	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, in)
 	var started workflow.Execution
 	if err := child.GetChildWorkflowExecution().Get(ctx, &started); err != nil {
@@ -188,6 +194,7 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 		}
 		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume looks its zones up", page, ended, why(err)))
 	}
+	c.markTimeline(shardEnded(page, len(c.plan.Pages), out, err))
 	c.check(page, out.Note)
 	c.widen(account)
 	c.tell()

@@ -67,9 +67,9 @@ func locationsOf(hosts []rotation.HostRef) []rotation.Location {
 
 func shardSummary(in ShardIn, pages, wave, waves int) string {
 	if in.Mend {
-		return fmt.Sprintf("delivers what an earlier run left exposed or unknown on page %d of %d of campaign %s", in.Page, pages, in.Campaign)
+		return fmt.Sprintf("delivers what an earlier run left exposed or unknown on page %d of %d", in.Page, pages)
 	}
-	return fmt.Sprintf("rotates page %d of %d, in wave %d of %d, of campaign %s", in.Page, pages, wave, waves, in.Campaign)
+	return fmt.Sprintf("rotates page %d of %d, in wave %d of %d", in.Page, pages, wave, waves)
 }
 
 // refreshSummary names the hosts too, where the new key may go straight to them.
@@ -260,9 +260,6 @@ func shardDetails(in ShardIn, n ShardNews, ended bool) marked {
 		b.say(": %d of %s done, %d in flight.\n\n", c.Done, plural(c.Total, "zone"), n.InFlight)
 	}
 	b.add(attention(n.Note.Attention, n.Note.SetAside, c))
-	if c.Exposed > 0 {
-		b.add(exposedLink(in.Campaign))
-	}
 	b.add(outcomes(c, n.Standing))
 	b.say("\nIt is run by %s, which takes the orders.\n", linked(CampaignID(in.Campaign), CampaignID(in.Campaign)))
 	return b.text()
@@ -295,9 +292,7 @@ func campaignDetails(s Status, now time.Time) marked {
 	}
 	b.add(".\n\n")
 	b.add(attention(s.Attention, s.SetAside, s.Zones))
-	if s.Zones.Exposed > 0 {
-		b.add(exposedLink(s.Campaign))
-	}
+	b.add(listLinks(s.ZoneLists()))
 	b.add(toDo(s))
 	b.add(outcomes(s.Zones, s.Standing))
 	for _, w := range s.Waits {
@@ -361,7 +356,7 @@ func toDo(s Status) marked {
 	}[s.State]
 	if name, input, ok := strings.Cut(order, ": "); ok {
 		b.say("Or from here: *More Actions*, *Send an Update*, `%s`, with the data `%s`\n", name, marked(input))
-		b.add("*Request Cancellation* ends it kindly. *Terminate* leaves its zones as they are at that moment.\n")
+		b.add("*Request Cancellation* does what `keywave campaign cancel` does: zones whose key may have changed still get it. *Terminate* leaves all zones as they are at that moment.\n")
 	}
 	b.add("\n")
 	return b.text()
@@ -457,9 +452,16 @@ func attention(zones, hosts []Attention, c rotation.Counts) marked {
 	return b.text()
 }
 
-func exposedLink(campaign string) marked {
-	query := ExposedQuery(campaign)
-	return mark("\n[All exposed zones of this campaign](%s), in the list of workflows: %s\n", marked(listPath(currentNamespace, query)), code(query))
+// listLinks lead to the list of workflows.
+func listLinks(lists []ZoneList) marked {
+	if len(lists) == 0 {
+		return ""
+	}
+	var links []marked
+	for _, l := range lists {
+		links = append(links, mark("%d [%s](%s)", l.Zones, l.Name, marked(listPath(currentNamespace, l.Query))))
+	}
+	return mark("\nIts zones in the list of workflows: %s.\n", marked(listed(links)))
 }
 
 func linked(text, id string) marked {

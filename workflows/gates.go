@@ -49,7 +49,7 @@ func (c *campaign) bake() {
 	c.take(rotation.Happening{On: rotation.EventBakes})
 	c.tell()
 	wave := c.st.Steering.Wave
-	_, _ = workflow.AwaitWithOptions(c.work, within(c.plan.Settings.Bake.D(), fmt.Sprintf("the bake time of wave %d", wave)), func() bool { return c.st.Steering.Cancelled })
+	_, _ = awaitWithin(c.work, c.plan.Settings.Bake.D(), fmt.Sprintf("the bake time of wave %d", wave), func() bool { return c.st.Steering.Cancelled })
 	c.take(rotation.Happening{On: rotation.EventBaked})
 }
 
@@ -99,7 +99,7 @@ func (c *campaign) awaitApproval() {
 		return
 	}
 	rest := max(time.Second, c.st.Asked.Add(limit).Sub(workflow.Now(c.work)))
-	inTime, _ := workflow.AwaitWithOptions(c.work, within(rest, fmt.Sprintf("for somebody who approves wave %d", wave)), answered)
+	inTime, _ := awaitWithin(c.work, rest, approvalLine(wave), answered)
 	if !inTime {
 		c.holdBack(rotation.EventNotApproved, "", fmt.Sprintf("nobody approved wave %d within %s", wave, c.plan.Settings.ApproveWithin))
 	}

@@ -1,7 +1,12 @@
 package workflows
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
+	"strings"
+
+	"keywave/internal/rotation"
 )
 
 // currentNamespace is what the Temporal UI replaces, in Markdown, by the
@@ -18,4 +23,44 @@ func listPath(namespace, query string) string {
 // workflowPath is the page of a workflow's latest run.
 func workflowPath(namespace, id string) string {
 	return "namespaces/" + namespace + "/workflows/" + url.PathEscape(id)
+}
+
+// ZoneList is a part of a campaign's zones as Temporal lists them.
+type ZoneList struct {
+	// Name is "exposed", "held", "running" or "failed".
+	Name  string `json:"name"`
+	Zones int    `json:"zones"`
+	// Query finds them in Temporal's list of workflows. Zones of an earlier run of
+	// the campaign that ended so are found too.
+	Query string `json:"query"`
+	// URL is that list in the Temporal UI, where it is known where that is.
+	URL string `json:"url,omitempty"`
+}
+
+// ZoneLists are the lists in which somebody looks for zones that need a person,
+// without those that are empty.
+func (s Status) ZoneLists() []ZoneList {
+	all := []ZoneList{
+		{Name: "exposed", Zones: s.Zones.Exposed, Query: outcomeIs(string(rotation.Exposed))},
+		{Name: "held", Zones: s.Standing.Held, Query: outcomeIs(OutcomeHeld)},
+		{Name: "running", Zones: s.Running, Query: "ExecutionStatus = 'Running'"},
+		{Name: "failed", Zones: s.Zones.Failed(), Query: outcomeIs(string(rotation.Unchanged), string(rotation.Exposed), string(rotation.Unknown))},
+	}
+	all = slices.DeleteFunc(all, func(l ZoneList) bool { return l.Zones == 0 })
+	for i := range all {
+		all[i].Query = fmt.Sprintf("%s = '%s' AND WorkflowType = '%s' AND %s", AttrCampaign, s.Campaign, TypeZone, all[i].Query)
+	}
+	return all
+}
+
+func outcomeIs(outcomes ...string) string {
+	if len(outcomes) == 1 {
+		return fmt.Sprintf("%s = '%s'", AttrOutcome, outcomes[0])
+	}
+	return fmt.Sprintf("%s IN ('%s')", AttrOutcome, strings.Join(outcomes, "', '"))
+}
+
+// ListURL is where a Temporal UI lists what a query finds.
+func ListURL(ui, namespace, query string) string {
+	return strings.TrimRight(ui, "/") + "/" + listPath(url.PathEscape(namespace), query)
 }

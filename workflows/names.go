@@ -20,7 +20,7 @@ import (
 // Workflow types.
 const (
 	TypePlan     = "Plan"
-	TypePage     = "Page"
+	TypePage     = "StoredPlanPage"
 	TypeCampaign = "Campaign"
 	TypeShard    = "Shard"
 	TypeZone     = activities.ZoneType
@@ -116,14 +116,14 @@ func LeaseQueue(a rotation.Account) string { return "keywave-lease-" + string(a)
 // of its own besides, named by its proofs.
 func LocationQueue(l rotation.Location) string { return "keywave-location-" + string(l) }
 
-// Signals.
+// Signals. The Temporal UI draws a line for each, with its name.
 const (
-	SignalPagePlanned = "page-planned" // page → plan: PagePlanned
-	SignalPageRecords = "records"      // shard → page: PageRecords
-	SignalZoneNews    = "zone-news"    // zone → shard: ZoneNews
-	SignalShardNews   = "shard-news"   // shard → campaign: ShardNews
-	SignalControl     = "control"      // campaign → shard: Control
-	SignalZoneOrder   = "zone-order"   // shard → zone: ZoneOrder
+	SignalPagePlanned = "page is planned"       // page → plan: PagePlanned
+	SignalPageRecords = "records of a campaign" // shard → page: PageRecords
+	SignalZoneNews    = "how a zone stands"     // zone → shard: ZoneNews
+	SignalShardNews   = "counts of a shard"     // shard → campaign: ShardNews
+	SignalControl     = "order to a shard"      // campaign → shard: Control
+	SignalZoneOrder   = "order to a zone"       // shard → zone: ZoneOrder
 )
 
 // Updates, from people to the campaign.
@@ -185,10 +185,14 @@ const (
 	ActBegun     = "Begun"
 )
 
-// ExposedQuery finds a campaign's exposed zones in the list of workflows.
-func ExposedQuery(campaign string) string {
-	return fmt.Sprintf("%s = '%s' AND %s = '%s'", AttrCampaign, campaign, AttrOutcome, rotation.Exposed)
-}
+// OutcomeHeld and OutcomeRunning are what AttrOutcome says besides an outcome:
+// that a zone is held, and that a campaign's shard has not ended; OutcomeKept says
+// that a plan's page waits for campaigns of its plan.
+const (
+	OutcomeHeld    = "held"
+	OutcomeRunning = string(StateRunning)
+	OutcomeKept    = "kept"
+)
 
 func keyword(name, value string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
@@ -197,6 +201,11 @@ func keyword(name, value string) temporal.SearchAttributeUpdate {
 // noKeyword takes a search attribute away.
 func noKeyword(name string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueUnset()
+}
+
+// listedAs adds what the list of workflows says of a workflow from its start on.
+func listedAs(s temporal.SearchAttributes, outcome string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(s.Copy(), keyword(AttrOutcome, outcome))
 }
 
 // Searchable is a set of search attributes for a start option; empty values

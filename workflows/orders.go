@@ -74,8 +74,11 @@ func (c *campaign) loadedFirst(ctx workflow.Context, o Order, check func(Order) 
 	return nil
 }
 
+// pausedByOperator begins the reason of a pause that a person ordered.
+const pausedByOperator = "paused by an operator"
+
 func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
-	text := "paused by an operator"
+	text := pausedByOperator
 	if o.Reason != "" {
 		text += ": " + o.Reason
 	}
@@ -91,7 +94,7 @@ const answersWithin = 30 * time.Second
 
 // stopped waits until every refresh that had not started is cancelled.
 func (c *campaign) stopped(ctx workflow.Context, what string) (Answer, error) {
-	quiet, err := workflow.AwaitWithOptions(ctx, within(answersWithin, "until the shards confirm that no refresh can start"), c.quiet)
+	quiet, err := awaitWithin(ctx, answersWithin, "until the shards confirm that no refresh can start", c.quiet)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -150,7 +153,7 @@ func (c *campaign) resumed() string {
 }
 
 func (c *campaign) onApprove(_ workflow.Context, o Order) (Answer, error) {
-	c.log(fmt.Sprintf("approved wave %d", o.Wave), o.By, o.Reason)
+	c.log(approvedWave(o.Wave), o.By, o.Reason)
 	c.take(rotation.Happening{On: rotation.OrderApprove, Wave: o.Wave, By: o.By, Why: o.Reason})
 	return Answer{State: c.status().State, Text: fmt.Sprintf("wave %d is approved", o.Wave)}, nil
 }

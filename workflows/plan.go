@@ -152,6 +152,7 @@ func Page(ctx workflow.Context, in PageIn) error {
 	if err := in.keepRecords(ctx); err != nil {
 		return err
 	}
+	_ = workflow.UpsertTypedSearchAttributes(ctx, keyword(AttrOutcome, OutcomeKept))
 	show(ctx, pageDetails(in))
 	return keep(ctx, &in)
 }
@@ -222,8 +223,16 @@ func keep(ctx workflow.Context, in *PageIn) error {
 	}
 }
 
+// PageSummary says what a page is and why it runs.
+func PageSummary(in PageIn) string {
+	return fmt.Sprintf("page %d of plan %s, kept for %s for campaigns of the plan: %s, wave %d", in.Page.Number, in.Plan, keptFor(), plural(len(in.Page.Zones), "zone"), in.Page.Wave)
+}
+
+func keptFor() string { return plural(int(PlanValidFor/(24*time.Hour)), "day") }
+
 func pageDetails(in PageIn) marked {
-	return mark("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest %s.", in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), code(in.Page.Digest()))
+	return mark("Page %d of plan **%s**, wave %d: %d zones on %d hosts. Digest %s.\n\nIt changes nothing. It runs so that Temporal keeps the page: while the plan is valid, for %s, and after that while a campaign of the plan is open.",
+		in.Page.Number, in.Plan, in.Page.Wave, len(in.Page.Zones), len(in.Page.Hosts), code(in.Page.Digest()), keptFor())
 }
 
 func draft(ctx workflow.Context, in PageIn) error {

@@ -38,6 +38,8 @@ type ShardIn struct {
 	Before ShardOut `json:"before,omitzero"`
 	// Mend only delivers what an earlier run left exposed or unknown.
 	Mend bool `json:"mend,omitempty"`
+	// Last says that no other page of the account waits to start.
+	Last bool `json:"last,omitempty"`
 	// Decided is what people decided about zones and hosts.
 	Decided Decided `json:"decided,omitzero"`
 	// ClosesAt is the instant from which on no refresh may be signed.
@@ -124,7 +126,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 		in.StallAfter = rotation.Span(plan.Settings{}.StallsAfter())
 	}
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
-		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend,
+		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend, Last: in.Last,
 		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
 		Surprised: in.Surprised, Accepted: in.Accepted, Told: in.Told,
 	})
@@ -259,6 +261,11 @@ func (s *shard) end(ctx workflow.Context) ShardOut {
 		_ = workflow.SignalExternalWorkflow(apart, PageID(s.in.Plan, s.in.Page), "", SignalPageRecords, left).Get(apart, nil)
 	}
 	show(ctx, shardDetails(s.in, s.m.News(s.now()), true))
+	ended := StateEnded
+	if s.out.Tally.Zones.Settled() {
+		ended = StateDone
+	}
+	_ = workflow.UpsertTypedSearchAttributes(ctx, keyword(AttrOutcome, string(ended)))
 	return *s.out
 }
 

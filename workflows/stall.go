@@ -95,7 +95,7 @@ func (c *campaign) watchStall(ctx workflow.Context) {
 		c.tell()
 		rest := began.Since.Add(pauseAfterStalls * c.stallAfter()).Sub(workflow.Now(ctx))
 		over := func() bool { s := c.stall(); return s == nil || !s.Since.Equal(began.Since) }
-		moved, _ := workflow.AwaitWithOptions(ctx, within(max(time.Second, rest), "for something to get on"), over)
+		moved, _ := awaitWithin(ctx, max(time.Second, rest), "for something to get on", over)
 		if still := c.stall(); !moved && still != nil {
 			c.holdBack(rotation.EventStalled, "", still.String())
 		}

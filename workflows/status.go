@@ -42,12 +42,13 @@ type Status struct {
 	StartedAt  time.Time                `json:"startedAt"`
 	EndedAt    *time.Time               `json:"endedAt"`
 	// Plan is the plan's name; Wave and Waves say how far, InFlight how many
-	// zones hold a slot of the window.
+	// zones hold a slot of the window, Running how many have a workflow that runs.
 	Plan     string `json:"plan"`
 	Wave     int    `json:"wave"`
 	Waves    int    `json:"waves"`
 	Pages    int    `json:"pages"`
 	InFlight int    `json:"inFlight"`
+	Running  int    `json:"running"`
 	Window   int    `json:"window"`
 	// Accounts are each account's part; each has a Window of its own.
 	Accounts []AccountStatus `json:"accounts"`
@@ -268,6 +269,7 @@ func (c *campaign) needs(s *Status) {
 	for _, page := range c.pages {
 		n := c.shards[page].news
 		s.InFlight += n.InFlight
+		s.Running += n.Running
 		s.Attention, s.SetAside = append(s.Attention, n.Note.Attention...), append(s.SetAside, n.Note.SetAside...)
 	}
 	s.Attention = s.Attention[:min(len(s.Attention), 2*maxAttention)]

@@ -149,3 +149,14 @@ func childPolicy(id, summary string) workflow.ChildWorkflowOptions {
 func within(d time.Duration, what string) workflow.AwaitOptions {
 	return workflow.AwaitOptions{Timeout: d, TimerOptions: workflow.TimerOptions{Summary: harmless.Summary(what)}}
 }
+
+// awaitWithin waits until done, or for so long, and says whether it is done. The
+// wait ends its timer: the Temporal UI draws a line for it until then.
+func awaitWithin(ctx workflow.Context, d time.Duration, what string, done func() bool) (bool, error) {
+	if done() {
+		return true, nil
+	}
+	ctx, end := workflow.WithCancel(ctx)
+	defer end()
+	return workflow.AwaitWithOptions(ctx, within(d, what), done)
+}

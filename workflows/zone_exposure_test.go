@@ -240,7 +240,7 @@ func TestZoneExposureIsTakenBack(t *testing.T) {
 	for _, a := range w.attrs {
 		values = append(values, a.value)
 	}
-	if !slices.Equal(values, []string{"exposed", "", "done"}) {
+	if !slices.Equal(values, []string{"exposed", "", "held", "done"}) {
 		t.Errorf("search attributes: %q\n%s", values, w.story())
 	}
 	news := w.newsOf(theZone)

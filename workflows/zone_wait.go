@@ -33,6 +33,7 @@ type telling struct {
 	stands  rotation.Standing
 	since   time.Time // of stands
 	told    ZoneNews  // the last news, its Why reduced to who is missing
+	listed  string    // as the list of workflows has it, before its end
 }
 
 // waitFor waits until done or, unless that is zero, until then, and says on the
@@ -175,12 +176,25 @@ func (z *zone) mark() {
 	after := z.in.Timing.ExposedAfter.D()
 	exposed := !since.IsZero() && !now.Before(since.Add(after))
 	z.loose = z.loose || z.stands == rotation.Held || exposed && !now.Before(since.Add(after+looseAfter))
-	if exposed == z.exposed {
+	z.exposed = exposed
+	z.list()
+}
+
+// list has the list of workflows say that the zone is exposed or held.
+func (z *zone) list() {
+	as := ""
+	switch {
+	case z.exposed:
+		as = string(rotation.Exposed)
+	case z.stands == rotation.Held:
+		as = OutcomeHeld
+	}
+	if as == z.listed {
 		return
 	}
-	z.exposed = exposed
-	update := keyword(AttrOutcome, string(rotation.Exposed))
-	if !exposed {
+	z.listed = as
+	update := keyword(AttrOutcome, as)
+	if as == "" {
 		update = noKeyword(AttrOutcome)
 	}
 	_ = workflow.UpsertTypedSearchAttributes(z.work, update)

@@ -72,10 +72,10 @@ func (d Draft) Start(ctx context.Context, c client.Client) (client.WorkflowRun, 
 // StartPages starts the pages; one that is there already is left alone.
 func (d Draft) StartPages(ctx context.Context, c client.Client) error {
 	for _, page := range d.Pages {
+		in := workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(d.Keep)}
 		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue,
-			StaticSummary: harmless.Summary(fmt.Sprintf("page %d of plan %s: %d zones, wave %d", page.Number, d.Plan.Name, len(page.Zones), page.Wave)),
-		}, workflows.TypePage, workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(d.Keep)})
+			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue, StaticSummary: harmless.Summary(workflows.PageSummary(in)),
+		}, workflows.TypePage, in)
 		if err != nil {
 			return fmt.Errorf("page %d of the plan cannot be started: %w", page.Number, err)
 		}

@@ -17,7 +17,9 @@ type Setup struct {
 	// Again says that an earlier run may have refreshed: baselines are read again.
 	Again bool
 	// Mend only delivers what an earlier run left exposed or unknown.
-	Mend     bool
+	Mend bool
+	// Last says that no other page waits for the slots of this one.
+	Last     bool
 	Decided  Decided
 	ClosesAt time.Time
 	// Surprised zones of other pages had a key that nobody knows, Accepted ones
@@ -145,7 +147,8 @@ type Admission struct {
 
 	told   bool // that the last zone has started
 	urgent bool // news that must not wait
-	dirty  bool
+	soon   bool // news that people look for
+	dirty  bool // any news
 	quiet  bool // told so, of the present Seq
 	toldAt time.Time
 
@@ -442,9 +445,7 @@ func (a *Admission) Wake(now time.Time) time.Time {
 	case !a.idleFrom.IsZero() && a.heldFrom.IsZero():
 		at(a.idleFrom.Add(a.in.StallAfter))
 	}
-	if a.dirty {
-		at(a.toldAt.Add(newsEvery))
-	}
+	at(a.newsDue())
 	return wake
 }
 
@@ -473,7 +474,8 @@ func (a *Admission) admit(now time.Time) {
 	}
 	a.askKeys()
 	if a.loaded && len(a.queue) == 0 && a.apart(strangerNew, strangerAsked, strangerAgreed) == 0 && !a.told {
-		a.told, a.urgent = true, true
+		a.told = true
+		a.matters(!a.in.Last)
 	}
 }
 

@@ -1,28 +1,51 @@
 package rotation
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
-import "time"
-
+// How often the campaign is told at most: each time costs it a line in its
+// history and on its timeline. What can wait is told rarely in a shard that takes
+// long.
 const (
-	newsEvery    = 10 * time.Second // what can wait is told this often at most
+	soonEvery    = 2 * time.Second
+	newsEvery    = 10 * time.Second
 	maxAttention = 5
 )
 
-// report tells the campaign: at once what cannot wait, the rest every ten seconds
-// at most, and nothing while nothing changes.
+// report tells the campaign: at once what cannot wait, the rest now and then, and
+// nothing while nothing changes.
 func (a *Admission) report(now time.Time) {
-	quiet := a.isQuiet()
-	if !a.urgent && quiet == a.quiet && (!a.dirty || now.Before(a.toldAt.Add(newsEvery))) {
+	quiet, due := a.isQuiet(), a.newsDue()
+	if !a.urgent && quiet == a.quiet && (due.IsZero() || now.Before(due)) {
 		return
 	}
-	a.urgent, a.dirty, a.quiet, a.toldAt = false, false, quiet, now
+	a.urgent, a.soon, a.dirty, a.quiet, a.toldAt = false, false, false, quiet, now
 	if a.told {
 		// The next shard may have the slots that are free: they are not taken again
 		// for zones that come back.
 		a.slots.Resize(min(a.slots.Window(), a.needs()))
 	}
 	a.out = append(a.out, Tell{a.News(now)})
+}
+
+// newsDue is when what can wait is told; zero is never. The older the shard is,
+// the longer mere progress waits.
+func (a *Admission) newsDue() time.Time {
+	switch {
+	case a.soon:
+		return a.toldAt.Add(soonEvery)
+	case a.dirty:
+		return a.toldAt.Add(min(newsEvery, max(soonEvery, a.toldAt.Sub(a.began)/2)))
+	}
+	return time.Time{}
+}
+
+// matters is news of which something depends in the campaign, or that people look
+// for.
+func (a *Admission) matters(now bool) {
+	a.urgent, a.soon, a.dirty = a.urgent || now, true, true
 }
 
 // needs are the places of the window that this shard takes up; while it runs it
@@ -33,7 +56,7 @@ func (a *Admission) needs() int { return max(1, a.slots.Taken()) }
 func (a *Admission) News(now time.Time) ShardNews {
 	n := ShardNews{
 		Page: a.in.Page, Seq: a.in.Seq, Tally: a.tally(), Note: a.note(), Started: a.told,
-		InFlight: a.slots.Taken(), Slots: a.needs(), Quiet: a.isQuiet(), Mending: a.mending(),
+		InFlight: a.slots.Taken(), Slots: a.needs(), Running: a.flying(), Quiet: a.isQuiet(), Mending: a.mending(),
 		Standing: a.standings(), Waits: a.waits(), Past: a.past(),
 	}
 	for _, z := range a.zones {

@@ -173,7 +173,8 @@ func (a *Admission) proved(asked AskedHost, p Proof) {
 	if p.Problem != "" {
 		h.proof = Proof{}
 		if h.fails++; h.fails >= proofTries {
-			h.aside, a.urgent = p.Problem, true
+			h.aside = p.Problem
+			a.matters(false)
 		}
 		return
 	}

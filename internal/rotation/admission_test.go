@@ -15,6 +15,7 @@ type shardTalker struct {
 	m     *Admission
 	now   time.Time
 	news  ShardNews
+	tells int                    // how often the campaign was told
 	drift map[ZoneID]Fingerprint // that gw-1 has
 	out   *ShardOut
 }
@@ -48,6 +49,7 @@ func (k *shardTalker) next() []Command {
 		switch c := c.(type) {
 		case Tell:
 			k.news = c.News
+			k.tells++
 		case End:
 			k.out = &c.Out
 		default:
@@ -131,6 +133,8 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	k.wants()
 	k.m.Heard(k.now, ZoneNews{Zone: "z3", Standing: Dead})
 	k.wants()
+	k.wake(2 * time.Second) // for the news
+	k.wants()
 	k.wake(5 * time.Second)
 	if look := k.wants("LookUp")[0].(LookUp); !slices.Equal(look.Zones, []ZoneID{"z1", "z2"}) {
 		t.Errorf("it asks about %v", look.Zones)
@@ -153,6 +157,54 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	}
 }
 
+// Each time that a shard tells its campaign costs a line on the campaign's
+// timeline: mere progress is told ever more rarely, and what happens to zones of a
+// shard that is stopped every two seconds at most. A failure that may exhaust the
+// budget is told at once.
+func TestAdmissionNewsIsRare(t *testing.T) {
+	k := shardTalk(t, 300, Setup{Window: 2, Last: true})
+	k.prove()
+	until := func(end time.Duration, happens func()) (tells int) {
+		for tells = k.tells; k.now.Sub(admissionNoon) < end; k.now = k.now.Add(100 * time.Millisecond) {
+			happens()
+			k.next()
+		}
+		return k.tells - tells
+	}
+	progress := until(time.Minute, func() {
+		for _, z := range k.m.zones {
+			if z.flight != nil {
+				k.run(z.ID)
+				k.end(z.ID, Record{Outcome: Done, To: "n"})
+				k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
+				return
+			}
+		}
+	})
+	if progress < 5 || progress > 10 {
+		t.Errorf("a minute of progress is told %d times", progress)
+	}
+	k = shardTalk(t, 40, Setup{Window: 40, Last: true})
+	k.prove()
+	k.next()
+	tells, n := k.tells, 0
+	exposed := func() {
+		n++
+		id := ZoneID(fmt.Sprintf("z%d", n))
+		k.run(id)
+		k.m.Heard(k.now, ZoneNews{Zone: id, Standing: Dead, Exposed: true})
+	}
+	exposed()
+	if k.next(); k.tells != tells+1 {
+		t.Error("an exposed zone is not told at once")
+	}
+	k.m.Follow(Control{Seq: 1, Stop: true})
+	k.next()
+	if more := until(3*time.Second, exposed); n < 30 || more > 3 {
+		t.Errorf("%d zones of a stopped shard that turn exposed within 3 s are told %d times", n, more)
+	}
+}
+
 // A zone counts as exposed as long as it says so.
 func TestAdmissionExposureIsTakenBack(t *testing.T) {
 	k := shardTalk(t, 1, Setup{})
@@ -165,6 +217,7 @@ func TestAdmissionExposureIsTakenBack(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	k.m.Heard(k.now, ZoneNews{Zone: "z1", Standing: Held, Why: "a lost request may still land", Until: k.now.Add(time.Minute), Loose: true})
+	k.wake(2 * time.Second)
 	k.wants()
 	if n := k.news; n.Tally.Zones.Pending != 1 || n.Exposed != 0 || n.Standing.Held != 1 || n.InFlight != 0 {
 		t.Errorf("%+v", n)

@@ -132,7 +132,7 @@ func (a *Admission) Heard(now time.Time, n ZoneNews) {
 	f.news, f.heard, f.begun, z.cause = n, true, false, ""
 	a.dirty = true
 	if z.outcome() != was {
-		a.urgent = true
+		a.matters(failed(z.outcome()) && !a.stopped)
 	}
 }
 
@@ -146,7 +146,7 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 	z.flight, z.mending, z.joins = nil, false, false
 	a.slots.Leave(id)
 	a.dirty = true
-	if a.told && a.slots.Taken() == a.slots.Window()/2 {
+	if a.told && !a.in.Last && a.slots.Taken() == a.slots.Window()/2 {
 		a.urgent = true // the next shard can have half of the window
 	}
 	fresh := landed(now, f, l)
@@ -203,7 +203,8 @@ func (a *Admission) mendAgain(z *entry) {
 		return
 	}
 	if a.stopped || z.back >= handedBack {
-		z.prior, a.urgent = false, true
+		z.prior = false
+		a.matters(!a.stopped)
 		return
 	}
 	z.back++
@@ -219,7 +220,7 @@ func (a *Admission) judge(z *entry) {
 	case r.Halt:
 		a.standStill(r.Why)
 	case failed(r.Outcome):
-		a.urgent = true
+		a.matters(!a.stopped)
 	case r.Outcome == Pending && r.Back != BackBusy && r.Back != BackStopped:
 		z.cause = r.Why
 	}

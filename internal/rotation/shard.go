@@ -82,6 +82,8 @@ type ShardNews struct {
 	Started  bool `json:"started"`
 	InFlight int  `json:"inFlight"`
 	Slots    int  `json:"slots"`
+	// Running zones have an operation under way, in the window or beside it.
+	Running int `json:"running"`
 	// Quiet says that no refresh can start any more; Kept zones may have
 	// refreshed and go on.
 	Quiet bool `json:"quiet"`

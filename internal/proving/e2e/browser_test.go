@@ -134,6 +134,25 @@ func listOf(query string) page {
 	return page{"?query=" + url.QueryEscape(query), fmt.Sprintf(`new URLSearchParams(location.search).get("query") === %q && /^[0-9]+ Workflows?$/.test(words(shown("h1") || document.body))`, query)}
 }
 
+// columns has the list of workflows show these, as *Configure Workflow Table* does.
+func (b *browser) columns(labels ...string) {
+	b.Helper()
+	type column struct {
+		Label string `json:"label"`
+	}
+	all := map[string][]column{}
+	for _, l := range labels {
+		all["default"] = append(all["default"], column{l})
+	}
+	set, err := json.Marshal(all)
+	if err == nil {
+		err = b.evaluate(fmt.Sprintf(`(localStorage.setItem("namespace-workflow-table-columns", %q), true)`, set), nil)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // opens goes to a page by its address.
 func (b *browser) opens(p page) {
 	b.Helper()

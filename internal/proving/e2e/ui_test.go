@@ -22,12 +22,16 @@ func TestTemporalUI(t *testing.T) {
 
 	campaign := workflows.CampaignID("c")
 	b.opens(b.ofWorkflow(s, campaign, "user-metadata"))
+	b.columns("Status", "Workflow ID", "Type", workflows.AttrOutcome, "Start")
 	b.reads("rotate 40 zones on 8 hosts in 3 waves", "ticket 4711", "Campaign c gives each of 40 zones a new key",
 		"It is waiting: wave 2 of 3 begins when a person approves it.", `Do next: keywave campaign approve c --wave 2 --reason "…"`,
 		`Send an Update, approve, with the data {"wave": 2, "by": "your name", "reason": "…"}`,
 		"1 done every host holds the live key", "39 not begun the old key is alive")
 	b.sends("pause", "")
 	b.becomes("It is paused: paused by an operator.", "Do next: keywave campaign resume c")
+	b.turnsTo("timeline")
+	b.becomes("wave 1 of 3: 1 zone", "page 1 of 3: 1 of 1 zones done", "waits for the approval of wave 2", "paused by an operator")
+	b.turnsTo("user-metadata")
 	b.sends("resume", "{}")
 	b.becomes("It is waiting: wave 2 of 3")
 	b.sends("approve", `{"wave": 2, "by": "ann", "reason": "canary is well"}`)
@@ -38,7 +42,7 @@ func TestTemporalUI(t *testing.T) {
 	b.keep("campaign")
 	zone := exposedZone(t, s)
 
-	b.follows("All exposed zones of this campaign", listOf(workflows.ExposedQuery("c")))
+	b.follows("exposed", listOf(exposedQuery(t, "c")))
 	b.reads("KeywaveCampaign", "KeywaveOutcome", `"exposed"`, workflows.ZoneID(rotation.ZoneID(zone)), "RUNNING")
 	if text := b.text(); strings.Contains(text, lost) || strings.Contains(text, "COMPLETED") {
 		t.Errorf("the list of exposed zones names others:\n%s", text)
@@ -46,7 +50,7 @@ func TestTemporalUI(t *testing.T) {
 	b.keep("list")
 
 	b.opens(b.ofWorkflow(s, workflows.ShardID("c", 2), "user-metadata"))
-	b.reads("rotates page 2 of 3, in wave 2 of 3, of campaign c", "Page 2 of campaign c:", "of 19 zones done", "Needs a person")
+	b.reads("rotates page 2 of 3, in wave 2 of 3", "Page 2 of campaign c:", "of 19 zones done", "Needs a person")
 	b.keep("shard")
 	b.follows(zone, b.ofWorkflow(s, workflows.ZoneID(rotation.ZoneID(zone)), "timeline"))
 	b.turnsTo("user-metadata")
@@ -67,4 +71,21 @@ func TestTemporalUI(t *testing.T) {
 	b.sends("resume", `{"by": "ann", "reason": "gw-hk-2 is back"}`)
 	b.becomes("It is done.", "40 done every host holds the live key", "resumed by ann: gw-hk-2 is back")
 	b.keep("done")
+
+	b.turnsTo("timeline")
+	b.reads("COMPLETED", "wave 2 of 3: 19 zones, approved by ann: canary is well", "rotates page 2 of 3, in wave 2 of 3",
+		"paused: exposed zones:", "page 2 of 3: 19 of 19 zones done", "wave 3 of 3: 20 zones", "page 3 of 3: 20 of 20 zones done")
+	b.keep("timeline")
+	b.opens(page{"", `shown("h1") && /^[0-9]+ Workflows?$/.test(words(shown("h1"))) && shown("tbody a")`})
+	b.reads("StoredPlanPage", "kept", "campaign/c/shard/3", "done")
+	b.keep("all")
+	b.opens(b.ofWorkflow(s, workflows.PageID("c", 2), "user-metadata"))
+	b.reads("page 2 of plan c, kept for 7 days for campaigns of the plan: 19 zones, wave 2", "It changes nothing. It runs so that Temporal keeps the page")
+}
+
+func exposedQuery(t *testing.T, campaign string) string {
+	t.Helper()
+	s := workflows.Status{Campaign: campaign}
+	s.Zones.Exposed = 1
+	return s.ZoneLists()[0].Query
 }
