@@ -6,11 +6,11 @@ import (
 )
 
 // How often the campaign is told at most: each time costs it a line in its
-// history and on its timeline. What can wait is told rarely in a shard that takes
-// long.
+// history and on its timeline.
 const (
-	soonEvery    = 2 * time.Second
-	newsEvery    = 10 * time.Second
+	soonEvery    = time.Second     // what people look for
+	newsEvery    = 2 * time.Second // mere progress, at first
+	rareNews     = 10 * time.Second
 	maxAttention = 5
 )
 
@@ -37,7 +37,7 @@ func (a *Admission) newsDue() time.Time {
 	case a.soon:
 		return a.toldAt.Add(soonEvery)
 	case a.dirty:
-		return a.toldAt.Add(min(newsEvery, max(soonEvery, a.toldAt.Sub(a.began)/2)))
+		return a.toldAt.Add(min(rareNews, max(newsEvery, a.toldAt.Sub(a.began)/2)))
 	}
 	return time.Time{}
 }
