@@ -91,7 +91,7 @@ e2e: build ## the real programs, end to end
 
 .PHONY: ui-test
 ui-test: programs prepare ## a campaign in the real Temporal UI, in headless Chromium (UI_IMAGES=DIR keeps screenshots)
-	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 5m -count=1 ./internal/proving/e2e -run TestTemporalUI
+	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 15m -count=1 ./internal/proving/e2e -run TestTemporalUI
 
 # packages lists the packages whose tests hold $(1), a basic regular expression.
 packages  = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=devserver --exclude-dir=tools '$(1)' .)))
