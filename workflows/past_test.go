@@ -41,9 +41,12 @@ func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 	if c := first.Zones; c.Done == 0 || c.Exposed != 1 || c.Unknown != 1 || c.Pending == 0 {
 		t.Fatalf("%+v\n%s", c, w.story())
 	}
-	executed := map[rotation.ZoneID]int{}
+	executed, puts := map[rotation.ZoneID]int{}, map[rotation.ZoneID]int{}
 	for id, z := range w.zones {
 		executed[id] = z.executed
+		if w.records[id].Outcome == rotation.Done {
+			puts[id] = w.machines[z.hosts[0].Name].puts
+		}
 	}
 	w.forget()
 	w.fresh()
@@ -56,6 +59,11 @@ func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 	for id, z := range w.zones {
 		if z.executed != 1 {
 			t.Errorf("%s was refreshed %d times, %d of them before all was forgotten\n%s", id, z.executed, executed[id], w.story())
+		}
+	}
+	for id, before := range puts { // it is remembered as done
+		if now := w.machines[w.zones[id].hosts[0].Name].puts; now != before {
+			t.Errorf("%s was done, and delivered %d times more", id, now-before)
 		}
 	}
 	if log := s.Log; log[0].What != "started" || log[1].By != "ann" || log[len(log)-2].By != "bob" {
