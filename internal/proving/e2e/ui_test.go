@@ -80,8 +80,8 @@ func TestTemporalUI(t *testing.T) {
 	b.opens(page{"", `shown("h1") && /^[0-9]+ Workflows?$/.test(words(shown("h1"))) && shown("tbody a")`})
 	b.reads("StoredPlanPage", "kept", "campaign/c/shard/3", "done")
 	b.keep("all")
-	b.opens(b.ofWorkflow(s, workflows.PageID("c", 2), "user-metadata"))
-	b.reads("page 2 of plan c, kept for 7 days for campaigns of the plan: 19 zones, wave 2", "It changes nothing. It runs so that Temporal keeps the page")
+	b.opens(b.ofWorkflow(s, workflows.PageID("c", 2), "timeline"))
+	b.reads("until plan c is not valid any more, and no campaign of it is open")
 }
 
 func exposedQuery(t *testing.T, campaign string) string {
