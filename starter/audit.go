@@ -21,24 +21,32 @@ import (
 
 func (a *app) audit() *cobra.Command {
 	var fleetFile string
+	var chosen selectors
 	cmd := &cobra.Command{
 		Use: "audit -f fleet.yaml", Short: "Compare each live key with what each host holds; changes nothing", Args: exactly(),
 		Example: "  keywave audit -f fleet.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runAudit(cmd.Context(), fleetFile, "")
+			return a.runAudit(cmd.Context(), fleetFile, "", chosen)
 		},
 	}
 	cmd.Flags().StringVarP(&fleetFile, "fleet", "f", "", "the fleet file")
+	chosen.flags(cmd)
 	return cmd
 }
 
-// runAudit audits one zone, or all when it is empty.
-func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID) error {
+// runAudit audits one zone, or all that are chosen when it is empty.
+func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID, chosen selectors) error {
 	f, conn, err := a.wholeFleet(ctx, path, only)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if f, err = chosen.of(f); err != nil {
+		return err
+	}
+	if f.Selected != "" {
+		a.say("Compares %s.", f.Selected)
+	}
 	targets := slices.DeleteFunc(f.Targets(), func(t plan.Target) bool { return only != "" && t.ID != only })
 	out, err := audit(ctx, conn, f, targets)
 	if err != nil {

@@ -31,6 +31,7 @@ type startOptions struct {
 	// alsoRotated runs it although others have zones of it, or had just now.
 	alsoRotated bool
 	watch       bool
+	selectors
 }
 
 func (a *app) campaignStart() *cobra.Command {
@@ -44,6 +45,9 @@ func (a *app) campaignStart() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.fleetFile == "" && o.digest == "" {
 				return errors.New("give -f fleet.yaml (plan and run), --plan DIGEST (run an approved plan), or both (and refuse if the fleet file has changed since)")
+			}
+			if o.fleetFile == "" && !o.selection().Empty() {
+				return errors.New("a plan has its zones already; --zones, --label and --except choose those of a fleet file: give -f fleet.yaml")
 			}
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
@@ -65,6 +69,7 @@ func (a *app) campaignStart() *cobra.Command {
 	f.BoolVar(&o.emergency, "emergency", false, "waive proofs, bake times and approvals; recorded")
 	f.BoolVar(&o.acceptDrift, "accept-drift", false, "with --plan: run it although live keys changed since it was made; recorded")
 	f.BoolVar(&o.alsoRotated, "also-rotated", false, "run it although another open campaign has zones of it, or they were rotated within the last hour; recorded")
+	o.flags(cmd)
 	f.BoolVar(&o.watch, "watch", false, "watch until it ends or needs a person")
 	return cmd
 }
@@ -85,7 +90,10 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 		return err
 	}
 	defer conn.Close()
-	if f, err = resolve(ctx, conn, f); err != nil {
+	if f, err = resolve(ctx, conn, f); err == nil {
+		f, err = o.of(f)
+	}
+	if err != nil {
 		return err
 	}
 	in := workflows.CampaignIn{Name: name, By: operator(), Reason: o.reason}
@@ -117,6 +125,9 @@ func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *f
 		return plan, err
 	}
 	a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
+	if f.Selected != "" {
+		a.say("  %s", f.Selected)
+	}
 	for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
 		a.say("  %s", finding(f))
 	}

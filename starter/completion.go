@@ -45,7 +45,7 @@ func (a *app) offers() map[string]offer {
 // flagOffers are by flag.
 func (a *app) flagOffers() map[string]offer {
 	return map[string]offer{
-		"campaign": a.asking(campaignNames), "zone": a.zoneNames, "plan": a.asking(planDigests),
+		"campaign": a.asking(campaignNames), "zone": a.zoneNames, "zones": a.zoneNames, "except": a.zoneNames, "plan": a.asking(planDigests),
 		"output": func(context.Context, *cobra.Command, string) []string { return []string{"text", "json"} },
 	}
 }

@@ -19,6 +19,7 @@ type planOptions struct {
 	fleetFile string
 	name      string
 	out       string
+	selectors
 }
 
 func (a *app) plan() *cobra.Command {
@@ -46,6 +47,9 @@ theirs cannot take one.`,
 				return err
 			}
 			defer conn.Close()
+			if f, err = o.of(f); err != nil {
+				return err
+			}
 			plan, err := a.makePlan(cmd.Context(), conn, f, name)
 			if err != nil {
 				return err
@@ -71,6 +75,7 @@ theirs cannot take one.`,
 	cmd.AddCommand(a.planDiff(), a.planList())
 	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
 	cmd.Flags().StringVar(&o.name, "name", "", "the plan's name (default: from the time)")
+	o.flags(cmd)
 	cmd.Flags().StringVar(&o.out, "out", "", "write the plan as JSON to this file")
 	return cmd
 }

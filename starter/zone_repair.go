@@ -26,6 +26,7 @@ type zoneOptions struct {
 	// acceptChanges has a running zone's live key delivered by the present
 	// definitions of its hosts.
 	acceptChanges bool
+	selectors
 }
 
 func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
@@ -40,6 +41,9 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 			if o.acceptChanges && o.reason == "" {
 				return errors.New("--accept-changes delivers by definitions that differ from those that the operation began with; say why with --reason")
 			}
+			if len(args) == 0 {
+				return a.repairChosen(cmd.Context(), o)
+			}
 			return a.runZone(cmd.Context(), verb, rotation.ZoneID(args[0]), o)
 		},
 	}
@@ -52,7 +56,15 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 operation runs on the zone already, it is joined and never doubled: it delivers at
 once. Where the hosts are defined otherwise than when that operation began, the
 differences are named, and --accept-changes has the live key delivered by the
-present definitions; the workers must run with the same fleet file.`
+present definitions; the workers must run with the same fleet file. Instead of a
+zone, --zones, --label and --except choose several of the fleet's.`
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if !o.selection().Empty() {
+				return exactly()(cmd, args)
+			}
+			return exactly("ZONE")(cmd, args)
+		}
+		o.flags(cmd)
 		cmd.Flags().BoolVar(&o.acceptChanges, "accept-changes", false, "deliver by the present definitions of the hosts, although the operation that runs began with others; recorded")
 	}
 	return cmd

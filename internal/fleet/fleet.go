@@ -29,6 +29,8 @@ type Fleet struct {
 	Zones []Zone
 	// Source is where the zones come from.
 	Source Source
+	// Selected says which of the zones were chosen, and how; empty when all were.
+	Selected string
 	// Notes are what people should know of the zones.
 	Notes []plan.Finding
 	// Health is the checks between waves, by name.

@@ -43,7 +43,7 @@ func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
 	for _, p := range pages {
 		d.Plan.Pairs += p.Pairs()
 	}
-	d.Plan.Source = f.Source.String()
+	d.Plan.Source = f.From()
 	d.Plan.Findings, d.Plan.Found = f.Notes[:min(len(f.Notes), workflows.MaxFindings)], len(f.Notes)
 	for _, a := range f.Accounts {
 		share := plan.Share{Account: a.Name, Zones: len(f.ZonesOf(a.Name)), Limit: a.RequestsPerSecond}
