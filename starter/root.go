@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -42,6 +43,7 @@ type app struct {
 	out    io.Writer
 	err    io.Writer
 	output string // text or json
+	saying sync.Mutex
 }
 
 // run is the whole program: arguments in, exit code out. Whatever is said, cobra's
@@ -142,6 +144,8 @@ func (a *app) print(v any, text func(io.Writer)) error {
 // say writes a line for people; in JSON mode it goes to standard error, so that
 // standard output stays JSON.
 func (a *app) say(format string, args ...any) {
+	a.saying.Lock() // zones that are repaired side by side
+	defer a.saying.Unlock()
 	w := a.out
 	if a.output == "json" {
 		w = a.err

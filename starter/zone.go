@@ -8,7 +8,7 @@ import (
 
 func (a *app) zone() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "zone", Short: "Rotate, repair or show one zone",
+		Use: "zone", Short: "Rotate, repair, cancel or show one zone",
 		Example: "  keywave zone rotate zone-27q0p0bal192 -f fleet.yaml\n  keywave zone show zone-27q0p0bal192",
 		Args:    oneBelow, RunE: showHelp,
 	}
@@ -17,6 +17,7 @@ func (a *app) zone() *cobra.Command {
 		a.zoneVerb(rotation.Repair, "Deliver the live key to all hosts of one zone; never a refresh"),
 		a.zoneAudit(),
 		a.zoneShow(),
+		a.zoneCancel(),
 	)
 	return cmd
 }

@@ -38,9 +38,21 @@ type zoneView struct {
 	Trip   *rotation.Trip   `json:"trip,omitempty"`
 	Record *rotation.Record `json:"record,omitempty"`
 	Stages []zoneStage      `json:"stages"`
+	// Stands is since when and until when it stands so, why, and what to do next;
+	// null where no worker says it.
+	Stands *standing `json:"stands"`
+	// Cancelled is who asked it to stop, and why; null when nobody did.
+	Cancelled *zoneCancelled `json:"cancelled,omitempty"`
 	// URL is the operation in the Temporal UI, where TEMPORAL_UI_URL says where
 	// that is.
 	URL string `json:"url,omitempty"`
+}
+
+// zoneCancelled is that somebody, or its campaign, asked an operation to stop.
+type zoneCancelled struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
 }
 
 func (a *app) zoneShow() *cobra.Command {
@@ -89,7 +101,10 @@ func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotatio
 	}
 	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
 		view.Record = &rotation.Record{}
-		return view, conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
+		err := conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
+		at := ended(*view.Record, view.Campaign, true)
+		view.Stands = &at
+		return view, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -98,7 +113,10 @@ func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotatio
 		return view, fmt.Errorf("zone %s is %s, but no worker says where it stands (%w); start one: bin/worker --fleet fleet.yaml", id, view.Status, err)
 	}
 	view.Trip = &rotation.Trip{}
-	return view, answer.Get(view.Trip)
+	err = answer.Get(view.Trip)
+	at := standingOf(view.Trip, view.Started, time.Now())
+	view.Stands = &at
+	return view, err
 }
 
 // uiAddress is where the Temporal UI is, "" when nobody said so.
@@ -112,6 +130,18 @@ func inUI(namespace, id, run string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", ui, url.PathEscape(namespace), url.PathEscape(id), run)
+}
+
+// stands is where a trip stands, since when and until when.
+func stands(t *rotation.Trip, s *standing) string {
+	if text := tripText(t); text != "" || s == nil {
+		return text
+	}
+	text := s.Outcome + ": " + s.Why
+	if s.Until != nil {
+		text += "; it goes on at " + s.Until.Local().Format(time.TimeOnly)
+	}
+	return text
 }
 
 func showZone(w io.Writer, v zoneView) {
@@ -134,7 +164,7 @@ func showZone(w io.Writer, v zoneView) {
 		line("status", v.Status+" since "+v.Started.Local().Format(time.DateTime))
 		line("phase", string(t.Phase))
 		line("key", orDash(string(t.Baseline))+" → "+orDash(string(t.Live)))
-		line("stands", tripText(t))
+		line("stands", stands(t, v.Stands))
 		line("hosts", fmt.Sprintf("%d of %d acknowledged", len(t.Acks), len(t.Hosts)))
 		for _, met := range t.Met {
 			line("met", met)
@@ -142,6 +172,12 @@ func showZone(w io.Writer, v zoneView) {
 		for _, last := range t.Last {
 			line("host", string(last.Host)+": "+last.Problem)
 		}
+	}
+	if c := v.Cancelled; c != nil {
+		line("cancelled", strings.TrimSuffix(fmt.Sprintf("at %s by %s: %s", c.At.Local().Format(time.DateTime), orDash(c.By), c.Reason), ": "))
+	}
+	if v.Stands != nil {
+		line("next", v.Stands.Next)
 	}
 	showStages(w, v.Stages)
 	line("look", v.URL)

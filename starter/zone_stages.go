@@ -57,6 +57,9 @@ func (v *zoneView) tell(events client.HistoryEventIterator) error {
 		switch e.GetEventType() {
 		case enums.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
 			v.ask(e.GetWorkflowExecutionStartedEventAttributes())
+		case enums.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+			asked := e.GetWorkflowExecutionCancelRequestedEventAttributes()
+			v.Cancelled = &zoneCancelled{at, asked.GetIdentity(), asked.GetCause()}
 		case enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 			scheduled[e.GetEventId()] = len(v.Stages)
 			s := zoneStage{Stage: strings.ToLower(e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName()), At: at}
