@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,15 +32,23 @@ type campaignRow struct {
 	Waits    []rotation.Wait     `json:"waits,omitempty"`
 }
 
-// says is what an open campaign says of its zones, in some words.
+// done is how far an open campaign is: zones done, of all.
+func (r campaignRow) done() string {
+	if r.EndedAt != nil || r.Zones == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", r.Zones.Done, r.Zones.Total)
+}
+
+// says is what an open campaign says of its zones besides, in some words.
 func (r campaignRow) says() string {
 	switch {
 	case r.EndedAt != nil:
-		return "-"
+		return ""
 	case r.Zones == nil:
 		return "no worker answers for it"
 	}
-	words := []string{fmt.Sprintf("%d of %d done", r.Zones.Done, r.Zones.Total)}
+	var words []string
 	if r.Zones.Exposed > 0 {
 		words = append(words, fmt.Sprintf("exposed %d", r.Zones.Exposed))
 	}
@@ -74,20 +81,22 @@ func (a *app) campaignList() *cobra.Command {
 				return err
 			}
 			askOpen(cmd.Context(), conn, rows)
-			return a.print(rows, func(w io.Writer) {
-				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				put(t, "CAMPAIGN\tSTATE\tSTARTED\tENDED\tZONES\n")
-				for _, r := range rows {
-					ended := "-"
-					if r.EndedAt != nil {
-						ended = r.EndedAt.Local().Format(time.DateTime)
-					}
-					put(t, "%s\t%s\t%s\t%s\t%s\n", r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended, r.says())
-				}
-				_ = t.Flush()
-			})
+			return a.print(rows, func(w io.Writer) { showCampaigns(w, rows) })
 		},
 	}
+}
+
+func showCampaigns(w io.Writer, rows []campaignRow) {
+	t := newTable("CAMPAIGN", "STATE", "STARTED", "ENDED", "ZONES")
+	for _, r := range rows {
+		ended := "-"
+		if r.EndedAt != nil {
+			ended = r.EndedAt.Local().Format(time.DateTime)
+		}
+		t.row(r.Campaign, r.State, r.StartedAt.Local().Format(time.DateTime), ended, r.done())
+		t.below(r.says())
+	}
+	t.write(w)
 }
 
 // askOpen asks each open campaign for its zones, for a few seconds in all.

@@ -36,8 +36,8 @@ UI; without it they are commands of Temporal's own command line.`,
 			}
 			view := statusView{status, zoneLists(conn.Namespace, status)}
 			return a.print(view, func(w io.Writer) {
-				_, width, color := terminal(w)
-				_ = harmless.Draw(w, progress.View(status, width(), color, time.Now()))
+				_, width, color := terminal(a.out)
+				_ = harmless.Draw(a.out, progress.View(status, width(), color, time.Now()))
 				showLists(w, conn.Namespace, view.Lists)
 			})
 		},

@@ -7,14 +7,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
-	"keywave/internal/harmless"
 	"keywave/internal/progress"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -164,28 +162,17 @@ func underWayIn(ctx context.Context, conn *temporalclient.Connection, name strin
 }
 
 // maxName is how much of a zone's name a table shows.
-const maxName = 18
+const maxName = 16
 
 func showZones(w io.Writer, zones []campaignZone, of int, now time.Time) {
-	var rows strings.Builder
-	t := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	put(t, "ZONE\tNAME\tWAVE\tOUTCOME\tSINCE\tUNTIL\n")
+	t := newTable("ZONE", "NAME", "WAVE", "OUTCOME", "SINCE", "UNTIL")
 	for _, z := range zones {
-		put(t, "%s\t%s\t%d\t%s\t%s\t%s\n", z.Zone, orDash(progress.Clip(z.Name, maxName)), z.Wave, z.Outcome, atTime(z.Since, now), atTime(z.Until, now))
+		t.row(z.Zone, orDash(progress.Clip(z.Name, maxName)), z.Wave, z.Outcome, atTime(z.Since, now), atTime(z.Until, now))
+		t.below(z.Why)
+		t.below(z.nextText())
 	}
-	_ = t.Flush()
-	for i, row := range strings.Split(strings.TrimSuffix(rows.String(), "\n"), "\n") {
-		if len(zones) > 0 {
-			put(w, "%s\n", harmless.Own(row))
-		}
-		if i == 0 {
-			continue
-		}
-		for _, text := range []string{zones[i-1].Why, zones[i-1].nextText()} {
-			if text != "" {
-				put(w, "  %s\n", text)
-			}
-		}
+	if len(zones) > 0 {
+		t.write(w)
 	}
 	put(w, "%d of %s.\n", len(zones), many(of, "zone"))
 }

@@ -40,8 +40,11 @@ func said(w string) map[string]func(io.Writer) {
 	var also planning.Elsewhere
 	var zones []campaignZone
 	var plans []listedPlan
+	var rows []campaignRow
+	var mended []repaired
+	var stopped cancelled
 	var file checkedFleet
-	for _, all := range []any{&zones, &plans, &file, &also, &p, &z, &ended, &a, &checks, &v, &views, &status} {
+	for _, all := range []any{&zones, &plans, &rows, &mended, &stopped, &file, &also, &p, &z, &ended, &a, &checks, &v, &views, &status} {
 		hostile.Fill(all, w)
 	}
 	also.Zones = 1
@@ -51,6 +54,9 @@ func said(w string) map[string]func(io.Writer) {
 		"zone show, open":   func(out io.Writer) { showZone(out, z) },
 		"zone show, closed": func(out io.Writer) { showZone(out, ended) },
 		"campaign zones":    func(out io.Writer) { showZones(out, zones, 1, time.Now()) },
+		"campaign list":     func(out io.Writer) { showCampaigns(out, rows) },
+		"zone repair":       func(out io.Writer) { showRepaired(out, mended) },
+		"zone cancel":       func(out io.Writer) { put(out, "Zone %s: %s.\n", stopped.Zone, stopped.Text) },
 		"plan list":         func(out io.Writer) { showPlans(out, plans, time.Now()) },
 		"fleet check":       func(out io.Writer) { file.show(out, nil) },
 		"audit":             func(out io.Writer) { showAudit(out, a) },

@@ -6,14 +6,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/workflow/v1"
 	"golang.org/x/sync/errgroup"
 
-	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
@@ -126,19 +124,12 @@ func showPlans(w io.Writer, plans []listedPlan, now time.Time) {
 		put(w, "No plan is known to Temporal; make one: keywave plan -f fleet.yaml\n")
 		return
 	}
-	var rows strings.Builder
-	t := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	put(t, "PLAN\tDIGEST\tMADE\tZONES\n")
+	t := newTable("PLAN", "DIGEST", "MADE", "ZONES")
 	for _, p := range plans {
-		put(t, "%s\t%s\t%s\t%d\n", p.Name, p.Digest, atTime(&p.Made, now), p.Zones)
+		t.row(p.Name, p.Digest, atTime(&p.Made, now), p.Zones)
+		t.below(p.says(now))
 	}
-	_ = t.Flush()
-	for i, row := range strings.Split(strings.TrimSuffix(rows.String(), "\n"), "\n") {
-		put(w, "%s\n", harmless.Own(row))
-		if i > 0 {
-			put(w, "  %s\n", plans[i-1].says(now))
-		}
-	}
+	t.write(w)
 }
 
 // says is until when it is valid, and who ran it.

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"keywave/internal/harmless"
+	"keywave/internal/progress"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -132,10 +134,17 @@ func osUser() string {
 	return name + "@" + host
 }
 
-// print writes v as one line of JSON, or what text writes.
+// print writes v as one line of JSON, or what text writes: on a terminal in lines
+// that fit.
 func (a *app) print(v any, text func(io.Writer)) error {
 	if a.output == "json" {
 		return putJSON(a.out, v, "")
+	}
+	if tty, width, _ := terminal(a.out); tty {
+		var wide strings.Builder
+		text(&wide)
+		put(a.out, "%s", harmless.Own(progress.Fold(wide.String(), width())))
+		return nil
 	}
 	text(a.out)
 	return nil

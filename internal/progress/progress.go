@@ -282,6 +282,7 @@ func foot(s workflows.Status, width int) []line {
 		{"emergency", emergency(s), red, maxReason},
 		{"drift", drift(s), red, maxReason},
 		{"reason", reason(s), stateStyle(s.State), maxReason},
+		{"since", heldSince(s), plain, maxReason},
 	} {
 		lines = append(lines, paragraph(width, p.label, wrap(p.text, width-labelCells), p.style, p.most)...)
 	}
@@ -299,8 +300,26 @@ func foot(s workflows.Status, width int) []line {
 	return lines
 }
 
+// heldSince is since when each reason holds an open campaign, and who gave it.
+func heldSince(s workflows.Status) string {
+	var words []string
+	for _, r := range s.Paused {
+		if s.EndedAt != nil || r.Since.IsZero() {
+			continue
+		}
+		text := clock(r.Since)
+		if r.By != "" {
+			text += " by " + harmless.Terminal(r.By)
+		}
+		words = append(words, text)
+	}
+	return strings.Join(words, "; ")
+}
+
+func clock(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }
+
 func waitText(w rotation.Wait) string {
-	return harmless.Terminal(w.Text(func(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }))
+	return harmless.Terminal(w.Text(clock))
 }
 
 func emergency(s workflows.Status) string {

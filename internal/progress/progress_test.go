@@ -63,6 +63,10 @@ func starting() workflows.Status {
 func paused() workflows.Status {
 	s := statusOf(workflows.StatePaused, rotation.Counts{Total: 6000, Done: 1402, Unchanged: 9, Exposed: 2, Unknown: 1, Skipped: 3, Pending: 4583})
 	s.Reason = "2 zones exposed, budget maxExposed is 0"
+	s.Paused = []rotation.PauseReason{
+		{Kind: rotation.PauseBudget, Since: began.Add(40 * time.Second), Why: "2 zones exposed, budget maxExposed is 0"},
+		{Kind: rotation.PausePerson, Since: began.Add(time.Minute), By: "ann\x1b[2J", Why: "lunch"},
+	}
 	s.Next = "mend the zones that need a person, then: keywave campaign resume spring-rotation"
 	take(&s, 2)
 	for i := range 2 {
