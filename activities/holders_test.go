@@ -142,7 +142,7 @@ func TestLeaseIsForItsWorkflowAlone(t *testing.T) {
 		t.Run(name+" workflow", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHolder(func(time.Duration) error { return nil })
-				_, err := runFrom(t, t.Context(), from, func(ctx context.Context, in activities.HoldIn) (string, error) { return "", h.Hold(ctx, in) }, activities.HoldIn{Account: "acme"})
+				_, err := runFrom(t, t.Context(), from, func(ctx context.Context, in activities.LeaseIn) (string, error) { return "", h.Serve(ctx, in) }, activities.LeaseIn{Account: "acme"})
 				var app *temporal.ApplicationError
 				if !errors.As(err, &app) || app.Type() != string(activities.KindStray) || !app.NonRetryable() || len(h.told) > 0 {
 					t.Errorf("%v, %v", err, h.told)

@@ -23,7 +23,7 @@ const (
 )
 
 // Lease makes one process per account the active one: the process that holds
-// the Hold activity.
+// the Lease activity.
 type Lease struct {
 	Client  client.Client
 	Account rotation.Account
@@ -39,17 +39,17 @@ type Lease struct {
 	Release <-chan struct{}
 }
 
-// HoldIn names the account.
-type HoldIn struct {
+// LeaseIn names the account.
+type LeaseIn struct {
 	Account string `json:"account"`
 }
 
-// Hold keeps the lease for as long as the server hears its heartbeats. Each
+// Serve keeps the lease for as long as the server hears its heartbeats. Each
 // heartbeat is a call of its own: the SDK's are batched, and would not tell
 // when the server last heard one. It ends by failing, also when it hands the
 // lease back: a retry needs no workflow task, which would go to the orchestrator
 // that stops in the same process, and be lost for 10 s.
-func (l *Lease) Hold(ctx context.Context, _ HoldIn) error {
+func (l *Lease) Serve(ctx context.Context, _ LeaseIn) error {
 	if why := stray(ctx, LeaseWorkflow(l.Account), LeaseType); why != "" {
 		return fail(KindStray, why+"; two leases would let two processes call EdgeOne at once")
 	}

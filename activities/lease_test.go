@@ -55,7 +55,7 @@ func newHolder(answer func(time.Duration) error) *holder {
 
 func (h *holder) hold(t *testing.T) error {
 	t.Helper()
-	_, err := run(t, t.Context(), func(ctx context.Context, in activities.HoldIn) (string, error) { return "", h.Hold(ctx, in) }, activities.HoldIn{Account: "acme"})
+	_, err := run(t, t.Context(), func(ctx context.Context, in activities.LeaseIn) (string, error) { return "", h.Serve(ctx, in) }, activities.LeaseIn{Account: "acme"})
 	return err
 }
 

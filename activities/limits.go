@@ -35,7 +35,7 @@ type Limits struct {
 	Prove, Deliver                                                          Limit // location
 	LoadPlan, LoadPage, Prior, Await, LastRun, OpenRun, AskRun, Rate, Begun Limit // orchestrator
 	Notify                                                                  Limit
-	Hold                                                                    Limit // lease
+	Lease                                                                   Limit // lease
 }
 
 // EdgeOneCall is the longest that one call of EdgeOne's API takes once its turn
@@ -86,6 +86,6 @@ func LimitsFor(proofs time.Duration) Limits {
 		LoadPlan: stored, LoadPage: stored, Prior: stored, LastRun: stored, OpenRun: stored, AskRun: stored, Rate: stored, Await: long,
 		Begun:  Limit{InTime: true, Close: 30 * time.Second, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},
 		Notify: Limit{Tries: 1, Call: 10 * time.Second, Close: 15 * time.Second, Total: time.Hour},
-		Hold:   Limit{Repeats: true, Close: 10 * 365 * 24 * time.Hour, Heartbeat: LeaseTimeout, Beat: leaseBeat},
+		Lease:  Limit{Repeats: true, Close: 10 * 365 * 24 * time.Hour, Heartbeat: LeaseTimeout, Beat: leaseBeat},
 	}
 }

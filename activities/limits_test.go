@@ -67,8 +67,8 @@ func TestALostRefreshHasNoLease(t *testing.T) {
 	if sure := l.Refresh.Heartbeat - activities.RefreshBeat; sure < activities.LeaseLife+time.Second || l.Refresh.Beat != activities.RefreshBeat {
 		t.Errorf("a refresh may be lost %s after its worker was cut off, and that worker's lease lasts for %s", sure, activities.LeaseLife)
 	}
-	if l.Hold.Heartbeat <= activities.LeaseLife {
-		t.Errorf("the lease is given away after %s, and lasts for %s", l.Hold.Heartbeat, activities.LeaseLife)
+	if l.Lease.Heartbeat <= activities.LeaseLife {
+		t.Errorf("the lease is given away after %s, and lasts for %s", l.Lease.Heartbeat, activities.LeaseLife)
 	}
 }
 

@@ -239,7 +239,7 @@ func run[I, O any](t *testing.T, ctx context.Context, activity func(context.Cont
 	switch in := any(in).(type) {
 	case activities.DeliverIn:
 		from.id = activities.ZoneWorkflow(in.Zone)
-	case activities.HoldIn:
+	case activities.LeaseIn:
 		from = asker{activities.LeaseWorkflow("acme"), activities.LeaseType}
 	}
 	return runFrom(t, ctx, from, activity, in)

@@ -124,7 +124,7 @@ func viewOf(ctx context.Context, conn *temporalclient.Connection, name string) (
 		return v, err
 	}
 	for _, taken := range slices.Backward(d.Info.RecentActions) {
-		run, err := lookAtRun(ctx, conn, name, taken)
+		run, err := runOf(ctx, conn, name, taken)
 		if err != nil {
 			return v, err
 		}
@@ -154,8 +154,8 @@ func nextRuns(in workflows.ScheduledIn, times []time.Time) ([]nextRun, error) {
 	return next, nil
 }
 
-// lookAtRun says how a run stands, or how it ended.
-func lookAtRun(ctx context.Context, conn *temporalclient.Connection, name string, taken client.ScheduleActionResult) (scheduleRun, error) {
+// runOf says how a run stands, or how it ended.
+func runOf(ctx context.Context, conn *temporalclient.Connection, name string, taken client.ScheduleActionResult) (scheduleRun, error) {
 	run := scheduleRun{At: taken.ActualTime}
 	if taken.StartWorkflowResult == nil {
 		return run, nil

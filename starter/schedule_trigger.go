@@ -63,7 +63,7 @@ func trigger(ctx context.Context, conn *temporalclient.Connection, name, reason 
 	for tick := time.Tick(triggerEvery); ; {
 		now, err := describe(ctx, conn, name)
 		if err == nil && now.Info.NumActions > before.Info.NumActions {
-			return lookAtRun(ctx, conn, name, now.Info.RecentActions[len(now.Info.RecentActions)-1])
+			return runOf(ctx, conn, name, now.Info.RecentActions[len(now.Info.RecentActions)-1])
 		}
 		select {
 		case <-ctx.Done():

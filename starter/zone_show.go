@@ -68,7 +68,7 @@ http://127.0.0.1:8233) it ends with a link.`,
 				return err
 			}
 			defer conn.Close()
-			view, err := lookAtZone(cmd.Context(), conn, rotation.ZoneID(args[0]))
+			view, err := viewOfZone(cmd.Context(), conn, rotation.ZoneID(args[0]))
 			if view.Stages == nil {
 				return err
 			}
@@ -77,9 +77,9 @@ http://127.0.0.1:8233) it ends with a link.`,
 	}
 }
 
-// lookAtZone may fail and still return a view with stages: a worker is needed
+// viewOfZone may fail and still return a view with stages: a worker is needed
 // only to say where an operation stands.
-func lookAtZone(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (zoneView, error) {
+func viewOfZone(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (zoneView, error) {
 	view := zoneView{Zone: id}
 	described, err := conn.DescribeWorkflowExecution(ctx, workflows.ZoneID(id), "")
 	if errors.As(err, new(*serviceerror.NotFound)) {

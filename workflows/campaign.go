@@ -345,8 +345,8 @@ func (c *campaign) take(h rotation.Happening) {
 	c.follow(c.st.Steering.Take(h))
 }
 
-// holdBack is a reason that nobody gave: it is logged, and told to people.
-func (c *campaign) holdBack(on rotation.Input, a rotation.Account, why string) {
+// pauseFor is a reason that nobody gave: it is logged, and told to people.
+func (c *campaign) pauseFor(on rotation.Input, a rotation.Account, why string) {
 	before := len(c.st.Steering.Reasons)
 	c.take(rotation.Happening{On: on, Account: a, Why: why})
 	if len(c.st.Steering.Reasons) == before {
@@ -387,11 +387,11 @@ func (c *campaign) check(page int, note ShardNote) {
 		if len(c.accounts()) > 1 {
 			of = " of account " + string(c.plan.AccountOf(page))
 		}
-		c.holdBack(rotation.EventHalted, "", "stopped, because every zone"+of+" would fail alike: "+note.Halt)
+		c.pauseFor(rotation.EventHalted, "", "stopped, because every zone"+of+" would fail alike: "+note.Halt)
 	}
 	c.checkPast()
 	if breach := c.st.Budget.Breach(c.judged()); breach != "" {
-		c.holdBack(rotation.EventBreach, "", breach)
+		c.pauseFor(rotation.EventBreach, "", breach)
 	}
 }
 

@@ -192,7 +192,7 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 		if !r.started {
 			ended = "did not start"
 		}
-		c.holdBack(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume looks its zones up", page, ended, why(err)))
+		c.pauseFor(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume looks its zones up", page, ended, why(err)))
 	}
 	c.markTimeline(shardEnded(page, len(c.plan.Pages), out, err))
 	c.check(page, out.Note)

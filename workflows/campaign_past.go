@@ -108,7 +108,7 @@ func (c *campaign) accepted() int {
 // checkPast pauses the campaign when Temporal's database is older than the world.
 func (c *campaign) checkPast() {
 	if n := c.surprised(0); rotation.CrowdOf(n, c.accepted(), c.st.PastTold) == rotation.CrowdMany {
-		c.holdBack(rotation.EventPast, "", fmt.Sprintf("Temporal's past is not the world's: of %d zones, EdgeOne and all hosts agree on a key that neither plan nor history knows (was a backup restored?); on resume these keys are delivered, and not refreshed", n))
+		c.pauseFor(rotation.EventPast, "", fmt.Sprintf("Temporal's past is not the world's: of %d zones, EdgeOne and all hosts agree on a key that neither plan nor history knows (was a backup restored?); on resume these keys are delivered, and not refreshed", n))
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *campaign) isHealthy() bool {
 		c.take(rotation.Happening{On: rotation.EventHealthy})
 		return true
 	}
-	c.holdBack(rotation.EventUnhealthy, "", fmt.Sprintf("after wave %d %s", s.Wave, problem))
+	c.pauseFor(rotation.EventUnhealthy, "", fmt.Sprintf("after wave %d %s", s.Wave, problem))
 	return s.Cancelled
 }
 
@@ -101,6 +101,6 @@ func (c *campaign) awaitApproval() {
 	rest := max(time.Second, c.st.Asked.Add(limit).Sub(workflow.Now(c.work)))
 	inTime, _ := awaitWithin(c.work, rest, approvalLine(wave), answered)
 	if !inTime {
-		c.holdBack(rotation.EventNotApproved, "", fmt.Sprintf("nobody approved wave %d within %s", wave, c.plan.Settings.ApproveWithin))
+		c.pauseFor(rotation.EventNotApproved, "", fmt.Sprintf("nobody approved wave %d within %s", wave, c.plan.Settings.ApproveWithin))
 	}
 }

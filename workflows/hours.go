@@ -67,11 +67,11 @@ func (c *campaign) watchHours(ctx workflow.Context) {
 
 func (c *campaign) look() {
 	c.looked = workflow.Now(c.work)
-	c.hours = lookAt(c.work, planHours(c.plan.Settings), c.in.Hours)
+	c.hours = hoursNow(c.work, planHours(c.plan.Settings), c.in.Hours)
 }
 
-// lookAt is what calendars say now, recorded.
-func lookAt(ctx workflow.Context, specs ...calendar.Spec) (look calendar.Look) {
+// hoursNow is what calendars say now, recorded.
+func hoursNow(ctx workflow.Context, specs ...calendar.Spec) (look calendar.Look) {
 	now := workflow.Now(ctx)
 	_ = workflow.SideEffect(ctx, func(workflow.Context) any {
 		all, err := calendar.Parse(specs...)

@@ -26,11 +26,11 @@ func Lease(ctx workflow.Context, in LeaseIn) error {
 	show(ctx, mark("Chooses the one process that may call EdgeOne for account **%s**. The pending activity shows which one it is.", in.Account))
 	o := workflow.ActivityOptions{
 		TaskQueue: LeaseQueue(in.Account), Summary: harmless.Summary("the active edgeone process of " + string(in.Account)),
-		StartToCloseTimeout: limits().Hold.Close, HeartbeatTimeout: limits().Hold.Heartbeat,
+		StartToCloseTimeout: limits().Lease.Close, HeartbeatTimeout: limits().Lease.Heartbeat,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1},
 	}
 	for range turnsPerRun {
-		hold := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), ActHold, activities.HoldIn{Account: string(in.Account)})
+		hold := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), ActLease, activities.LeaseIn{Account: string(in.Account)})
 		if err := hold.Get(ctx, nil); temporal.IsCanceledError(err) {
 			return err
 		}

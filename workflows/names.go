@@ -175,7 +175,7 @@ const (
 	ActLastRun   = "LastRun"
 	ActOpenRun   = "OpenRun"
 	ActAskRun    = "AskRun"
-	ActHold      = "Hold"
+	ActLease     = "Lease"
 	ActHealth    = "Health"
 	ActRate      = "Rate"
 	ActNotify    = "Notify"

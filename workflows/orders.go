@@ -201,7 +201,7 @@ func (c *campaign) setRate(ctx workflow.Context, o Order) error {
 	}
 	c.log(what, o.By, o.Reason)
 	if out.PerSecond != nil && *out.PerSecond == 0 {
-		c.holdBack(rotation.EventBrakeOn, account, o.Reason)
+		c.pauseFor(rotation.EventBrakeOn, account, o.Reason)
 		return nil
 	}
 	c.take(rotation.Happening{On: rotation.EventBrakeOff, Account: account, By: o.By, Why: o.Reason})

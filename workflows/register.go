@@ -162,5 +162,5 @@ func RegisterLocation(r sdkworker.ActivityRegistry, l *activities.Location) {
 
 // RegisterLease registers what waits on LeaseQueue.
 func RegisterLease(r sdkworker.ActivityRegistry, l *activities.Lease) {
-	r.RegisterActivityWithOptions(l.Hold, activity.RegisterOptions{Name: ActHold})
+	r.RegisterActivityWithOptions(l.Serve, activity.RegisterOptions{Name: ActLease})
 }

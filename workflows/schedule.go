@@ -74,7 +74,7 @@ func notNow(ctx workflow.Context, in ScheduledIn, due time.Time) string {
 	if late := workflow.Now(ctx).Sub(due); late > CatchUp {
 		return fmt.Sprintf("no worker took it for %s, and a run may be %s late", late.Round(time.Second), CatchUp)
 	}
-	if look := lookAt(ctx, in.Calendar()...); look.Frozen {
+	if look := hoursNow(ctx, in.Calendar()...); look.Frozen {
 		return look.Why
 	}
 	return ""

@@ -241,8 +241,8 @@ func (s *shard) carryOut(c rotation.Command) {
 		workflow.Go(s.work, func(ctx workflow.Context) { s.askHosts(ctx, c) })
 	case rotation.AskKeys:
 		workflow.Go(s.work, func(ctx workflow.Context) { s.askKeys(ctx, c) })
-	case rotation.LookUp:
-		workflow.Go(s.work, func(ctx workflow.Context) { s.lookUp(ctx, c) })
+	case rotation.AskBegun:
+		workflow.Go(s.work, func(ctx workflow.Context) { s.askBegun(ctx, c) })
 	case rotation.Tell:
 		workflow.SignalExternalWorkflow(s.work, CampaignID(s.in.Campaign), "", SignalShardNews, c.News)
 		show(s.work, shardDetails(s.in, c.News, false))
@@ -360,9 +360,9 @@ func (s *shard) zoneIn(c rotation.StartZone) ZoneIn {
 	return in
 }
 
-// lookUp asks Temporal which refreshes have begun: a workflow cannot see whether
+// askBegun asks Temporal which refreshes have begun: a workflow cannot see whether
 // an activity of another one waits in its queue or runs.
-func (s *shard) lookUp(ctx workflow.Context, c rotation.LookUp) {
+func (s *shard) askBegun(ctx workflow.Context, c rotation.AskBegun) {
 	in := activities.BegunIn{Refresh: ActRefresh}
 	for _, z := range c.Zones {
 		in.Workflows = append(in.Workflows, ZoneID(z))
@@ -378,6 +378,6 @@ func (s *shard) lookUp(ctx workflow.Context, c rotation.LookUp) {
 			seen = append(seen, one)
 		}
 	}
-	s.m.Looked(seen)
+	s.m.HeardBegun(seen)
 	s.stirred = true
 }

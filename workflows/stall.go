@@ -97,7 +97,7 @@ func (c *campaign) watchStall(ctx workflow.Context) {
 		over := func() bool { s := c.stall(); return s == nil || !s.Since.Equal(began.Since) }
 		moved, _ := awaitWithin(ctx, max(time.Second, rest), "for something to get on", over)
 		if still := c.stall(); !moved && still != nil {
-			c.holdBack(rotation.EventStalled, "", still.String())
+			c.pauseFor(rotation.EventStalled, "", still.String())
 		}
 		_ = workflow.Await(ctx, over)
 		c.tell()

@@ -81,8 +81,8 @@ type (
 		Location Location
 		Hosts    []AskedHost
 	}
-	// LookUp asks Temporal which of these zones' refreshes have begun.
-	LookUp struct{ Zones []ZoneID }
+	// AskBegun asks Temporal which of these zones' refreshes have begun.
+	AskBegun struct{ Zones []ZoneID }
 	// Tell tells the campaign.
 	Tell struct{ News ShardNews }
 	// End is the last command.
@@ -94,7 +94,7 @@ func (CancelZone) command() {}
 func (OrderZone) command()  {}
 func (AskProbe) command()   {}
 func (AskHosts) command()   {}
-func (LookUp) command()     {}
+func (AskBegun) command()   {}
 func (Tell) command()       {}
 func (End) command()        {}
 
@@ -137,8 +137,8 @@ type Admission struct {
 	cause   string // of the latest failures in a row
 	alike   int    // how many there are
 
-	looking  bool // a LookUp is on its way
-	lookedAt time.Time
+	asking  bool // a AskBegun is on its way
+	askedAt time.Time
 
 	idleFrom time.Time // zero while nothing could get on
 	heldFrom time.Time // since when that clock stands still; zero while it runs
@@ -186,8 +186,8 @@ type flight struct {
 	news      ZoneNews
 	heard     bool
 	begun     bool      // it was told when its refresh began
-	lookAt    time.Time // when it is looked up next
-	lookups   int
+	askAt     time.Time // when it is looked up next
+	asks      int
 }
 
 // NewAdmission begins before the page is loaded.
@@ -406,7 +406,7 @@ func (a *Admission) Next(now time.Time) []Command {
 	a.giveUpStarts(now)
 	a.admit(now)
 	a.prove(now)
-	a.lookUp(now)
+	a.askBegun(now)
 	a.watch(now)
 	if a.over() {
 		a.ended = true
@@ -432,7 +432,7 @@ func (a *Admission) Wake(now time.Time) time.Time {
 			at(f.since.Add(startWithin))
 		}
 	}
-	at(a.lookDue())
+	at(a.askDue())
 	for _, b := range a.batches {
 		at(b.asked.Add(a.in.ProofsWithin))
 	}

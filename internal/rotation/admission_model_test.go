@@ -373,7 +373,7 @@ func (w *shardWorld) answerLook() {
 	}
 	w.looking = nil
 	w.tell("looked up %d", len(seen))
-	w.m.Looked(seen)
+	w.m.HeardBegun(seen)
 }
 
 // answerKeys says that EdgeOne has the key that the hosts hold, or another one.
@@ -597,7 +597,7 @@ func (w *shardWorld) carryOut(c Command) {
 			w.bad("keys are asked for after a stop")
 		}
 		w.keys = append(w.keys, c.Zones...)
-	case LookUp:
+	case AskBegun:
 		w.n.looks++
 		if w.looking != nil {
 			w.bad("two questions about refreshes at once")

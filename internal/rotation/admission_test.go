@@ -136,11 +136,11 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	k.wake(2 * time.Second) // for the news
 	k.wants()
 	k.wake(5 * time.Second)
-	if look := k.wants("LookUp")[0].(LookUp); !slices.Equal(look.Zones, []ZoneID{"z1", "z2"}) {
+	if look := k.wants("AskBegun")[0].(AskBegun); !slices.Equal(look.Zones, []ZoneID{"z1", "z2"}) {
 		t.Errorf("it asks about %v", look.Zones)
 	}
 	begun := k.now.Add(-2 * time.Second)
-	k.m.Looked([]RefreshSeen{{Zone: "z1", Begun: begun}, {Zone: "z2", Queued: true}})
+	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Begun: begun}, {Zone: "z2", Queued: true}})
 	if o := k.wants("OrderZone")[0].(OrderZone); o.Zone != "z1" || !o.Order.Begun.Equal(begun) {
 		t.Errorf("%+v", o)
 	}
@@ -148,12 +148,12 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 		for k.now.Sub(admissionNoon) < at*time.Second {
 			k.now = k.m.Wake(k.now)
 			if c := k.next(); len(c) > 0 {
-				if look := c[0].(LookUp); k.now.Sub(admissionNoon) != at*time.Second || !slices.Equal(look.Zones, []ZoneID{"z2"}) {
+				if look := c[0].(AskBegun); k.now.Sub(admissionNoon) != at*time.Second || !slices.Equal(look.Zones, []ZoneID{"z2"}) {
 					t.Fatalf("at %s it asks about %v", k.now.Sub(admissionNoon), look.Zones)
 				}
 			}
 		}
-		k.m.Looked([]RefreshSeen{{Zone: "z2", Queued: true}})
+		k.m.HeardBegun([]RefreshSeen{{Zone: "z2", Queued: true}})
 	}
 }
 
@@ -238,8 +238,8 @@ func TestAdmissionIdle(t *testing.T) {
 	for k.news.Idle.IsZero() && k.now.Sub(admissionNoon) < time.Hour {
 		k.now = k.m.Wake(k.now)
 		for _, c := range k.next() {
-			if look, ok := c.(LookUp); ok {
-				k.m.Looked([]RefreshSeen{{Zone: look.Zones[0], Text: skew}, {Zone: look.Zones[1], Text: skew}})
+			if look, ok := c.(AskBegun); ok {
+				k.m.HeardBegun([]RefreshSeen{{Zone: look.Zones[0], Text: skew}, {Zone: look.Zones[1], Text: skew}})
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func TestAdmissionIdle(t *testing.T) {
 	k.wants("CancelZone", "CancelZone")
 	k.now = k.now.Add(time.Hour)
 	k.m.Follow(Control{Seq: 2, Stop: true, Window: 2})
-	k.wants("LookUp")
+	k.wants("AskBegun")
 	if !k.news.Idle.IsZero() {
 		t.Error("an hour in which nothing could start is told as idle")
 	}

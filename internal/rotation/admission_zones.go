@@ -90,7 +90,7 @@ func (a *Admission) Foreign(now time.Time, id ZoneID, try int) {
 
 func (a *Admission) underWay(z *entry, now time.Time) {
 	f := z.flight
-	f.lookAt = now.Add(a.askAfter())
+	f.askAt = now.Add(a.askAfter())
 	for _, o := range f.orders {
 		a.tellZone(z, o)
 	}
@@ -125,7 +125,7 @@ func (a *Admission) Heard(now time.Time, n ZoneNews) {
 		a.slots.Loosen(z.ID)
 	}
 	if n.Standing == Alive {
-		f.lookAt, f.lookups = now.Add(a.askAfter()), 0
+		f.askAt, f.asks = now.Add(a.askAfter()), 0
 	} else if n.Standing != f.news.Standing {
 		a.progress(now)
 	}
@@ -278,28 +278,28 @@ func (z *entry) silent() bool {
 
 func (f *flight) standing() Standing { return cmp.Or(f.news.Standing, Alive) }
 
-// lookDue is when Temporal is asked about silent zones; zero while there are none.
-func (a *Admission) lookDue() time.Time {
+// askDue is when Temporal is asked about silent zones; zero while there are none.
+func (a *Admission) askDue() time.Time {
 	var due time.Time
-	if a.looking {
+	if a.asking {
 		return due
 	}
 	for _, z := range a.zones {
-		if z.silent() && (due.IsZero() || z.flight.lookAt.Before(due)) {
-			due = z.flight.lookAt
+		if z.silent() && (due.IsZero() || z.flight.askAt.Before(due)) {
+			due = z.flight.askAt
 		}
 	}
-	if next := a.lookedAt.Add(a.askAfter()); !due.IsZero() && due.Before(next) {
+	if next := a.askedAt.Add(a.askAfter()); !due.IsZero() && due.Before(next) {
 		return next
 	}
 	return due
 }
 
-// lookUp asks about all zones that have been silent for long, whenever one of them
+// askBegun asks about all zones that have been silent for long, whenever one of them
 // is due: an exposure that nobody counts begins with a refresh that has begun and
 // does not answer.
-func (a *Admission) lookUp(now time.Time) {
-	due := a.lookDue()
+func (a *Admission) askBegun(now time.Time) {
+	due := a.askDue()
 	if due.IsZero() || now.Before(due) {
 		return
 	}
@@ -307,13 +307,13 @@ func (a *Admission) lookUp(now time.Time) {
 	for _, z := range a.zones {
 		if f := z.flight; z.silent() && now.Sub(f.since) >= a.askAfter() {
 			zones = append(zones, z.ID)
-			gap := min(a.askAfter()<<min(f.lookups, 4), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
-			f.lookups++
-			f.lookAt = now.Add(gap)
+			gap := min(a.askAfter()<<min(f.asks, 4), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
+			f.asks++
+			f.askAt = now.Add(gap)
 		}
 	}
-	a.looking, a.lookedAt = true, now
-	a.out = append(a.out, LookUp{zones})
+	a.asking, a.askedAt = true, now
+	a.out = append(a.out, AskBegun{zones})
 }
 
 // RefreshSeen is what Temporal says of a zone's refresh.
@@ -328,9 +328,9 @@ type RefreshSeen struct {
 	Text string `json:"text,omitempty"`
 }
 
-// Looked is the answer to LookUp; it may lack zones.
-func (a *Admission) Looked(seen []RefreshSeen) {
-	a.looking = false
+// HeardBegun is the answer to AskBegun; it may lack zones.
+func (a *Admission) HeardBegun(seen []RefreshSeen) {
+	a.asking = false
 	for _, s := range seen {
 		z := a.byID[s.Zone]
 		if z == nil || !z.silent() {

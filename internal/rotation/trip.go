@@ -398,15 +398,15 @@ func (t *Trip) hold(on Event, now time.Time) {
 	}
 	t.HeldUntil = t.lastDead(now)
 	t.Wake = t.HeldUntil
-	if next := now.Add(t.lookAfter()); next.Before(t.Wake) {
+	if next := now.Add(t.rereadAfter()); next.Before(t.Wake) {
 		t.Wake = next
 	}
 	t.Looks++
 }
 
-// lookAfter is the pause before the next read of a held zone: a request that
+// rereadAfter is the pause before the next read of a held zone: a request that
 // lands late is an outage from then on, so it is at most ExposedAfter.
-func (t *Trip) lookAfter() time.Duration {
+func (t *Trip) rereadAfter() time.Duration {
 	return min(firstLook<<min(t.Looks, 8), max(t.Timing.ExposedAfter.D(), firstLook))
 }
 

@@ -406,7 +406,7 @@ func (a *attacker) asksAlone(sealed activities.ReadOut) {
 	in := activities.DeliverIn{Zone: zone, Key: sealed.Key, Sealed: sealed.Sealed[a.foe.Location], Hosts: []rotation.HostRef{a.foe}, Expect: []rotation.Fingerprint{rotation.Absent}}
 	err = alone(workflows.LocationQueue(a.foe.Location), workflows.ActDeliver, in, &delivered)
 	a.refused("a delivery", delivered.Unopened, err, sentence)
-	err = alone(workflows.LeaseQueue(account), workflows.ActHold, activities.HoldIn{Account: string(account)}, nil)
+	err = alone(workflows.LeaseQueue(account), workflows.ActLease, activities.LeaseIn{Account: string(account)}, nil)
 	a.refused("a lease", "", err, sentence)
 }
 
