@@ -40,18 +40,12 @@ type LocationChecked struct {
 func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
 	show(ctx, mark("Tries the credentials of account **%s**, the keysets and %s. Changes nothing.", in.Account, fmtHosts(len(in.Hosts))))
 	var out CheckupOut
-	asked := map[rotation.Location]*activities.ProveIn{}
-	var locations []rotation.Location
+	var q question
 	for _, h := range in.Hosts {
-		l := h.Host.Location
-		if asked[l] == nil {
-			asked[l] = &activities.ProveIn{Location: l}
-			locations = append(locations, l)
-		}
-		asked[l].Hosts = append(asked[l].Hosts, h)
+		q.add(h.Host, h.Zones, false)
 	}
 	examined := examineAct().start(ctx, checkupOptions(in.Account, "can "+string(in.Zone)+" be read?"), activities.ExamineIn{Zone: in.Zone})
-	probe, err := probeAct().do(ctx, checkupOptions(in.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
+	probe, err := probeAct().do(ctx, checkupOptions(in.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: q.locations})
 	if err != nil {
 		out.Unsealed = why(err)
 	}
@@ -61,20 +55,14 @@ func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
 	if out.Unsealed != "" {
 		return out, nil
 	}
-	futures := make([]workflow.Future, len(locations))
-	for i, l := range locations {
-		asked[l].Sealed, asked[l].Fingerprint = probe.Sealed[l], probe.Fingerprint
-		futures[i] = proveAct().start(ctx, surveyOptions(l, len(asked[l].Hosts)), *asked[l])
-	}
-	for i, l := range locations {
-		var proved activities.ProveOut
-		checked := LocationChecked{Location: l}
-		if err := futures[i].Get(ctx, &proved); err != nil {
-			checked.Unasked = unasked("a worker of location "+string(l), err)
+	q.sealed(probe)
+	q.survey(ctx, func(in activities.ProveIn, proved activities.ProveOut, err error) {
+		checked := LocationChecked{Location: in.Location, Unopened: proved.Unopened, Proofs: proved.Proofs}
+		if err != nil {
+			checked.Unasked = unasked("a worker of location "+string(in.Location), err)
 		}
-		checked.Unopened, checked.Proofs = proved.Unopened, proved.Proofs
 		out.Locations = append(out.Locations, checked)
-	}
+	})
 	return out, nil
 }
 

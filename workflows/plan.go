@@ -290,25 +290,18 @@ func readAll(ctx workflow.Context, page *plan.Page, report *PagePlanned, options
 // hosts hold with the baselines. What it finds is for people; it stops nothing.
 // With look, hosts are only read.
 func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, look bool) {
-	asked := map[rotation.Location]*activities.ProveIn{}
-	var locations []rotation.Location
 	zones := make([][]activities.ProveZone, len(page.Hosts))
 	for _, z := range page.Zones {
 		for _, h := range z.Hosts {
 			zones[h] = append(zones[h], activities.ProveZone{ID: z.ID, Baseline: z.Baseline})
 		}
 	}
+	var q question
 	for i, h := range page.Hosts {
-		if asked[h.Location] == nil {
-			asked[h.Location] = &activities.ProveIn{Location: h.Location, Look: look}
-			locations = append(locations, h.Location)
-		}
-		asked[h.Location].Hosts = append(asked[h.Location].Hosts, activities.ProveHost{Host: h, Zones: zones[i]})
+		q.add(h, zones[i], look)
 	}
-	var probe activities.Probe
 	if !look {
-		var err error
-		probe, err = probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: locations})
+		probe, err := probeAct().do(ctx, bulkOptions(page.Account, "a probe, sealed as keys will be"), activities.ProbeIn{Locations: q.locations})
 		if err != nil {
 			for _, h := range page.Hosts {
 				report.unready("", h.Name)
@@ -316,35 +309,22 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 			report.Findings = append(report.Findings, plan.Finding{Text: why(err) + "; no host was looked at"})
 			return
 		}
+		q.sealed(probe)
 	}
-	futures := make([]workflow.Future, len(locations))
-	for i, l := range locations {
-		in := asked[l]
-		in.Sealed, in.Fingerprint = probe.Sealed[l], probe.Fingerprint
-		futures[i] = proveAct().start(ctx, surveyOptions(l, len(in.Hosts)), *in)
-	}
-	for i, l := range locations {
-		var out activities.ProveOut
-		if err := futures[i].Get(ctx, &out); err != nil {
-			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", l, noAnswer(l, err))})
-			for _, h := range asked[l].Hosts {
+	q.survey(ctx, func(in activities.ProveIn, out activities.ProveOut, err error) {
+		if err != nil {
+			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", in.Location, noAnswer(in.Location, err))})
+			for _, h := range in.Hosts {
 				report.unready("", h.Host.Name)
 			}
 		}
-		for j, p := range out.Proofs {
-			report.Findings = append(report.Findings, findings(p, asked[l].Hosts[j].Zones)...)
+		for i, p := range out.Proofs {
+			report.Findings = append(report.Findings, findings(p, in.Hosts[i].Zones)...)
 			if p.Problem != "" {
 				report.unready("", p.Host)
 			}
 		}
-	}
-}
-
-func noAnswer(l rotation.Location, err error) string {
-	if neverStarted(err) {
-		return fmt.Sprintf("no worker of location %s answers (is one running? keywave doctor)", l)
-	}
-	return why(err)
+	})
 }
 
 func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {

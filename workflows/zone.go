@@ -164,13 +164,16 @@ func (z *zone) prove() {
 		return
 	}
 	z.proofs = nil
-	var futures []workflow.Future
+	var q question
 	for _, l := range z.locations() {
-		in := activities.ProveIn{Location: l, Sealed: probe.Sealed[l], Fingerprint: probe.Fingerprint}
 		for _, h := range z.hostsIn(l, nil) {
-			in.Hosts = append(in.Hosts, activities.ProveHost{Host: h, Zones: []activities.ProveZone{{ID: z.in.Zone, Baseline: z.trip.Baseline}}})
+			q.add(h, []activities.ProveZone{{ID: z.in.Zone, Baseline: z.trip.Baseline}}, false)
 		}
-		futures = append(futures, startProof(ctx, probe.Queues[l], in))
+	}
+	q.sealed(probe)
+	var futures []workflow.Future
+	for _, l := range q.locations {
+		futures = append(futures, startProof(ctx, probe.Queues[l], *q.asked[l]))
 	}
 	z.unproved(z.gather(futures))
 }
