@@ -57,6 +57,7 @@ var alike = replacer{
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "03:12:09"},
 	{regexp.MustCompile(`\b\d+ ?ms\b`), "90ms"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? zones/s`), "2.4 zones/s"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?/s of `), "0.1/s of "},
 	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?s\b`), "9s"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "10.1.0.11:22"},
 	{regexp.MustCompile(`\b[\w-]+@[\w.-]+(/\S+/fleet-[0-9a-f]+)?`), "ann@bastion"}, // with its version and its fleet file

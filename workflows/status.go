@@ -231,6 +231,11 @@ func (c *campaign) breach(r rotation.PauseReason) string {
 	if now := c.st.Budget.Breach(c.judged()); now != "" {
 		return now
 	}
+	for _, page := range c.pages {
+		if s := c.shards[page]; s.started && s.news.Seq < c.st.Seq {
+			return r.Why // it has not told its counts since the campaign was stopped
+		}
+	}
 	return r.Why + "; by now it is kept again"
 }
 
