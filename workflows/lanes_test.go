@@ -209,7 +209,7 @@ func TestContinuedWithABrake(t *testing.T) {
 // Over schedules of brakes, pauses and resumes: each account keeps its window,
 // what is held is not refreshed, and the accounts always add up.
 func TestSchedulesOfAccounts(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(600)
 	if testing.Short() {
 		seeds = 15
 	}
@@ -227,7 +227,8 @@ func scheduleOfAccounts(t *testing.T, seed uint64) {
 	ms := func(most int) time.Duration { return time.Duration(dice.IntN(most)+1) * time.Millisecond }
 	w := newWorld(t, 10+dice.IntN(20), 3+dice.IntN(4), 1+dice.IntN(2)).shared(2 + dice.IntN(3))
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = ms(900), ms(500), ms(1500), ms(900)
-	for _, z := range w.zones {
+	for _, id := range w.order {
+		z := w.zones[id]
 		switch dice.IntN(8) {
 		case 0:
 			z.refresh = []refreshing{unanswered(ms(299_000))}

@@ -658,7 +658,8 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 MaxStartups 1000
 LogLevel ERROR
-`, port, hostKeyFile, authorizedKeys)
+SetEnv HOME=%s
+`, port, hostKeyFile, authorizedKeys, dir) // this machine's own ~/.bashrc may take a second
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

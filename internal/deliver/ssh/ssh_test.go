@@ -456,7 +456,7 @@ func TestHang(t *testing.T) {
 	s.options.CommandTimeout = 2 * time.Second
 	host, key := s.host(t), delivertest.NewKey()
 	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent})
-	failsAt(t, err, rotation.StepSession, "stalled", "within 2s", "not known until it is asked again")
+	failsAt(t, err, rotation.StepSession, "stalled", "for 2s", "not known until it is asked again")
 	_, err = host.Held(t.Context(), []rotation.ZoneID{zone})
 	failsAt(t, err, rotation.StepSession, "stalled", "nothing was changed")
 	s.setUp(func(s *server) { s.hangs = false })

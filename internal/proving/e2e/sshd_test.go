@@ -126,7 +126,7 @@ func startSSHD(t *testing.T, sshd, dir, authorized string) server {
 	}
 	s.hostKey = strings.Join(strings.Fields(string(public))[:2], " ")
 	config := filepath.Join(dir, "sshd_config")
-	write(t, config, fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n", s.port, hostKey, authorized))
+	write(t, config, fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\nSetEnv HOME=%s\n", s.port, hostKey, authorized, dir))
 	process, err := stage.Start("sshd", sshd, filepath.Join(dir, "log"), os.Environ(), "-D", "-e", "-f", config)
 	if err != nil {
 		t.Fatal(err)
