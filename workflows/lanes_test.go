@@ -209,7 +209,7 @@ func TestContinuedWithABrake(t *testing.T) {
 // Over schedules of brakes, pauses and resumes: each account keeps its window,
 // what is held is not refreshed, and the accounts always add up.
 func TestSchedulesOfAccounts(t *testing.T) {
-	seeds := uint64(600)
+	seeds := uint64(60)
 	if testing.Short() {
 		seeds = 15
 	}
