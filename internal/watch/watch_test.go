@@ -24,9 +24,11 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func status(state workflows.State, done int) workflows.Status {
 	z := rotation.Counts{Total: 400, Done: done, Exposed: 1, Pending: 399 - done}
+	api := rotation.API{Refresh: done + 1, Describe: done + 400}
 	return workflows.Status{
 		Campaign: "spring", State: state, Zones: z, Hosts: rotation.HostCounts{Total: 1200, Acknowledged: 3 * done},
-		ExposureMs: rotation.ExposureSummary{P50: 61, P90: 88, P99: 141, Max: 230}, API: rotation.API{Refresh: done + 1, Describe: done + 400},
+		ExposureMs: rotation.ExposureSummary{P50: 61, P90: 88, P99: 141, Max: 230}, API: api,
+		Accounts:  []workflows.AccountStatus{{Account: "default", Zones: z, API: api, RefreshesPerSecond: 3.2, Limit: 20, InFlight: 12}},
 		StartedAt: noon.Add(-time.Minute), Wave: 2, Waves: 3, InFlight: 12, Window: 40,
 		Attention: []workflows.Attention{{Zone: "zone-27q0p0bal192", Outcome: rotation.Exposed, Why: "gw-hk-2: connect: connection refused"}},
 	}

@@ -27,7 +27,7 @@ import (
 func TestRestoredBackup(t *testing.T) {
 	s, err := stage.Raise(t.Context(), stage.Config{
 		Bin: bin, Dir: t.TempDir(), Zones: 40, Hosts: 6, Limit: 5, Workers: 1, Campaign: "c",
-		Settings: `{waves: [1, 50%, 100%], bake: 100ms, window: 6, maxFailed: 50%, exposedAfter: 30s, deliverFor: 2m, proofFor: 10s, settle: 1s, signatureLife: 5s}`,
+		Settings: `{waves: [1, 50%, 100%], bake: 100ms, window: 6, maxFailed: 50%, maxExposed: 40, exposedAfter: 30s, deliverFor: 2m, proofFor: 10s, settle: 1s, signatureLife: 5s}`,
 	})
 	t.Cleanup(s.Strike)
 	if err != nil {
@@ -55,8 +55,15 @@ func TestRestoredBackup(t *testing.T) {
 	if err := s.StartWorker(0); err != nil {
 		t.Fatal(err)
 	}
+	said := ""
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(said)
+		}
+	})
 	eventually(t, "the campaign pauses", 2*time.Minute, func() bool {
-		return strings.Contains(must(t, s, "campaign", "status", "c"), "Temporal's past is not the world's")
+		said = must(t, s, "campaign", "status", "c")
+		return strings.Contains(said, "Temporal's past is not the world's")
 	})
 	must(t, s, "audit", "-f", s.Places.Fleet)
 	must(t, s, "brake", "off", "--reason", "hosts and EdgeOne agree")
