@@ -64,10 +64,10 @@ func refused(why string) fate {
 }
 
 const (
-	landsAfter = 12 * time.Second
-	signatures = 18 * time.Second // how long one lives, in this test
+	landsAfter = 25 * time.Second
+	signatures = 32 * time.Second // how long one lives, in this test
 	// rowSettings: nothing but the errors themselves stops a campaign.
-	rowSettings = `{waves: [100%], bake: 0s, window: 60, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 18s}`
+	rowSettings = `{waves: [100%], bake: 0s, window: 60, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 32s}`
 )
 
 // errorTable is how EdgeOne can fail. What is said of a row was measured with the
@@ -237,7 +237,7 @@ func authStops(t *testing.T, s *stage.Stack, zones []string) {
 // learns nothing and sends nothing.
 func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost string, want fate) {
 	const code = "UnauthorizedOperation.CamNoAuth"
-	c := planned(t, s, name, strings.Replace(rowSettings, "signatureLife: 18s", "signatureLife: 4s", 1), zones)
+	c := planned(t, s, name, strings.Replace(rowSettings, "signatureLife: 32s", "signatureLife: 4s", 1), zones)
 	strike(t, s, zones[0], append(one(lost), sim.Fault{Action: stage.DescribeAction, Kind: "error:" + code, Count: 2})...)
 	c.start(t)
 	unknown := want
