@@ -223,7 +223,7 @@ func TestCampaignWithFaults(t *testing.T) {
 	for _, format := range []string{"html", "csv", "json"} {
 		must(t, s, "campaign", "report", "c", "--format", format, "--out", filepath.Join(s.Dir, "report."+format))
 	}
-	eventually(t, "the end is told", time.Minute, func() bool { return bytes.Contains(told(), []byte(`"event":"end"`)) })
+	eventually(t, "the end is told", 3*time.Minute, func() bool { return bytes.Contains(told(), []byte(`"event":"end"`)) })
 	s.Said = append(s.Said, string(told()))
 	must(t, s, "campaign", "status", "c")
 	must(t, s, "campaign", "list")
@@ -533,7 +533,7 @@ func TestStopsAndResumes(t *testing.T) {
 		}
 		return st.Zones["done"]
 	}
-	eventually(t, "a few zones are done", time.Minute, func() bool { return done() >= 5 })
+	eventually(t, "a few zones are done", 3*time.Minute, func() bool { return done() >= 5 })
 	must(t, s, "campaign", "pause", "c", "--reason", "lunch")
 	st, err := s.Status(ctx)
 	if err != nil || st.State != "paused" {
@@ -546,13 +546,13 @@ func TestStopsAndResumes(t *testing.T) {
 		t.Errorf("%d zones were refreshed while paused", after-before)
 	}
 	must(t, s, "campaign", "resume", "c", "--reason", "after lunch")
-	eventually(t, "more zones are done", time.Minute, func() bool { return done() >= before+5 })
+	eventually(t, "more zones are done", 3*time.Minute, func() bool { return done() >= before+5 })
 	c := temporal(t, s)
 	if err := c.TerminateWorkflow(ctx, workflows.CampaignID("c"), "", "test"); err != nil {
 		t.Fatal(err)
 	}
 	must(t, s, "campaign", "resume", "c")
-	eventually(t, "it runs again", time.Minute, func() bool { st, err := s.Status(ctx); return err == nil && st.State == "running" })
+	eventually(t, "it runs again", 3*time.Minute, func() bool { st, err := s.Status(ctx); return err == nil && st.State == "running" })
 	must(t, s, "campaign", "cancel", "c", "--reason", "enough")
 	exits(t, s, 2, "", "campaign", "watch", "c")
 	exits(t, s, 0, "", "campaign", "resume", "c", "--watch")
@@ -606,7 +606,7 @@ func TestDeliveryGivenUp(t *testing.T) {
 	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	exits(t, s, 2, "resume", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch")
 	zone := exposedZone(t, s)
-	eventually(t, "delivery is given up", time.Minute, func() bool {
+	eventually(t, "delivery is given up", 3*time.Minute, func() bool {
 		out, err := s.CLI(t.Context(), "zone", "show", zone)
 		return err == nil && strings.Contains(out, "outcome   exposed") && strings.Contains(out, "gw-hk-2")
 	})
@@ -676,7 +676,7 @@ func TestZoneVerbs(t *testing.T) {
 	post(t, s, "/hosts/"+p.Host+"/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { _, _ = s.Detached(ctx, "zone", "rotate", p.Zone, "-f", s.Places.Fleet) }()
-	eventually(t, "it is refreshed", time.Minute, func() bool { return refreshes(t, s)[p.Zone] == 2 })
+	eventually(t, "it is refreshed", 3*time.Minute, func() bool { return refreshes(t, s)[p.Zone] == 2 })
 	exits(t, s, 3, "busy", "zone", "rotate", p.Zone, "-f", s.Places.Fleet)
 	if err := temporal(t, s).TerminateWorkflow(t.Context(), "zone/"+p.Zone, "", "test"); err != nil {
 		t.Fatal(err)
@@ -699,7 +699,7 @@ func TestFailover(t *testing.T) {
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a third is refreshed", time.Minute, func() bool { return len(refreshes(t, s)) > 50 })
+	eventually(t, "a third is refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) > 50 })
 	active := activations(t, s)
 	if len(active) != 1 {
 		t.Fatalf("workers %v called EdgeOne, one is to be active", active)

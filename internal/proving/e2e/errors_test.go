@@ -279,7 +279,7 @@ func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
 	c.start(t) // reads the live keys again
 	cut()
 	must(t, s, "campaign", "approve", c.name, "--wave", "1", "--reason", "nobody listens now")
-	eventually(t, "the refresh is tried", time.Minute, func() bool { return refreshing(t, s, zones[0]) })
+	eventually(t, "the refresh is tried", 3*time.Minute, func() bool { return refreshing(t, s, zones[0]) })
 	if err := stage.Pause(t.Context(), time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -485,7 +485,7 @@ func strike(t *testing.T, s *stage.Stack, zone string, faults ...sim.Fault) {
 // when its refresh is executed and not answered yet.
 func cancelZone(t *testing.T, s *stage.Stack, zone string) {
 	t.Helper()
-	eventually(t, "the refresh is executed", time.Minute, func() bool { return refreshes(t, s)[zone] == 1 })
+	eventually(t, "the refresh is executed", 3*time.Minute, func() bool { return refreshes(t, s)[zone] == 1 })
 	if err := temporal(t, s).CancelWorkflow(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), ""); err != nil {
 		t.Error(err)
 	}

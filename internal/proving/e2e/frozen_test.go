@@ -29,7 +29,7 @@ func TestFrozenWorker(t *testing.T) {
 		t.Fatalf("workers %v are active", active)
 	}
 	c.start(t)
-	eventually(t, "the first refresh is executed", time.Minute, func() bool { return len(refreshes(t, s)) > 0 })
+	eventually(t, "the first refresh is executed", 3*time.Minute, func() bool { return len(refreshes(t, s)) > 0 })
 	frozen := s.Workers[active[0]]
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

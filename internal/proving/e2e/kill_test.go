@@ -37,7 +37,7 @@ func killed(t *testing.T, kill func(*stage.Stack) error) {
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a third is refreshed", time.Minute, func() bool { return len(refreshes(t, s)) >= 20 })
+	eventually(t, "a third is refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) >= 20 })
 	if err := kill(s); err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestRestoredBackup(t *testing.T) {
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "some zones of the second wave are refreshed", time.Minute, func() bool { return len(refreshes(t, s)) >= 6 })
+	eventually(t, "some zones of the second wave are refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) >= 6 })
 	backup := t.TempDir()
 	frozen(t, s.Temporal, func() { copyDatabase(t, s.Dir, backup) })
 	if n := len(refreshes(t, s)); n > 15 {
@@ -173,7 +173,7 @@ func TestForgottenZones(t *testing.T) {
 	for _, zone := range zones[:8] {
 		forget(t, s, workflows.ZoneID(rotation.ZoneID(zone)))
 	}
-	eventually(t, "the campaign pauses", time.Minute, func() bool {
+	eventually(t, "the campaign pauses", 3*time.Minute, func() bool {
 		return strings.Contains(must(t, s, "campaign", "status", "c"), "ended without a result")
 	})
 	if err := s.Heal(t.Context()); err != nil {
@@ -195,7 +195,7 @@ func TestCampaignOutlivesWhatTemporalKeeps(t *testing.T) {
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "wave 2 waits for a person", time.Minute, func() bool {
+	eventually(t, "wave 2 waits for a person", 3*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
 		return err == nil && st.State == string(workflows.StateWaiting)
 	})
@@ -233,7 +233,7 @@ func latestRun(t *testing.T, c client.Client, id string) string {
 func forget(t *testing.T, s *stage.Stack, id string) {
 	t.Helper()
 	c := temporal(t, s)
-	eventually(t, id+" is deleted", time.Minute, func() bool {
+	eventually(t, id+" is deleted", 3*time.Minute, func() bool {
 		_, err := c.WorkflowService().DeleteWorkflowExecution(t.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
 			Namespace: client.DefaultNamespace, WorkflowExecution: &common.WorkflowExecution{WorkflowId: id},
 		})

@@ -57,7 +57,7 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { worker.Stop(30 * time.Second) })
-	eventually(t, "the doctor finds nothing to mend", time.Minute, func() bool {
+	eventually(t, "the doctor finds nothing to mend", 3*time.Minute, func() bool {
 		_, err := s.CLI(t.Context(), "doctor", "-f", fleet, "--keyring", keyring)
 		return err == nil
 	})

@@ -19,7 +19,7 @@ func TestUpgradeUnderARunningCampaign(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, done := range []int{40, 110} {
-		eventually(t, "so many are refreshed", time.Minute, func() bool { return len(refreshes(t, s)) >= done })
+		eventually(t, "so many are refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) >= done })
 		if n := len(refreshes(t, s)); n == s.Config.Zones {
 			t.Fatalf("the campaign was over before worker %d was stopped", i)
 		}

@@ -41,7 +41,7 @@ func TestWindowClosesMidRun(t *testing.T) {
 		Zones         rotation.Counts
 		InFlight      int
 	}
-	eventually(t, "the campaign pauses", time.Minute, func() bool {
+	eventually(t, "the campaign pauses", 3*time.Minute, func() bool {
 		out, err := s.CLI(t.Context(), "campaign", "status", run.Campaign, "--output", "json")
 		return err == nil && json.Unmarshal([]byte(out), &status) == nil && status.State == "paused" && status.InFlight == 0
 	})
