@@ -72,19 +72,19 @@ func (s brakeState) limit() string {
 }
 
 // limited puts into the status of an open campaign what each of its accounts is
-// limited to.
-func limited(ctx context.Context, conn *temporalclient.Connection, s *workflows.Status) error {
+// limited to. Where that cannot be read the rest of the status is true all the same.
+func (a *app) limited(ctx context.Context, conn *temporalclient.Connection, s *workflows.Status) {
 	if s.State.Closed() {
-		return nil
+		return
 	}
 	for i := range s.Accounts {
 		state, err := brakeOf(ctx, conn, s.Accounts[i].Account)
 		if err != nil {
-			return err
+			a.say("Whether somebody limited the refreshes is not known: %v.", err)
+			continue
 		}
 		s.Accounts[i].Rate = state.limit()
 	}
-	return nil
 }
 
 const accountFlag = "the account's name in the fleet file (default: the only one that has workers)"

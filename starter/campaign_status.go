@@ -31,9 +31,7 @@ UI; without it they are commands of Temporal's own command line.`,
 			if err != nil {
 				return err
 			}
-			if err := limited(cmd.Context(), conn, &status); err != nil {
-				return err
-			}
+			a.limited(cmd.Context(), conn, &status)
 			view := statusView{status, zoneLists(conn.Namespace, status)}
 			return a.print(view, func(w io.Writer) {
 				_, width, color := terminal(a.out)
