@@ -73,7 +73,7 @@ func standings() []string {
 }
 
 func wanted(z campaignZone, only []string) bool {
-	failed := slices.Contains([]rotation.Outcome{rotation.Unchanged, rotation.Exposed, rotation.Unknown}, rotation.Outcome(z.Outcome))
+	failed := rotation.Outcome(z.Outcome).Failed()
 	return len(only) == 0 || slices.Contains(only, z.Outcome) || failed && slices.Contains(only, standsFailed)
 }
 

@@ -282,7 +282,7 @@ func (c *campaign) begin() error {
 		c.st.Describes = c.plan.Describes + c.in.Reread
 		c.makeLanes()
 	}
-	c.st.Steering = rotation.NewSteering(c.accounts(), len(c.plan.Waves), settings.Approve, c.in.Emergency != "")
+	c.st.Steering = rotation.NewSteering(c.plan.Owners(), len(c.plan.Waves), settings.Approve, c.in.Emergency != "")
 	budget, err := settings.Budget(c.plan.Zones)
 	if err != nil {
 		return temporal.NewNonRetryableApplicationError(err.Error(), "PlanRefused", nil)
@@ -384,7 +384,7 @@ func (c *campaign) check(page int, note ShardNote) {
 	}
 	if note.Halt != "" {
 		of := ""
-		if len(c.accounts()) > 1 {
+		if len(c.plan.Owners()) > 1 {
 			of = " of account " + string(c.plan.AccountOf(page))
 		}
 		c.pauseFor(rotation.EventHalted, "", "stopped, because every zone"+of+" would fail alike: "+note.Halt)

@@ -151,7 +151,7 @@ func (c *campaign) isLast(page int) bool {
 // has started it is not abandoned any more: it ends by its orders.
 func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (workflow.ChildWorkflowFuture, error) {
 	summary := shardSummary(in, len(c.plan.Pages), c.st.Steering.Wave, len(c.plan.Waves))
-	if len(c.accounts()) > 1 {
+	if len(c.plan.Owners()) > 1 {
 		summary += ", for account " + string(in.Account)
 	}
 	o := childPolicy(ShardID(in.Campaign, in.Page), summary)
@@ -251,7 +251,7 @@ func (c *campaign) widen(a rotation.Account) {
 // resize gives every account a window of another size; the shard that started
 // last takes up the difference.
 func (c *campaign) resize() {
-	for _, a := range c.accounts() {
+	for _, a := range c.plan.Owners() {
 		slots, pages := c.slots(a), c.pagesOf(a)
 		slots.Resize(c.st.Window)
 		if len(pages) == 0 || !c.st.Steering.Runs(a) {
@@ -270,7 +270,7 @@ func (c *campaign) follow(change rotation.Change) {
 		return
 	}
 	c.st.Seq++
-	for _, a := range c.accounts() {
+	for _, a := range c.plan.Owners() {
 		var o Control
 		switch {
 		case change.Close:

@@ -73,7 +73,7 @@ func (c *campaign) isHealthy() bool {
 
 func (c *campaign) unhealthy() string {
 	checks := c.plan.Settings.Health
-	out, err := healthAct().do(c.work, bulkOptions(c.accounts()[0], "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
+	out, err := healthAct().do(c.work, bulkOptions(c.plan.Owners()[0], "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
 	if err != nil {
 		return "no health check could be made: " + why(err)
 	}

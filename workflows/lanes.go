@@ -46,15 +46,6 @@ func (c *campaign) makeLanes() {
 	}
 }
 
-// accounts are the plan's, in its order.
-func (c *campaign) accounts() []rotation.Account {
-	all := make([]rotation.Account, len(c.st.Lanes))
-	for i, l := range c.st.Lanes {
-		all[i] = l.Account
-	}
-	return all
-}
-
 // lane is an account's.
 func (c *campaign) lane(a rotation.Account) *Lane {
 	for i := range c.st.Lanes {
@@ -79,7 +70,7 @@ func (c *campaign) pagesOf(a rotation.Account) []int {
 // startable is where in Todo a page stands whose account takes a shard now; -1
 // when there is none.
 func (c *campaign) startable() int {
-	for _, a := range c.accounts() {
+	for _, a := range c.plan.Owners() {
 		i := slices.IndexFunc(c.st.Todo, func(page int) bool { return c.plan.AccountOf(page) == a })
 		if i >= 0 && c.canStart(a) {
 			return i

@@ -40,11 +40,12 @@ type ZoneList struct {
 // ZoneLists are the lists in which somebody looks for zones that need a person,
 // without those that are empty.
 func (s Status) ZoneLists() []ZoneList {
+	failed := slices.DeleteFunc(rotation.Outcomes(), func(o rotation.Outcome) bool { return !o.Failed() })
 	all := []ZoneList{
-		{Name: "exposed", Zones: s.Zones.Exposed, Query: outcomeIs(string(rotation.Exposed))},
+		{Name: "exposed", Zones: s.Zones.Exposed, Query: outcomeIs(rotation.Exposed)},
 		{Name: "held", Zones: s.Standing.Held, Query: outcomeIs(OutcomeHeld)},
 		{Name: "running", Zones: s.Running, Query: "ExecutionStatus = 'Running'"},
-		{Name: "failed", Zones: s.Zones.Failed(), Query: outcomeIs(string(rotation.Unchanged), string(rotation.Exposed), string(rotation.Unknown))},
+		{Name: "failed", Zones: s.Zones.Failed(), Query: outcomeIs(failed...)},
 	}
 	all = slices.DeleteFunc(all, func(l ZoneList) bool { return l.Zones == 0 })
 	for i := range all {
@@ -53,11 +54,15 @@ func (s Status) ZoneLists() []ZoneList {
 	return all
 }
 
-func outcomeIs(outcomes ...string) string {
+func outcomeIs(outcomes ...rotation.Outcome) string {
 	if len(outcomes) == 1 {
 		return fmt.Sprintf("%s = '%s'", AttrOutcome, outcomes[0])
 	}
-	return fmt.Sprintf("%s IN ('%s')", AttrOutcome, strings.Join(outcomes, "', '"))
+	words := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		words[i] = string(o)
+	}
+	return fmt.Sprintf("%s IN ('%s')", AttrOutcome, strings.Join(words, "', '"))
 }
 
 // ListURL is where a Temporal UI lists what a query finds.

@@ -182,7 +182,7 @@ func (c *campaign) onSet(ctx workflow.Context, o Order) (Answer, error) {
 // account's zones besides, so that nothing waits in the queue until its proofs
 // are old.
 func (c *campaign) setRate(ctx workflow.Context, o Order) error {
-	account := cmp.Or(o.Account, c.accounts()[0])
+	account := cmp.Or(o.Account, c.plan.Owners()[0])
 	perSecond, err := ParseRate(o.Rate)
 	if err != nil {
 		return err
@@ -362,7 +362,7 @@ func (c *campaign) checkSet(o Order) error {
 	if o.Rate == "" {
 		return nil
 	}
-	if all := c.accounts(); o.Account == "" && len(all) > 1 {
+	if all := c.plan.Owners(); o.Account == "" && len(all) > 1 {
 		return fmt.Errorf("the campaign has accounts %s, each with a rate of its own; say whose: --account %s", listed(all), all[0])
 	} else if o.Account != "" && !slices.Contains(all, o.Account) {
 		return fmt.Errorf("the campaign is of account %s", listed(all))

@@ -48,12 +48,12 @@ func (c *campaign) stall() *Stall {
 	if !c.endedAt.IsZero() {
 		return nil
 	}
-	for _, a := range c.accounts() {
+	for _, a := range c.plan.Owners() {
 		if s := c.stallOf(a); s != nil && (longest == nil || s.Since.Before(longest.Since)) {
 			longest = s
 		}
 	}
-	if longest != nil && len(c.accounts()) == 1 {
+	if longest != nil && len(c.plan.Owners()) == 1 {
 		longest.Account = ""
 	}
 	return longest

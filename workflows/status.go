@@ -221,7 +221,7 @@ func (c *campaign) reasons() string {
 		}
 	}
 	text := strings.Join(words, "; ")
-	if !ended && len(brakes) > 0 && len(brakes) == len(c.st.Steering.Reasons) && !c.allBraked() && len(brakes) < len(c.accounts()) {
+	if !ended && len(brakes) > 0 && len(brakes) == len(c.st.Steering.Reasons) && !c.allBraked() && len(brakes) < len(c.plan.Owners()) {
 		text += "; the zones of the other accounts go on"
 	}
 	return text

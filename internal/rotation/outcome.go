@@ -26,6 +26,9 @@ func Outcomes() []Outcome {
 	return []Outcome{Done, Unchanged, Exposed, Unknown, Skipped, Pending}
 }
 
+// Failed says that the budget maxFailed counts a zone that ended so.
+func (o Outcome) Failed() bool { return o == Unchanged || o == Exposed || o == Unknown }
+
 // Counts is how many zones have each outcome. Total is fixed by the plan, and
 // the six others always add up to it.
 type Counts struct {
