@@ -60,13 +60,14 @@ func layers() []layer {
 		{packages: "internal/plan", house: rotation, tests: true},
 		{packages: "internal/calendar", tests: true},
 		{packages: harmless},
+		{packages: "internal/charset", outside: []string{"golang.org/x/text/..."}, tests: true},
 
 		// What Temporal runs.
 		{packages: "activities", house: append(plan, "internal/temporalclient"), outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
 		{packages: "workflows", house: append(plan, "activities", "internal/calendar", harmless), outside: temporal},
 
 		// Adapters: each knows one thing of the world, and none of the others.
-		{packages: "internal/edgeone", house: rotation, outside: world, tests: true},
+		{packages: "internal/edgeone", house: append(rotation, "internal/charset"), outside: world, tests: true},
 		{packages: "internal/seal", house: rotation, outside: world, tests: true},
 		{packages: "internal/deliver", house: append(rotation, harmless), outside: world, tests: true},
 		{packages: "internal/deliver/ssh", house: transport, outside: world, tests: true},
@@ -76,7 +77,7 @@ func layers() []layer {
 		{packages: "internal/telemetry", house: []string{harmless}, tests: true},
 		{packages: "internal/version", tests: true},
 		{packages: "internal/temporalclient", outside: world, tests: true},
-		{packages: "internal/fleet", house: append(plan, "internal/calendar"), outside: world, tests: true},
+		{packages: "internal/fleet", house: append(plan, "internal/calendar", "internal/charset"), outside: world, tests: true},
 
 		// What people see, and the two programs.
 		{packages: "internal/planning", house: append(plan, harmless, "activities", "internal/fleet", "internal/temporalclient", "workflows"), outside: temporal, tests: true},
@@ -152,6 +153,7 @@ func TestViolationsAreFound(t *testing.T) {
 		"internal/rotation/r_test.go":           `import "keywave/internal/rotation"`,
 		"internal/plan/p.go":                    `import "keywave/internal/rotation"`,
 		"internal/calendar/c.go":                `import "time"`,
+		"internal/charset/c.go":                 `import "golang.org/x/text/encoding"`,
 		"internal/harmless/h.go":                `import "strings"`,
 		"internal/harmless/h_test.go":           `import "keywave/internal/proving/hostile"`,
 		"internal/proving/hostile/h.go":         ``,
