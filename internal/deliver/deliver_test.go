@@ -70,6 +70,20 @@ func TestScrub(t *testing.T) {
 			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
 		}
 	}
+	known := deliver.Scrubber{Known: []string{"/usr/local/lib/keywave/to-secret", "zone-27q0p0bal192", "/srv/keys/{zone}/key", "qGY=", "b8sf"}, Most: 500}
+	for text, want := range map[string]string{
+		"/usr/local/lib/keywave/to-secret is away":       "/usr/local/lib/keywave/to-secret is away",
+		"/usr/local/lib/keywave is away":                 "/usr/local/lib/keywave is away",
+		"no /srv/keys/zone-27q0p0bal192/key":             "no /srv/keys/zone-27q0p0bal192/key",
+		"no /srv/keys/zone-27q0p0bal192/" + key.Expose(): "no […]",
+		key.Expose():                        "[…]",
+		"/srv/keys/0123456789abcdef0123":    "[…]",
+		strings.Repeat("word ", 50) + "end": strings.Repeat("word ", 50) + "end",
+	} {
+		if got := known.Scrub(text); got != want {
+			t.Errorf("with known texts %q became %q, want %q", text, got, want)
+		}
+	}
 	if got := deliver.Scrub(strings.Repeat("wörd ", 100)); len(got) > 200 || !strings.HasSuffix(got, "…") {
 		t.Errorf("a long text became %d bytes: %q", len(got), got)
 	}

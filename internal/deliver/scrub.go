@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -19,13 +20,29 @@ const (
 var (
 	// keyLike is what a key, a hash of one or an encoded one looks like.
 	keyLike = regexp.MustCompile(`[A-Za-z0-9+/=_-]{20,}`)
-	escape  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+	// knownWord is what of a known text may stand in something that looks like a key.
+	knownWord = regexp.MustCompile(`[A-Za-z0-9+/=_-]{8,}`)
+	escape    = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
 // Scrub makes what a host printed fit to be shown: harmless, at most 200 bytes,
 // and without the given keys in any of their forms and anything that looks like a
 // key. What cannot be seen goes first, so that it parts no key.
 func Scrub(text string, keys ...rotation.Secret) string {
+	return Scrubber{Most: maxSaid}.Scrub(text, keys...)
+}
+
+// Scrubber is Scrub for those who know more.
+type Scrubber struct {
+	// Known are texts that are no secret, such as the fleet file's. What looks like
+	// a key only because it holds one of them stays.
+	Known []string
+	// Most is the most bytes to show.
+	Most int
+}
+
+// Scrub makes a text fit to be shown.
+func (s Scrubber) Scrub(text string, keys ...rotation.Secret) string {
 	text = escape.ReplaceAllString(text, "")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
@@ -36,16 +53,42 @@ func Scrub(text string, keys ...rotation.Secret) string {
 		}
 		return -1
 	}, text)
-	text = keyLike.ReplaceAllString(harmless.Terminal(text), scrubbed)
+	text = keyLike.ReplaceAllStringFunc(harmless.Terminal(text), s.hide)
 	for _, key := range keys {
 		for _, form := range forms(key.Expose()) {
 			text = strings.ReplaceAll(text, form, scrubbed)
 		}
 	}
-	if len(text) > maxSaid {
-		text = strings.ToValidUTF8(text[:maxSaid-len("…")], "") + "…"
+	if len(text) > s.Most {
+		text = strings.ToValidUTF8(text[:s.Most-len("…")], "") + "…"
 	}
 	return text
+}
+
+// hide replaces what looks like a key, unless all of it that does is known.
+func (s Scrubber) hide(run string) string {
+	rest := run
+	for _, word := range s.words() {
+		if strings.Contains(word, run) {
+			return run
+		}
+		rest = strings.ReplaceAll(rest, word, " ")
+	}
+	if keyLike.MatchString(rest) {
+		return scrubbed
+	}
+	return run
+}
+
+// words are the known texts cut as keyLike cuts, longest first. Short ones are left
+// out: they would cut a key into pieces.
+func (s Scrubber) words() []string {
+	var all []string
+	for _, known := range s.Known {
+		all = append(all, knownWord.FindAllString(known, -1)...)
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return all
 }
 
 // forms are the spellings of a key that a program may print, longest first.
