@@ -14,6 +14,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/deliver"
+	"keywave/internal/deliver/exec"
 	"keywave/internal/deliver/file"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/edgeone"
@@ -151,13 +152,9 @@ func (w *caller) wire(ctx context.Context) error {
 		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
 	}
 	w.edgeOne.Clock = api.Clock
-	w.edgeOne.Signing = func(ctx context.Context) activities.Signing {
+	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
 		c, _ := credentials.Credential(ctx)
-		which := w.account.Credentials.String()
-		if role := c.Role(); role != "" {
-			which += ", whose file names " + role
-		}
-		return activities.Signing{Credential: which, Until: c.Until(), Renew: c.Renew()}
+		return w.account.Credentials.String(), c.Until()
 	}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (plan.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
@@ -210,7 +207,10 @@ func (w *workers) wireLocations() error {
 
 // machine makes the transport that the fleet file names.
 func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
-	if h.SSH != nil {
+	switch {
+	case h.Exec != nil:
+		return exec.New(exec.Config{Name: h.Name, Command: h.Exec.Command, Timeout: h.Exec.Timeout.D()})
+	case h.SSH != nil:
 		s := h.SSH
 		return ssh.New(ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Settings: settings(s.File)}, shared)
 	}

@@ -55,12 +55,13 @@ type Account struct {
 	RequestsPerSecond float64
 }
 
-// Host is a machine that must hold keys. Exactly one of SSH and File is set.
+// Host is a machine that must hold keys. Exactly one of SSH, File and Exec is set.
 type Host struct {
 	Name     rotation.HostName
 	Location rotation.Location
 	SSH      *SSH
 	File     *File
+	Exec     *Exec
 	// Gateway is the IP by which EdgeOne knows the host as a private gateway;
 	// empty where its name says it. It decides which zones the host has, and is
 	// no part of its definition.

@@ -454,8 +454,14 @@ func holds(t *testing.T, f *fleet.Fleet) {
 		}
 	}
 	for name, h := range f.Hosts {
-		if h.Name != name || !slices.Contains(f.Locations, h.Location) || len(h.Digest) != 32 || (h.SSH == nil) == (h.File == nil) {
+		if h.Name != name || !slices.Contains(f.Locations, h.Location) || len(h.Digest) != 32 || transports(h) != 1 {
 			t.Errorf("host %+v", h)
+			continue
+		}
+		if h.Exec != nil {
+			if len(h.Exec.Command) == 0 || !path.IsAbs(h.Exec.Command[0]) || h.Exec.Timeout < 0 {
+				t.Errorf("host %s: %+v", name, h.Exec)
+			}
 			continue
 		}
 		file := h.File
@@ -469,4 +475,13 @@ func holds(t *testing.T, f *fleet.Fleet) {
 			t.Errorf("host %s serves %d zones: %+v", name, serves[name], file)
 		}
 	}
+}
+
+func transports(h fleet.Host) (n int) {
+	for _, has := range []bool{h.SSH != nil, h.File != nil, h.Exec != nil} {
+		if has {
+			n++
+		}
+	}
+	return n
 }

@@ -25,7 +25,7 @@ type transport struct {
 }
 
 // transports lists them all.
-var transports = sync.OnceValue(func() []transport { return []transport{sshTransport(), fileTransport()} })
+var transports = sync.OnceValue(func() []transport { return []transport{sshTransport(), fileTransport(), execTransport()} })
 
 func transportNames() (names []string, toWrite string) {
 	var words []string
@@ -45,15 +45,18 @@ type field struct {
 // definition is everything that decides where and how a key goes to the host,
 // in an order and with names that digests depend on: add, never rename.
 func (h Host) definition() []field {
-	name, ssh := "file", SSH{}
-	if h.SSH != nil {
+	name, ssh, exec := "file", SSH{}, Exec{}
+	switch {
+	case h.SSH != nil:
 		name, ssh = "ssh", *h.SSH
+	case h.Exec != nil:
+		name, exec = "exec", *h.Exec
 	}
 	all := []field{{"name", string(h.Name), false}, {"location", string(h.Location), false}, {"transport", name, false}}
-	return slices.Concat(all, ssh.definition(), h.target().definition())
+	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition())
 }
 
-// target is the host's file, whatever the transport.
+// target is the host's file, whatever the transport; none where a program decides.
 func (h Host) target() File {
 	switch {
 	case h.SSH != nil:

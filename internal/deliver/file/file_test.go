@@ -20,5 +20,6 @@ func TestContract(t *testing.T) {
 		return host
 	}
 	delivertest.Run(t, start)
+	delivertest.RunShared(t, start)
 	delivertest.RunFiles(t, start)
 }

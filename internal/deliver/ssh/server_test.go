@@ -539,6 +539,7 @@ func TestContract(t *testing.T) {
 				return (&rig{cfg: s.cfg, options: s.options}).contractHost(t, cfg)
 			}
 			delivertest.Run(t, start)
+			delivertest.RunShared(t, start)
 			if kind.files {
 				delivertest.RunFiles(t, start)
 			}
@@ -550,6 +551,7 @@ func TestContract(t *testing.T) {
 			return (&rig{cfg: d.cfg, options: d.options}).contractHost(t, cfg)
 		}
 		delivertest.Run(t, start)
+		delivertest.RunShared(t, start)
 		delivertest.RunFiles(t, start)
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// A fleet file written by hand: hosts that are real OpenSSH servers, an endpoint
-// that is somebody else's, Temporal and a worker started as the README shows.
+// A fleet file written by hand: hosts that are real OpenSSH servers, one to which a
+// program brings keys, an endpoint that is somebody else's, Temporal and a worker started as the README shows.
 // Nothing is special-cased for the simulator's own fleet.
 func TestHandWrittenFleet(t *testing.T) {
 	sshd := findSSHD(t)
@@ -31,6 +31,10 @@ func TestHandWrittenFleet(t *testing.T) {
 	knownHosts := filepath.Join(dir, "known_hosts")
 	write(t, knownHosts, fmt.Sprintf("[127.0.0.1]:%d %s\n", known.port, known.hostKey))
 	zones := zonesOf(t, s)
+	program, brought := filepath.Join(dir, "bring"), filepath.Join(dir, "brought")
+	if out, err := exec.Command("go", "build", "-o", program, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	fleet := filepath.Join(dir, "fleet.yaml")
 	write(t, fleet, fmt.Sprintf(`version: 1
 account: {name: mine, endpoint: "%s", credentials: env}
@@ -41,11 +45,12 @@ locations:
     hosts:
       gw-1: {ssh: {address: "127.0.0.1:%d", hostKey: "%s"}}
       gw-2: {ssh: {address: "127.0.0.1:%d", path: "%s/{zone}"}}
+      gw-3: {exec: {command: ["%s", '{"Path":"%s"}'], timeout: 10s}}
 zones:
   - {id: %s, name: one.example.com, hosts: [gw-1, gw-2], labels: {tier: canary}}
-  - {id: %s, name: two.example.com, hosts: [gw-2]}
+  - {id: %s, name: two.example.com, hosts: [gw-2, gw-3]}
 campaign: {bake: 0s, waves: [1, 100%%]}
-`, s.Places.Endpoint, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, zones[0], zones[1]))
+`, s.Places.Endpoint, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, program, brought, zones[0], zones[1]))
 
 	keyring := filepath.Join(dir, "keyring")
 	must(t, s, "keyring", "create", "lab", "--keyring", keyring)
@@ -63,7 +68,7 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 	})
 
 	plan := must(t, s, "plan", "-f", fleet)
-	if !strings.Contains(plan, "2 on 2 hosts") || !strings.Contains(plan, "Nothing was changed") {
+	if !strings.Contains(plan, "2 on 3 hosts") || !strings.Contains(plan, "Nothing was changed") {
 		t.Errorf("plan:\n%s", plan)
 	}
 	must(t, s, "campaign", "start", "-f", fleet, "--watch", "--name", "hand")
@@ -75,6 +80,7 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 		filepath.Join(pinned.keys, zones[0]+".key"): zones[0],
 		filepath.Join(known.keys, zones[0]):         zones[0],
 		filepath.Join(known.keys, zones[1]):         zones[1],
+		brought:                                     zones[1],
 	} {
 		content, err := os.ReadFile(file)
 		if err != nil || string(content) != keys[zone].Live+"\n" {

@@ -1,0 +1,70 @@
+package exec
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// guarded refuses a program that is not there, and one that somebody else than root
+// and this process's user may write or replace: who can do that gets keys.
+func guarded(program string) error {
+	file, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return fmt.Errorf("%s is not there: %w; install it, or correct command", program, cause(err))
+	}
+	for _, path := range []string{file, program} {
+		for {
+			if err := ours(path); err != nil {
+				return err
+			}
+			above := filepath.Dir(path)
+			if above == path {
+				break
+			}
+			path = above
+		}
+	}
+	return nil
+}
+
+// ours refuses a file or directory that others may write. In a directory with the
+// sticky bit others may not replace what is ours.
+func ours(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("%s cannot be looked at: %w", path, cause(err))
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	shared := info.Mode().Perm()&0o022 != 0 && info.Mode()&(fs.ModeSymlink|fs.ModeSticky) == 0
+	if me := os.Getuid(); shared || owner != 0 && int(owner) != me {
+		return fmt.Errorf("%s may be written by others than root and user %d (it is user %d's, %s), and who can write it gets keys; run chown root and chmod go-w on it", path, me, owner, info.Mode())
+	}
+	return nil
+}
+
+func cause(err error) error {
+	if wrapped, is := err.(*fs.PathError); is {
+		return wrapped.Err
+	}
+	return err
+}
+
+// hidden are names of settings that are a secret, or lead to one.
+var hidden = regexp.MustCompile(`KEY|SECRET|TOKEN|PASS|CREDENTIAL|IDENTITY|AUTH|WEBHOOK|PRIVATE`)
+
+// environment is what a program sees of this process's: where programs and the
+// user's files are, the language, and settings whose names begin with KEYWAVE_ and
+// are of no secret.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		setting, is := strings.CutPrefix(name, "KEYWAVE_")
+		return !slices.Contains([]string{"PATH", "HOME", "LANG"}, name) && (!is || hidden.MatchString(strings.ToUpper(setting)))
+	})
+}
