@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 )
 
@@ -30,9 +31,15 @@ type Connection struct {
 
 // Dial connects and makes sure that the namespace exists.
 func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connection, error) {
-	options, err := options()
+	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the Temporal configuration (temporal.toml or TEMPORAL_*) cannot be read: %w", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
 	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.Identity = identity
