@@ -112,7 +112,16 @@ func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	if from := f.Source.String(); from != "" {
 		checks = append(checks, check{What: whatZones, Level: levelOK, Saw: fmt.Sprintf("%d, from %s", len(f.Zones), from)})
 	}
-	return append(checks, examineWorkers(ctx, conn, f, o.keyring)...), nil
+	return append(append(checks, examineWorkers(ctx, conn, f, o.keyring)...), warnOfTerraform()), nil
+}
+
+// warnOfTerraform names the tool that most often sets a key beside Keywave. No
+// question to EdgeOne shows whether it is used.
+func warnOfTerraform() check {
+	return check{
+		What: "Terraform", Level: levelNote, Saw: "whether a configuration sets these keys cannot be seen from here",
+		Remedy: "if one has a tencentcloud_teo_multi_path_gateway_secret_key: its next apply puts the old key back, and every host of the zone is dead; write lifecycle { ignore_changes = [secret_key] } before the first rotation",
+	}
 }
 
 const whatZones = "zones"
