@@ -159,7 +159,6 @@ func environment(ts *testscript.TestScript) []string {
 const (
 	readyWithin = time.Minute
 	patience    = 2 * time.Minute // with a machine that is busy with other things
-	askEvery    = 100 * time.Millisecond
 	grace       = 10 * time.Second
 )
 
@@ -263,16 +262,9 @@ func rest(ts *testscript.TestScript, _ bool, args []string) {
 
 // within tries until it works.
 func within(ts *testscript.TestScript, limit time.Duration, try func() error) {
-	deadline := time.Now().Add(limit)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("not within %s: %v", limit, err)
-		}
-		time.Sleep(askEvery)
+	var err error
+	if !stage.Until(context.Background(), limit, func() bool { err = try(); return err == nil }) {
+		ts.Fatalf("not within %s: %v", limit, err)
 	}
 }
 

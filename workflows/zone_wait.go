@@ -48,7 +48,7 @@ func (z *zone) waitFor(done func() bool, until, quiet time.Time, what string) bo
 		case next.IsZero() || next.After(quiet) && !quiet.IsZero():
 			_ = workflow.Await(z.work, changed)
 		case next.After(z.now()):
-			_, _ = workflow.AwaitWithOptions(z.work, within(next.Sub(z.now()), what), changed)
+			_, _ = awaitWithin(z.work, next.Sub(z.now()), what, changed)
 		}
 		z.tell(underWay)
 		if !until.IsZero() && !z.now().Before(until) {

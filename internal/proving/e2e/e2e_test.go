@@ -172,13 +172,8 @@ func refreshes(t *testing.T, s *stage.Stack) map[string]int {
 
 func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		if stage.Pause(t.Context(), 100*time.Millisecond) != nil {
-			t.FailNow()
-		}
+	if !stage.Until(t.Context(), within, ok) {
+		t.Fatalf("not within %s: %s", within, what)
 	}
 }
 

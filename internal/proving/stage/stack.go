@@ -301,6 +301,27 @@ func Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Until asks until the answer is yes, the time is over or ctx ends. It rests for four
+// times as long as an answer took, so that asking leaves the machine to what it
+// asks about.
+func Until(ctx context.Context, within time.Duration, yes func() bool) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		asked := time.Now()
+		if yes() {
+			return true
+		}
+		if Pause(ctx, min(max(restLeast, 4*time.Since(asked)), restMost)) != nil {
+			return false
+		}
+	}
+	return yes()
+}
+
+const (
+	restLeast = 100 * time.Millisecond
+	restMost  = time.Second
+)
+
 // Control asks the simulator.
 func (s *Stack) Control(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
