@@ -25,10 +25,19 @@ type ExamineOut struct {
 	// AheadMs is how far the clock of this worker is ahead of EdgeOne's, by the
 	// date of the answer; nil when there was none.
 	AheadMs *int64 `json:"aheadMs,omitempty"`
-	// Credential is which one the worker signs with, and Until when it ends;
-	// empty where that is not known.
-	Credential string    `json:"credential,omitempty"`
-	Until      time.Time `json:"until,omitzero"`
+	Signing
+}
+
+// Signing is what requests are signed with.
+type Signing struct {
+	// Credential is which one, in the fleet file's words; empty where that is not
+	// known.
+	Credential string `json:"credential,omitempty"`
+	// Until is when it ends; zero where that is not known, or never.
+	Until time.Time `json:"until,omitzero"`
+	// Renew is the command by which a person has to renew it before that; empty
+	// where the worker does it.
+	Renew string `json:"renew,omitempty"`
 }
 
 // Examine reads a zone's live key and keeps only that it could: it is the one
@@ -38,8 +47,8 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 	_, receipt, err := e.API.Describe(ctx, in.Zone)
 	now := time.Now()
 	out := ExamineOut{RequestID: receipt.RequestID}
-	if e.Credential != nil {
-		out.Credential, out.Until = e.Credential(ctx)
+	if e.Signing != nil {
+		out.Signing = e.Signing(ctx)
 	}
 	out.AheadMs = millis(receipt.Ahead(now))
 	var api *rotation.APIError

@@ -73,11 +73,13 @@ func TestExamineNamesTheCredential(t *testing.T) {
 		{unsigned(missing), missing.Error()},
 	} {
 		e := &activities.EdgeOne{
-			API:        &edgeOne{describes: []call{c.answer}},
-			Credential: func(context.Context) (string, time.Time) { return "cvm-role edge", until },
+			API: &edgeOne{describes: []call{c.answer}},
+			Signing: func(context.Context) activities.Signing {
+				return activities.Signing{Credential: "tccli", Until: until, Renew: "tccli auth login"}
+			},
 		}
 		out, err := run(t, t.Context(), e.Examine, activities.ExamineIn{Zone: zone})
-		if err != nil || out.Credential != "cvm-role edge" || !out.Until.Equal(until) || out.Problem != c.problem {
+		if err != nil || out.Credential != "tccli" || !out.Until.Equal(until) || out.Renew != "tccli auth login" || out.Problem != c.problem {
 			t.Errorf("%+v, %v", out, err)
 		}
 	}

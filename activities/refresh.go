@@ -30,10 +30,8 @@ type EdgeOne struct {
 	// Plan makes a plan of the fleet file. refused says why there can be none;
 	// an error is worth another try.
 	Plan func(context.Context, PlanFleetIn) (plan plan.Plan, refused string, err error)
-	// Credential says which credential requests are signed with, in the fleet
-	// file's words, and when it ends; the zero Time where that is not known.
-	// nil is unknown.
-	Credential func(context.Context) (which string, until time.Time)
+	// Signing is what requests are signed with; nil where that is not known.
+	Signing func(context.Context) Signing
 	// Clock is how far this machine's clock is ahead of EdgeOne's, by its latest
 	// answer; nil where nobody compares them.
 	Clock func() (ahead time.Duration, known bool)

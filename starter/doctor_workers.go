@@ -143,10 +143,18 @@ func checkCredential(a fleet.Account, out activities.ExamineOut) check {
 		c.Level, c.Saw, c.Remedy = levelFail, out.Problem, credentialRemedy(a.Credentials)
 	case out.Credential == "":
 		c.Level, c.Saw = levelNote, "the worker does not say which it uses"
-	case !out.Until.IsZero():
-		c.Saw += fmt.Sprintf(", until %s (in %s); renewed before that", out.Until.UTC().Format(time.RFC3339), time.Until(out.Until).Round(time.Minute))
+	case out.Until.IsZero():
+	case out.Renew != "":
+		c.Level, c.Remedy = levelWarn, "nothing renews this login: a campaign pauses when it ends. Name a role or a key that lasts in the fleet file, or run "+out.Renew+" before that, as the user of the worker"
+		c.Saw += untilText(out.Until)
+	default:
+		c.Saw += untilText(out.Until) + "; renewed before that"
 	}
 	return c
+}
+
+func untilText(until time.Time) string {
+	return fmt.Sprintf(", until %s (in %s)", until.UTC().Format(time.RFC3339), time.Until(until).Round(time.Minute))
 }
 
 // credentialRemedies is what to do about credentials that EdgeOne refuses, by

@@ -3,7 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"keywave/activities"
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
 	"keywave/workflows"
@@ -64,6 +66,27 @@ func TestCheckKeyringMakesNoSecondKeyset(t *testing.T) {
 	if len(checks) != 1 || checks[0].Level != levelNote || !strings.Contains(checks[0].Saw, "whether the workers have one is not known") ||
 		!strings.HasPrefix(checks[0].Remedy, "start the workers and ask again; only if there never was one: ") {
 		t.Errorf("%+v", checks)
+	}
+}
+
+// A login that a person has to renew is a warning with the command; what the worker
+// renews, and what never ends, are well.
+func TestCheckCredential(t *testing.T) {
+	until := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		signing activities.Signing
+		level   level
+		saw     string
+	}{
+		"for ever": {activities.Signing{Credential: "profile"}, levelOK, "profile"},
+		"lent":     {activities.Signing{Credential: "cvm-role", Until: until}, levelOK, "(in 1h0m0s); renewed before that"},
+		"a login":  {activities.Signing{Credential: "tccli", Until: until, Renew: "tccli auth login"}, levelWarn, "(in 1h0m0s)"},
+		"unknown":  {activities.Signing{}, levelNote, "does not say"},
+	} {
+		got := checkCredential(fleet.Account{Name: "default"}, activities.ExamineOut{Signing: c.signing})
+		if got.Level != c.level || !strings.Contains(got.Saw, c.saw) || c.signing.Renew != "" && !strings.Contains(got.Remedy, c.signing.Renew) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

@@ -152,9 +152,13 @@ func (w *caller) wire(ctx context.Context) error {
 		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
 	}
 	w.edgeOne.Clock = api.Clock
-	w.edgeOne.Credential = func(ctx context.Context) (string, time.Time) {
+	w.edgeOne.Signing = func(ctx context.Context) activities.Signing {
 		c, _ := credentials.Credential(ctx)
-		return w.account.Credentials.String(), c.Until()
+		which := w.account.Credentials.String()
+		if role := c.Role(); role != "" {
+			which += ", whose file names " + role
+		}
+		return activities.Signing{Credential: which, Until: c.Until(), Renew: c.Renew()}
 	}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (plan.Plan, string, error) {
 		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)

@@ -3,15 +3,10 @@ package edgeone
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"keywave/internal/rotation"
@@ -29,6 +24,10 @@ type Credential struct {
 	id         string
 	key, token rotation.Secret
 	until      time.Time
+	// renew is the command by which a person renews it; empty where it needs none
+	// or Keywave does it.
+	renew string
+	loan  loan // that of tccli's file; zero for none
 }
 
 // NewCredential takes a credential into custody; token is "" for a permanent
@@ -42,6 +41,18 @@ func (c Credential) Credential(context.Context) (Credential, error) { return c, 
 
 // Until is when the credential ends; zero where that is not known, or never.
 func (c Credential) Until() time.Time { return c.until }
+
+// Renew is the command by which a person has to renew the credential before
+// Until; empty where nobody has to.
+func (c Credential) Renew() string { return c.renew }
+
+// Role is the role that tccli's file names, for people; empty where it names none.
+func (c Credential) Role() string {
+	if c.loan.instance {
+		return "the role of the instance"
+	}
+	return c.loan.role
+}
 
 // String never shows the credential.
 func (Credential) String() string { return "[credential]" }
@@ -73,8 +84,10 @@ func complain(format string, args ...any) error {
 //	          [Name]TENCENTCLOUD_SESSION_TOKEN
 //	profile   secret_id and secret_key of section Name, or [default], in
 //	          TENCENTCLOUD_CREDENTIALS_FILE, or in ~/.tencentcloud/credentials
-//	tccli     ~/.tccli/PROFILE.credential, as "tccli configure" and "tccli auth
-//	          login" write it; PROFILE is Name, or TCCLI_PROFILE, or "default"
+//	tccli     ~/.tccli/PROFILE.credential, as "tccli configure", "tccli auth login"
+//	          and "tccli sso login" write it; PROFILE is Name, or TCCLI_PROFILE, or
+//	          "default". A role-arn in it is assumed, and its type cvm-role is the
+//	          role of the instance
 //	cvm-role  the role of the instance, from its metadata service; Name is the
 //	          role's, or "" for whichever it has
 //	tke-oidc  the role of the pod, from STS, by the TKE_* variables and the token
@@ -125,12 +138,9 @@ func base(ctx context.Context, from Source, at Services) (Provider, error) {
 	case "", "env":
 		return fromEnv(from.Name)
 	case "profile":
-		path, err := profilePath()
-		section := cmp.Or(from.Name, "default")
-		return &file{path: path, parse: func(text []byte) (id, key, token, why string) { return parseProfile(text, section) }}, err
+		return fromProfile(cmp.Or(from.Name, "default"))
 	case "tccli":
-		path, err := tccliPath(from.Name)
-		return &file{path: path, parse: parseTCCLI}, err
+		return fromTCCLI(ctx, cmp.Or(from.Name, os.Getenv("TCCLI_PROFILE"), "default"), at)
 	case "cvm-role":
 		return instanceRole(ctx, from.Name, at)
 	case "tke-oidc":
@@ -163,106 +173,4 @@ func usable(c Credential, where string) (Credential, error) {
 		return Credential{}, complain("%s: a space, a line break or another unprintable character in a value; copy the values again", where)
 	}
 	return c, nil
-}
-
-func profilePath() (string, error) {
-	const variable = "TENCENTCLOUD_CREDENTIALS_FILE"
-	if path := os.Getenv(variable); path != "" {
-		return path, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", complain("neither %s nor HOME is set; set %s to the credentials file", variable, variable)
-	}
-	return filepath.Join(home, ".tencentcloud", "credentials"), nil
-}
-
-func tccliPath(name string) (string, error) {
-	profile := cmp.Or(name, os.Getenv("TCCLI_PROFILE"), "default")
-	if strings.ContainsAny(profile, `/\`) {
-		return "", complain("TCCLI_PROFILE is a profile's name, not a path")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", complain("HOME is not set, so ~/.tccli/%s.credential cannot be found", profile)
-	}
-	return filepath.Join(home, ".tccli", profile+".credential"), nil
-}
-
-// parseProfile reads a section of Tencent's INI file.
-func parseProfile(text []byte, wanted string) (id, key, token, why string) {
-	values, section := map[string]string{}, ""
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]") {
-			section = strings.TrimSpace(line[1 : len(line)-1])
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if ok && section == wanted && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
-			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
-		}
-	}
-	if values["secret_id"] == "" || values["secret_key"] == "" {
-		return "", "", "", "has no secret_id and secret_key under [" + wanted + "]; add them"
-	}
-	return values["secret_id"], values["secret_key"], values["token"], ""
-}
-
-// parseTCCLI reads tccli's JSON file.
-func parseTCCLI(text []byte) (id, key, token string, why string) {
-	var c struct{ SecretID, SecretKey, Token string }
-	if json.Unmarshal(text, &c) != nil || c.SecretID == "" || c.SecretKey == "" {
-		return "", "", "", `is not JSON with "secretId" and "secretKey"; run "tccli configure" or "tccli auth login" again`
-	}
-	return c.SecretID, c.SecretKey, c.Token, ""
-}
-
-// file is a credential in a file.
-type file struct {
-	path  string
-	parse func([]byte) (id, key, token string, why string)
-
-	mu    sync.Mutex
-	stamp fs.FileInfo // of what was read
-	last  Credential
-}
-
-// Credential reads the file if it changed.
-func (f *file) Credential(context.Context) (Credential, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	stamp, err := os.Stat(f.path)
-	if err == nil && f.stamp != nil && stamp.ModTime().Equal(f.stamp.ModTime()) && stamp.Size() == f.stamp.Size() && os.SameFile(stamp, f.stamp) {
-		return f.last, nil
-	}
-	if err == nil {
-		var fresh Credential
-		if fresh, err = f.read(); err == nil {
-			f.stamp, f.last = stamp, fresh
-			return fresh, nil
-		}
-	}
-	if f.stamp != nil {
-		return f.last, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return Credential{}, complain("%s does not exist; create it, or set credentials: env in the fleet file", f.path)
-	}
-	if c, ok := errors.AsType[*CredentialError](err); ok {
-		return Credential{}, c
-	}
-	return Credential{}, complain("%s cannot be read (%v); let this user read it", f.path, errors.Unwrap(err))
-}
-
-func (f *file) read() (Credential, error) {
-	text, err := os.ReadFile(f.path)
-	if err != nil {
-		return Credential{}, err
-	}
-	id, key, token, why := f.parse(text)
-	if why != "" {
-		return Credential{}, complain("%s %s", f.path, why)
-	}
-	return usable(NewCredential(id, key, token), f.path)
 }

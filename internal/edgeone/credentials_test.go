@@ -67,6 +67,13 @@ func TestCredentials(t *testing.T) {
 			t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", filepath.Join(home, "here"))
 		}, ""},
 		{"tccli", Source{Kind: "tccli"}, func(t *testing.T, home string) { put(t, cli, home, ".tccli", "default.credential") }, testToken},
+		{"profile from Windows", Source{Kind: "profile"}, func(t *testing.T, home string) {
+			put(t, "\ufeff[default]\r\nsecret_id = \"AKIDtest\"\r\nsecret_key = '"+testKey+"'\r\n", home, ".tencentcloud", "credentials")
+		}, ""},
+		{"tccli from Windows", Source{Kind: "tccli"}, func(t *testing.T, home string) { put(t, "\ufeff"+cli, home, ".tccli", "default.credential") }, testToken},
+		{"tccli with an empty role", Source{Kind: "tccli"}, func(t *testing.T, home string) {
+			put(t, strings.Replace(cli, "{", `{"role-arn":null,"role-session-name":"ops",`, 1), home, ".tccli", "default.credential")
+		}, testToken},
 		{"tccli profile", Source{Kind: "tccli"}, func(t *testing.T, home string) {
 			put(t, cli, home, ".tccli", "prod.credential")
 			t.Setenv("TCCLI_PROFILE", "prod")
@@ -125,6 +132,23 @@ func TestMissingCredentials(t *testing.T) {
 		}, []string{"[default]"}},
 		{"tccli", "tccli", nil, []string{".tccli/default.credential does not exist"}},
 		{"tccli not JSON", "tccli", func(t *testing.T, home string) { put(t, testKey, home, ".tccli", "default.credential") }, []string{"tccli configure"}},
+		{"profile in UTF-16", "profile", func(t *testing.T, home string) {
+			put(t, "\xff\xfe[\x00d\x00", home, ".tencentcloud", "credentials")
+		}, []string{"is UTF-16, not UTF-8; save it as UTF-8"}},
+		{"profile with a role", "profile", func(t *testing.T, home string) {
+			put(t, "[default]\nsecret_id=a\nsecret_key="+testKey+"\nrole_arn="+testRole, home, ".tencentcloud", "credentials")
+		}, []string{"has a role_arn under [default]", "write assume-role in the fleet file"}},
+		{"tccli without a key", "tccli", func(t *testing.T, home string) { put(t, `{"type":"default"}`, home, ".tccli", "default.credential") }, []string{`has no "secretId" and "secretKey"`, "tccli configure"}},
+		{"tccli with a key for a role", "tccli", func(t *testing.T, home string) {
+			put(t, `{"secretId":"a","secretKey":"b","role-arn":"`+testKey+`"}`, home, ".tccli", "default.credential")
+		}, []string{`has a "role-arn" or "role-session-name" that is none`, "tccli configure set role-arn"}},
+		{"an expired login", "tccli", func(t *testing.T, home string) {
+			put(t, `{"type":"oauth","secretId":"a","secretKey":"`+testKey+`","token":"t","expiresAt":1700000000,"oauth":{"refreshToken":"r"}}`, home, ".tccli", "default.credential")
+		}, []string{"ended at 2023-11-14T22:13:20Z", `run "tccli auth login" as the user of this worker`, "a role or a key that lasts"}},
+		{"an expired login by SSO", "tccli", func(t *testing.T, home string) {
+			t.Setenv("TCCLI_PROFILE", "ops")
+			put(t, `{"type":"sso","secretId":"a","secretKey":"`+testKey+`","token":"t","expiresAt":1700000000}`, home, ".tccli", "ops.credential")
+		}, []string{`run "tccli sso login --profile ops"`}},
 		{"tccli path", "tccli", func(t *testing.T, _ string) { t.Setenv("TCCLI_PROFILE", "../x") }, []string{"not a path"}},
 		{"directory", "tccli", func(t *testing.T, home string) { put(t, "", home, ".tccli", "default.credential", "x") }, []string{"cannot be read"}},
 		{"tke-oidc", "tke-oidc", nil, []string{"TKE_REGION and TKE_PROVIDER_ID and TKE_ROLE_ARN and TKE_WEB_IDENTITY_TOKEN_FILE not set", "service account"}},
@@ -215,7 +239,7 @@ func TestKeepersDoNotPrintSecrets(t *testing.T) {
 	kept.current = testCredential()
 	signs := &signer{from: kept}
 	signs.current.Store(&kept.current)
-	for _, keeper := range []any{kept, &file{last: kept.current}, signs, Config{Credentials: kept}} {
+	for _, keeper := range []any{kept, &file{last: kept.current}, &tccli{file: file{last: kept.current}, lender: kept}, signs, Config{Credentials: kept}} {
 		shown := fmt.Sprintf("%v %+v %#v %s %q %x", keeper, keeper, keeper, keeper, keeper, keeper)
 		for _, secret := range []string{testKey, testToken, fmt.Sprintf("%x", testKey)} {
 			if strings.Contains(shown, secret) {

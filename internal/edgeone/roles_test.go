@@ -89,6 +89,71 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+// tccliFile is a file of tccli with its fields, beside a key.
+func tccliFile(fields string) string {
+	return fmt.Sprintf(`{"secretId":%q,"secretKey":%q,"token":%q,%s}`, testID, testKey, testToken, fields)
+}
+
+// What tccli's file names is used as tccli uses it: its role is assumed, by the
+// session that stands there, and type cvm-role is the instance's. A change of the
+// file is followed.
+func TestRolesOfTCCLI(t *testing.T) {
+	home := bare(t)
+	file := filepath.Join(home, ".tccli", "default.credential")
+	const other = "qcs::cam::uin/100000000002:roleName/edge-rotator"
+	e, at := tencent(t, func(c *sim.Config) {
+		c.Roles = append([]sim.Role{{ARN: testRole}, {ARN: other}}, sim.Role{ARN: testRole + "-of-instance", Instance: true})
+	})
+	put(t, tccliFile(`"role-arn":"`+testRole+`","role-session-name":"ops","type":"default"`), file)
+	provider, err := Credentials(t.Context(), Source{Kind: "tccli"}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := connect(t, at.Endpoint, func(c *Config) { c.Credentials = provider })
+	for i, step := range []struct{ text, role, lender, session string }{
+		{"", testRole, testRole, "ops"},
+		{tccliFile(`"role-arn":"` + other + `"`), other, other, "keywave"},
+		{`{"type":"cvm-role","secretId":"","secretKey":""}`, "the role of the instance", testRole + "-of-instance", ""},
+		{tccliFile(`"type":"default"`), "", "", ""},
+		{tccliFile(`"role-arn":"` + testRole + `"`), testRole, testRole, "keywave"},
+	} {
+		if step.text != "" {
+			put(t, step.text, file)
+		}
+		c, err := provider.Credential(t.Context())
+		if err != nil || c.Role() != step.role || c.Renew() != "" || (c.id == testID) != (step.role == "") {
+			t.Errorf("step %d: of role %q, %v", i, c.Role(), err)
+		}
+		if role, session := e.Lent(c.id); role != step.lender || session != step.session {
+			t.Errorf("step %d: the credential is of %q in session %q, want %q, %q", i, role, session, step.lender, step.session)
+		}
+		if key, _, err := client.Refresh(t.Context(), zone, nil); err != nil || key.IsZero() {
+			t.Errorf("step %d: EdgeOne does not take it: %v", i, err)
+		}
+	}
+}
+
+// A login is used while it lasts, and says how it is renewed. It is seen to have
+// ended without a change of its file.
+func TestLoginOfTCCLI(t *testing.T) {
+	home := bare(t)
+	synctest.Test(t, func(t *testing.T) {
+		ends := time.Now().Add(time.Hour).Truncate(time.Second)
+		put(t, tccliFile(fmt.Sprintf(`"type":"oauth","expiresAt":%d`, ends.Unix())), home, ".tccli", "default.credential")
+		provider, err := fromTCCLI(t.Context(), "default", Services{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := provider.Credential(t.Context())
+		if err != nil || c.id != testID || !c.Until().Equal(ends) || c.Renew() != "tccli auth login" {
+			t.Fatalf("until %s, renewed by %q, %v", c.Until(), c.Renew(), err)
+		}
+		time.Sleep(time.Hour)
+		_, err = provider.Credential(t.Context())
+		denied(t, err, "ended at "+ends.UTC().Format(time.RFC3339))
+	})
+}
+
 // STS is at the account's endpoint, under its own name where EdgeOne has one.
 func TestEndpointOfSTS(t *testing.T) {
 	for endpoint, want := range map[string]string{

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"keywave/internal/charset"
 	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
@@ -162,7 +163,11 @@ func (r *reader) table(n *yaml.Node, f *Fleet) {
 // tableOf gives a fleet the zones of a table, and says what is wrong with it.
 func tableOf(path string, data []byte, f *Fleet) Mistakes {
 	t := &reader{file: path}
-	items := t.rows(data)
+	text, err := charset.UTF8(data)
+	if other, is := errors.AsType[*charset.OtherError](err); is {
+		return Mistakes{{File: path, Line: other.Line, Text: other.Error() + " (in Excel: CSV UTF-8)"}}
+	}
+	items := t.rows(text)
 	if len(items) == 0 && len(t.found) == 0 {
 		t.found = append(t.found, Mistake{File: path, Text: "has no zones; write a line for each, below the header " + strings.Join(columns(), ",")})
 	}
@@ -173,9 +178,9 @@ func tableOf(path string, data []byte, f *Fleet) Mistakes {
 func columns() []string { return []string{"id", "name", "hosts", "labels", "account"} }
 
 // rows is a table as the list of zones that a fleet file has, each cell at its
-// place.
-func (r *reader) rows(data []byte) []*yaml.Node {
-	c := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(data), "\ufeff")))
+// place. A row of empty cells is none: spreadsheets write many below the last.
+func (r *reader) rows(table string) []*yaml.Node {
+	c := csv.NewReader(strings.NewReader(table))
 	c.FieldsPerRecord = -1
 	var header []string
 	var items []*yaml.Node
@@ -187,6 +192,9 @@ func (r *reader) rows(data []byte) []*yaml.Node {
 		if broken, ok := errors.AsType[*csv.ParseError](err); ok {
 			r.found = append(r.found, Mistake{r.file, broken.Line, broken.Column, "not CSV: " + broken.Err.Error() + "; a cell with a comma or a quote in it stands in quotes, and a quote in it is written twice"})
 			return items
+		}
+		if strings.TrimSpace(strings.Join(cells, "")) == "" {
+			continue
 		}
 		at := func(i int) *yaml.Node {
 			line, column := c.FieldPos(i)
@@ -206,11 +214,12 @@ func (r *reader) rows(data []byte) []*yaml.Node {
 	}
 }
 
-// header is the columns of a table, nil after a mistake.
+// header is the columns of a table, whatever their case; nil after a mistake.
 func (r *reader) header(cells []string, at func(int) *yaml.Node) []string {
 	before := len(r.found)
 	var header []string
 	for i, cell := range cells {
+		cell = strings.ToLower(strings.TrimSpace(cell))
 		switch {
 		case !slices.Contains(columns(), cell):
 			r.say(at(i), "", "unknown column %q%s; columns here: %s, with commas between them", cell, meant(cell, columns()), listed(columns()))

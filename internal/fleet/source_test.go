@@ -84,7 +84,11 @@ func TestTablesSayWhatListsSay(t *testing.T) {
 		w.UseCRLF = random.IntN(2) == 0
 		columns := []string{"id", "name", "hosts", "labels"}
 		random.Shuffle(len(columns), func(i, j int) { columns[i], columns[j] = columns[j], columns[i] })
-		_ = w.Write(columns)
+		var header []string
+		for _, c := range columns {
+			header = append(header, pick(c, strings.ToUpper(c), strings.ToUpper(c[:1])+c[1:]+" "))
+		}
+		_ = w.Write(header)
 		for i := range 1 + random.IntN(5) {
 			id, name := fmt.Sprintf("zone-%d", i), pick("", "shop.example.com", `a "b", c`, "Käse")
 			hosts := []string{"gw-1", "gw-2", "gw-3"}[:1+random.IntN(3)]
@@ -98,6 +102,9 @@ func TestTablesSayWhatListsSay(t *testing.T) {
 				line = append(line, cells[c])
 			}
 			_ = w.Write(line)
+			for range random.IntN(3) {
+				_ = w.Write([]string{"", pick("", " "), "", ""}[:pick("1", "4")[0]-'0'])
+			}
 			zone := fmt.Sprintf("{id: %s, name: %q, hosts: [%s]", id, name, strings.Join(hosts, ", "))
 			if len(labels) > 0 {
 				var pairs []string

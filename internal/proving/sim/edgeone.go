@@ -63,6 +63,8 @@ type Credential struct {
 	Until time.Time
 	// owner is whose limit its calls count against; empty is the SecretId's.
 	owner string
+	// session is the name that who assumed a role gave.
+	session string
 	// Account is whose it is: it is let at that account's zones alone, and at
 	// those that are nobody's.
 	Account string

@@ -116,7 +116,7 @@ func (e *EdgeOne) assume(body []byte, may func(Role, assumeRequest) *refusal) (a
 	if no := may(role, in); no != nil {
 		return nil, no
 	}
-	return e.lend(role, life), nil
+	return e.lend(role, in.RoleSessionName, life), nil
 }
 
 func (e *EdgeOne) role(is func(Role) bool) (Role, bool) {
@@ -129,13 +129,20 @@ func (e *EdgeOne) role(is func(Role) bool) (Role, bool) {
 }
 
 // lend makes a temporary credential of the role; under e.mu.
-func (e *EdgeOne) lend(role Role, life time.Duration) assumeAnswer {
+func (e *EdgeOne) lend(role Role, session string, life time.Duration) assumeAnswer {
 	until := e.clock().Add(life).Truncate(time.Second)
 	var out assumeAnswer
 	out.Credentials.Token, out.Credentials.TmpSecretId, out.Credentials.TmpSecretKey = randomHex(32), "AKIDTEMPORARY"+randomHex(10), randomHex(16)
 	out.ExpiredTime, out.Expiration = until.Unix(), until.UTC().Format(time.RFC3339)
-	e.credentials[out.Credentials.TmpSecretId] = Credential{SecretKey: out.Credentials.TmpSecretKey, Token: out.Credentials.Token, Until: until, owner: role.ARN}
+	e.credentials[out.Credentials.TmpSecretId] = Credential{SecretKey: out.Credentials.TmpSecretKey, Token: out.Credentials.Token, Until: until, owner: role.ARN, session: session}
 	return out
+}
+
+// Lent is whose credential it is, and the session that it was asked for; role is
+// "" for one that was not lent.
+func (e *EdgeOne) Lent(secretID string) (role, session string) {
+	c, _ := e.credential(secretID)
+	return c.owner, c.session
 }
 
 func (e *EdgeOne) credential(secretID string) (Credential, bool) {
@@ -164,7 +171,7 @@ func (e *EdgeOne) Metadata() http.Handler {
 			_, _ = w.Write([]byte(role.name()))
 		default:
 			e.mu.Lock()
-			lent := e.lend(role, metadataLife)
+			lent := e.lend(role, "", metadataLife)
 			e.mu.Unlock()
 			body, _ := json.Marshal(map[string]any{
 				"TmpSecretId": lent.Credentials.TmpSecretId, "TmpSecretKey": lent.Credentials.TmpSecretKey, "Token": lent.Credentials.Token,
