@@ -16,7 +16,6 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 )
 
@@ -31,15 +30,9 @@ type Connection struct {
 
 // Dial connects and makes sure that the namespace exists.
 func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connection, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
+	options, err := options()
 	if err != nil {
-		return nil, fmt.Errorf("the Temporal configuration (temporal.toml or TEMPORAL_*) cannot be read: %w", err)
-	}
-	if options.HostPort == "" {
-		options.HostPort = client.DefaultHostPort
-	}
-	if options.Namespace == "" {
-		options.Namespace = client.DefaultNamespace
+		return nil, err
 	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.Identity = identity
