@@ -116,8 +116,19 @@ var formula = regexp.MustCompile(`(^|;\s*)([=+@＝＋－＠-])`)
 // Slack makes a part of a message for Slack and for those that imitate it, some
 // of which read Markdown: it mentions nobody, is no link, and formats nothing.
 func Slack(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(unformatted(s))
+}
+
+// Chat makes a part of a plain message for the group robots of WeCom, DingTalk and
+// Feishu, as Slack does: of those, each makes a tag, a mention or a link of
+// something.
+func Chat(s string) string {
+	return strings.NewReplacer("<", "‹", ">", "›").Replace(unformatted(s))
+}
+
+func unformatted(s string) string {
 	s = address.ReplaceAllString(mention.ReplaceAllString(Terminal(s), "$1@ "), "$1[:]$2")
-	s = strings.NewReplacer("](", "] (", "`", "'", "*", "∗", "~", "∼", "&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+	s = strings.NewReplacer("](", "] (", "`", "'", "*", "∗", "~", "∼").Replace(s)
 	return edges(s, "＿")
 }
 

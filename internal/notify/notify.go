@@ -1,42 +1,31 @@
 // Package notify tells people elsewhere what becomes of a campaign: by an HTTP
-// POST of JSON with a signature, or in the form that Slack's incoming webhooks
-// and their imitators take. The receiver's address is often a secret, so no
-// error holds it.
+// POST of JSON with a signature, or in the form that the incoming webhooks of a
+// chat take (Slack and those that imitate it, WeCom, DingTalk, Feishu). The
+// receiver's address is often a secret, so no error holds it.
 package notify
 
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
-	"keywave/internal/harmless"
 	"keywave/internal/rotation"
 )
 
-// The formats.
-const (
-	JSON  = "json"
-	Slack = "slack"
-)
-
-// SignatureHeader carries "t=UNIX,v1=HEX", where HEX is the HMAC-SHA256, under
-// the shared secret, of UNIX, a full stop and the body.
-const SignatureHeader = "Keywave-Signature"
-
 // Config says whom to tell, and how.
 type Config struct {
-	URL    string
-	Format string // JSON when empty
-	Secret string // signs the body; no signature when empty
+	URL string
+	// Format is one of Formats; empty is the one that belongs to the URL's host.
+	Format string
+	// Secret signs as the format does it; empty for no signature.
+	Secret string
 }
 
 // Validate says what is wrong, all at once.
@@ -46,8 +35,11 @@ func (c Config) Validate() error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		found = append(found, errors.New("KEYWAVE_WEBHOOK_URL is not an http:// or https:// address"))
 	}
-	if c.Format != "" && c.Format != JSON && c.Format != Slack {
-		found = append(found, fmt.Errorf("KEYWAVE_WEBHOOK_FORMAT is %q; use %s or %s", c.Format, JSON, Slack))
+	switch f, known := c.form(); {
+	case !known:
+		found = append(found, fmt.Errorf("KEYWAVE_WEBHOOK_FORMAT is %q; use one of %s", c.Format, strings.Join(Formats(), ", ")))
+	case c.Secret != "" && f.signed == nil:
+		found = append(found, fmt.Errorf("KEYWAVE_WEBHOOK_SECRET is set, and the format %s has no signature; unset it", f.name))
 	}
 	return errors.Join(found...)
 }
@@ -55,6 +47,7 @@ func (c Config) Validate() error {
 // Webhook is a receiver.
 type Webhook struct {
 	config Config
+	form   form
 	client *http.Client
 	now    func() time.Time
 }
@@ -64,7 +57,8 @@ const timeout = 10 * time.Second
 
 // New makes a Webhook of a valid Config.
 func New(c Config) *Webhook {
-	return &Webhook{config: c, now: time.Now, client: &http.Client{
+	f, _ := c.form()
+	return &Webhook{config: c, form: f, now: time.Now, client: &http.Client{
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -72,54 +66,48 @@ func New(c Config) *Webhook {
 
 // Notify posts the notice once.
 func (w *Webhook) Notify(ctx context.Context, n rotation.Notice) error {
-	body, err := w.body(n)
+	request, err := w.request(ctx, n)
 	if err != nil {
-		return &rotation.RefusedError{Why: "the notice cannot be written as JSON"}
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.config.URL, bytes.NewReader(body))
-	if err != nil {
-		return &rotation.RefusedError{Why: "the webhook's address is not one"}
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if w.config.Secret != "" {
-		request.Header.Set(SignatureHeader, w.sign(body))
+		return &rotation.RefusedError{Why: "the notice or the webhook's address cannot be written as HTTP"} // err may show the address
 	}
 	answer, err := w.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("the webhook was not reached: %w", withoutAddress(err))
 	}
 	defer func() { _ = answer.Body.Close() }()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	switch code := answer.StatusCode; {
-	case code >= 200 && code <= 299:
+	case code >= 200 && code <= 299 && w.form.verdict == nil:
 		return nil
+	case code >= 200 && code <= 299 && err != nil:
+		return fmt.Errorf("the webhook's answer was cut off: %w", err)
+	case code >= 200 && code <= 299:
+		return w.judge(body)
 	case code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout:
 		return fmt.Errorf("the webhook answered %s", answer.Status)
 	}
-	return &rotation.RefusedError{Why: fmt.Sprintf("the webhook answered %s; check KEYWAVE_WEBHOOK_URL and its format", answer.Status)}
+	return &rotation.RefusedError{Why: fmt.Sprintf("the webhook answered %s; check KEYWAVE_WEBHOOK_URL and its format (%s)", answer.Status, w.form.name)}
 }
 
-// body is what is sent. JSON is for machines, which often hand its sentences on
-// to people: those are one line without what cannot be seen.
-func (w *Webhook) body(n rotation.Notice) ([]byte, error) {
-	if w.config.Format != Slack {
-		n.Campaign, n.State = harmless.Terminal(n.Campaign), harmless.Terminal(n.State)
-		n.Text, n.Next = harmless.Terminal(n.Text), harmless.Terminal(n.Next)
-		return json.Marshal(n)
+// request is the notice as the form wants it, signed where there is a secret.
+func (w *Webhook) request(ctx context.Context, n rotation.Notice) (*http.Request, error) {
+	m := message{address: w.config.URL, header: http.Header{"Content-Type": {"application/json"}}, fields: w.form.fields(n)}
+	if w.config.Secret != "" {
+		w.form.signed(&m, w.config.Secret, w.now())
 	}
-	text := harmless.Sprintf(harmless.Slack, "*%s* %s: %s", n.Campaign, n.State, n.Text)
-	if n.Next != "" {
-		text += harmless.Sprintf(harmless.Slack, "\n`%s`", n.Next)
+	body, err := json.Marshal(m.fields)
+	if err != nil {
+		return nil, err
 	}
-	return json.Marshal(map[string]string{"text": text})
-}
-
-func (w *Webhook) sign(body []byte) string {
-	at := fmt.Sprint(w.now().Unix())
-	mac := hmac.New(sha256.New, []byte(w.config.Secret))
-	mac.Write([]byte(at + "."))
-	mac.Write(body)
-	return "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))
+	if m.seal != nil {
+		m.seal(body)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, m.address, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = m.header
+	return request, nil
 }
 
 // withoutAddress keeps what happened: url.Error would print the address.
