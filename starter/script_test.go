@@ -87,7 +87,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,
 		Setup: own,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "eventually": eventually, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
+			"exits": exits, "eventually": eventually, "screen": screen, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay, "port": port,
 			"stranger": stranger, "remember": remember, "harmless": harmlessFiles,
 			"built": func(ts *testscript.TestScript, _ bool, _ []string) { inBin(ts, p) },
@@ -295,6 +295,18 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	within(ts, patience, func() error { return ts.Exec(args[0], args[1:]...) })
+}
+
+// screen waits until a line of the terminal SCREEN matches a pattern.
+func screen(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	within(ts, patience, func() error {
+		shows, err := exec.Command("sh", "-c", ts.Getenv("SCREEN")+" capture-pane -p").CombinedOutput()
+		if err == nil && !pattern.Match(shows) {
+			err = fmt.Errorf("the screen shows no %q:\n%s", args[0], shows)
+		}
+		return err
+	})
 }
 
 func control(ts *testscript.TestScript, _ bool, args []string) {

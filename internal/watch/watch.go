@@ -83,6 +83,7 @@ type (
 		status workflows.Status
 		err    error
 		at     time.Time
+		once   bool // besides the regular questions
 	}
 	answered struct {
 		what   string
@@ -101,7 +102,13 @@ func (m model) Init() tea.Cmd { return m.ask }
 
 func (m model) ask() tea.Msg {
 	s, err := m.Status(m.ctx)
-	return asked{s, err, time.Now()}
+	return asked{status: s, err: err, at: time.Now()}
+}
+
+// askNow asks besides the regular questions.
+func (m model) askNow() tea.Msg {
+	s, err := m.Status(m.ctx)
+	return asked{s, err, time.Now(), true}
 }
 
 // Update takes one message.
@@ -117,7 +124,7 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if msg.err != nil {
 			m.said = msg.what + " was refused: " + msg.err.Error()
 		}
-		return m, m.ask
+		return m, m.askNow
 	case tick:
 		return m, m.ask
 	case tea.KeyPressMsg:
@@ -128,6 +135,9 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 func (m model) take(a asked) (tea.Model, tea.Cmd) {
 	again := tea.Tick(askEvery, func(time.Time) tea.Msg { return tick{} })
+	if a.once {
+		again = nil
+	}
 	if a.err != nil {
 		if m.Lost(a.err) {
 			m.failure = a.err

@@ -1,6 +1,7 @@
 // Command inturn runs shell command lines one after the other, whatever became of
 // those before, and ends with the worst of their exit codes. Its last lines name
-// each test that failed, and the command that runs it alone.
+// each test that was skipped, and each that failed with the command that runs it
+// alone.
 package main
 
 import (
@@ -27,18 +28,27 @@ func main() {
 // failure is something that failed, and the command line that runs it alone.
 type failure struct{ what, alone string }
 
+// ended is what did not pass.
+type ended struct {
+	failed  []failure
+	skipped []string
+}
+
 func inTurn(lines []string, out *os.File) int {
 	worst := 0
-	var failed []failure
+	var all ended
 	for _, line := range lines {
 		fmt.Fprintf(out, "\n== %s\n", line)
 		began := time.Now()
 		code, found := run(line, out)
 		fmt.Fprintf(out, "== exit %d after %s\n", code, time.Since(began).Round(time.Second))
 		worst = max(worst, code)
-		failed = append(failed, found...)
+		all.failed, all.skipped = append(all.failed, found.failed...), append(all.skipped, found.skipped...)
 	}
-	for _, f := range failed {
+	for _, what := range all.skipped {
+		fmt.Fprintf(out, "\nskipped: %s\n", what)
+	}
+	for _, f := range all.failed {
 		fmt.Fprintf(out, "\nfailed: %s\nalone:  %s\n", f.what, f.alone)
 	}
 	if worst == 0 {
@@ -50,9 +60,9 @@ func inTurn(lines []string, out *os.File) int {
 // goTest is a word of a line whose tests are told apart.
 const goTest = "go test "
 
-func run(line string, out *os.File) (int, []failure) {
+func run(line string, out *os.File) (int, ended) {
 	if !strings.Contains(line, goTest) {
-		return passed(line, command(line, out).Run(), nil)
+		return passed(line, command(line, out).Run(), &testjson.Execution{})
 	}
 	cmd := command(strings.Replace(line, goTest, goTest+"-json ", 1), out)
 	cmd.Stdout = nil
@@ -61,7 +71,7 @@ func run(line string, out *os.File) (int, []failure) {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return passed(line, err, nil)
+		return passed(line, err, &testjson.Execution{})
 	}
 	tests, err := testjson.ScanTestOutput(testjson.ScanConfig{Stdout: events, Handler: told(out), IgnoreNonJSONOutputLines: true})
 	return passed(line, cmp.Or(cmd.Wait(), err), tests)
@@ -73,23 +83,32 @@ func command(line string, out *os.File) *exec.Cmd {
 	return cmd
 }
 
-// passed is the exit code, and what failed: tests, or else the whole line.
-func passed(line string, err error, tests *testjson.Execution) (int, []failure) {
+// passed is the exit code, and what did not pass: tests, or else the whole line.
+func passed(line string, err error, tests *testjson.Execution) (int, ended) {
+	var e ended
+	for _, test := range tests.Skipped() {
+		if test.Test.Name() != "" { // a package without tests skips none
+			e.skipped = append(e.skipped, nameOf(test))
+		}
+	}
 	if err == nil {
-		return 0, nil
+		return 0, e
 	}
-	var failed []failure
 	for _, test := range testjson.FilterFailedUnique(tests.Failed()) {
-		what := strings.TrimSpace(test.Package + " " + test.Test.Name())
-		failed = append(failed, failure{what, alone(line, test)})
+		e.failed = append(e.failed, failure{nameOf(test), alone(line, test)})
 	}
-	if len(failed) == 0 {
-		failed = []failure{{line, line}}
+	if len(e.failed) == 0 {
+		e.failed = []failure{{line, line}}
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
-		return exit.ExitCode(), failed
+		return exit.ExitCode(), e
 	}
-	return 1, append(failed, failure{err.Error(), line})
+	e.failed = append(e.failed, failure{err.Error(), line})
+	return 1, e
+}
+
+func nameOf(test testjson.TestCase) string {
+	return strings.TrimSpace(test.Package + " " + test.Test.Name())
 }
 
 // alone is the line with one test in the place of all. A package that failed

@@ -18,6 +18,7 @@ func module() map[string]string {
 		"zpasses/z_test.go":  "package zpasses\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
 		"panics/p_test.go":   "package panics\nimport \"testing\"\nfunc TestFirst(t *testing.T) {}\nfunc TestPanics(t *testing.T) { panic(\"said by panics\") }\n",
 		"nothing/nothing.go": "package nothing\n",
+		"skips/s_test.go":    "package skips\nimport \"testing\"\nfunc TestLacks(t *testing.T) { t.Run(\"a part\", func(t *testing.T) { t.Skip(\"it lacks something\") }) }\n",
 	}
 }
 
@@ -48,6 +49,9 @@ func TestFailuresHideNothing(t *testing.T) {
 		if !strings.Contains(said, words) {
 			t.Errorf("it does not say %q", words)
 		}
+	}
+	if n := strings.Count(said, "\nskipped: "); n != 1 || !strings.Contains(said, "\nskipped: planted/skips TestLacks/a_part\n") {
+		t.Errorf("%d skipped tests are named:\n%s", n, said)
 	}
 	alone := commands(t, said)
 	for what, want := range map[string]string{
