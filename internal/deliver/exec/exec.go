@@ -275,6 +275,8 @@ func (h *Host) failed(step rotation.HostStep, why string) error {
 func notStarted(program string, err error) string {
 	do := "see its file"
 	switch {
+	case errors.Is(err, syscall.ETXTBSY):
+		do = "somebody writes to it now; replace a program by a rename"
 	case errors.Is(err, syscall.ENOENT):
 		do = "its first line names an interpreter that is not there"
 	case errors.Is(err, syscall.EACCES):

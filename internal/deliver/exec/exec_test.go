@@ -54,7 +54,7 @@ func host(t *testing.T, cfg exec.Config) rotation.Host {
 func script(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+	if err := delivertest.WriteProgram(file, "#!/bin/sh\n"+text+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -290,10 +290,15 @@ func TestGuarded(t *testing.T) {
 		program func(*testing.T) string
 		says    string
 	}{
-		"missing":             {change(os.Remove), "is not there: no such file or directory; install it, or correct command"},
-		"not executable":      {change(func(p string) error { return os.Chmod(p, 0o644) }), "cannot be started: permission denied; let the worker's user execute it: chmod +x"},
-		"no interpreter":      {change(func(p string) error { return os.WriteFile(p, []byte("#!/no/such/sh\n"), 0o755) }), "its first line names an interpreter that is not there"},
-		"no program":          {change(func(p string) error { return os.WriteFile(p, []byte("touch "+ran+"\n"), 0o755) }), "cannot be started: exec format error; a script begins with the line #!/bin/sh"},
+		"missing":        {change(os.Remove), "is not there: no such file or directory; install it, or correct command"},
+		"not executable": {change(func(p string) error { return os.Chmod(p, 0o644) }), "cannot be started: permission denied; let the worker's user execute it: chmod +x"},
+		"no interpreter": {change(func(p string) error { return delivertest.WriteProgram(p, "#!/no/such/sh\n") }), "its first line names an interpreter that is not there"},
+		"no program":     {change(func(p string) error { return delivertest.WriteProgram(p, "touch "+ran+"\n") }), "cannot be started: exec format error; a script begins with the line #!/bin/sh"},
+		"written to now": {change(func(p string) error {
+			f, err := os.OpenFile(p, os.O_WRONLY, 0)
+			t.Cleanup(func() { _ = f.Close() })
+			return err
+		}), "cannot be started: text file busy; somebody writes to it now; replace a program by a rename"},
 		"the group's":         {change(func(p string) error { return os.Chmod(p, 0o775) }), "may be written by others than root and user"},
 		"everybody's":         {change(func(p string) error { return os.Chmod(p, 0o757) }), "and who can write it gets keys; run chown root and chmod go-w on it"},
 		"another user's":      {change(func(p string) error { return os.Chown(p, 12345, -1) }), "it is user 12345's"},

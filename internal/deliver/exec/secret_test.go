@@ -162,7 +162,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile("../../../deploy/exec/to-secret")
-	if err := errors.Join(err, os.Symlink(me, bin+"/kubectl"), os.WriteFile(bin+"/to-secret", text, 0o755), os.Mkdir(c.home+"/api", 0o700)); err != nil {
+	if err := errors.Join(err, os.Symlink(me, bin+"/kubectl"), delivertest.WriteProgram(bin+"/to-secret", string(text)), os.Mkdir(c.home+"/api", 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("HOME", c.home)
@@ -327,7 +327,7 @@ func TestSecretInEveryShell(t *testing.T) {
 			continue
 		}
 		program := filepath.Join(t.TempDir(), "to-secret")
-		if err := os.WriteFile(program, []byte("#!"+shell+"\n"+string(text)), 0o755); err != nil {
+		if err := delivertest.WriteProgram(program, "#!"+shell+"\n"+string(text)); err != nil {
 			t.Fatal(err)
 		}
 		c.Host = host(t, exec.Config{Name: "edge", Command: []string{program, "edge"}})

@@ -384,7 +384,7 @@ func tools(t *testing.T, s *rig, text string, names ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\nexec "+real+" \"$@\"\n"), 0o755); err != nil {
+		if err := delivertest.WriteProgram(filepath.Join(dir, name), "#!/bin/sh\n"+text+"\nexec "+real+" \"$@\"\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -435,7 +435,7 @@ func TestShellWithoutPrintf(t *testing.T) {
 	s := newRig(t)
 	dir := t.TempDir()
 	shell := "#!/bin/bash\nenable -n printf\nscript=$2\nshift 2\neval \"$script\"\n"
-	if err := os.WriteFile(filepath.Join(dir, "sh"), []byte(shell), 0o755); err != nil {
+	if err := delivertest.WriteProgram(filepath.Join(dir, "sh"), shell); err != nil {
 		t.Fatal(err)
 	}
 	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
@@ -623,7 +623,7 @@ func TestLoginShells(t *testing.T) {
 	s.cfg.Reload = "exit 9"
 	shell := func(text string) {
 		file := filepath.Join(t.TempDir(), "shell")
-		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		if err := delivertest.WriteProgram(file, "#!/bin/sh\n"+text+"\n"); err != nil {
 			t.Fatal(err)
 		}
 		s.setUp(func(s *server) { s.shell = []string{file} })
