@@ -101,18 +101,18 @@ func accountNamed(ctx context.Context, conn *temporalclient.Connection, name str
 	if err != nil {
 		return "", fmt.Errorf("accounts cannot be listed, name one with --account: %w", err)
 	}
-	var all []string
+	var all []rotation.Account
 	for _, e := range found.GetExecutions() {
-		all = append(all, strings.TrimPrefix(e.GetExecution().GetWorkflowId(), workflows.LeaseID("")))
+		all = append(all, rotation.Account(strings.TrimPrefix(e.GetExecution().GetWorkflowId(), workflows.LeaseID(""))))
 	}
 	slices.Sort(all)
 	switch len(all) {
 	case 0:
 		return "", refused(errors.New("no worker has ever called EdgeOne by this Temporal, so its accounts are not known; say whose: --account NAME, as in the fleet file"))
 	case 1:
-		return rotation.Account(all[0]), nil
+		return all[0], nil
 	}
-	return "", refused(fmt.Errorf("there are accounts %s, each with a brake of its own; say whose: --account %s", strings.Join(all, ", "), all[0]))
+	return "", refused(fmt.Errorf("there are %s, each with a brake of its own; say whose: --account %s", rotation.AccountsText(all), all[0]))
 }
 
 // released refuses to begin what the brake would hold.

@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
+	"golang.org/x/sync/errgroup"
 
 	"keywave/internal/plan"
 	"keywave/internal/report"
@@ -80,25 +82,35 @@ func gatherReport(ctx context.Context, conn *temporalclient.Connection, name str
 	if err != nil {
 		return report.Report{}, err
 	}
-	var pages []plan.Page
-	var records []rotation.Record
-	for n := range ran.Pages {
-		page, err := pageOf(ctx, conn, ran.Name, n+1)
-		if err != nil {
-			return report.Report{}, err
-		}
-		pages = append(pages, page)
-		of, err := recordsOf(ctx, conn, ran.Name, name, page)
-		if err != nil {
-			return report.Report{}, err
-		}
-		records = append(records, of...)
+	pages, recorded, err := pagesOf(ctx, conn, ran, name)
+	if err != nil {
+		return report.Report{}, err
 	}
 	past, err := pastOf(ctx, conn, name, status, pages)
 	if err != nil {
 		return report.Report{}, err
 	}
-	return report.Build(ran, pages, status, records, past)
+	return report.Build(ran, pages, status, slices.Concat(recorded...), past)
+}
+
+// pagesAtOnce is how many pages are loaded side by side.
+const pagesAtOnce = 4
+
+// pagesOf are a campaign's pages in their order, and the records of each.
+func pagesOf(ctx context.Context, conn *temporalclient.Connection, ran plan.Plan, name string) ([]plan.Page, [][]rotation.Record, error) {
+	pages, records := make([]plan.Page, len(ran.Pages)), make([][]rotation.Record, len(ran.Pages))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(pagesAtOnce)
+	for n := range ran.Pages {
+		group.Go(func() (err error) {
+			if pages[n], err = pageOf(ctx, conn, ran.Name, n+1); err != nil {
+				return err
+			}
+			records[n], err = recordsOf(ctx, conn, ran.Name, name, pages[n])
+			return err
+		})
+	}
+	return pages, records, group.Wait()
 }
 
 // recordsOf are the records of a page's latest shard, or, where Temporal has

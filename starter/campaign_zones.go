@@ -91,18 +91,14 @@ func zonesIn(ctx context.Context, conn *temporalclient.Connection, name string, 
 	if err != nil {
 		return nil, err
 	}
+	pages, records, err := pagesOf(ctx, conn, ran, name)
+	if err != nil {
+		return nil, err
+	}
 	all := []campaignZone{}
-	for n := range ran.Pages {
-		page, err := pageOf(ctx, conn, ran.Name, n+1)
-		if err != nil {
-			return nil, err
-		}
-		records, err := recordsOf(ctx, conn, ran.Name, name, page)
-		if err != nil {
-			return nil, err
-		}
+	for i, page := range pages {
 		stands := map[rotation.ZoneID]standing{}
-		for _, r := range records {
+		for _, r := range records[i] {
 			stands[r.Zone] = ended(r, name, status.EndedAt == nil)
 		}
 		for _, z := range page.Zones {

@@ -233,7 +233,7 @@ func (v scheduleView) show(w io.Writer) {
 		{"runs", every},
 		{"windows", strings.Join(v.Windows, ", ")},
 		{"freeze", strings.Join(v.Freeze, ", ")},
-		{"fleet", fmt.Sprintf("%s: %s on %s of account %s", v.Approved.Fleet, many(v.Approved.Zones, "zone"), many(v.Approved.Hosts, "host"), v.accounts())},
+		{"fleet", fmt.Sprintf("%s: %s on %s of %s; the worker of %s plans", v.Approved.Fleet, many(v.Approved.Zones, "zone"), many(v.Approved.Hosts, "host"), rotation.AccountsText(v.Accounts), v.Accounts[0])},
 		{"approved", fmt.Sprintf("by %s on %s: %s", v.Approved.By, v.Approved.At.Local().Format(time.DateTime), v.Approved.Reason)},
 		{"left out", leftOut(v)},
 	} {
@@ -277,13 +277,4 @@ func leftOut(v scheduleView) string {
 		texts = append(texts, fmt.Sprintf("%d because Temporal was away", v.Missed))
 	}
 	return strings.Join(texts, ", ")
-}
-
-// accounts are the fleet's, in words.
-func (v scheduleView) accounts() string {
-	names := make([]string, len(v.Accounts))
-	for i, a := range v.Accounts {
-		names[i] = string(a)
-	}
-	return strings.Join(names, ", ") + "; the worker of " + string(v.Accounts[0]) + " plans"
 }

@@ -52,7 +52,7 @@ func zoneSummary(verb rotation.Verb, name string, id rotation.ZoneID, hosts []ro
 	if name == "" {
 		name = string(id)
 	}
-	return fmt.Sprintf("%ss %s on %s in %s", verb, name, fmtHosts(len(hosts)), listed(locationsOf(hosts)))
+	return fmt.Sprintf("%ss %s on %s in %s", verb, name, fmtHosts(len(hosts)), rotation.Listed(locationsOf(hosts)))
 }
 
 func locationsOf(hosts []rotation.HostRef) []rotation.Location {
@@ -78,12 +78,12 @@ func refreshSummary(in activities.RefreshIn) string {
 	if len(in.Straight) == 0 {
 		return text
 	}
-	return text + ", straight to " + listed(namesOf(in.Hosts))
+	return text + ", straight to " + rotation.Listed(namesOf(in.Hosts))
 }
 
 // deliverySummary names the hosts of one round, in one location.
 func deliverySummary(l rotation.Location, hosts []rotation.HostRef, round int) string {
-	text := fmt.Sprintf("to %s in %s", listed(namesOf(hosts)), l)
+	text := fmt.Sprintf("to %s in %s", rotation.Listed(namesOf(hosts)), l)
 	if round > 0 {
 		text = fmt.Sprintf("try %d, %s", round+1, text)
 	}
@@ -103,19 +103,6 @@ func waitSummary(t *rotation.Trip) string {
 		return "before the next try"
 	}
 	return "before it asks EdgeOne again"
-}
-
-// listed is "a", "a and b", "a, b and c".
-func listed[S ~string](all []S) string {
-	words := make([]string, len(all))
-	for i, s := range all {
-		words[i] = string(s)
-	}
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 var phaseWords = map[rotation.Phase]string{
@@ -193,7 +180,7 @@ func zoneHelp(in ZoneIn, t *rotation.Trip) marked {
 	}
 	return mark("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
 		"Should it never come back: %s\n",
-		clock(t.Since), listed(t.Missing()), clock(t.Until), code(fmt.Sprintf("keywave host retire %s --zone %s --reason \"…\"", t.Missing()[0], in.Zone)))
+		clock(t.Since), rotation.Listed(t.Missing()), clock(t.Until), code(fmt.Sprintf("keywave host retire %s --zone %s --reason \"…\"", t.Missing()[0], in.Zone)))
 }
 
 // zoneWait says where a zone stands that waits, since when and until when.
@@ -443,7 +430,7 @@ func attention(zones, hosts []Attention, c rotation.Counts) marked {
 	b.add("\n**Needs a person**\n\n")
 	for _, key := range whys {
 		_, why, _ := strings.Cut(key, "\x00")
-		b.say("* **%s** %s: %s\n", groups[key].what, marked(listed(groups[key].who)), why)
+		b.say("* **%s** %s: %s\n", groups[key].what, marked(rotation.Listed(groups[key].who)), why)
 	}
 	if more := c.Failed() - len(zones); len(zones) > 0 && more > 0 {
 		b.say("* and %s more\n", plural(more, "zone"))
@@ -461,7 +448,7 @@ func listLinks(lists []ZoneList) marked {
 	for _, l := range lists {
 		links = append(links, mark("%d [%s](%s)", l.Zones, l.Name, marked(listPath(currentNamespace, l.Query))))
 	}
-	return mark("\nIts zones in the list of workflows: %s.\n", marked(listed(links)))
+	return mark("\nIts zones in the list of workflows: %s.\n", marked(rotation.Listed(links)))
 }
 
 func linked(text, id string) marked {

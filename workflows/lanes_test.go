@@ -136,10 +136,10 @@ func TestBrakeOfOneAccount(t *testing.T) {
 	resume := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "bob"})
 	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "ann", Account: other, Rate: "5", Reason: "over"})
 	s := w.lanes(w.plan(usualSettings(), 3))
-	if whose.rejected == nil || whose.rejected.Error() != "the campaign has accounts acme and cn, each with a rate of its own; say whose: --account acme" {
+	if whose.rejected == nil || whose.rejected.Error() != "the campaign is of accounts acme and cn, each with a rate of its own; say whose: --account acme" {
 		t.Errorf("a rate of no account: %v", whose.rejected)
 	}
-	if nobody.rejected == nil || !strings.Contains(nobody.rejected.Error(), "of account acme and cn") || !brake.complete {
+	if nobody.rejected == nil || !strings.Contains(nobody.rejected.Error(), "of accounts acme and cn") || !brake.complete {
 		t.Errorf("another account's: %v, %+v", nobody.rejected, brake)
 	}
 	if len(w.rates) != 2 || w.rates[0].Queue != workflows.RefreshQueue(other) || *w.rates[1].PerSecond != 5 {

@@ -363,9 +363,9 @@ func (c *campaign) checkSet(o Order) error {
 		return nil
 	}
 	if all := c.plan.Owners(); o.Account == "" && len(all) > 1 {
-		return fmt.Errorf("the campaign has accounts %s, each with a rate of its own; say whose: --account %s", listed(all), all[0])
+		return fmt.Errorf("the campaign is of %s, each with a rate of its own; say whose: --account %s", rotation.AccountsText(all), all[0])
 	} else if o.Account != "" && !slices.Contains(all, o.Account) {
-		return fmt.Errorf("the campaign is of account %s", listed(all))
+		return fmt.Errorf("the campaign is of %s", rotation.AccountsText(all))
 	}
 	if o.Reason == "" {
 		return errors.New("the rate is the whole account's: say why")

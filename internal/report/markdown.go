@@ -100,13 +100,13 @@ func (r Report) also() string {
 	return r.Also.Reason + ": " + r.Also.String()
 }
 
-// owners is "accounts a, b".
+// owners is "accounts a and b".
 func (r Report) owners() string {
-	var names []string
+	var names []rotation.Account
 	for _, a := range r.Accounts {
-		names = append(names, string(a.Account))
+		names = append(names, a.Account)
 	}
-	return "accounts " + strings.Join(names, ", ")
+	return rotation.AccountsText(names)
 }
 
 func (r Report) ran() string {

@@ -5,6 +5,17 @@ import (
 	"testing"
 )
 
+func TestNamesInWords(t *testing.T) {
+	for want, all := range map[string][]Account{"account cn": {"cn"}, "accounts cn and intl": {"cn", "intl"}, "accounts a, b and c": {"a", "b", "c"}} {
+		if got := AccountsText(all); got != want {
+			t.Errorf("%v in words: %q, want %q", all, got, want)
+		}
+	}
+	if got := Listed[HostName](nil); got != "" {
+		t.Errorf("nobody: %q", got)
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	for _, good := range []string{"a", "7", "zone-27q0p0bal192", "quarterly.2026_1-x", strings.Repeat("a", 64)} {
 		if err := CheckName(good); err != nil {
