@@ -64,8 +64,8 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID, c
 	return nil
 }
 
-// audit runs one workflow per page, all at once: each account's pace holds its
-// own back.
+// audit runs one workflow per page, all at once; the calls of each account wait for
+// its pace.
 func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, targets []plan.Target) (workflows.AuditOut, error) {
 	var out workflows.AuditOut
 	pages, _, err := plan.Cut(targets, []string{"100%"})

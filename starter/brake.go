@@ -22,7 +22,7 @@ func (a *app) brake() *cobra.Command {
 		Long: `Stop all refreshes of an account at once: those of every campaign and of every
 person. Deliveries and reads go on, so no exposed zone is held up. Open campaigns
 of the account pause; where they have other accounts too, only its zones wait.
-Released, they go on by themselves.`,
+They go on by themselves once the brake is released.`,
 		Example: "  keywave brake on --reason \"incident 7\"\n  keywave brake off --reason \"incident 7 is over\"",
 		Args:    oneBelow, RunE: showHelp,
 	}
@@ -42,7 +42,7 @@ type brakeState struct {
 	Under *float32 `json:"under,omitempty"`
 	// Campaigns are the open ones that were told.
 	Campaigns []string `json:"campaigns,omitempty"`
-	// Untold are those that did not answer: their refreshes are held by the queue.
+	// Untold are those that did not answer: their refreshes wait in the queue.
 	Untold []string `json:"untold,omitempty"`
 }
 
@@ -80,7 +80,7 @@ func (a *app) limited(ctx context.Context, conn *temporalclient.Connection, s *w
 	for i := range s.Accounts {
 		state, err := brakeOf(ctx, conn, s.Accounts[i].Account)
 		if err != nil {
-			a.say("Whether somebody limited the refreshes is not known: %v.", err)
+			a.say("Nobody could say whether the refreshes are limited: %v.", err)
 			continue
 		}
 		s.Accounts[i].Rate = state.limit()
@@ -108,14 +108,14 @@ func accountNamed(ctx context.Context, conn *temporalclient.Connection, name str
 	slices.Sort(all)
 	switch len(all) {
 	case 0:
-		return "", refused(errors.New("no worker has ever called EdgeOne by this Temporal, so its accounts are not known; say whose: --account NAME, as in the fleet file"))
+		return "", refused(errors.New("no worker has ever called EdgeOne through this Temporal, so its accounts are not known; say which: --account NAME, as in the fleet file"))
 	case 1:
 		return all[0], nil
 	}
-	return "", refused(fmt.Errorf("there are %s, each with a brake of its own; say whose: --account %s", rotation.AccountsText(all), all[0]))
+	return "", refused(fmt.Errorf("there are %s, each with a brake of its own; say which one: --account %s", rotation.AccountsText(all), all[0]))
 }
 
-// released refuses to begin what the brake would hold.
+// released refuses to start anything while the account's brake is on.
 func released(ctx context.Context, conn *temporalclient.Connection, account rotation.Account) error {
 	state, err := brakeOf(ctx, conn, account)
 	if err != nil || !state.on() {
@@ -129,7 +129,7 @@ func brakeOf(ctx context.Context, conn *temporalclient.Connection, account rotat
 	state := brakeState{Account: account}
 	now, err := temporalclient.RateOf(ctx, conn, conn.Namespace, workflows.RefreshQueue(account))
 	if err != nil {
-		return state, fmt.Errorf("the brake of account %s cannot be looked at: %w", account, err)
+		return state, fmt.Errorf("the brake of account %s cannot be read: %w", account, err)
 	}
 	state.Rate, state.By, state.Reason = now.PerSecond, now.By, now.Reason
 	if now.PerSecond != nil {

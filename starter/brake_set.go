@@ -74,14 +74,14 @@ func (a *app) rateSetter(cmd *cobra.Command) func(ctx context.Context, rate stri
 				put(w, "Told: %s.\n", strings.Join(state.Campaigns, ", "))
 			}
 			if len(state.Untold) > 0 {
-				put(w, "Did not answer, and is held all the same: %s.\n", strings.Join(state.Untold, ", "))
+				put(w, "These campaigns did not answer, and their refreshes wait all the same: %s.\n", strings.Join(state.Untold, ", "))
 			}
 		})
 	}
 }
 
-// tellWithin is how long an open campaign is waited for: the brake itself does
-// not need it.
+// tellWithin is how long the command waits for the open campaigns; the brake works
+// without their answer.
 const tellWithin = 10 * time.Second
 
 // setBrake limits the queue first, which needs no worker, and then tells the

@@ -35,8 +35,8 @@ func noCampaign(name string) error {
 	return refused(fmt.Errorf("no campaign %s in Temporal; those there are: keywave campaign list", name))
 }
 
-// statusOf asks a campaign how it is: what its workflow closed with, or else a
-// query.
+// statusOf is a campaign's status: the one that its workflow closed with, or else
+// the answer to a query.
 func statusOf(ctx context.Context, conn *temporalclient.Connection, name string) (workflows.Status, error) {
 	var status workflows.Status
 	id := workflows.CampaignID(name)
@@ -45,12 +45,12 @@ func statusOf(ctx context.Context, conn *temporalclient.Connection, name string)
 		return status, noCampaign(name)
 	}
 	if err != nil {
-		return status, fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
+		return status, fmt.Errorf("campaign %s cannot be read: %w", name, err)
 	}
 	return statusOfRun(ctx, conn, name, described.GetWorkflowExecutionInfo())
 }
 
-// statusOfRun asks one run of a campaign how it is, or how it was.
+// statusOfRun is the status of one run of a campaign.
 func statusOfRun(ctx context.Context, conn *temporalclient.Connection, name string, run *workflow.WorkflowExecutionInfo) (workflows.Status, error) {
 	var status workflows.Status
 	id := run.GetExecution().GetRunId()

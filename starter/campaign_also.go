@@ -31,6 +31,6 @@ func alone(ctx context.Context, conn *temporalclient.Connection, zones []rotatio
 	if o.alsoRotated {
 		return &workflows.AlsoRotated{Zones: also.Zones, Texts: also.Texts, Reason: o.reason}, nil
 	}
-	return nil, refused(fmt.Errorf("%d of %s are not this campaign's alone; nothing was started:\n  %s\nLook: keywave campaign list; wait for the others, or rotate these zones all the same: --also-rotated --reason \"…\"",
+	return nil, refused(fmt.Errorf("%d of %s belong to other campaigns too, or were rotated just now; nothing was started:\n  %s\nSee: keywave campaign list. Wait for the others, or rotate these zones as well: --also-rotated --reason \"…\"",
 		also.Zones, many(len(zones), "zone"), strings.Join(also.Texts, "\n  ")))
 }

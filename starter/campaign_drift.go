@@ -27,8 +27,8 @@ const (
 )
 
 // reread reads the live keys of a plan's zones again, before anything is
-// changed: of a large plan, those of an even sample. It says of how many keys
-// of each account that was.
+// changed; of a large plan, those of an even sample. It also counts the keys that
+// it read of each account.
 func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, approved plan.Plan, whole plan.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
 	var out workflows.RereadOut
 	for _, account := range approved.Owners() {
@@ -39,9 +39,9 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	zones := spread(zonesOf(whole), rereadMost)
 	switch {
 	case len(zones) < approved.Zones:
-		a.say("Reading the live keys of an even sample of %d of %s again, to see whether the plan still holds.", len(zones), many(approved.Zones, "zone"))
+		a.say("Reading the live keys of an even sample of %d of %s again, to see whether the plan is still right.", len(zones), many(approved.Zones, "zone"))
 	case len(zones) > rereadSilently:
-		a.say("Reading the live keys of %s again, to see whether the plan still holds.", many(len(zones), "zone"))
+		a.say("Reading the live keys of %s again, to see whether the plan is still right.", many(len(zones), "zone"))
 	}
 	name := approved.Name + "/" + planning.Unique(time.Now())
 	var runs []client.WorkflowRun
@@ -49,7 +49,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	for _, part := range inPages(zones) {
 		run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RereadID(name, len(runs)+1), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-			StaticSummary: harmless.Summary(fmt.Sprintf("are %d live keys still as plan %s has them? asked by %s", len(part), approved.Name, operator())),
+			StaticSummary: harmless.Summary(fmt.Sprintf("are %d live keys still those of plan %s? asked by %s", len(part), approved.Name, operator())),
 		}, workflows.TypeReread, workflows.RereadIn{Page: plan.Page{Account: part[0].account, Number: len(runs) + 1, Zones: bare(part)}})
 		if err != nil {
 			return out, nil, refused(fmt.Errorf("the live keys cannot be read again (%w); nothing was changed", err))
@@ -60,7 +60,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	for i, run := range runs {
 		var part workflows.RereadOut
 		if err := waitForWorker(ctx, conn, run, &part); err != nil {
-			return out, nil, refused(fmt.Errorf("whether plan %s still holds is not known, for the live keys could not be read again: %w; nothing was changed; look: keywave doctor -f fleet.yaml", approved.Digest, err))
+			return out, nil, refused(fmt.Errorf("the live keys could not be read again, so nobody knows whether plan %s is still right: %w; nothing was changed; see: keywave doctor -f fleet.yaml", approved.Digest, err))
 		}
 		out = out.Plus(part)
 		by[whose[i]] += part.Describes
@@ -72,7 +72,7 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	return out, by, nil
 }
 
-// planned is a zone of a plan, without its hosts, and whose it is.
+// planned is a zone of a plan with its account, without its hosts.
 type planned struct {
 	account rotation.Account
 	zone    plan.PageZone
@@ -142,7 +142,7 @@ func drifted(plan plan.Plan, out workflows.RereadOut, o *startOptions) (*workflo
 	if more := len(out.Differ) - len(named); more > 0 {
 		text += fmt.Sprintf("\n  … and %d more", more)
 	}
-	return nil, refused(fmt.Errorf("%d of %s are not any more as plan %s has them; nothing was changed:%s\nLook who changed them; then plan again: keywave plan -f fleet.yaml; or run this plan all the same: keywave campaign start --plan %s --accept-drift --reason \"…\"",
+	return nil, refused(fmt.Errorf("%d of %s changed after plan %s was made; nothing was started:%s\nFind out who changed them. Then plan again: keywave plan -f fleet.yaml, or run this plan anyway: keywave campaign start --plan %s --accept-drift --reason \"…\"",
 		len(out.Differ), many(out.Zones, "live key"), plan.Digest, text, plan.Digest))
 }
 

@@ -40,7 +40,7 @@ func (r campaignRow) done() string {
 	return fmt.Sprintf("%d/%d", r.Zones.Done, r.Zones.Total)
 }
 
-// says is what an open campaign says of its zones besides, in some words.
+// says is what an open campaign says of its zones beside the counts.
 func (r campaignRow) says() string {
 	switch {
 	case r.EndedAt != nil:

@@ -37,7 +37,7 @@ func order(ctx context.Context, conn *temporalclient.Connection, name, update st
 		return answer, refused(errors.New(app.Message()))
 	}
 	if errors.As(err, new(*serviceerror.NotFound)) {
-		return answer, refused(fmt.Errorf("campaign %s is not open; how it is: keywave campaign status %s", name, name))
+		return answer, refused(fmt.Errorf("campaign %s is not open; see: keywave campaign status %s", name, name))
 	}
 	if err != nil {
 		return answer, fmt.Errorf("campaign %s did not answer (%w); is it open, and is a worker running? keywave campaign status %s", name, err, name)
@@ -149,9 +149,10 @@ func (a *app) campaignSet() *cobra.Command {
 		Use: "set NAME", Short: "Change window, budgets or rate of an open campaign", Args: exactly("NAME"),
 		Long: `Change window or budgets of an open campaign, or the rate of refreshes. The rate is
 the account's: it holds for all of its campaigns until it is set again, and cannot
-lift the account's own limit. default is that limit; 0 is the brake, and release lifts
-the brake (see keywave brake), both of which leave a rate that was set as it is. Where a campaign has several accounts, --account says whose rate it is; the window
-is that of each.`,
+lift the account's own limit. default is that limit; 0 puts the brake on, and release
+puts it off (see keywave brake): neither changes a rate that was set. Where a campaign
+has several accounts, --account says whose rate it is; each account has the whole
+window.`,
 		Example: "  keywave campaign set spring-rotation --window 20 --reason \"hosts are slow today\"\n  keywave campaign set spring-rotation --rate 5 --reason \"the origin is busy\"",
 	}
 	read := budgetFlags(cmd, &o)
@@ -172,8 +173,8 @@ is that of each.`,
 	return cmd
 }
 
-// sayRate says what a rate that was set by way of a campaign holds for: all of the
-// account, and not that campaign.
+// sayRate says that a rate set through a campaign limits the whole account, not that
+// campaign alone.
 func (a *app) sayRate(ctx context.Context, conn *temporalclient.Connection, name string, account rotation.Account) error {
 	if account == "" {
 		status, err := statusOf(ctx, conn, name)

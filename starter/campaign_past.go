@@ -22,8 +22,8 @@ import (
 	"keywave/workflows"
 )
 
-// pastOf finds a campaign's earlier runs, and what people did to its zones since.
-// What Temporal's retention has forgotten it says.
+// pastOf finds a campaign's earlier runs, and what people did to its zones since. It
+// also says what Temporal's retention has deleted.
 func pastOf(ctx context.Context, conn *temporalclient.Connection, name string, status workflows.Status, pages []plan.Page) (report.Past, error) {
 	past, began, err := earlierRuns(ctx, conn, name)
 	if err != nil {
@@ -37,16 +37,16 @@ func pastOf(ctx context.Context, conn *temporalclient.Connection, name string, s
 		known = past.Runs[0]
 	}
 	if known.StartedAt.Sub(began) > time.Second {
-		past.Forgotten = fmt.Sprintf("The campaign began at %s, and Temporal knows its runs from %s on: who started it, which waivers it had, and what people did until then and why, its retention has forgotten.",
+		past.Forgotten = fmt.Sprintf("The campaign began at %s, and Temporal knows its runs from %s on: who started it, which waivers it had, and what people did until then and why, is not known any more: its retention is over.",
 			began.UTC().Format(time.RFC3339), known.StartedAt.UTC().Format(time.RFC3339))
 	}
 	past.Repairs, err = repairs(ctx, conn, began, pages)
 	return past, err
 }
 
-// earlierRuns are the statuses of the runs before the latest, oldest first, and when
-// the first of all runs began, as the oldest that is known says; zero where it was
-// the first itself.
+// earlierRuns are the statuses of the runs before the latest, oldest first. The time is
+// when the very first run began, which the oldest run that is known says; zero where
+// that one was the first.
 func earlierRuns(ctx context.Context, conn *temporalclient.Connection, name string) (report.Past, time.Time, error) {
 	var past report.Past
 	runs, err := listAll(ctx, conn, fmt.Sprintf("WorkflowType = '%s' AND WorkflowId = '%s'", workflows.TypeCampaign, workflows.CampaignID(safeQuery(name))))

@@ -20,8 +20,8 @@ func (a *app) campaignResume() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "resume NAME", Short: "Go on with whatever is not done, open or closed", Args: exactly("NAME"),
-		Long: `Go on with whatever is not done. An open, paused campaign is told so; one that
-was closed (ended, cancelled, terminated) gets a new run of the same plan. Zones
+		Long: `Go on with whatever is not done. An open, paused campaign is resumed; one that was
+closed (ended, cancelled, terminated) gets a new run of the same plan. Zones
 that are done or skipped are left alone; exposed ones get the live key delivered
 and are never refreshed; unknown ones are read back first; the others rotate.`,
 		Example: "  keywave campaign resume spring-rotation --watch",
@@ -51,21 +51,21 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 		return noCampaign(name)
 	}
 	if err != nil {
-		return fmt.Errorf("campaign %s cannot be looked at: %w", name, err)
+		return fmt.Errorf("campaign %s cannot be read: %w", name, err)
 	}
 	if described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		answer, err := order(ctx, conn, name, workflows.UpdateResume, o)
 		if err != nil {
 			return err
 		}
-		return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s: %s. Look at it: keywave campaign watch %s", name, answer.Text, name), watch)
+		return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s: %s. See it: keywave campaign watch %s", name, answer.Text, name), watch)
 	}
 	if nothingLeft, err := a.reopen(ctx, conn, name, described.GetWorkflowExecutionInfo().GetExecution().GetRunId(), o); err != nil {
 		return err
 	} else if nothingLeft != "" {
 		return a.underWay(ctx, conn, name, nothingLeft, watch)
 	}
-	return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s goes on. Look at it: keywave campaign watch %s", name, name), watch)
+	return a.underWay(ctx, conn, name, fmt.Sprintf("Campaign %s goes on. See it: keywave campaign watch %s", name, name), watch)
 }
 
 // reopen starts a new run of a closed campaign, or says why nothing is left to do.

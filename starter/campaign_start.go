@@ -115,7 +115,7 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 	if err := launch(ctx, conn, in, plan, false); err != nil {
 		return err
 	}
-	return a.underWay(ctx, conn, in.Name, fmt.Sprintf("Campaign %s runs. Look at it: keywave campaign watch %s", in.Name, in.Name), o.watch)
+	return a.underWay(ctx, conn, in.Name, fmt.Sprintf("Campaign %s runs. See it: keywave campaign watch %s", in.Name, in.Name), o.watch)
 }
 
 // planNow plans a fleet in order to run the plan at once.
@@ -219,5 +219,5 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 }
 
 func nameTaken(name string) error {
-	return refused(fmt.Errorf("there is a campaign named %s already; look: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
+	return refused(fmt.Errorf("there is a campaign named %s already; see: keywave campaign status %s; go on with it: keywave campaign resume %s; or give another --name", name, name, name))
 }

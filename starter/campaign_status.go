@@ -15,8 +15,8 @@ import (
 func (a *app) campaignStatus() *cobra.Command {
 	return &cobra.Command{
 		Use: "status NAME", Short: "Counts, exposure, calls, what needs a person and the next command",
-		Long: `Say how a campaign is: counts, exposure, calls, what needs a person and the next
-command; and where Temporal lists its exposed, held, running and failed zones. With
+		Long: `Show a campaign: counts, exposure, calls, what needs a person and the next command;
+and where Temporal lists its exposed, held, running and failed zones. With
 TEMPORAL_UI_URL set (such as http://127.0.0.1:8233) those are links to the Temporal
 UI; without it they are commands of Temporal's own command line.`,
 		Example: "  keywave campaign status spring-rotation --output json",

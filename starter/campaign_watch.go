@@ -58,7 +58,7 @@ func (a *app) watchCampaign(ctx context.Context, conn *temporalclient.Connection
 	case workflows.StateDone:
 		return nil
 	case workflows.StateRunning, workflows.StateBaking:
-		a.say("Campaign %s goes on without you. Look again: keywave campaign watch %s", name, name)
+		a.say("Campaign %s goes on without you. Watch it again: keywave campaign watch %s", name, name)
 		return nil
 	case workflows.StateWaiting:
 		return notDone(fmt.Errorf("campaign %s waits for an approval; next: %s", name, status.Next))
@@ -114,8 +114,7 @@ const (
 	silenceToldEvery = time.Minute
 )
 
-// silence is that nobody answers for a campaign: since when, and when that was said
-// last.
+// silence is since when nobody answers for a campaign, and when watch last said so.
 type silence struct{ since, said time.Time }
 
 // over says that it is not worth waiting any longer.

@@ -32,8 +32,8 @@ func (a *app) campaignZones() *cobra.Command {
 	var only []string
 	cmd := &cobra.Command{
 		Use: "zones NAME", Short: "A campaign's zones: where each stands, since when, until when, why and what next", Args: exactly("NAME"),
-		Long: fmt.Sprintf(`List the zones of a campaign, open or closed, as its own records have them; one that
-is under way is asked itself. --outcome takes a comma-separated list of
+		Long: fmt.Sprintf(`List the zones of a campaign, open or closed, by its records; a zone that is under
+way is asked itself. --outcome takes a comma-separated list of
 %s.
 failed is unchanged, exposed and unknown; running and held are zones under way, and
 pending those that have not begun or were handed back.`, strings.Join(standings(), ", ")),

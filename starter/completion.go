@@ -28,7 +28,7 @@ const (
 	mostOffered    = 500
 )
 
-// offer gives words that may begin with the one that is being typed.
+// offer lists words that may complete the one that is being typed.
 type offer func(ctx context.Context, cmd *cobra.Command, word string) []string
 
 // offers are by the word that stands for an argument in a command's Use.

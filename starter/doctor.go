@@ -22,7 +22,7 @@ const (
 	levelFixed level = "fixed" // was not as it should be until now
 )
 
-// check is one thing that was looked at, and what to do about it.
+// check is one thing that was checked, and what to do about it.
 type check struct {
 	What  string `json:"what"`
 	Level level  `json:"level"`
@@ -49,11 +49,11 @@ func (a *app) doctor() *cobra.Command {
 	o := &doctorOptions{}
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "What is wrong with Temporal, workers, credentials, keysets and hosts, and how to mend it",
-		Long: `Look at everything that a rotation needs, and change nothing. With a fleet file,
+		Long: `Check everything that a rotation needs, and change nothing. With a fleet file,
 the workers are asked too: the account's worker reads the key of one zone, and
 each host proves that it can take one.
 
-Each line is ok, note (cannot be told), warn or fail; exit code 2 means that
+Each line is ok, note (nobody can say), warn or fail; exit code 2 means that
 something failed. --fix mends what belongs to Keywave in Temporal: the namespace,
 its retention and the search attributes. It touches no host.`,
 		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor --fix\n  keywave doctor --policy > policy.json", Args: exactly(),
@@ -162,7 +162,7 @@ func showChecks(w io.Writer, checks []check) {
 	switch notes := count(checks, levelNote); {
 	case count(checks, levelFail)+count(checks, levelWarn) > 0:
 	case notes > 0:
-		put(w, "All is well with what could be looked at; %s could not be (note).\n", many(notes, "thing"))
+		put(w, "All is well with what could be checked; %s could not be (note).\n", many(notes, "thing"))
 	default:
 		put(w, "All is well.\n")
 	}

@@ -211,7 +211,7 @@ func activeProcess(ctx context.Context, conn *temporalclient.Connection, account
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("the lease of account %s cannot be looked at: %w", account, err)
+		return "", fmt.Errorf("the lease of account %s cannot be read: %w", account, err)
 	}
 	for _, p := range d.GetPendingActivities() {
 		if p.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
@@ -271,7 +271,7 @@ func describeQueue(ctx context.Context, conn *temporalclient.Connection, name st
 		Namespace: conn.Namespace, TaskQueueType: kind, TaskQueue: &taskqueue.TaskQueue{Name: name},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("queue %s cannot be looked at: %w", name, err)
+		return nil, fmt.Errorf("queue %s cannot be read: %w", name, err)
 	}
 	return d, nil
 }

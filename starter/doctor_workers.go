@@ -24,8 +24,8 @@ import (
 const hostsPerCheckup = 500
 
 // examineWorkers has the workers try what only they can: credentials, clock,
-// keysets and hosts. Where none answers, the keysets on this machine are all
-// that can be looked at.
+// keysets and hosts. Where none answers, only the keysets on this machine can be
+// checked.
 func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, keyring string) []check {
 	const what = "workers"
 	polled, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
@@ -89,8 +89,7 @@ func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Flee
 	return outs, nil
 }
 
-// proofsAsked has each host of zones with one of them: what the others need of
-// it is looked at by a plan.
+// proofsAsked asks each host once, for the first of its zones. A plan asks it for all.
 func proofsAsked(f *fleet.Fleet, zones []fleet.Zone) []activities.ProveHost {
 	var hosts []activities.ProveHost
 	asked := map[rotation.HostName]bool{}
@@ -126,7 +125,7 @@ func checkAccount(f *fleet.Fleet, a fleet.Account, out workflows.CheckupOut) []c
 	return []check{
 		checkCredential(a, out.EdgeOne),
 		read,
-		{What: "permission " + actionRefresh + " of " + string(a.Name), Level: levelNote, Saw: "unknown until it is used, for to try it is to rotate a key; what the account needs: keywave doctor --policy"},
+		{What: "permission " + actionRefresh + " of " + string(a.Name), Level: levelNote, Saw: "unknown until it is used, because trying it would rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
 }
@@ -206,7 +205,7 @@ func checkClock(account string, aheadMs *int64) check {
 	if ahead.Abs() <= rotation.ClockOff {
 		return c
 	}
-	c.Level, c.Remedy = levelWarn, "let NTP set it: EdgeOne refuses a signature that is 300 s off"
+	c.Level, c.Remedy = levelWarn, "let NTP set the clock: EdgeOne refuses a signature that is 300 s off"
 	if ahead.Abs() > clockFails {
 		c.Level = levelFail
 	}
@@ -282,9 +281,9 @@ func hostRemedy(problem string) string {
 	return "start the location's workers with this fleet file"
 }
 
-// checkKeyring looks at the keysets on this machine, where no worker can be asked.
-// One that is not here may be where the workers are: to make another would part
-// those who seal from those who open.
+// checkKeyring checks the keysets on this machine when no worker can be asked. One
+// that is missing here may be where the workers are. Nobody should make a second one:
+// the location could not open what was sealed with it.
 func checkKeyring(f *fleet.Fleet, dir string) []check {
 	if dir == "" {
 		var err error

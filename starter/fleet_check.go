@@ -98,6 +98,6 @@ func (c *checkedFleet) show(w io.Writer, wrong fleet.Mistakes) {
 		put(w, "The zones come from %s.\n", c.From)
 	}
 	if c.listed {
-		put(w, "Which zones these are, and whether each has a host, keywave plan finds out.\n")
+		put(w, "keywave plan finds out which zones these are, and whether each has a host.\n")
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // recordHistories writes the histories of workflows of at most maxRecorded events
-// to dir, as JSON that the replayer reads. They are what promise 10 is tested with.
+// to dir, as JSON that the replayer reads. Promise 10 is tested with them.
 // named gives each the end of its file's name; empty leaves it out.
 func recordHistories(ctx context.Context, conn *temporalclient.Connection, dir string, named func(kind, id string) string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {

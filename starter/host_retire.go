@@ -110,7 +110,7 @@ func retireFromZone(ctx context.Context, conn *temporalclient.Connection, o work
 		}
 		select {
 		case <-ctx.Done():
-			return false, fmt.Errorf("zone %s was told, and does not say within %s that it goes on without host %s; look: keywave zone show %s", o.Zone, orderWithin, o.Host, o.Zone)
+			return false, fmt.Errorf("zone %s was told, and has not confirmed within %s that it goes on without host %s; see: keywave zone show %s", o.Zone, orderWithin, o.Host, o.Zone)
 		case <-tick:
 		}
 	}

@@ -64,7 +64,7 @@ theirs cannot take one.`,
 				return err
 			}
 			if a.output == "json" && also.Zones > 0 {
-				a.say("%d of %s are not this plan's alone: %s", also.Zones, many(plan.Zones, "zone"), also)
+				a.say("%d of %s belong to other campaigns too, or were rotated just now: %s", also.Zones, many(plan.Zones, "zone"), also)
 			}
 			if err := a.print(plan, func(w io.Writer) { showPlan(w, plan, also) }); err != nil {
 				return err

@@ -13,7 +13,7 @@ import (
 
 func (a *app) planDiff() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff OLD NEW", Short: "What a second plan does otherwise than a first", Args: exactly("OLD", "NEW"),
+		Use: "diff OLD NEW", Short: "What differs between two plans", Args: exactly("OLD", "NEW"),
 		Long: `Name what differs between two plans: settings, waves, hosts (and the fields of their
 definitions), zones, and keys that were changed in between. A plan is named by its
 digest, or by a file that keywave plan --out wrote. Exit code 2 says that they differ.`,
@@ -38,7 +38,7 @@ digest, or by a file that keywave plan --out wrote. Exit code 2 says that they d
 					put(w, "%v\n", d)
 				}
 				if len(found) == 0 {
-					put(w, "The plans do the same.\n")
+					put(w, "The plans are the same.\n")
 				}
 			}); err != nil {
 				return err

@@ -68,15 +68,15 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 func nextOf(p plan.Plan, also planning.Elsewhere) harmless.Own {
 	run := harmless.Own(harmless.Sprintf(harmless.Terminal, "  keywave campaign start --plan %s --watch", p.Digest))
 	if also.Zones > 0 {
-		run += harmless.Own(fmt.Sprintf(" --also-rotated --reason \"…\"\nWithout --also-rotated it is refused while %d of %s are not this plan's alone.", also.Zones, many(p.Zones, "zone")))
+		run += harmless.Own(fmt.Sprintf(" --also-rotated --reason \"…\"\nWithout --also-rotated it is refused while %d of %s belong to other campaigns too, or were rotated just now.", also.Zones, many(p.Zones, "zone")))
 	}
 	switch p.Unready {
 	case 0:
 		return "Run it:\n" + run
 	case p.Zones:
-		return "As things are, none of its zones would be rotated: mend what is named first, then plan again."
+		return "None of its zones would be rotated now: mend what is named first, then plan again."
 	}
-	return harmless.Own(fmt.Sprintf("As things are, %d of %s would not be rotated: mend what is named first, then plan again; or run it for the others:\n%s", p.Unready, many(p.Zones, "zone"), run))
+	return harmless.Own(fmt.Sprintf("%d of %s would not be rotated now: mend what is named first, then plan again; or run it for the others:\n%s", p.Unready, many(p.Zones, "zone"), run))
 }
 
 // unready says that a plan would not rotate all of its zones as things are.
@@ -84,7 +84,7 @@ func unready(p plan.Plan) error {
 	if p.Unready == 0 {
 		return nil
 	}
-	return notDone(fmt.Errorf("%d of %s would not be rotated as things are; nothing was changed", p.Unready, many(p.Zones, "zone")))
+	return notDone(fmt.Errorf("%d of %s would not be rotated now; nothing was changed", p.Unready, many(p.Zones, "zone")))
 }
 
 // hoursOf is when refreshes may start.

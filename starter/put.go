@@ -8,9 +8,9 @@ import (
 	"keywave/internal/harmless"
 )
 
-// All that starter says goes through this file. Formats are ours; what stands in
-// them are words of others, each made harmless and kept on its line. What is
-// drawn goes by harmless.Draw.
+// Everything that the command line prints goes through this file. Formats are ours;
+// their arguments are words of others, which are made harmless and kept on one line.
+// What is drawn goes through harmless.Draw.
 
 // put is fmt.Fprintf for a terminal.
 func put(w io.Writer, format string, args ...any) {

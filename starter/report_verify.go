@@ -21,10 +21,10 @@ func (a *app) report() *cobra.Command {
 
 func (a *app) reportVerify() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Whether a report (html or json) still is what was written", Args: exactly("FILE"),
+		Use: "verify FILE", Short: "Check that a report (html or json) was not changed", Args: exactly("FILE"),
 		Long: `Compute the digest of a report's content and compare it with the one in the file. It
-tells a damaged or edited file from a whole one. It is no signature: who edits the
-file can write another digest. Compare it with the one that you noted elsewhere.`,
+tells a damaged or edited file from a whole one. It is no signature: whoever edits
+the file can write another digest. Compare it with the one that you noted elsewhere.`,
 		Example: "  keywave report verify spring.html",
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])

@@ -48,8 +48,8 @@ type app struct {
 	saying sync.Mutex
 }
 
-// run is the whole program: arguments in, exit code out. Whatever is said, cobra's
-// own words too, passes the filter for what acts on a terminal.
+// run is the whole program: arguments in, exit code out. Everything that is printed,
+// by cobra too, passes the filter for what acts on a terminal.
 func run(ctx context.Context, args []string, out, err io.Writer) int {
 	a := &app{out: harmless.NewWriter(out), err: harmless.NewWriter(err)}
 	root := a.root()

@@ -23,7 +23,7 @@ func (a *app) schedule() *cobra.Command {
 		Use: "schedule", Short: "Run campaigns of an approved fleet again and again",
 		Long: `Run campaigns of an approved fleet again and again, in windows of the week and not
 on frozen dates. Each run plans the fleet file of the account's worker, and is
-refused when that is not what a person approved: the schedule then pauses.`,
+refused when that is not the fleet that a person approved: the schedule then pauses.`,
 		Example: "  keywave schedule create quarterly -f fleet.yaml --every 90d --window \"Sat 02:00-06:00 Asia/Hong_Kong\" --reason \"policy 7\"\n  keywave schedule list",
 		Args:    oneBelow, RunE: showHelp,
 	}

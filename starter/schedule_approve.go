@@ -13,8 +13,8 @@ func (a *app) scheduleApprove() *cobra.Command {
 	o := &approveOptions{}
 	cmd := &cobra.Command{
 		Use: "approve SCHEDULE -f fleet.yaml --reason R", Short: "Let a schedule run a fleet file that was changed", Args: exactly("SCHEDULE"),
-		Long: `Let a schedule run a fleet file that was changed, from its next run on. What it is
-that differs is said by the run that was refused. The account's worker must have
+		Long: `Let a schedule run a fleet file that was changed, from its next run on. The run that
+was refused says what differs. The account's worker must have
 been started with the new file. A paused schedule stays paused.`,
 		Example: "  keywave schedule approve quarterly -f fleet.yaml --reason \"two new zones\"",
 		RunE: func(cmd *cobra.Command, args []string) error {

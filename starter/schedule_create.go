@@ -89,7 +89,7 @@ func (a *app) createSchedule(ctx context.Context, name string, o *scheduleOption
 	})
 	switch {
 	case errors.Is(err, temporal.ErrScheduleAlreadyRunning):
-		return refused(fmt.Errorf("there is a schedule named %s already; look: keywave schedule show %s; approve another fleet: keywave schedule approve %s; or delete it first", name, name, name))
+		return refused(fmt.Errorf("there is a schedule named %s already; see: keywave schedule show %s; approve another fleet: keywave schedule approve %s; or delete it first", name, name, name))
 	case err != nil:
 		return refused(fmt.Errorf("the schedule cannot be created: %w", err))
 	}

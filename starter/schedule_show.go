@@ -168,7 +168,7 @@ func runOf(ctx context.Context, conn *temporalclient.Connection, name string, ta
 		return run, nil
 	}
 	if err != nil {
-		return run, fmt.Errorf("run %s of schedule %s cannot be looked at: %w", run.Workflow, name, err)
+		return run, fmt.Errorf("run %s of schedule %s cannot be read: %w", run.Workflow, name, err)
 	}
 	info := described.GetWorkflowExecutionInfo()
 	run.Campaign = workflows.ScheduledName(name, info.GetStartTime().AsTime())

@@ -36,7 +36,7 @@ func (a *app) scheduleTrigger() *cobra.Command {
 			return err
 		}
 		return a.print(triggered{name, run.Campaign}, func(w io.Writer) {
-			put(w, "A run of schedule %s has begun; it plans, and then runs campaign %s.\nLook at it: keywave schedule show %s\n", name, run.Campaign, name)
+			put(w, "A run of schedule %s has begun; it plans, and then runs campaign %s.\nSee it: keywave schedule show %s\n", name, run.Campaign, name)
 		})
 	})
 }
@@ -67,7 +67,7 @@ func trigger(ctx context.Context, conn *temporalclient.Connection, name, reason 
 		}
 		select {
 		case <-ctx.Done():
-			return scheduleRun{}, fmt.Errorf("schedule %s was triggered, and Temporal has begun nothing within %s; look: keywave schedule show %s", name, triggerWithin, name)
+			return scheduleRun{}, fmt.Errorf("schedule %s was triggered, and Temporal has begun nothing within %s; see: keywave schedule show %s", name, triggerWithin, name)
 		case <-tick:
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"keywave/internal/harmless"
 )
 
-// table is rows in columns, each with lines below it that no column is wide enough
-// for.
+// table is rows in columns. A text that is too wide for a column stands in a line
+// below its row.
 type table struct {
 	rows  strings.Builder
 	tabs  *tabwriter.Writer

@@ -34,7 +34,7 @@ func oneBelow(cmd *cobra.Command, args []string) error {
 	return wrongUse(cmd, "there is no command %q%s", args[0], meant(cmd, args[0]))
 }
 
-// meant is the commands below cmd that a word is nearly.
+// meant names the commands below cmd whose names are close to a word.
 func meant(cmd *cobra.Command, word string) string {
 	cmd.SuggestionsMinimumDistance = 2
 	near := cmd.SuggestionsFor(word)
@@ -46,7 +46,7 @@ func meant(cmd *cobra.Command, word string) string {
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// helpCommand is cobra's, but that a topic that is not there is wrong use.
+// helpCommand is cobra's, except that an unknown topic is wrong use.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]…", Short: "Help about any command",

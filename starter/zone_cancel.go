@@ -89,7 +89,7 @@ func awaitCancelled(ctx context.Context, conn *temporalclient.Connection, id rot
 		}
 		select {
 		case <-ctx.Done():
-			return cancelled{}, fmt.Errorf("zone %s was told, and does not say within %s whether its refresh was sent; it sends none that it has not begun; look: keywave zone show %s", id, orderWithin, id)
+			return cancelled{}, fmt.Errorf("zone %s was told to stop, and has not said within %s whether its refresh was sent; a refresh that has not begun is not sent any more; see: keywave zone show %s", id, orderWithin, id)
 		case <-tick:
 		}
 	}

@@ -29,7 +29,7 @@ func (a *app) followZone(ctx context.Context, conn *temporalclient.Connection, r
 		select {
 		case err := <-done:
 			if err != nil {
-				return record, fmt.Errorf("zone %s: its workflow ended without a record (%w); look: keywave zone show %s", id, err, id)
+				return record, fmt.Errorf("zone %s: its workflow ended without a record (%w); see: keywave zone show %s", id, err, id)
 			}
 			return record, nil
 		case <-tick.C:

@@ -45,7 +45,7 @@ func busyWith(ctx context.Context, conn *temporalclient.Connection, id rotation.
 		return b, false, nil
 	}
 	if err != nil {
-		return b, false, fmt.Errorf("zone %s cannot be looked at: %w", id, err)
+		return b, false, fmt.Errorf("zone %s cannot be read: %w", id, err)
 	}
 	info := described.GetWorkflowExecutionInfo()
 	b.run, b.started = info.GetExecution().GetRunId(), info.GetStartTime().AsTime()
@@ -67,14 +67,14 @@ func busy(ctx context.Context, conn *temporalclient.Connection, id rotation.Zone
 	return refused(fmt.Errorf("zone %s is busy%s; one operation per zone at a time; what it does: keywave zone show %s", id, whose, id))
 }
 
-// joinTries bounds how often a repair that found its zone busy, and then ended,
-// is begun again.
+// joinTries bounds how often a repair is started again because the operation that it
+// was to join has just ended.
 const joinTries = 3
 
 var errJustEnded = errors.New("its operation has just ended")
 
 // join has the operation that runs on a zone deliver the live key at once, and
-// follows it to its end. Two operations on one zone there never are.
+// follows it to its end. A zone never has two operations.
 func (a *app) join(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) (rotation.Record, error) {
 	var record rotation.Record
 	b, runs, err := busyWith(ctx, conn, in.Zone)
@@ -93,7 +93,7 @@ func (a *app) join(ctx context.Context, conn *temporalclient.Connection, in work
 		a.say("  %s", d)
 	}
 	if len(answer.Differences) > 0 && !o.acceptChanges {
-		return record, notDone(fmt.Errorf("the hosts of zone %s are defined otherwise than when its operation began, so it goes on as it was; have the live key delivered by the present definitions: keywave zone repair %s -f %s --accept-changes --reason \"…\"", in.Zone, in.Zone, o.fleetFile))
+		return record, notDone(fmt.Errorf("the definitions of the hosts of zone %s changed after its operation began, so it goes on with the old ones; deliver the live key with the present ones: keywave zone repair %s -f %s --accept-changes --reason \"…\"", in.Zone, in.Zone, o.fleetFile))
 	}
 	return a.followZone(ctx, conn, conn.GetWorkflow(ctx, workflows.ZoneID(in.Zone), b.run), in.Zone)
 }
@@ -125,8 +125,8 @@ func orderRepair(ctx context.Context, conn *temporalclient.Connection, in workfl
 // orderWithin is how long a running zone may take to answer an order.
 const orderWithin = 30 * time.Second
 
-// named puts the fields into differences of definitions, where those that the
-// operation began with are known.
+// named adds the names of the changed fields to differences of definitions, where
+// the definitions that the operation began with are known.
 func named(ctx context.Context, conn *temporalclient.Connection, b busyZone, now []rotation.HostRef, differences []string) []string {
 	began := b.in.Hosts
 	if b.in.Campaign != "" && len(differences) > 0 {

@@ -86,7 +86,7 @@ func viewOfZone(ctx context.Context, conn *temporalclient.Connection, id rotatio
 		return view, refused(fmt.Errorf("zone %s has no operation in Temporal", id))
 	}
 	if err != nil {
-		return view, fmt.Errorf("zone %s cannot be looked at: %w", id, err)
+		return view, fmt.Errorf("zone %s cannot be read: %w", id, err)
 	}
 	info := described.GetWorkflowExecutionInfo()
 	run := info.GetExecution().GetRunId()

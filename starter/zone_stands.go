@@ -43,7 +43,7 @@ func standingOf(t *rotation.Trip, started, now time.Time) standing {
 	case rotation.Dead:
 		s.Since, s.Until, s.Next = orNil(t.ExposedSince()), orNil(t.Until), untilHosts(t)
 	case rotation.Dark:
-		s.Since, s.Next = orNil(t.ExposedSince()), "wait, EdgeOne is asked again and again"
+		s.Since, s.Next = orNil(t.ExposedSince()), "wait, Keywave asks EdgeOne again and again"
 	case rotation.Alive, rotation.NotBegun:
 		if s.Why == "" {
 			s.Why = "its operation is at " + string(t.Phase) + "; the old key is alive, or its hosts hold the live one"
@@ -59,9 +59,9 @@ func standingOf(t *rotation.Trip, started, now time.Time) standing {
 func untilHosts(t *rotation.Trip) string {
 	missing := t.Missing()
 	if len(missing) == 0 || len(t.Last) == 0 {
-		return "wait, the key is brought there again and again"
+		return "wait, Keywave tries to deliver the key again and again"
 	}
-	return fmt.Sprintf("bring %s back, the key is brought there again and again; should it never come back: keywave host retire %s --zone %s --reason \"…\"",
+	return fmt.Sprintf("bring %s back, Keywave tries to deliver the key again and again; if it never comes back: keywave host retire %s --zone %s --reason \"…\"",
 		rotation.Named(missing), missing[0], t.Zone)
 }
 

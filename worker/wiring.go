@@ -172,7 +172,7 @@ func (w *caller) wire(ctx context.Context) error {
 // warnOfClock says that this machine's clock is not EdgeOne's, and when it is again.
 func (w *caller) warnOfClock(ahead time.Duration) {
 	if ahead.Abs() > rotation.ClockOff {
-		w.log.Warn("this machine's clock is "+rotation.ClockText(ahead)+"; EdgeOne refuses a signature that is 300 s off: let NTP set it", telemetry.Account, w.account.Name)
+		w.log.Warn("this machine's clock is "+rotation.ClockText(ahead)+"; EdgeOne refuses a signature that is 300 s off: let NTP set the clock", telemetry.Account, w.account.Name)
 		return
 	}
 	w.log.Info("this machine's clock is EdgeOne's again", telemetry.Account, w.account.Name)

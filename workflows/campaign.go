@@ -175,7 +175,7 @@ type AlsoRotated struct {
 
 // String is the count and who has them.
 func (a AlsoRotated) String() string {
-	return plural(a.Zones, "zone") + " not this campaign's alone: " + strings.Join(a.Texts, "; ")
+	return plural(a.Zones, "zone") + " that others have too, or had just now: " + strings.Join(a.Texts, "; ")
 }
 
 // running is a shard under way.

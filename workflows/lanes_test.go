@@ -136,7 +136,7 @@ func TestBrakeOfOneAccount(t *testing.T) {
 	resume := w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "bob"})
 	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "ann", Account: other, Rate: "5", Reason: "over"})
 	s := w.lanes(w.plan(usualSettings(), 3))
-	if whose.rejected == nil || whose.rejected.Error() != "the campaign is of accounts acme and cn, each with a rate of its own; say whose: --account acme" {
+	if whose.rejected == nil || whose.rejected.Error() != "the campaign is of accounts acme and cn, each with a rate of its own; say which one: --account acme" {
 		t.Errorf("a rate of no account: %v", whose.rejected)
 	}
 	if nobody.rejected == nil || !strings.Contains(nobody.rejected.Error(), "of accounts acme and cn") || !brake.complete {

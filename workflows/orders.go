@@ -363,7 +363,7 @@ func (c *campaign) checkSet(o Order) error {
 		return nil
 	}
 	if all := c.plan.Owners(); o.Account == "" && len(all) > 1 {
-		return fmt.Errorf("the campaign is of %s, each with a rate of its own; say whose: --account %s", rotation.AccountsText(all), all[0])
+		return fmt.Errorf("the campaign is of %s, each with a rate of its own; say which one: --account %s", rotation.AccountsText(all), all[0])
 	} else if o.Account != "" && !slices.Contains(all, o.Account) {
 		return fmt.Errorf("the campaign is of %s", rotation.AccountsText(all))
 	}

@@ -313,7 +313,7 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 	}
 	q.survey(ctx, func(in activities.ProveIn, out activities.ProveOut, err error) {
 		if err != nil {
-			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not looked at: %s", in.Location, noAnswer(in.Location, err))})
+			report.Findings = append(report.Findings, plan.Finding{Text: fmt.Sprintf("the hosts of location %s were not asked: %s", in.Location, noAnswer(in.Location, err))})
 			for _, h := range in.Hosts {
 				report.unready("", h.Host.Name)
 			}
@@ -358,7 +358,7 @@ func clockIsOff(aheadMs int64) bool {
 }
 
 func clockFinding(a rotation.Account, aheadMs int64) plan.Finding {
-	return plan.Finding{Text: fmt.Sprintf("the clock of the worker of account %s is %s; EdgeOne refuses a signature that is 300 s off: let NTP set it", a, rotation.ClockText(time.Duration(aheadMs)*time.Millisecond))}
+	return plan.Finding{Text: fmt.Sprintf("the clock of the worker of account %s is %s; EdgeOne refuses a signature that is 300 s off: let NTP set the clock", a, rotation.ClockText(time.Duration(aheadMs)*time.Millisecond))}
 }
 
 // ClockWarning is what a person must know of a worker's clock; empty while it is

@@ -60,7 +60,7 @@ func (c *Connection) Fleets(ctx context.Context, queue string) (map[string]strin
 		Namespace: c.Namespace, TaskQueueType: enums.TASK_QUEUE_TYPE_ACTIVITY, TaskQueue: &taskqueue.TaskQueue{Name: queue},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("queue %s cannot be looked at: %w", queue, err)
+		return nil, fmt.Errorf("queue %s cannot be read: %w", queue, err)
 	}
 	marks := map[string]string{}
 	for _, p := range Recent(d.GetPollers()) {
