@@ -21,7 +21,7 @@ type AuditOut struct {
 	Describes int `json:"describes"`
 	Found     int `json:"found"`
 	// Differences are those of the Found in which a host holds another key than
-	// EdgeOne, or none; the others say what could not be looked at.
+	// EdgeOne, or none; the others say what could not be compared.
 	Differences int            `json:"differences"`
 	Findings    []plan.Finding `json:"findings,omitempty"`
 }

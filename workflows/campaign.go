@@ -28,20 +28,20 @@ type CampaignIn struct {
 	// Also is what a person accepted of zones that others have, or that were rotated
 	// just now.
 	Also *AlsoRotated `json:"also,omitempty"`
-	// Reread counts the calls that it took to see that, RereadBy those of each
-	// account.
+	// Reread counts the calls that read live keys again before the start, RereadBy
+	// those of each account.
 	Reread   int                      `json:"reread,omitempty"`
 	RereadBy map[rotation.Account]int `json:"rereadBy,omitempty"`
-	// Again has what an earlier, closed run of this campaign left gone on with;
-	// Previous is that run.
+	// Again says that this run goes on with what an earlier, closed run of the
+	// campaign left; Previous is that run.
 	Again    bool   `json:"again,omitempty"`
 	Previous string `json:"previous,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
 	Began time.Time `json:"began,omitzero"`
 	// Hours is a calendar that it obeys besides its plan's.
 	Hours calendar.Spec `json:"hours,omitzero"`
-	// Outside has it begin although the calendar is closed, because a person
-	// says so.
+	// Outside lets it begin while the calendar is closed, because a person said
+	// so.
 	Outside bool `json:"outside,omitempty"`
 	// State continues a run; nil at its start.
 	State *CampaignState `json:"state,omitempty"`
@@ -62,8 +62,8 @@ type CampaignState struct {
 	// Gate is the next gate behind the wave that has run; empty when all of them
 	// are passed.
 	Gate Gate `json:"gate,omitempty"`
-	// GoOutside says that who began the campaign outside of its hours is still to
-	// be obeyed.
+	// GoOutside says that a person's permission to run outside the hours still
+	// counts.
 	GoOutside bool `json:"goOutside,omitempty"`
 	// Asked is since when a person is asked for an approval.
 	Asked     time.Time `json:"asked,omitzero"`
@@ -77,8 +77,8 @@ type CampaignState struct {
 	Decided Decided `json:"decided,omitzero"`
 	// Settled are the pages whose zones are all done or skipped.
 	Settled []int `json:"settled,omitempty"`
-	// Surprised zones of those pages had keys that nobody knew; PastTold says that
-	// a person had the campaign go on although there were many.
+	// Surprised counts the zones of those pages that had keys which nobody knew;
+	// PastTold says that a person let the campaign go on although there were many.
 	Surprised int  `json:"surprised,omitempty"`
 	PastTold  bool `json:"pastTold,omitempty"`
 }
@@ -141,8 +141,8 @@ func TooOld(p plan.Plan, now time.Time) string {
 	return fmt.Sprintf("plan %s is %s old, and plans are valid for %s; plan again, nothing was changed (a zone that is exposed: keywave zone repair)", p.Digest, age.Round(time.Hour), PlanValidFor)
 }
 
-// AcceptedDrift is that a person runs a plan although live keys are not any more
-// those that it has.
+// AcceptedDrift says that a person runs a plan although live keys changed after it
+// was made.
 type AcceptedDrift struct {
 	// Zones is how many drifted, of Read that were read again.
 	Zones int `json:"zones"`
@@ -161,11 +161,11 @@ func (d AcceptedDrift) String() string {
 	if more := d.Zones - len(d.Named); more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("%d of %s not as planned: %s", d.Zones, plural(d.Read, "live key"), strings.Join(texts, "; "))
+	return fmt.Sprintf("%d of %s changed since the plan was made: %s", d.Zones, plural(d.Read, "live key"), strings.Join(texts, "; "))
 }
 
-// AlsoRotated is that a person runs a plan although another campaign has zones of
-// it, or they were rotated just now.
+// AlsoRotated says that a person runs a plan although another campaign has some of its
+// zones, or they were rotated just now.
 type AlsoRotated struct {
 	Zones int `json:"zones"`
 	// Texts say who has which.
@@ -190,15 +190,15 @@ type running struct {
 type campaign struct {
 	in      CampaignIn
 	plan    plan.Plan
-	loaded  bool // plan is
+	loaded  bool // the plan is loaded
 	st      *CampaignState
 	shards  map[int]*running
 	pages   []int // keys of shards, in the order of their start
 	windows map[rotation.Account]*rotation.Slots[int]
 	endedAt time.Time
-	shown   State // as the list of workflows has it
+	shown   State // what the list of workflows shows
 	hours   calendar.Look
-	looked  time.Time // when it was that
+	looked  time.Time // when the calendar said that
 	telling int       // notices that have not started
 	// endLines ends the lines on the timeline.
 	endLines func()
@@ -227,8 +227,8 @@ func Campaign(ctx workflow.Context, in CampaignIn) (Status, error) {
 	return c.end(ctx)
 }
 
-// story runs wave after wave. Pages that a resume brings back run before
-// anything else, wherever the campaign is.
+// story runs wave after wave. At any moment, pages that a resume brings back run
+// before anything else.
 func (c *campaign) story(ctx workflow.Context) error {
 	for {
 		if err := c.runPages(ctx); err != nil {
@@ -307,8 +307,8 @@ func (c *campaign) begin() error {
 	return nil
 }
 
-// mend has a resumed campaign go over all pages, in order to deliver what is
-// exposed before anything else is done.
+// mend lets a resumed campaign go over all pages and deliver what is exposed,
+// before it does anything else.
 func (c *campaign) mend() {
 	if !c.in.Again || c.st.Mended || c.mending() {
 		return
@@ -339,13 +339,13 @@ func (c *campaign) beginWave() {
 	c.tell()
 }
 
-// take puts an order or an event into the steering, and has the shards follow.
+// take gives an order or an event to the steering, and the shards their orders.
 func (c *campaign) take(h rotation.Happening) {
 	h.At = workflow.Now(c.work).UTC()
 	c.follow(c.st.Steering.Take(h))
 }
 
-// pauseFor is a reason that nobody gave: it is logged, and told to people.
+// pauseFor pauses for a reason that no person gave, logs it and tells people.
 func (c *campaign) pauseFor(on rotation.Input, a rotation.Account, why string) {
 	before := len(c.st.Steering.Reasons)
 	c.take(rotation.Happening{On: on, Account: a, Why: why})
@@ -357,8 +357,8 @@ func (c *campaign) pauseFor(on rotation.Input, a rotation.Account, why string) {
 	c.tell()
 }
 
-// waitWhileHeld waits for what holds the campaign to go away. An approval is
-// asked for while only the calendar is closed.
+// waitWhileHeld waits until no reason to pause is left. While only the calendar is
+// closed, it asks for an approval that is due.
 func (c *campaign) waitWhileHeld() {
 	s := &c.st.Steering
 	_ = workflow.Await(c.work, func() bool {
@@ -395,7 +395,7 @@ func (c *campaign) check(page int, note ShardNote) {
 	}
 }
 
-// judged is what the budget is held against.
+// judged are the counts that are compared with the budget.
 func (c *campaign) judged() rotation.Counts {
 	var counts rotation.Counts
 	for _, p := range c.st.Open {
@@ -444,8 +444,8 @@ func (c *campaign) log(what, by, reason string) {
 	c.st.Log.Add(Entry{At: workflow.Now(c.work).UTC(), What: what, By: by, Reason: reason})
 }
 
-// tell shows people what is so now: in the details of the workflow, and in the
-// list of workflows by its state.
+// tell shows people the present state, in the details of the workflow and in the
+// list of workflows.
 func (c *campaign) tell() {
 	s := c.status()
 	show(c.work, campaignDetails(s, workflow.Now(c.work)))

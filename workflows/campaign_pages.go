@@ -99,9 +99,8 @@ func (c *campaign) reopen(page int) (PageTally, bool) {
 // orphans is how often a page's shard may be found running already.
 const orphans = 3
 
-// runShard waits for an orphan of the same page first, should there be one. A
-// cancel of the campaign ends that wait. What is not the campaign's own is not
-// waited for.
+// runShard first waits for an orphan of the same page, if there is one. A cancel of
+// the campaign ends that wait. It does not wait for another campaign's shard.
 func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous string, out *ShardOut) error {
 	id := ShardID(c.in.Name, page)
 	for try := 1; ; try++ {
@@ -124,9 +123,9 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 		case err != nil:
 			return err
 		case held.Busy != "":
-			return fmt.Errorf("its workflow ID %s is held by another: %s; look at that workflow in Temporal and end it", id, held.Busy)
+			return fmt.Errorf("another workflow has its workflow ID %s: %s; find that one in Temporal and end it", id, held.Busy)
 		case try == orphans:
-			return fmt.Errorf("its workflow ID %s was taken %d times; look in Temporal who starts it", id, orphans)
+			return fmt.Errorf("its workflow ID %s was taken %d times; find out in Temporal who starts it", id, orphans)
 		}
 		r.again, previous = true, ""
 	}
@@ -192,7 +191,7 @@ func (c *campaign) landed(page int, out ShardOut, err error) {
 		if !r.started {
 			ended = "did not start"
 		}
-		c.pauseFor(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume looks its zones up", page, ended, why(err)))
+		c.pauseFor(rotation.EventShardLost, "", fmt.Sprintf("shard %d %s (%s); resume finds out how its zones stand", page, ended, why(err)))
 	}
 	c.markTimeline(shardEnded(page, len(c.plan.Pages), out, err))
 	c.check(page, out.Note)

@@ -22,8 +22,8 @@ type Legacy struct {
 	State CampaignState `json:"state"`
 }
 
-// legacy is the state with the pages of running shards as what they are to a
-// later run: pages whose end nobody heard.
+// legacy is the state for a later run. For that run, the pages of running shards are
+// pages whose end nobody heard.
 func (c *campaign) legacy() Legacy {
 	st := *c.st
 	st.Open = slices.Clone(st.Open)
@@ -112,7 +112,7 @@ func (c *campaign) checkPast() {
 	}
 }
 
-// toldOfPast says that a person has the campaign go on although its past is not
+// toldOfPast notes that a person lets the campaign go on although its past is not
 // the world's.
 func (c *campaign) toldOfPast() {
 	c.st.PastTold = c.st.PastTold || slices.ContainsFunc(c.st.Steering.Reasons, func(r rotation.PauseReason) bool { return r.Kind == rotation.PausePast })

@@ -94,7 +94,7 @@ func deliverySummary(l rotation.Location, hosts []rotation.HostRef, round int) s
 func waitSummary(t *rotation.Trip) string {
 	switch {
 	case t.Phase == rotation.PhaseHold:
-		return "until no request given up can still be executed"
+		return "until no lost request can still be executed"
 	case t.Phase == rotation.PhaseSettle:
 		return "before it reads again which key is live"
 	case t.Phase == rotation.PhaseDeliver && len(t.Last) > 0:
@@ -113,7 +113,7 @@ var phaseWords = map[rotation.Phase]string{
 	rotation.PhaseSettle:   "waits before it reads again",
 	rotation.PhaseDeliver:  "brings the live key to the hosts (the old key is dead)",
 	rotation.PhaseVerify:   "reads the live key back after the last acknowledgement",
-	rotation.PhaseHold:     "waits until no request given up can still be executed, and reads the live key now and then; it stays locked",
+	rotation.PhaseHold:     "waits until no lost request can still be executed, and reads the live key now and then; it stays locked",
 }
 
 // outcomeWords is what each outcome means to somebody who reads it for the first
@@ -178,8 +178,8 @@ func zoneHelp(in ZoneIn, t *rotation.Trip) marked {
 	case t.Ended != "" || t.Live == "" || len(t.Missing()) == 0 || len(t.Last) == 0:
 		return ""
 	}
-	return mark("\nSince %s clients of %s may be locked out. Bring the host back: the key is brought there again and again, until %s. "+
-		"Should it never come back: %s\n",
+	return mark("\nSince %s clients of %s may be locked out. Bring the host back: Keywave tries to deliver the key again and again, until %s. "+
+		"If it never comes back: %s\n",
 		clock(t.Since), rotation.Listed(t.Missing()), clock(t.Until), code(fmt.Sprintf("keywave host retire %s --zone %s --reason \"…\"", t.Missing()[0], in.Zone)))
 }
 
@@ -203,7 +203,7 @@ func zoneWait(t *rotation.Trip, now ZoneNews) marked {
 	return b.text()
 }
 
-// holds is what is known of a host.
+// holds says what is known of a host's key.
 func holds(t *rotation.Trip, h rotation.HostName) string {
 	for _, a := range t.Last {
 		if a.Host == h {
@@ -356,8 +356,8 @@ func retired(h rotation.HostCounts) marked {
 	return mark(", %d retired by people", h.Retired)
 }
 
-// outcomes is a table of those that there are; pending zones stand in it by
-// where they stand.
+// outcomes is a table of the outcomes that occur; pending zones are split by what
+// they wait for.
 func outcomes(c rotation.Counts, at rotation.Standings) marked {
 	var b markdown
 	b.add(row("zones", "outcome", "which means") + "\n|--:|---|---|\n")
@@ -401,7 +401,7 @@ func pace(s Status, now time.Time) marked {
 	return text
 }
 
-// attention lists what needs a person, what has the same reason together.
+// attention lists what needs a person, grouped by reason.
 func attention(zones, hosts []Attention, c rotation.Counts) marked {
 	if len(zones)+len(hosts) == 0 {
 		return ""

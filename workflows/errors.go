@@ -30,13 +30,13 @@ func neverStarted(err error) bool {
 	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
-// unread says why a zone's live key has no answer, and whether to ask again is
-// not worth it.
+// unread says why a zone's live key could not be read, and whether asking again is
+// useless.
 func unread(account rotation.Account, err error) (problem string, final bool) {
 	var app *temporal.ApplicationError
 	switch {
 	case neverStarted(err):
-		return fmt.Sprintf("no process of account %s takes the question which key is live (is one active? keywave doctor)", account), false
+		return fmt.Sprintf("no process of account %s reads live keys now (is one active? keywave doctor)", account), false
 	case errors.As(err, &app):
 		return why(err), app.NonRetryable()
 	case temporal.IsCanceledError(err):
@@ -53,7 +53,7 @@ func unprobed(account rotation.Account, err error) string {
 	return why(err)
 }
 
-// untaken says why the account's worker has no answer.
+// untaken says why the account's worker gave no answer.
 func untaken(account rotation.Account, kind string, err error) error {
 	switch {
 	case err == nil:

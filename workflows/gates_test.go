@@ -180,7 +180,7 @@ func TestABreachIsToldAsItIsNow(t *testing.T) {
 	if paused.Zones.Exposed < 2 || !strings.HasPrefix(paused.Reason, fmt.Sprintf("exposed zones: %d,", paused.Zones.Exposed)) {
 		t.Errorf("%d are exposed, and it says %q", paused.Zones.Exposed, paused.Reason)
 	}
-	if kept.Zones.Exposed != 0 || kept.State != workflows.StatePaused || !strings.HasSuffix(kept.Reason, "by now it is kept again") {
+	if kept.Zones.Exposed != 0 || kept.State != workflows.StatePaused || !strings.HasSuffix(kept.Reason, "now the budget is kept again") {
 		t.Errorf("later: %+v", kept)
 	}
 }
@@ -243,7 +243,7 @@ func TestAcceptedDriftIsOnRecord(t *testing.T) {
 	if s.State != workflows.StateDone || s.Drift == nil || s.Drift.Zones != 2 || s.API.Describe != plain.API.Describe+6 {
 		t.Errorf("%+v, and without drift %+v", s, plain)
 	}
-	if !logged(s, "drift accepted: 2 of 6 live keys not as planned: zone zone-1 has another key; and 1 more", "ticket 4711") {
+	if !logged(s, "drift accepted: 2 of 6 live keys changed since the plan was made: zone zone-1 has another key; and 1 more", "ticket 4711") {
 		t.Errorf("the log is %+v", s.Log)
 	}
 }
@@ -262,7 +262,7 @@ func TestResumeDoesNotSkipTheBrake(t *testing.T) {
 	held := w.status(90 * time.Minute)
 	w.say(2*time.Hour, workflows.UpdateSet, workflows.Order{By: "bob", Rate: "default", Reason: "over"})
 	s := w.campaign(w.campaignIn(p))
-	if !resume.complete || resume.State != workflows.StatePaused || resume.Text != "resumed, but still held: the brake of account acme is on: incident 7" {
+	if !resume.complete || resume.State != workflows.StatePaused || resume.Text != "resumed, but still paused: the brake of account acme is on: incident 7" {
 		t.Errorf("resume was answered with %+v", resume)
 	}
 	if held.State != workflows.StatePaused || held.Reason != "the brake of account acme is on: incident 7" || !strings.HasPrefix(held.Next, "keywave brake off --account acme ") {

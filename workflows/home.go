@@ -11,7 +11,7 @@ import (
 
 // home is where a workflow must run: the ID that its input asks for, and the names
 // in its input, which must be some. An ID is a lock and an address, so no workflow
-// may pass for another: who can write to Temporal can start any under any ID.
+// may pass for another: whoever can write to Temporal can start any under any ID.
 type home struct {
 	id    string
 	names []string
@@ -19,7 +19,7 @@ type home struct {
 	runs bool
 }
 
-// at gives a workflow its home. Elsewhere it ends at once, with a sentence.
+// at lets a workflow run at its home alone. Elsewhere it ends at once and says why.
 func at[I interface{ home() home }, O any](w func(workflow.Context, I) (O, error)) func(workflow.Context, I) (O, error) {
 	return func(ctx workflow.Context, in I) (O, error) {
 		if err := in.home().check(ctx); err != nil {

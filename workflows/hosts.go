@@ -41,8 +41,8 @@ func (q *question) sealed(probe activities.Probe) {
 	}
 }
 
-// survey asks all locations at once, in no hurry, and hands each one's answer over.
-// An absent worker is an answer too.
+// survey asks all locations at once, without hurry, and passes each answer on. That a
+// worker is absent is an answer too.
 func (q *question) survey(ctx workflow.Context, heard func(in activities.ProveIn, out activities.ProveOut, err error)) {
 	futures := make([]workflow.Future, len(q.locations))
 	for i, l := range q.locations {
@@ -85,8 +85,8 @@ func noAnswer(l rotation.Location, err error) string {
 	return why(err)
 }
 
-// askProbe has a probe sealed by the worker that calls EdgeOne now. Should a later
-// one not be had, the former opens as before.
+// askProbe asks the worker that calls EdgeOne now to seal a probe. If it cannot seal a
+// later one, the former stays in use.
 func (s *shard) askProbe(ctx workflow.Context, c rotation.AskProbe) {
 	what := "a probe, sealed as keys will be"
 	if s.probed {
@@ -104,7 +104,7 @@ func (s *shard) askProbe(ctx workflow.Context, c rotation.AskProbe) {
 	s.m.Probed()
 }
 
-// askHosts has a location's hosts prove that they can take a key.
+// askHosts lets a location's hosts prove that they can take a key.
 func (s *shard) askHosts(ctx workflow.Context, c rotation.AskHosts) {
 	var q question
 	for _, h := range c.Hosts {

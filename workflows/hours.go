@@ -58,7 +58,7 @@ func (c *campaign) keepHours() {
 
 func (c *campaign) watchHours(ctx workflow.Context) {
 	for !c.hours.Until.IsZero() {
-		wait := within(max(time.Second, c.hours.Until.Sub(workflow.Now(ctx))), "until the calendar is looked at again")
+		wait := within(max(time.Second, c.hours.Until.Sub(workflow.Now(ctx))), "until the calendar is checked again")
 		_ = workflow.NewTimerWithOptions(ctx, wait.Timeout, wait.TimerOptions).Get(ctx, nil)
 		c.look()
 		c.obeyHours()
@@ -107,8 +107,8 @@ func (c *campaign) obeyHours() {
 	c.tell()
 }
 
-// closed is what follows when the calendar has closed the campaign: who began it
-// outside of its hours meant the present ones.
+// closed follows when the calendar closes the campaign. A permission to run outside
+// its hours ends then: it was for the hours before.
 func (c *campaign) closed() {
 	switch {
 	case !c.st.Steering.Has(rotation.PauseCalendar): // it is not obeyed now

@@ -46,7 +46,7 @@ func (c *campaign) makeLanes() {
 	}
 }
 
-// lane is an account's.
+// lane is that of an account.
 func (c *campaign) lane(a rotation.Account) *Lane {
 	for i := range c.st.Lanes {
 		if c.st.Lanes[i].Account == a {

@@ -74,7 +74,7 @@ func DiscoverID(name string, n int) string { return fmt.Sprintf("discover/%s/par
 // their plan; n is 1-based.
 func RereadID(name string, n int) string { return fmt.Sprintf("reread/%s/part/%d", name, n) }
 
-// NoticeID is the workflow ID of what a campaign's run tells, n-th.
+// NoticeID is the workflow ID of the n-th notice of a campaign's run.
 func NoticeID(campaign, run string, n int) string {
 	return fmt.Sprintf("campaign/%s/notice/%.8s-%d", campaign, run, n)
 }

@@ -16,8 +16,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// handlers lets people ask and order. Its state is ready before it is called, but
-// for the plan: an update can arrive with the first workflow task.
+// handlers registers queries and updates. The state is ready before that, except for
+// the plan: an update can arrive with the first workflow task.
 func (c *campaign) handlers(ctx workflow.Context) error {
 	updates := []struct {
 		name, about string
@@ -59,8 +59,8 @@ func (c *campaign) handlers(ctx workflow.Context) error {
 		workflow.QueryHandlerOptions{Description: "Counts, exposure, calls, state, reason and the next command."})
 }
 
-// loadedFirst has an order wait for the plan, and be checked then: without it
-// nobody can tell which waves need an approval, nor keep a window that is set.
+// loadedFirst lets an order wait until the plan is loaded, and checks it then. Before
+// that nobody knows which waves need an approval, and a window that is set would be lost.
 func (c *campaign) loadedFirst(ctx workflow.Context, o Order, check func(Order) error) error {
 	if c.loaded {
 		return nil
@@ -89,7 +89,7 @@ func (c *campaign) onPause(ctx workflow.Context, o Order) (Answer, error) {
 }
 
 // answersWithin is how long a pause or a cancel waits for the shards. They need
-// seconds, unless a worker was lost that a refresh is at, or none is there.
+// seconds, unless the worker of a refresh was lost or there is no worker.
 const answersWithin = 30 * time.Second
 
 // stopped waits until every refresh that had not started is cancelled.
@@ -102,7 +102,7 @@ func (c *campaign) stopped(ctx workflow.Context, what string) (Answer, error) {
 	text := what + "; no refresh is under way and none can start"
 	switch {
 	case !quiet:
-		text = fmt.Sprintf("%s; nothing further is started, but within %s %s did not confirm that every queued refresh is cancelled; look again: keywave campaign status %s",
+		text = fmt.Sprintf("%s; nothing further is started, but within %s %s did not confirm that every queued refresh is cancelled; ask again: keywave campaign status %s",
 			what, answersWithin, plural(len(c.unquiet()), "shard"), c.in.Name)
 	case kept > 0:
 		text = fmt.Sprintf("%s; no refresh can start any more; %d zones may have refreshed and go on until their hosts hold the live key", what, kept)
@@ -136,14 +136,14 @@ func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	return Answer{State: c.status().State, Text: c.resumed()}, nil
 }
 
-// resumed says what became of a resume: what still holds the campaign is named.
+// resumed says what a resume did, and names the reasons to pause that are left.
 func (c *campaign) resumed() string {
 	s := &c.st.Steering
 	switch reasons := c.reasons(); {
 	case len(reasons) > 0 && s.ByItself():
 		return "resumed, and waits: " + reasons
 	case len(reasons) > 0:
-		return "resumed, but still held: " + reasons
+		return "resumed, but still paused: " + reasons
 	case s.Stage == rotation.StageApproval && len(c.st.Todo) > 0:
 		return fmt.Sprintf("the zones of earlier waves that are not done are tried again; wave %d still waits for its approval", s.Wave+1)
 	case s.Stage == rotation.StageApproval:

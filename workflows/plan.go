@@ -30,7 +30,7 @@ type PagePlanned struct {
 	Describes int            `json:"describes"`
 	Findings  []plan.Finding `json:"findings,omitempty"`
 	Found     int            `json:"found"`
-	// Unready counts the zones that would not be rotated as things are: their key
+	// Unready counts the zones that would not be rotated now: their key
 	// cannot be read, or a host of theirs cannot take one.
 	Unready int `json:"unready,omitempty"`
 	// AheadMs is how far the clock of the account's worker is ahead of EdgeOne's;
@@ -43,7 +43,7 @@ type PagePlanned struct {
 	unfit  map[rotation.HostName]bool
 }
 
-// unready notes a zone or a host that nothing can be done with as things are.
+// unready notes a zone or a host with which a rotation could not start now.
 func (p *PagePlanned) unready(zone rotation.ZoneID, host rotation.HostName) {
 	if p.unread == nil {
 		p.unread, p.unfit = map[rotation.ZoneID]bool{}, map[rotation.HostName]bool{}
@@ -306,7 +306,7 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 			for _, h := range page.Hosts {
 				report.unready("", h.Name)
 			}
-			report.Findings = append(report.Findings, plan.Finding{Text: why(err) + "; no host was looked at"})
+			report.Findings = append(report.Findings, plan.Finding{Text: why(err) + "; no host was asked"})
 			return
 		}
 		q.sealed(probe)

@@ -33,8 +33,8 @@ type ShardIn struct {
 	Again    bool      `json:"again,omitempty"`
 	Previous string    `json:"previous,omitempty"`
 	Began    time.Time `json:"began"`
-	// Before is what the campaign knew of the page: it is told until the page is
-	// loaded.
+	// Before is what the campaign knew of the page. The shard reports it until it
+	// has loaded the page.
 	Before ShardOut `json:"before,omitzero"`
 	// Mend only delivers what an earlier run left exposed or unknown.
 	Mend bool `json:"mend,omitempty"`
@@ -156,7 +156,7 @@ func (s *shard) setAlarm(at time.Time) {
 	s.unset()
 	ctx, cancel := workflow.WithCancel(s.work)
 	s.alarm, s.unset = at, cancel
-	rings := workflow.NewTimerWithOptions(ctx, at.Sub(s.now()), workflow.TimerOptions{Summary: "before it looks again how its zones get on"})
+	rings := workflow.NewTimerWithOptions(ctx, at.Sub(s.now()), workflow.TimerOptions{Summary: "before it checks its zones again"})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		if rings.Get(ctx, nil) == nil {
 			s.alarm, s.stirred = time.Time{}, true
@@ -337,7 +337,7 @@ func (s *shard) foreign(ctx workflow.Context, zone rotation.ZoneID) rotation.Lan
 	out, err := awaitAct().do(ctx, longOptions("a zone that runs already", s.in.Timing), activities.AwaitIn{Workflow: ZoneID(zone), Type: TypeZone, Campaign: s.in.Campaign, Attr: AttrCampaign})
 	switch {
 	case err != nil:
-		return rotation.Landing{Lost: "it ran already, and how it ended was not heard: " + why(err)}
+		return rotation.Landing{Lost: "it ran already, and nobody heard how it ended:  " + why(err)}
 	case out.Busy != "":
 		return rotation.Landing{Busy: out.Busy}
 	case out.Lost:

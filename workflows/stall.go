@@ -10,11 +10,11 @@ import (
 	"keywave/internal/rotation"
 )
 
-// No progress is a condition: a campaign in which a zone could start, and in
-// which for stallAfter nothing was executed and nothing ended, says so with the
-// causes, and pauses itself after five times that.
+// A campaign is stalled when a zone could start, and for stallAfter no refresh was
+// executed and no zone ended. It says so with the causes, and pauses itself after
+// five times that.
 
-// Stall is that nothing gets on.
+// Stall says that there is no progress.
 type Stall struct {
 	Since time.Time `json:"since"`
 	// Account is whose zones they are; empty where there is only one account.
@@ -28,7 +28,7 @@ const pauseAfterStalls = 5
 
 // String is the stall as a clause, with its causes counted.
 func (s Stall) String() string {
-	text := "nothing was executed and nothing ended since " + clock(s.Since)
+	text := "no refresh was executed and no zone ended since " + clock(s.Since)
 	if s.Account != "" {
 		text += " for account " + string(s.Account)
 	}
@@ -95,7 +95,7 @@ func (c *campaign) watchStall(ctx workflow.Context) {
 		c.tell()
 		rest := began.Since.Add(pauseAfterStalls * c.stallAfter()).Sub(workflow.Now(ctx))
 		over := func() bool { s := c.stall(); return s == nil || !s.Since.Equal(began.Since) }
-		moved, _ := awaitWithin(ctx, max(time.Second, rest), "for something to get on", over)
+		moved, _ := awaitWithin(ctx, max(time.Second, rest), "for progress", over)
 		if still := c.stall(); !moved && still != nil {
 			c.pauseFor(rotation.EventStalled, "", still.String())
 		}

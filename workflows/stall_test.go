@@ -35,7 +35,7 @@ func TestCampaignStalls(t *testing.T) {
 	if early.Stalled != nil || early.Reason != "" {
 		t.Errorf("after 50 s: %+v, %q", early.Stalled, early.Reason)
 	}
-	if stalled.State != workflows.StateRunning || stalled.Stalled == nil || !strings.HasPrefix(stalled.Reason, "nothing was executed and nothing ended since ") ||
+	if stalled.State != workflows.StateRunning || stalled.Stalled == nil || !strings.HasPrefix(stalled.Reason, "no refresh was executed and no zone ended since ") ||
 		!strings.Contains(stalled.Reason, "no worker took the refresh of account acme in time") || stalled.Left(noon.Add(150*time.Second)) != 0 {
 		t.Errorf("after 150 s: %+v", stalled)
 	}

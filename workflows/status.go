@@ -206,7 +206,7 @@ func (c *campaign) state(counts rotation.Counts) State {
 	return StateRunning
 }
 
-// reasons is why the campaign is held, and by what; a breach is told as it is now.
+// reasons says why the campaign is paused; a breach is told with the present counts.
 func (c *campaign) reasons() string {
 	var words []string
 	ended := !c.endedAt.IsZero() || c.st.Steering.Cancelled
@@ -236,7 +236,7 @@ func (c *campaign) breach(r rotation.PauseReason) string {
 			return r.Why // it has not told its counts since the campaign was stopped
 		}
 	}
-	return r.Why + "; by now it is kept again"
+	return r.Why + "; now the budget is kept again"
 }
 
 func (c *campaign) status() Status {

@@ -46,7 +46,7 @@ func (c *campaign) drawTimeline() {
 	workflow.Go(ctx, func(ctx workflow.Context) { draw(ctx, c.pauseLine) })
 }
 
-// stageLine is what the campaign is at. A bake time, the health checks and an
+// stageLine says what the campaign does. A bake time, the health checks and an
 // approval with a limit have timers and activities of their own.
 func (c *campaign) stageLine() string {
 	s := &c.st.Steering
@@ -110,7 +110,7 @@ func byWhom(what, by, reason string) string {
 	return what
 }
 
-// shardEnded is what a shard leaves, in some words.
+// shardEnded says in a few words how a shard ended.
 func shardEnded(page, pages int, out ShardOut, err error) string {
 	if err != nil {
 		return fmt.Sprintf("page %d of %d: its shard ended without a result", page, pages)

@@ -64,8 +64,8 @@ func probeOptions(account rotation.Account, why string) workflow.ActivityOptions
 	return limited(l, EdgeOneQueue(account), why, priorityNormal)
 }
 
-// begunOptions are for asking Temporal which refreshes have begun: who asks in
-// vain asks again.
+// begunOptions are for asking Temporal which refreshes have begun. Without an answer
+// the question is asked again.
 func begunOptions(why string) workflow.ActivityOptions {
 	o := limited(limits().Begun, Queue, why, priorityNormal)
 	o.ScheduleToStartTimeout = noWorker
@@ -87,7 +87,7 @@ func proveOptions(location rotation.Location, hosts int) workflow.ActivityOption
 	return limited(limits().Prove, LocationQueue(location), "proofs of "+fmtHosts(hosts)+" in "+string(location), priorityBulk)
 }
 
-// surveyOptions are for looking at hosts while planning, where an absent worker
+// surveyOptions are for asking hosts while planning, where an absent worker
 // is a finding and not a failure, and where no proof gets too old.
 func surveyOptions(location rotation.Location, hosts int) workflow.ActivityOptions {
 	o := proveOptions(location, hosts)

@@ -63,7 +63,7 @@ type zone struct {
 	requestID string
 	asked     time.Time // when the present refresh was put into its queue
 	says      string    // what the process that calls EdgeOne says about it meanwhile
-	readUntil time.Time // when it is given up to ask which key is live
+	readUntil time.Time // when the zone gives up asking which key is live
 
 	recall func() // ends an activity that has sent nothing
 	wake   func() // ends a wait between two steps
@@ -271,8 +271,8 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	}
 }
 
-// straight are the queues of the workers that proved the hosts, should the one
-// that calls EdgeOne be among them.
+// straight are the queues of the workers that proved the hosts, if the one that calls
+// EdgeOne is among them.
 func (z *zone) straight() []string {
 	var queues []string
 	for _, h := range z.hosts() {
@@ -337,7 +337,7 @@ func (z *zone) ask(in activities.ReadIn, summary string, priority int) (activiti
 	f := readAct().start(ctx, readOptions(z.in, summary, priority), in)
 	var out activities.ReadOut
 	if !z.awaitWithin(f, z.readUntil, z.now().Add(readsFor())) {
-		out.Problem = "EdgeOne was asked for " + z.in.Timing.DeliverFor.D().String() + " which key is live, and did not answer"
+		out.Problem = "EdgeOne did not say for " + z.in.Timing.DeliverFor.D().String() + " which key is live"
 		return out, nil
 	}
 	err := f.Get(z.work, &out)
@@ -348,7 +348,7 @@ func (z *zone) ask(in activities.ReadIn, summary string, priority int) (activiti
 	return out, err
 }
 
-// reread waits and leaves the phase as it is, until it is not worth it any more.
+// reread waits and keeps the phase, so that the key is read again, until readUntil.
 func (z *zone) reread(out activities.ReadOut, lost error) {
 	patience := z.trip.MayHaveRefreshed() || !z.trip.ExposedSince().IsZero()
 	switch {

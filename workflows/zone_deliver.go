@@ -40,17 +40,17 @@ func (z *zone) deliver() {
 	z.trip.Delivered(z.now(), acks)
 }
 
-// withheld is what becomes of a round for which there is no key.
+// withheld ends a round for which there is no key.
 func withheld(hosts []rotation.HostName, why string) []rotation.Ack {
 	acks := make([]rotation.Ack, len(hosts))
 	for i, h := range hosts {
-		acks[i] = rotation.Ack{Host: h, Problem: "it is given no key: " + why}
+		acks[i] = rotation.Ack{Host: h, Problem: "it gets no key: " + why}
 	}
 	return acks
 }
 
-// send has the key on its way to every host that misses it; to none, when the
-// last of them was retired.
+// send starts deliveries to all hosts that miss the key; it starts none when the last
+// of them was retired.
 func (z *zone) send() []*parcel {
 	var all []*parcel
 	missing := z.trip.Missing()
@@ -111,7 +111,7 @@ func (z *zone) lostDelivery(l rotation.Location, err error) string {
 	return "the location's worker was lost during the delivery: " + why(err)
 }
 
-// reseal has the live key sealed anew, because a location could not open it, the
+// reseal asks for a new seal of the live key, because a location could not open it, the
 // refresh could not seal it, or it goes to other hosts. It says whether the live
 // key is still the one to deliver.
 func (z *zone) reseal() bool {

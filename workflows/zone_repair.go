@@ -72,8 +72,8 @@ func (z *zone) repair(_ workflow.Context, o RepairOrder) (RepairAnswer, error) {
 	return answer, nil
 }
 
-// rehost has the zone go on with the hosts of an order. The key is sealed anew,
-// for it is sealed to hosts.
+// rehost lets the zone go on with the hosts of an order. The key is sealed anew,
+// because a seal names the hosts.
 func (z *zone) rehost(o RepairOrder, differences []string) {
 	hosts := slices.DeleteFunc(slices.Clone(o.Hosts), z.retired)
 	var asBefore []rotation.HostName

@@ -723,7 +723,7 @@ func TestZoneExposedAndWithheld(t *testing.T) {
 	if r.Outcome != rotation.Done || z.sent != 1 {
 		t.Errorf("%s (%s), %d refreshes\n%s", r.Outcome, r.Why, z.sent, w.story())
 	}
-	if held == nil || len(held.Last) != 2 || held.Last[0].Problem != "it is given no key: the fleet file of this worker gives it to others" {
+	if held == nil || len(held.Last) != 2 || held.Last[0].Problem != "it gets no key: the fleet file of this worker gives it to others" {
 		t.Errorf("after 20 s: %+v\n%s", held, w.story())
 	}
 }

@@ -119,7 +119,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// nextMark is when the exposure, should it last, must be told.
+// nextMark is when people must be told of the exposure if it lasts.
 func (z *zone) nextMark() time.Time {
 	since, after := z.trip.ExposedSince(), z.in.Timing.ExposedAfter.D()
 	switch {
@@ -133,7 +133,7 @@ func (z *zone) nextMark() time.Time {
 	return time.Time{}
 }
 
-// occasion is why a zone looks whether there is news.
+// occasion is why a zone checks whether there is news.
 type occasion int
 
 const (
@@ -142,8 +142,8 @@ const (
 	asks                     // a shard wants to hear it
 )
 
-// tell brings up to date what is said of the zone: to the shard, when something
-// of it changed, and in the list of workflows.
+// tell reports how the zone stands: to the shard, if something changed, and in the
+// list of workflows.
 func (z *zone) tell(on occasion) {
 	if z.trip.Phase == rotation.PhaseEnded {
 		return
@@ -180,7 +180,7 @@ func (z *zone) mark() {
 	z.list()
 }
 
-// list has the list of workflows say that the zone is exposed or held.
+// list makes the list of workflows say that the zone is exposed or held.
 func (z *zone) list() {
 	as := ""
 	switch {

@@ -153,7 +153,7 @@ type Plan struct {
 	Found int `json:"found"`
 	// Unready counts the zones that would not be rotated as things were when the
 	// plan was made, outside the digest: their live key could not be read, or a host
-	// of theirs could not take one, or was not looked at.
+	// of theirs could not take one, or was not asked.
 	Unready int `json:"unready,omitempty"`
 	// Describes counts the calls that reading the baselines took.
 	Describes int `json:"describes"`

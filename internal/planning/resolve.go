@@ -76,7 +76,7 @@ func discover(ctx context.Context, c Executor, f *fleet.Fleet, id string, from i
 	return out, err
 }
 
-// Unique names what is looked at once.
+// Unique names one query.
 func Unique(at time.Time) string {
 	return at.UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:6])
 }

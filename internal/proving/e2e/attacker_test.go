@@ -234,7 +234,7 @@ func (a *attacker) forgesDoubt() {
 	in.Timing.DeliverFor = rotation.Span(3 * time.Second)
 	var r rotation.Record
 	err := a.start(workflows.ZoneID(a.zone.ID), workflows.Queue, workflows.TypeZone, in, &r)
-	a.refused("a doubt", r.Why, err, "it is given no key: "+a.gives()[:40])
+	a.refused("a doubt", r.Why, err, "it gets no key: "+a.gives()[:40])
 }
 
 // forgesPlan has a plan made that gives the zone to the foe, and runs it.
@@ -370,7 +370,7 @@ func (a *attacker) forgesOrders() {
 			return false
 		}
 		return trip.Phase == rotation.PhaseEnded || len(trip.Last) > 0 &&
-			(trip.Last[0].Host == a.hosts[1].Name || strings.Contains(trip.Last[0].Problem, "it is given no key: "))
+			(trip.Last[0].Host == a.hosts[1].Name || strings.Contains(trip.Last[0].Problem, "it gets no key: "))
 	})
 	_ = a.TerminateWorkflow(a.Context(), id, "", "enough") // or it has ended, without its hosts
 	if err := a.s.Heal(a.Context()); err != nil {

@@ -67,7 +67,7 @@ func TestTemporalUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.opens(b.ofWorkflow(s, campaign, "user-metadata"))
-	b.becomes("by now it is kept again")
+	b.becomes("now the budget is kept again")
 	b.sends("resume", `{"by": "ann", "reason": "gw-hk-2 is back", "maxExposed": 40}`)
 	exits(t, s, 0, "", "campaign", "watch", "c")
 	b.becomes("It is done.", "40 done every host holds the live key", "resumed by ann: gw-hk-2 is back")
