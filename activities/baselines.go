@@ -30,9 +30,8 @@ type Baseline struct {
 	Problem string               `json:"problem,omitempty"`
 }
 
-// Baselines reads them at the account's pace, in its time: what is left then could
-// not be read. Credentials that EdgeOne refuses
-// fail it as a whole.
+// Baselines reads them at the account's pace. What is left when its time is over counts
+// as unreadable. Credentials that EdgeOne refuses fail it as a whole.
 func (e *EdgeOne) Baselines(ctx context.Context, in BaselinesIn) (BaselinesOut, error) {
 	defer beat(ctx)()
 	until := readUntil(ctx)

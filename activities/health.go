@@ -17,8 +17,8 @@ type HealthOut struct {
 }
 
 // Health asks whether what the account's zones serve is well. A plan names
-// checks and does not define them: who can write to Temporal cannot have a
-// command run.
+// checks and does not define them, so that nobody who can write to Temporal can have
+// a command run.
 func (e *EdgeOne) Health(ctx context.Context, in HealthIn) (HealthOut, error) {
 	defer beat(ctx)()
 	ctx, cancel := inTime(ctx)

@@ -23,7 +23,7 @@ func ZoneWorkflow(zone rotation.ZoneID) string { return "zone/" + string(zone) }
 func LeaseWorkflow(account rotation.Account) string { return "edgeone/" + string(account) }
 
 // stray says that an activity was not asked for by the workflow of that ID and
-// type, but by another, or by nobody's; empty when all is well. Who can write to
+// type, but by another, or by nobody's; empty when all is well. Whoever can write to
 // Temporal can ask for any activity.
 func stray(ctx context.Context, id, kind string) string {
 	info := activity.GetInfo(ctx)

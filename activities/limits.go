@@ -21,8 +21,8 @@ type Limit struct {
 	// orchestrator's queue, for whoever waits runs there. Close ends one attempt,
 	// Total all of them; zero is no end.
 	Start, Close, Total time.Duration
-	// Heartbeat ends an attempt that was not heard of for so long; it is to be
-	// heard of every Beat. Zero is neither.
+	// Heartbeat ends an attempt that was silent for so long; an attempt reports
+	// every Beat. Zero is neither.
 	Heartbeat, Beat time.Duration
 	// Attempts are made by Temporal; 0 is as many as it takes.
 	Attempts int32

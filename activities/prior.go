@@ -38,8 +38,8 @@ type PriorOut struct {
 }
 
 // Prior gathers it: the earlier shard's records first (a query, which works on a
-// closed or terminated run too), and the zones' own workflows for whatever the
-// shard did not live to hear. What is not found proves that nothing ran only if
+// closed or terminated run too), and the zones' own workflows for what the
+// shard had not heard when it ended. What is not found proves that nothing ran only if
 // Temporal keeps everything that is younger than the campaign.
 func (t *Temporal) Prior(ctx context.Context, in PriorIn) (PriorOut, error) {
 	defer beat(ctx)()

@@ -100,7 +100,7 @@ type AwaitOut struct {
 
 // Await waits for a workflow that runs already: an orphan of a shard that was
 // terminated is this campaign's own, anything else is busy elsewhere. So is what
-// somebody started as another type of workflow, for that may never end.
+// somebody started as another type of workflow, because that may never end.
 func (t *Temporal) Await(ctx context.Context, in AwaitIn) (AwaitOut, error) {
 	defer beat(ctx)()
 	described, err := t.Client.DescribeWorkflowExecution(ctx, in.Workflow, "")

@@ -18,8 +18,8 @@ const (
 
 // straight brings a new key to its hosts from within the refresh, so that no
 // trip through Temporal lies between EdgeOne's answer and the hosts: where this
-// process has proved all of them itself, and is not busy with other zones so.
-// It returns an Ack for each host, or nothing where it is not for it to do.
+// process has proved all of them itself, and has room for one more zone. It returns
+// an Ack for each host, or nothing when the ordinary delivery is to do it.
 func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.Ack {
 	places := r.e.beside(r.in)
 	if places == nil {

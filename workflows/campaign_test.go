@@ -611,8 +611,8 @@ func TestCampaignShardIDIsTaken(t *testing.T) {
 		out  activities.AwaitOut
 		says string
 	}{
-		"by another campaign": {activities.AwaitOut{Busy: "boom/shard/1"}, "shard 1 did not start (its workflow ID campaign/c/shard/1 is held by another: boom/shard/1; look at that workflow in Temporal and end it)"},
-		"again and again":     {activities.AwaitOut{Lost: true}, "shard 1 did not start (its workflow ID campaign/c/shard/1 was taken 3 times; look in Temporal who starts it)"},
+		"by another campaign": {activities.AwaitOut{Busy: "boom/shard/1"}, "shard 1 did not start (another workflow has its workflow ID campaign/c/shard/1: boom/shard/1; find that one in Temporal and end it)"},
+		"again and again":     {activities.AwaitOut{Lost: true}, "shard 1 did not start (its workflow ID campaign/c/shard/1 was taken 3 times; find out in Temporal who starts it)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8, 4, 2)

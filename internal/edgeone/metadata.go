@@ -50,7 +50,7 @@ func (m *metadata) credential(ctx context.Context, name string) (Credential, err
 		}
 		name, _, _ = strings.Cut(strings.TrimSpace(string(found)), "\n")
 		if !roleNameShape.MatchString(name) {
-			return Credential{}, complain("cvm-role: what %s answers is no role's name; name the role, {cvm-role: NAME}, or look at what answers there", m.url)
+			return Credential{}, complain("cvm-role: what %s answers is no role's name; name the role, {cvm-role: NAME}, or find out what answers there", m.url)
 		}
 	}
 	began := time.Now()
@@ -64,7 +64,7 @@ func (m *metadata) credential(ctx context.Context, name string) (Credential, err
 	}
 	where := "cvm-role: the answer of " + m.url + name
 	if json.Unmarshal(body, &answer) != nil {
-		return Credential{}, complain("%s is not the JSON that it should be; look at what answers there", where)
+		return Credential{}, complain("%s is not the JSON that it should be; find out what answers there", where)
 	}
 	if answer.Code != "Success" {
 		return Credential{}, complain("%s says %s; check that the role exists and that its trust policy names the service cvm.qcloud.com", where, cleanCode(answer.Code))

@@ -68,7 +68,7 @@ func (r *renewed) Credential(ctx context.Context) (Credential, error) {
 	case r.failed != nil:
 		return Credential{}, r.failed
 	}
-	return Credential{}, complain("the temporary credential was refused as soon as it was given; look at the clock of this machine, then try again")
+	return Credential{}, complain("the temporary credential was refused as soon as it was given; check the clock of this machine, then try again")
 }
 
 func (r *renewed) good() bool {
@@ -102,7 +102,7 @@ func (r *renewed) run() {
 	defer cancel()
 	fresh, err := r.fetch(ctx)
 	if err == nil && past(fresh.until.Add(-spare)) >= 0 {
-		err = complain("the temporary credential that was given has already ended; look at the clock of this machine and at what gives the credential")
+		err = complain("the temporary credential that was given has already ended; check the clock of this machine and at what gives the credential")
 	}
 
 	if warning := r.settle(fresh, err); warning != nil {

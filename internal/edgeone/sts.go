@@ -164,7 +164,7 @@ func lasting(c Credential, where string, expired int64, began, dated time.Time) 
 // remedies is what to do about an answer of STS; the longest code that fits.
 func remedies() []struct{ code, remedy string } {
 	return []struct{ code, remedy string }{
-		{"", "look the code up in Tencent's list for STS, or try again"},
+		{"", "find the code in Tencent's list for STS, or try again"},
 		{"AuthFailure", "correct the credential that the role is assumed with (its source)"},
 		{"AuthFailure.SignatureExpire", "set the clock of this machine"},
 		{"ClientError", "check that this machine reaches that address"},

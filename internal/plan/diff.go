@@ -18,7 +18,7 @@ type Whole struct {
 	Pages    []Page
 }
 
-// Difference is one thing that a second plan does otherwise than a first.
+// Difference is one thing in which a second plan differs from a first.
 type Difference struct {
 	Zone rotation.ZoneID   `json:"zone,omitempty"`
 	Host rotation.HostName `json:"host,omitempty"`

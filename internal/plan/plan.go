@@ -151,8 +151,8 @@ type Plan struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// Found counts all findings; Findings may hold only the first of them.
 	Found int `json:"found"`
-	// Unready counts the zones that would not be rotated as things were when the
-	// plan was made, outside the digest: their live key could not be read, or a host
+	// Unready counts the zones that would not have been rotated when the plan was
+	// made, outside the digest: their live key could not be read, or a host
 	// of theirs could not take one, or was not asked.
 	Unready int `json:"unready,omitempty"`
 	// Describes counts the calls that reading the baselines took.

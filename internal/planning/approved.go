@@ -88,7 +88,7 @@ func (p Planner) notNow(ctx context.Context, in activities.PlanFleetIn, f *fleet
 	if err != nil || also.Zones == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("%d of %d zones are not this run's alone, nothing was touched: %s", also.Zones, len(f.Zones), also), nil
+	return fmt.Sprintf("%d of %d zones belong to other campaigns too, or were rotated just now; nothing was touched: %s", also.Zones, len(f.Zones), also), nil
 }
 
 // read gives the fleet file alone, as workers read it, and the fleet with its
@@ -110,7 +110,7 @@ func (p Planner) differs(in activities.PlanFleetIn, bare, f *fleet.Fleet) string
 	if err != nil {
 		return err.Error()
 	}
-	next := fmt.Sprintf("look at it, then: keywave schedule approve %s -f fleet.yaml --reason \"…\"", in.Schedule)
+	next := fmt.Sprintf("check it, then: keywave schedule approve %s -f fleet.yaml --reason \"…\"", in.Schedule)
 	if found := approved.Differs(now, fleet.PartsDiffer); len(found) > 0 {
 		var texts []string
 		for _, d := range found[:min(len(found), mostDifferences)] {

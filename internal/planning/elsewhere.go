@@ -51,8 +51,8 @@ type look struct {
 }
 
 // LookElsewhere looks for open campaigns and running operations that have one of
-// the zones, and for zones that were rotated within JustRotated before now. What
-// mine says is the asker's own counts for nothing. It needs no worker.
+// the zones, and for zones that were rotated within JustRotated before now. What,
+// by mine, is the asker's own does not count. It needs no worker.
 func LookElsewhere(ctx context.Context, c client.Client, zones []rotation.ZoneID, mine func(campaign string, open bool) bool, now time.Time) (Elsewhere, error) {
 	l := &look{ctx: ctx, client: c, wanted: map[rotation.ZoneID]bool{}, found: map[rotation.ZoneID]bool{}, mine: mine}
 	for _, z := range zones {

@@ -46,8 +46,8 @@ type Report struct {
 	// Repairs are operations that people began on zones of the plan since the
 	// campaign started, in order. Zones has what the campaign itself did.
 	Repairs []Repair `json:"repairs,omitempty"`
-	// Drift is what was accepted of live keys that were not as planned any more
-	// when the campaign started; null when nothing was.
+	// Drift is what a person accepted of live keys that had changed before the
+	// campaign started; null when nothing was.
 	Drift *workflows.AcceptedDrift `json:"drift,omitempty"`
 	// Also is what was accepted of zones that others had, or that were rotated just
 	// before; null when nothing was.
@@ -87,7 +87,7 @@ type Run struct {
 	Counts rotation.Counts `json:"counts"`
 }
 
-// Repair is what a person had done to one zone.
+// Repair is an operation that a person began on one zone.
 type Repair struct {
 	Zone      rotation.ZoneID  `json:"zone"`
 	Verb      rotation.Verb    `json:"verb"`
@@ -170,7 +170,7 @@ type Zone struct {
 	ExposureMs int64 `json:"exposureMs,omitempty"`
 	// Hosts are the zone's hosts in the plan, Missing the hosts that did not
 	// acknowledge To, Added those that acknowledged it and are not in the plan: a
-	// person had the key delivered by changed definitions.
+	// person let the key be delivered by changed definitions.
 	Hosts   []Host              `json:"hosts"`
 	Added   []rotation.HostName `json:"added,omitempty"`
 	Missing []rotation.HostName `json:"missing,omitempty"`
@@ -393,7 +393,7 @@ func (z *Zone) check(rec rotation.Record) error {
 	return nil
 }
 
-// rehosted says that a person had the live key delivered to other hosts, or by other
+// rehosted says that a person let the live key be delivered to other hosts, or by other
 // definitions, than the plan's.
 func rehosted(rec rotation.Record) bool {
 	return strings.Contains(rec.Why, "accepted other definitions")

@@ -22,8 +22,9 @@ type Setup struct {
 	Last     bool
 	Decided  Decided
 	ClosesAt time.Time
-	// Surprised zones of other pages had a key that nobody knows, Accepted ones
-	// had so when the campaign started; Told says that a person had it go on.
+	// Surprised counts zones of other pages with a key that nobody knows, Accepted
+	// those that had one when the campaign started; Told says that a person let the
+	// campaign go on.
 	Surprised int
 	Accepted  int
 	Told      bool
@@ -164,7 +165,7 @@ type entry struct {
 	back   int     // times handed back
 	looks  []sight // of Hosts; nil before the first
 	skip   string  // why people excluded it
-	cause  string  // why it did not get on when it was last looked at
+	cause  string  // why it made no progress when that was last checked
 	flight *flight
 	// mending says that the outcome is an earlier one and is being mended, prior
 	// that it is an earlier run's.
@@ -195,8 +196,8 @@ func NewAdmission(now time.Time, in Setup) *Admission {
 	return &Admission{in: in, byID: map[ZoneID]*entry{}, slots: NewSlots[ZoneID](in.Window), began: now, toldAt: now}
 }
 
-// Loaded is the page, and what was found of its zones, in their order, where an
-// earlier run may have left something.
+// Loaded gives it the page and, where an earlier run may have left something, what was
+// found of each zone, in their order.
 func (a *Admission) Loaded(hosts []HostRef, members []Member, found []Found) {
 	for _, ref := range hosts {
 		a.hosts = append(a.hosts, &host{HostRef: ref})
@@ -212,8 +213,8 @@ func (a *Admission) Loaded(hosts []HostRef, members []Member, found []Found) {
 	a.enqueue()
 }
 
-// Refuse says that the page or a probe cannot be had: no refresh starts, and what
-// is in flight, zones that are mended without proofs, goes on.
+// Refuse says that there is no page or no probe: no refresh starts. Zones in flight
+// that are mended without proofs go on.
 func (a *Admission) Refuse(why string) {
 	a.refused, a.halt, a.urgent = true, why, true
 	for _, z := range a.zones {

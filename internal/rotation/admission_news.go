@@ -42,8 +42,7 @@ func (a *Admission) newsDue() time.Time {
 	return time.Time{}
 }
 
-// matters is news of which something depends in the campaign, or that people look
-// for.
+// matters says that the campaign depends on the news, or that people wait for it.
 func (a *Admission) matters(now bool) {
 	a.urgent, a.soon, a.dirty = a.urgent || now, true, true
 }
@@ -167,8 +166,8 @@ func (a *Admission) pairs(z *entry) HostCounts {
 	return n
 }
 
-// retiredOf are a zone's hosts that people retired, also where the zone has not begun
-// since: without what such a host held.
+// retiredOf are a zone's hosts that people retired. Where the zone has not begun since,
+// it is not known what such a host held.
 func (a *Admission) retiredOf(z *entry) []HostHeld {
 	all := slices.Clone(z.record.Retired)
 	for _, at := range z.Hosts {

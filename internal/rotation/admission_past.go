@@ -18,8 +18,8 @@ type LiveKey struct {
 	Key  Fingerprint
 }
 
-// stranger is how far a zone is whose hosts agree on a key that neither plan nor
-// history knows.
+// stranger is how much is known of a zone whose hosts agree on a key that neither plan
+// nor history knows.
 type stranger string
 
 const (
@@ -83,8 +83,8 @@ func (a *Admission) past() Past {
 	return PastOf(memories)
 }
 
-// strange says that a zone of which nothing was sent is to be looked at before its
-// turn: all of its hosts hold a key that neither the plan nor a record knows.
+// strange says that EdgeOne is to be asked about a zone before its turn, although
+// nothing was sent for it: all of its hosts hold a key that neither the plan nor a record knows.
 func (a *Admission) strange(z *entry) bool {
 	held := z.agreed(a)
 	known := held == "" || held == Absent || held == z.record.From || held == z.record.To
@@ -178,7 +178,7 @@ func (a *Admission) crowd() Crowd {
 	return CrowdOf(a.in.Surprised+a.surprised(), a.in.Accepted, a.in.Told)
 }
 
-// lastStrangers has the few take their turn once no other zone is left.
+// lastStrangers lets the few start once no other zone is left.
 func (a *Admission) lastStrangers() {
 	if a.stopped || a.refused || len(a.queue) > 0 || a.apart(strangerNew, strangerAsked) > 0 {
 		return

@@ -73,8 +73,7 @@ func (a *Admission) askProbe(now time.Time) {
 	a.out = append(a.out, AskProbe{a.locations()})
 }
 
-// Probed says that a probe is at hand. Should a new one not be had, the former
-// opens as before.
+// Probed says that there is a probe. If no new one comes, the former stays in use.
 func (a *Admission) Probed() { a.probe = probeState{have: true} }
 
 func (a *Admission) ask(l Location, now time.Time) {
@@ -108,8 +107,8 @@ func (a *Admission) onItsWay(l Location) *batch {
 
 // ahead are the zones that a batch is for. The files of the others are read when
 // their turn comes: to read those of a whole page at once would get in the way of
-// the keys that are delivered meanwhile. The first batch is a small one, for its
-// end is waited for.
+// the keys that are delivered meanwhile. The first batch is a small one, because
+// everything waits for it.
 func (a *Admission) ahead() []*entry {
 	n := a.slots.Window()
 	if slices.ContainsFunc(a.hosts, func(h *host) bool { return !h.proof.At.IsZero() }) {
@@ -217,7 +216,7 @@ func (a *Admission) asideHost(z *entry) *host {
 	return nil
 }
 
-// forget has the zone's hosts proved again before the next try.
+// forget lets the zone's hosts be proved again before the next try.
 func (a *Admission) forget(z *entry) {
 	for _, h := range a.hostsOf(z) {
 		h.proof = Proof{Host: h.Name, At: h.proof.At, Problem: "to be given again"}

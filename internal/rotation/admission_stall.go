@@ -13,7 +13,7 @@ const (
 	maxWaits  = 8
 )
 
-// watch notes since when a zone could get on and none does. While proofs are on
+// watch notes since when a zone could make progress and none does. While proofs are on
 // their way that clock stands still: a zone that came back unsent gets new ones
 // before it is tried again, and has got nowhere.
 func (a *Admission) watch(now time.Time) {
@@ -41,7 +41,7 @@ func (a *Admission) watch(now time.Time) {
 	}
 }
 
-// progress is that something was executed, or that a zone has an outcome.
+// progress notes that a refresh was executed, or that a zone has an outcome.
 func (a *Admission) progress(now time.Time) {
 	if !a.idleFrom.IsZero() {
 		a.idleFrom = now
@@ -81,8 +81,8 @@ func (z *entry) atRefresh() bool {
 	return z.flight != nil && z.outcome() == Pending && z.flight.standing() == Alive
 }
 
-// overdue is what the first zone in the queue waits for longer than that may take;
-// empty when it does not.
+// overdue names what the first zone in the queue has waited for too long; empty when
+// it has not.
 func (a *Admission) overdue(now time.Time) string {
 	if p := a.probe; p.asking && !p.have && now.Sub(p.asked) >= a.in.ProofsWithin {
 		return "no probe for the proofs came yet: the worker that calls EdgeOne has not answered"
@@ -95,7 +95,7 @@ func (a *Admission) overdue(now time.Time) string {
 	return ""
 }
 
-// causes counts why zones did not get on, the most frequent first.
+// causes counts why zones made no progress, the most frequent first.
 func (a *Admission) causes(now time.Time) []Cause {
 	var all []Cause
 	add := func(why string, zones int) {

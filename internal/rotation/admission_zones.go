@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// start has a zone begin, with all that is known of it.
+// start begins a zone with all that is known of it.
 func (a *Admission) start(z *entry, now time.Time) {
 	z.tries++
 	z.flight = &flight{since: now}
@@ -76,8 +76,8 @@ func (a *Admission) Started(now time.Time, id ZoneID, try int) {
 	a.underWay(z, now)
 }
 
-// Foreign says that a zone's workflow runs already, started by somebody else: its
-// end is waited for, should it be this campaign's.
+// Foreign says that a zone's workflow runs already, started by somebody else. The shard
+// waits for its end, if it is this campaign's.
 func (a *Admission) Foreign(now time.Time, id ZoneID, try int) {
 	z := a.inFlight(id, try)
 	if z == nil {
@@ -107,7 +107,7 @@ func (a *Admission) giveUpStarts(now time.Time) {
 			continue
 		}
 		if !f.cancelled {
-			a.out = append(a.out, CancelZone{z.ID, z.tries}) // should it start after all
+			a.out = append(a.out, CancelZone{z.ID, z.tries}) // if it starts after all
 		}
 		z.back = handedBack
 		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + startWithin.String()})

@@ -28,7 +28,7 @@ func (g Grant) Gives(h HostName) bool { return slices.Contains(g.Hosts, h) }
 // Over says that the key is not to be used any more.
 func (g Grant) Over(now time.Time) bool { return !now.Before(g.Until) }
 
-// Named says hosts to people: "gw-1, gw-2 and gw-3", the first of many, or
+// Named is how people read hosts: "gw-1, gw-2 and gw-3", the first of many, or
 // "nobody".
 func Named(hosts []HostName) string {
 	const most = 8

@@ -64,7 +64,7 @@ func glob(pattern, s string) bool {
 	return strings.HasSuffix(s, last)
 }
 
-// String is the query as people say it, "all zones" when it chooses none out.
+// String is the query as people say it, "all zones" when it leaves none out.
 func (q ZoneQuery) String() string {
 	var parts []string
 	if q.ID != "" {

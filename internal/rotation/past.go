@@ -131,7 +131,7 @@ type Crowd string
 const (
 	CrowdFew  Crowd = "few"
 	CrowdMany Crowd = "many" // the campaign pauses
-	CrowdTold Crowd = "told" // many, and a person had it go on
+	CrowdTold Crowd = "told" // many, and a person let the campaign go on
 )
 
 // Crowds lists them.
@@ -141,7 +141,7 @@ func Crowds() []Crowd { return []Crowd{CrowdFew, CrowdMany, CrowdTold} }
 const manySurprises = 3
 
 // CrowdOf judges a number of surprising zones. So many were accepted when the
-// campaign started; told says that a person had it go on since.
+// campaign started; told says that a person let it go on since.
 func CrowdOf(surprised, accepted int, told bool) Crowd {
 	switch {
 	case surprised < accepted+manySurprises:
@@ -282,8 +282,8 @@ func DrawPasts() string {
 	return b.String()
 }
 
-// class is what becomes of a zone whatever key is live, or how the drawing names
-// those of which that decides.
+// class is what becomes of a zone or, where that depends on the live key, the name of
+// such zones in the drawing.
 func class(m Memory, h History) string {
 	row := Recall(m, h, LiveUnread, CrowdFew)
 	switch {

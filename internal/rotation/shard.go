@@ -7,16 +7,16 @@ type Control struct {
 	Seq    int  `json:"seq"`
 	Stop   bool `json:"stop"`
 	Window int  `json:"window"`
-	// Retry has zones that ended without being done tried again.
+	// Retry lets zones that ended without being done try again.
 	Retry bool `json:"retry,omitempty"`
-	// Close has a stopped shard return instead of waiting for Retry.
+	// Close lets a stopped shard return instead of waiting for Retry.
 	Close bool `json:"close,omitempty"`
 	// Decided replaces what was decided before; nil keeps it.
 	Decided *Decided `json:"decided,omitempty"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
 	// Surprised zones of other pages have keys that nobody knows; Told says that
-	// a person had the campaign go on since.
+	// a person let the campaign go on since.
 	Surprised int  `json:"surprised,omitempty"`
 	Told      bool `json:"told,omitempty"`
 }
@@ -134,6 +134,6 @@ type ZoneOrder struct {
 	// Begun is when Temporal says that the zone's refresh began: its clock of
 	// exposure runs from here.
 	Begun time.Time `json:"begun,omitzero"`
-	// Tell has it say its news again, to a shard that is new to it.
+	// Tell asks for its news again, for a shard that is new to it.
 	Tell bool `json:"tell,omitempty"`
 }

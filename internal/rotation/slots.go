@@ -150,7 +150,7 @@ func (s *Slots[K]) Widen() (k K, n int, more bool) {
 	return k, 0, false
 }
 
-// Split has every owner take places again, at the same time: each keeps what it
+// Split lets every owner take places again, at the same time: each keeps what it
 // uses, and they share what is left in equal parts.
 func (s *Slots[K]) Split() {
 	left := s.window

@@ -72,7 +72,7 @@ type Wait struct {
 	Example ZoneID `json:"example,omitempty"`
 }
 
-// Cause is why zones did not get on, counted.
+// Cause is a reason why zones made no progress, counted.
 type Cause struct {
 	Zones int    `json:"zones"`
 	Why   string `json:"why"`

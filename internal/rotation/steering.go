@@ -53,8 +53,8 @@ const (
 // PauseKind is a kind of reason for which a campaign is paused.
 type PauseKind string
 
-// The kinds. Brake is of one account and holds that account alone; every other
-// kind holds the whole campaign.
+// The kinds. Brake is of one account and pauses that account alone; every other
+// kind pauses the whole campaign.
 const (
 	PausePerson   PauseKind = "person"   // a person paused it
 	PauseBudget   PauseKind = "budget"   // maxFailed or maxExposed is exhausted
@@ -62,7 +62,7 @@ const (
 	PauseCalendar PauseKind = "calendar" // a window is closed or a date is frozen
 	PauseGate     PauseKind = "gate"     // nobody approved a wave in time
 	PauseHealth   PauseKind = "health"   // a health check is not content
-	PauseStalled  PauseKind = "stalled"  // nothing was executed and nothing ended for too long
+	PauseStalled  PauseKind = "stalled"  // no refresh was executed and no zone ended for too long
 	PauseHalt     PauseKind = "halt"     // every zone would fail alike
 	PausePast     PauseKind = "past"     // Temporal's past is not the world's
 	PauseShard    PauseKind = "shard"    // a shard ended without a result
@@ -76,7 +76,7 @@ func PauseKinds() []PauseKind {
 // PauseReason is one reason for which a campaign is paused.
 type PauseReason struct {
 	Kind PauseKind `json:"kind"`
-	// Account is the one that is held; empty is all of them.
+	// Account is the one that is paused; empty is all of them.
 	Account Account   `json:"account,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 	By      string    `json:"by,omitempty"` // empty when nobody did
@@ -211,7 +211,7 @@ func (s *Steering) Has(kind PauseKind) bool {
 	return slices.ContainsFunc(s.Reasons, func(r PauseReason) bool { return r.Kind == kind })
 }
 
-// Braked is why an account is held; empty when it is not.
+// Braked is why an account is paused; empty when it is not.
 func (s *Steering) Braked(a Account) string {
 	for _, r := range s.Reasons {
 		if r.Kind == PauseBrake && r.Account == a {
@@ -221,12 +221,12 @@ func (s *Steering) Braked(a Account) string {
 	return ""
 }
 
-// Held says that a reason holds the whole campaign.
+// Held says that a reason pauses the whole campaign.
 func (s *Steering) Held() bool {
 	return slices.ContainsFunc(s.Reasons, func(r PauseReason) bool { return r.Account == "" })
 }
 
-// ByItself says that the campaign is held and goes on without anybody: only its
+// ByItself says that the campaign is paused and goes on without anybody: only its
 // calendar is closed.
 func (s *Steering) ByItself() bool {
 	return s.Held() && !slices.ContainsFunc(s.Reasons, func(r PauseReason) bool { return r.Kind != PauseCalendar })
@@ -357,7 +357,7 @@ func (s *Steering) Take(h Happening) Change {
 	return s.change(before, h.On)
 }
 
-// waives says that a kind does not hold this campaign now.
+// waives says that a kind does not pause this campaign now.
 func (s *Steering) waives(kind PauseKind) bool {
 	switch kind {
 	case PauseCalendar:
@@ -442,9 +442,8 @@ type Way struct {
 	Wave    int
 }
 
-// Next is the next step out of what holds the campaign: a brake goes off first,
-// then a person resumes, then a wave is approved; a calendar opens by itself. ok is false where nothing
-// holds it.
+// Next is the next step out of a pause: a brake goes off first, then a person resumes,
+// then a wave is approved; a calendar opens by itself. ok is false without a pause.
 func (s *Steering) Next() (way Way, ok bool) {
 	for _, r := range s.Reasons {
 		if r.Kind == PauseBrake {

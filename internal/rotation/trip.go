@@ -300,7 +300,7 @@ func (t *Trip) Retire(host HostName, why string) {
 	t.Note("host " + string(host) + " retired: " + why)
 }
 
-// Rehost has the trip go on with other hosts, or other definitions of them, as a
+// Rehost lets the trip go on with other hosts, or other definitions of them, as a
 // person decided: what a host acknowledged counts where its definition is as
 // before.
 func (t *Trip) Rehost(now time.Time, hosts, asBefore []HostName, why string) {
