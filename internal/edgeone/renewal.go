@@ -102,7 +102,7 @@ func (r *renewed) run() {
 	defer cancel()
 	fresh, err := r.fetch(ctx)
 	if err == nil && past(fresh.until.Add(-spare)) >= 0 {
-		err = complain("the temporary credential that was given has already ended; check the clock of this machine and at what gives the credential")
+		err = complain("the temporary credential that was given has already ended; check the clock of this machine and what gives the credential")
 	}
 
 	if warning := r.settle(fresh, err); warning != nil {

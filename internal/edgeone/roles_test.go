@@ -575,7 +575,7 @@ func TestRenewal(t *testing.T) {
 			g.mu.Unlock()
 			time.Sleep(2*time.Hour - renewAhead + time.Second)
 			want("id-1")
-			if said := warned(); len(said) != 1 || !strings.Contains(said[0], "has already ended; look at the clock") {
+			if said := warned(); len(said) != 1 || !strings.Contains(said[0], "has already ended; check the clock") {
 				t.Errorf("%q", said)
 			}
 		})
