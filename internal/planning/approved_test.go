@@ -53,10 +53,10 @@ func TestAnotherFleetIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"nothing":      {"", "", ""},
 		"a comment":    {"zones:", "# a comment\nzones:", ""},
-		"a zone":       {"  - {id: zone-2, hosts: [gw-1]}\n", "", "with 1 zones on 2 hosts, approved was " + was.Digest + " with 2 zones on 2 hosts: waves: 1 zones, were 1, 1; zone zone-2 is gone; look"},
+		"a zone":       {"  - {id: zone-2, hosts: [gw-1]}\n", "", "with 1 zones on 2 hosts, approved was " + was.Digest + " with 2 zones on 2 hosts: waves: 1 zones, were 1, 1; zone zone-2 is gone; check"},
 		"its hosts":    {"hosts: [gw-1]}", "hosts: [gw-2]}", "zone zone-2 has hosts [gw-2], had [gw-1]; check it, then: keywave schedule approve night -f fleet.yaml"},
 		"an address":   {"10.0.0.2:22", "10.0.0.3:22", "host gw-2 is defined otherwise: address"},
-		"a setting":    {"waves: [1, 100%]", "waves: [1, 100%], maxFailed: 100%", "nothing was touched: campaign settings differ: maxFailed: 100%, was 1%; look"},
+		"a setting":    {"waves: [1, 100%]", "waves: [1, 100%], maxFailed: 100%", "nothing was touched: campaign settings differ: maxFailed: 100%, was 1%; check"},
 		"the calendar": {"freeze: [2026-12-24]", "bake: 30s", "freeze: [], was [2026-12-24]"},
 		"a label":      {"hosts: [gw-1]}", "hosts: [gw-1], labels: {team: shop}}", "zones, hosts, labels or the endpoint are others"},
 	} {
