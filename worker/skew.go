@@ -10,8 +10,8 @@ import (
 
 const lookAtOthers = 30 * time.Second
 
-// watchFleets warns of workers that do the same as this one by another fleet file:
-// what one plans or proves, another will refuse. Each is named once.
+// watchFleets warns of workers that play the same roles with another fleet file: what
+// one plans or proves, the other refuses. Each is named once.
 func (w *workers) watchFleets(ctx context.Context) {
 	warned := map[string]bool{}
 	tick := time.NewTicker(lookAtOthers)

@@ -21,7 +21,7 @@ func (w *world) absent(queue string, until time.Duration) {
 	}
 }
 
-// A campaign in which nothing gets on says so with its causes, and pauses itself
+// A campaign without progress says so with its causes, and pauses itself
 // after five times stallAfter; a resume has it go on.
 func TestCampaignStalls(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)

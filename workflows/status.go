@@ -57,7 +57,7 @@ type Status struct {
 	Standing rotation.Standings `json:"standing"`
 	Waits    []rotation.Wait    `json:"waits,omitempty"`
 	// Paused are the reasons that hold the campaign or an account, each with its
-	// start and with who gave it; Stalled is set while nothing gets on.
+	// start and with who gave it; Stalled is set while there is no progress.
 	Paused  []rotation.PauseReason `json:"paused,omitempty"`
 	Stalled *Stall                 `json:"stalled,omitempty"`
 	// Reason is why the campaign is in this state, Next what to do about it.

@@ -112,7 +112,7 @@ const (
 	EventBrakeOff    Input = "the brake goes off"
 	EventCloses      Input = "the calendar closes"
 	EventOpens       Input = "the calendar opens"
-	EventStalled     Input = "nothing gets on"
+	EventStalled     Input = "there is no progress"
 	EventHalted      Input = "every zone would fail alike"
 	EventPast        Input = "Temporal's past is not the world's"
 	EventShardLost   Input = "a shard ends without a result"

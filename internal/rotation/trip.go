@@ -390,7 +390,7 @@ func (t *Trip) finishUnsent(on Event, now time.Time) {
 	t.hold(on, now)
 }
 
-// hold waits until no attempt given up can land, and until the next look.
+// hold waits until no attempt given up can land, with reads on the way.
 func (t *Trip) hold(on Event, now time.Time) {
 	t.to(on, PhaseHold)
 	if t.HeldUntil.IsZero() {
@@ -537,7 +537,7 @@ func (t *Trip) setLive(key Fingerprint) {
 }
 
 // Unreadable says that EdgeOne would not tell which key is live, and that no
-// further try is worth it now. A held zone is looked at again.
+// further try is worth it now. A held zone is read again later.
 func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
 	if t.Looking(now) {
 		t.hold(EvUnreadable, now)

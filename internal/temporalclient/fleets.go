@@ -17,8 +17,8 @@ const (
 )
 
 // WorkerIdentity is how a worker of a version names itself to Temporal, with the
-// mark of the fleet file that it was started with, where it has one: others see it
-// so.
+// mark of the fleet file that it was started with, where it has one, so that
+// others can see it.
 func WorkerIdentity(id, version, mark string) string {
 	name := workerIs + id + "/" + version
 	if mark != "" {

@@ -79,7 +79,7 @@ func ReleaseBrake(ctx context.Context, c client.Client, namespace, queue, by, re
 }
 
 // store sets a limit, through Temporal's UpdateTaskQueueConfig, and waits until the
-// queue has it: Temporal stores it first, and for a moment whoever looks still sees
+// queue has it: Temporal stores it first, and for a moment whoever asks still gets
 // the one before.
 func store(ctx context.Context, c client.Client, namespace, queue string, r Rate) error {
 	update := &workflowservice.UpdateTaskQueueConfigRequest_RateLimitUpdate{Reason: r.Reason}
