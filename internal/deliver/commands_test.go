@@ -120,8 +120,8 @@ func TestRules(t *testing.T) {
 
 // Dropbear ends a connection at a command of more than 9,000 bytes.
 func TestCommandFitsDropbear(t *testing.T) {
-	for _, isSh := range []bool{false, true} {
-		if n := len(Command(isSh)); n > 9000 {
+	for _, form := range []Form{Quoted, Bare, Piped} {
+		if n := len(form.Command()); n > 9000 {
 			t.Errorf("the command has %d bytes", n)
 		}
 	}

@@ -365,7 +365,9 @@ activate() {
 	done
 }
 
-IFS= read -r id || exit 1
+# What runs before us, such as a ~/.bashrc, may have read lines that were ours.
+IFS= read -r id
+[ ${#id} = 16 ] || exit 97
 say begun "${SHELL##*/}"
 # Another program would get a key as an argument.
 PATH=/dev/null command -v printf >/dev/null || fail noprintf

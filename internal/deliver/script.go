@@ -13,25 +13,81 @@ var hostScript string
 // bytes.
 var script = stripped(hostScript)
 
+// tight leaves out blanks that a shell does not need.
+var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;")
+
 // stripped leaves out comments and indentation.
 func stripped(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			lines = append(lines, line)
+			lines = append(lines, tight.Replace(line))
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// Command is the command for a host's login shell, always the same: it starts an
-// sh for the script, unless the login shell is one.
-func Command(isSh bool) string {
-	if isSh {
+// Form is how the script gets past a user's login shell.
+type Form int32
+
+const (
+	// Quoted is one word of a command that starts an sh: for a shell that takes
+	// newlines in quotes, as bash, zsh and fish do. Of a host that is not known yet
+	// that is the guess.
+	Quoted Form = iota
+	// Bare is for a login shell that is an sh: it runs the script itself.
+	Bare
+	// Piped is for one that takes no newline in quotes, as csh and tcsh: the command
+	// is one line, and the script comes before the input.
+	Piped
+)
+
+// FormFor is the form for a login shell, of which the script said the name when it
+// ran in the form that was tried.
+func FormFor(shell string, tried Form) Form {
+	switch {
+	case shell == "sh", shell == "dash", shell == "ash": // one shell fewer is a sixth of what a delivery costs a host
+		return Bare
+	case tried == Piped:
+		return Piped
+	}
+	return Quoted
+}
+
+// Command is the command for a host's login shell, always the same for a form.
+func (f Form) Command() string {
+	switch f {
+	case Bare:
 		return script
+	case Piped:
+		return "sh -c " + quote(reader)
+	case Quoted:
 	}
 	return "sh -c " + quote(script)
 }
+
+// Input is what the command reads: in front of the rest, the script where it is not
+// part of the command.
+func (f Form) Input(rest []byte) []byte {
+	if f != Piped {
+		return rest
+	}
+	return append([]byte(scriptBegins+"\n"+script+scriptEnds+"\n"), rest...)
+}
+
+// What stands around a script that is read. A shell reads a pipe byte by byte, so
+// that what follows is left for the script.
+const (
+	scriptBegins = "#begin"
+	scriptEnds   = "#end"
+	reader       = `IFS= read -r l;[ "$l" = "` + scriptBegins + `" ]||exit ` + swallowed + `;n=$(printf "\n.");n=${n%.};p=;` +
+		`while IFS= read -r l;do case $l in "` + scriptEnds + `")eval "$p";exit;;esac;p=$p$l$n;done;exit ` + swallowed
+	// swallowed is the script's exit status when it does not find its input whole.
+	swallowed = "97"
+)
+
+// Swallowed says that something which runs before the script has read its input.
+func (a Answer) Swallowed() bool { return !a.Begun && a.Status == "status "+swallowed }
 
 // Arguments run the script on this machine.
 func Arguments() []string { return []string{"sh", "-c", script} }

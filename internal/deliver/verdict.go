@@ -126,17 +126,36 @@ func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 	case stageWait:
 		return c.failed(rotation.StepReload, fmt.Sprintf("a reload that began before did not end within %s; %s", limit, j.Remains(a)))
 	}
+	if !a.Begun {
+		return c.failed(rotation.StepSession, fmt.Sprintf("stalled: the login shell did not begin our script for %s; see what its rc files wait for, and the network; %s", limit, j.Remains(a)))
+	}
 	return c.failed(rotation.StepSession, fmt.Sprintf("stalled: no answer for %s; %s", limit, j.Remains(a)))
 }
 
 // Silent is a job whose script ended, or whose connection broke, without a verdict.
 func (c *Courier) Silent(j Job, a Answer) error {
 	if !a.Begun && a.Status != "" {
-		return c.failed(rotation.StepAuth, CommandFailed("lets us in, but the login shell ended with "+a.Status+" before our script began", a.Noise, rotation.Secret{})+"; nothing was changed")
+		return c.failed(rotation.StepAuth, c.notBegun(a)+"; nothing was changed")
 	}
 	how := "the connection broke"
 	if a.Status != "" {
 		how = "our script was ended by " + a.Status
 	}
 	return c.failed(rotation.StepSession, how+"; "+j.Remains(a))
+}
+
+// notBegun says what the login shell did instead of beginning our script, and what
+// to do about the kinds that can be told apart.
+func (c *Courier) notBegun(a Answer) string {
+	how, noise := "lets us in, but the login shell ended with "+a.Status+" before our script began", strings.ToLower(a.Noise)
+	do := "see that shell, what its rc files do, and ForceCommand in sshd_config and command= in authorized_keys"
+	switch {
+	case a.Swallowed():
+		return "lets us in, but something that runs before our script reads its standard input: an rc file of the login shell, such as ~/.bashrc or ~/.cshrc; let that file end where there is no terminal, in bash by a first line [ -t 0 ] || return"
+	case strings.Contains(noise, "sftp connections only"):
+		do = "its sshd_config has ForceCommand internal-sftp for this user: take the user out of it, or log in as another"
+	case strings.Contains(noise, "not available"):
+		do = "user " + c.User + " has no login shell: give it one, usermod -s /bin/sh " + c.User + ", or log in as another"
+	}
+	return CommandFailed(how, a.Noise, rotation.Secret{}) + "; " + do
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what `make test` needs beyond Go, where that can be done: a real sshd,
-# Dropbear, sudo, busybox and the tools of file attributes for the delivery tests,
+# Dropbear, sudo, busybox, tcsh and the tools of file attributes for the delivery tests,
 # Chromium for the Temporal UI, tmux for the screen of campaign watch. Elsewhere it
 # says what is missing, and those tests are skipped by name.
 set -eu
@@ -11,6 +11,7 @@ command -v sshd >/dev/null 2>&1 || missing="$missing openssh-server"
 command -v busybox >/dev/null 2>&1 || missing="$missing busybox"
 command -v dropbear >/dev/null 2>&1 || missing="$missing dropbear-bin"
 command -v sudo >/dev/null 2>&1 || missing="$missing sudo"
+command -v tcsh >/dev/null 2>&1 || missing="$missing tcsh"
 command -v setfacl >/dev/null 2>&1 || missing="$missing acl"
 command -v setfattr >/dev/null 2>&1 || missing="$missing attr"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"

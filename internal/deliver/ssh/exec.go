@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,32 +14,34 @@ import (
 	"keywave/internal/rotation"
 )
 
-// shells are the login shells that run our script as it is. One shell fewer is a
-// sixth of what a delivery costs a host; others, bash among them, start an sh.
-var shells = []string{"sh", "dash", "ash"}
-
 // Run runs a job. The error is nil only when its script came to a verdict.
 // A session that was opened beforehand may be one of a connection that has died
 // meanwhile: a script that gives no sign of life there runs once more, as another
 // attempt, on a new one. That is safe even where it did run: a proof changes
 // nothing, and a put takes only the place of what is expected, its own key among
 // that.
+// A login shell that ends without beginning the script may be one that takes it in
+// another form only.
 func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) (deliver.Answer, error) {
-	var j deliver.Job
-	var a deliver.Answer
-	for range 2 {
-		var err error
-		j = build(deliver.NewAttempt())
-		a, err = h.try(ctx, j)
-		if h.isSh.Load() && !a.Begun && a.Status != "" { // the login shell is another one now
-			h.isSh.Store(false)
-			continue
-		}
-		if !errors.Is(err, errNoSign) {
+	silent, form := false, deliver.Form(h.form.Load())
+	for {
+		j := build(deliver.NewAttempt())
+		a, err := h.try(ctx, j, form)
+		switch {
+		case errors.Is(err, errNoSign) && silent:
+			return a, h.courier.Silent(j, a)
+		case errors.Is(err, errNoSign):
+			silent = true
+		case a.Begun, a.Status == "", a.Swallowed():
+			return a, err
+		case form == deliver.Bare: // the login shell is another one now
+			form = deliver.Quoted
+		case form == deliver.Quoted:
+			form = deliver.Piped
+		default:
 			return a, err
 		}
 	}
-	return a, h.courier.Silent(j, a)
 }
 
 // Limit is how long Run waits, in the sense of Transcript.Within.
@@ -48,8 +49,8 @@ func (h *Host) Limit() time.Duration { return h.shared.options.CommandTimeout }
 
 var errNoSign = errors.New("no sign of life on a session that was opened beforehand")
 
-// try runs a job in one session.
-func (h *Host) try(ctx context.Context, j deliver.Job) (deliver.Answer, error) {
+// try runs a job in one session, in a form of the script.
+func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliver.Answer, error) {
 	s, err := h.session(ctx)
 	if err != nil {
 		return deliver.Answer{}, err
@@ -59,12 +60,11 @@ func (h *Host) try(ctx context.Context, j deliver.Job) (deliver.Answer, error) {
 	timed, cancel := t.Within(ctx, h.Limit(), j)
 	defer cancel()
 	talked := make(chan error, 1)
-	isSh := h.isSh.Load()
-	go func() { talked <- s.talk(timed, j, isSh, t) }()
+	go func() { talked <- s.talk(timed, j, form, t) }()
 	err = s.listen(timed, t, talked, h.shared.options.DialTimeout)
 	a := t.SoFar()
 	if a.Shell != "" {
-		h.isSh.Store(slices.Contains(shells, a.Shell))
+		h.form.Store(int32(deliver.FormFor(a.Shell, form)))
 	}
 	switch {
 	case a.Verdict != "":
@@ -111,7 +111,7 @@ func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-ch
 
 // talk sends the command with its input at once, without waiting for replies,
 // and reads until the verdict and the status, or the end of the channel.
-func (s *session) talk(ctx context.Context, j deliver.Job, isSh bool, t *deliver.Transcript) error {
+func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, t *deliver.Transcript) error {
 	status := make(chan struct{})
 	go func() {
 		defer close(status)
@@ -127,7 +127,7 @@ func (s *session) talk(ctx context.Context, j deliver.Job, isSh bool, t *deliver
 		streams.Wait()
 	}()
 
-	runs, err := s.SendRequest("exec", j.Acknowledged, ssh.Marshal(struct{ Command string }{deliver.Command(isSh)}))
+	runs, err := s.SendRequest("exec", j.Acknowledged, ssh.Marshal(struct{ Command string }{form.Command()}))
 	if j.Acknowledged && err == nil && !runs {
 		return errors.New("lets us in but does not run commands for this user; see ForceCommand and restrictions in its authorized_keys and sshd_config")
 	}
@@ -135,7 +135,7 @@ func (s *session) talk(ctx context.Context, j deliver.Job, isSh bool, t *deliver
 		writing, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go func() {
-			_, _ = s.Write(j.Stdin)
+			_, _ = s.Write(form.Input(j.Stdin))
 			if j.Then != nil {
 				j.Then(writing, t, s)
 			}

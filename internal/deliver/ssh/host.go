@@ -45,7 +45,7 @@ type Host struct {
 	shared  *Shared
 	slots   chan struct{}
 	flight  singleflight.Group
-	isSh    atomic.Bool // the user's login shell, as the last look found
+	form    atomic.Int32 // of the script, as the user's login shell takes it
 
 	mu   sync.Mutex
 	link *link
