@@ -80,6 +80,9 @@ type ProveIn struct {
 	Hosts    []ProveHost       `json:"hosts"`
 	// Look only reads what hosts hold: no probe, nothing written (an audit).
 	Look bool `json:"look,omitempty"`
+	// Rehearse has each host, once proved, put the first of its zones' keys over
+	// itself: the one thing here that changes a host.
+	Rehearse bool `json:"rehearse,omitempty"`
 	// Places asks too which machine each host is, and where its files are.
 	Places bool `json:"places,omitempty"`
 	// Sealed and Fingerprint are this location's part of a Probe.
@@ -131,6 +134,9 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 		group.Go(func() error {
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
 			shown, err := l.prove(ctx, asked, opens, in.Look)
+			if err == nil && in.Rehearse {
+				proof.Rehearsed, err = l.rehearse(ctx, asked)
+			}
 			if err != nil {
 				proof.Problem = err.Error()
 			}
@@ -175,6 +181,15 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look
 		return rotation.Shown{Held: held}, err
 	}
 	return machine.Prove(ctx, zones)
+}
+
+// rehearse gives nothing where the host's transport cannot.
+func (l *Location) rehearse(ctx context.Context, asked ProveHost) (rotation.Fingerprint, error) {
+	able, is := l.Hosts[asked.Host.Name].Host.(rotation.Rehearser)
+	if !is || len(asked.Zones) == 0 {
+		return "", nil
+	}
+	return able.Rehearse(ctx, asked.Zones[0].ID)
 }
 
 // drift is what a host holds that is not the baseline; nil where nothing was seen.

@@ -43,6 +43,7 @@ type doctorOptions struct {
 	keyring   string
 	fix       bool
 	policy    bool
+	rehearse  bool
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -55,11 +56,17 @@ each host proves that it can take one.
 
 Each line is ok, note (nobody can say), warn or fail; exit code 2 means that
 something failed. --fix mends what belongs to Keywave in Temporal: the namespace,
-its retention and the search attributes. It touches no host.`,
-		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor --fix\n  keywave doctor --policy > policy.json", Args: exactly(),
+its retention and the search attributes. It touches no host.
+
+--rehearse alone changes hosts: on each it puts the file of one zone over itself,
+with the same content, by all that a delivery does, reload and verify included.`,
+		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor -f fleet.yaml --rehearse\n  keywave doctor --fix\n  keywave doctor --policy > policy.json", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.policy {
 				return a.showPolicy()
+			}
+			if o.rehearse && o.fleetFile == "" {
+				return wrongUse(cmd, "--rehearse needs the hosts: name the fleet file with -f")
 			}
 			checks, err := a.examine(cmd.Context(), o)
 			if err != nil {
@@ -78,6 +85,7 @@ its retention and the search attributes. It touches no host.`,
 	f.StringVarP(&o.fleetFile, "fleet", "f", "", "also look at the queues, workers, keysets and hosts of this fleet file")
 	f.StringVar(&o.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	f.BoolVar(&o.fix, "fix", false, "mend the namespace, its retention and the search attributes")
+	f.BoolVar(&o.rehearse, "rehearse", false, "have each host put one of its files over itself, then reload and verify")
 	f.BoolVar(&o.policy, "policy", false, "print the least CAM policy that the account's credentials need, and do nothing else")
 	return cmd
 }
@@ -112,7 +120,7 @@ func (a *app) examine(ctx context.Context, o *doctorOptions) ([]check, error) {
 	if from := f.Source.String(); from != "" {
 		checks = append(checks, check{What: whatZones, Level: levelOK, Saw: fmt.Sprintf("%d, from %s", len(f.Zones), from)})
 	}
-	return append(append(checks, examineWorkers(ctx, conn, f, o.keyring)...), warnOfTerraform()), nil
+	return append(append(checks, examineWorkers(ctx, conn, f, o)...), warnOfTerraform()), nil
 }
 
 // warnOfTerraform names the tool that most often sets a key beside Keywave. No

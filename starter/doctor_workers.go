@@ -26,16 +26,21 @@ const hostsPerCheckup = 500
 // examineWorkers has the workers try what only they can: credentials, clock,
 // keysets and hosts. Where none answers, only the keysets on this machine can be
 // checked.
-func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, keyring string) []check {
+func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *doctorOptions) []check {
 	const what = "workers"
+	keyring := o.keyring
 	polled, err := hasPollers(ctx, conn, workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil {
 		return append([]check{failed(what, err, "may "+operator()+" describe the task queues of namespace "+conn.Namespace+"?")}, checkKeyring(f, keyring)...)
 	}
 	if !polled {
-		return append([]check{{What: what, Level: levelNote, Saw: "credentials, clock and hosts were not tried: that takes a worker with the orchestrator role"}}, checkKeyring(f, keyring)...)
+		c := check{What: what, Level: levelNote, Saw: "credentials, clock and hosts were not tried: that takes a worker with the orchestrator role"}
+		if o.rehearse {
+			c.Level, c.Remedy = levelFail, "start one, then rehearse again; no host was changed"
+		}
+		return append([]check{c}, checkKeyring(f, keyring)...)
 	}
-	outs, err := checkup(ctx, conn, f)
+	outs, err := checkup(ctx, conn, f, o.rehearse)
 	if err != nil {
 		return append([]check{failed(what, err, "look at the log of the worker with the orchestrator role")}, checkKeyring(f, keyring)...)
 	}
@@ -56,12 +61,15 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 	for _, l := range f.Locations {
 		checks = append(checks, checkLocation(l, sealed)...)
 	}
+	if o.rehearse {
+		checks = append(checks, checkRehearsed(f, sealed)...)
+	}
 	return checks
 }
 
 // checkup runs one workflow for each part of the hosts of each account, all at
 // once.
-func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet) (map[rotation.Account][]workflows.CheckupOut, error) {
+func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, rehearse bool) (map[rotation.Account][]workflows.CheckupOut, error) {
 	name := planning.Unique(time.Now())
 	var runs []client.WorkflowRun
 	var whose []rotation.Account
@@ -71,7 +79,7 @@ func checkup(ctx context.Context, conn *temporalclient.Connection, f *fleet.Flee
 			run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 				ID: workflows.CheckupID(name, len(runs)+1), TaskQueue: workflows.Queue,
 				StaticSummary: harmless.Summary("checkup of " + many(len(hosts), "host") + " by " + operator()),
-			}, workflows.TypeCheckup, workflows.CheckupIn{Account: a.Name, Zone: zones[0].ID, Hosts: hosts})
+			}, workflows.TypeCheckup, workflows.CheckupIn{Account: a.Name, Zone: zones[0].ID, Hosts: hosts, Rehearse: rehearse})
 			if err != nil {
 				return nil, fmt.Errorf("the checkup cannot be started: %w", err)
 			}

@@ -12,9 +12,11 @@ type CheckupIn struct {
 	Account rotation.Account       `json:"account"`
 	Zone    rotation.ZoneID        `json:"zone"`
 	Hosts   []activities.ProveHost `json:"hosts"`
+	// Rehearse has each host put the key that it holds for its first zone over itself.
+	Rehearse bool `json:"rehearse,omitempty"`
 }
 
-// CheckupOut is what was found; nothing was changed.
+// CheckupOut is what was found; nothing was changed but for what was rehearsed.
 type CheckupOut struct {
 	EdgeOne activities.ExamineOut `json:"edgeOne"`
 	// Unasked is why the account's worker could not be asked, Unsealed why it
@@ -35,10 +37,15 @@ type LocationChecked struct {
 	Proofs   []rotation.Proof `json:"proofs,omitempty"`
 }
 
-// Checkup tries, without changing anything, what a rotation needs and only
-// workers can try: the account's credentials and clock, the keysets, the hosts.
+// Checkup tries, without changing anything that it was not asked to rehearse, what a
+// rotation needs and only workers can try: the account's credentials and clock, the
+// keysets, the hosts.
 func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
-	show(ctx, mark("Tries the credentials of account **%s**, the keysets and %s. Changes nothing.", in.Account, fmtHosts(len(in.Hosts))))
+	if in.Rehearse {
+		show(ctx, mark("Tries the credentials of account **%s**, the keysets and %s, each of which puts a key that it holds over itself.", in.Account, fmtHosts(len(in.Hosts))))
+	} else {
+		show(ctx, mark("Tries the credentials of account **%s**, the keysets and %s. Changes nothing.", in.Account, fmtHosts(len(in.Hosts))))
+	}
 	var out CheckupOut
 	var q question
 	for _, h := range in.Hosts {
@@ -56,6 +63,9 @@ func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
 		return out, nil
 	}
 	q.sealed(probe)
+	for _, l := range q.locations {
+		q.asked[l].Rehearse = in.Rehearse
+	}
 	q.survey(ctx, func(in activities.ProveIn, proved activities.ProveOut, err error) {
 		checked := LocationChecked{Location: in.Location, Unopened: proved.Unopened, Proofs: proved.Proofs}
 		if err != nil {

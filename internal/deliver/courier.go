@@ -84,6 +84,11 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 	if err != nil {
 		return "", err
 	}
+	return c.held(zone, a, key)
+}
+
+// held is what the file holds after a put, or why there was none.
+func (c *Courier) held(zone rotation.ZoneID, a Answer, key rotation.Secret) (rotation.Fingerprint, error) {
 	switch a.Verdict {
 	case "ack":
 		return parse(zone, a.Rest)
@@ -95,6 +100,28 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 		return "", &rotation.HeldError{Held: held}
 	}
 	return "", c.verdict(a, key)
+}
+
+// Rehearse implements rotation.Rehearser in one run of the script. No key leaves the
+// host.
+func (c *Courier) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
+	if _, err := c.Settings.File(zone); err != nil {
+		return "", c.failed(rotation.StepWrite, err.Error())
+	}
+	order, then, done := c.reload()
+	defer done()
+	a, err := c.Channel.Run(ctx, func(attempt string) Job {
+		in := c.head(attempt, "own", string(zone))
+		fmt.Fprintf(in, "\n-\n\n\n%s\n%s", attempt, order) // no key, and nothing else that is expected
+		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case a.Verdict == "bare" && strings.HasPrefix(a.Rest, string(rotation.Absent)+" "):
+		return rotation.Absent, nil
+	}
+	return c.held(zone, a, rotation.Secret{})
 }
 
 // head is the part of the input that proofs and deliveries share.

@@ -1,6 +1,7 @@
 # What is done on a host. One script proves that the host can take keys, says what it
 # holds, and puts a key in place, so that a proof is the operation. Its text is the whole
-# command line; everything else comes as lines on stdin: an attempt's name, what to do, the
+# command line; everything else comes as lines on stdin: an attempt's name, what to do (own
+# is a put of what the file holds already), the
 # host's settings (a text of several lines stands behind their number), zones, and for a
 # put the key. Lines of output that begin with $id are for the caller, others are noise.
 # Each process costs a host a millisecond, so the shell itself reads and writes: a key is
@@ -383,7 +384,7 @@ reload=$t
 text
 verify=$t
 get zones
-if [ "$verb" != put ]; then
+case $verb in prove | held)
 	# It gives way to the traffic, but a busy host must get to it in time.
 	renice -n 5 -p $$ >/dev/null 2>&1
 	while get m && [ "$m" != end ]; do
@@ -399,7 +400,8 @@ E
 	look
 	say ack
 	exit 0
-fi
+	;;
+esac
 zone=$zones
 for l in new expect hint key l; do
 	get "$l"
@@ -407,13 +409,17 @@ done
 [ "$l" = "$id" ] || fail cut
 locate "$zone"
 [ -d "$dir" ] || fail nodir "$dir"
-whole=$head$key$tail
 temps=${dir%/}/.$base.keywave.
 tmp=$temps$tag.$id
 see "$file"
 print
+if [ "$verb" = own ]; then
+	[ $there = held ] || fail bare $there "$file"
+	key=$held new=$fp
+fi
+whole=$head$key$tail
 expected
-if [ "$there$held" = "held$key" ]; then
+if [ "$verb$there$held" = "putheld$key" ]; then
 	settle
 else
 	replace

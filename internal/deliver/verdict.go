@@ -38,6 +38,8 @@ func (c *Courier) verdict(a Answer, key rotation.Secret) error {
 		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but a run of reload and verify that began before has taken %s s so far (process %s); the next delivery waits for it again, and ends it once it is older than %s; see what it hangs on", subject, rest, c.life()))
 	case "stuck":
 		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but a run of reload and verify that began before has taken %s s so far, and user %s may not end its process %s; no other is started: end it on the host, as root, with kill %s", subject, c.User, rest, rest))
+	case "bare":
+		return c.unwritten(rest+" is not in the format of the fleet file, and its own content would not be put over it; the next delivery writes it in that format", a, key)
 	case "locked":
 		return c.unwritten(locked(subject, rest, c.User), a, key)
 	case "keep":

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"keywave/internal/rotation"
 )
 
 // transport is a way to bring keys to a host. Each has a file of its own here,
@@ -54,6 +56,14 @@ func (h Host) definition() []field {
 	}
 	all := []field{{"name", string(h.Name), false}, {"location", string(h.Location), false}, {"transport", name, false}}
 	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition())
+}
+
+// Place is where the host keeps a zone's key, for people.
+func (h Host) Place(zone rotation.ZoneID) string {
+	if h.Exec != nil {
+		return "what " + h.Exec.Command[0] + " writes"
+	}
+	return strings.ReplaceAll(h.target().Path, zoneMark, string(zone))
 }
 
 // target is the host's file, whatever the transport; none where a program decides.

@@ -93,6 +93,9 @@ type Proof struct {
 	// Shown. They are there where they were asked for.
 	Machine string           `json:"machine,omitempty"`
 	Places  map[ZoneID]Place `json:"places,omitempty"`
+	// Rehearsed is what was put over itself, where that was asked for: Absent where
+	// the host holds nothing, and empty where its transport cannot do that.
+	Rehearsed Fingerprint `json:"rehearsed,omitempty"`
 }
 
 // Fresh says whether the proof still counts at now, for a lease of life.

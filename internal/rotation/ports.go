@@ -117,6 +117,14 @@ type Host interface {
 	Close() error
 }
 
+// Rehearser is a Host that can do all that a Put does with the key that it holds.
+type Rehearser interface {
+	// Rehearse puts the zone's key that the host holds over itself, and makes its
+	// consumer use it; it returns the fingerprint. A host that holds none gives
+	// Absent, and nothing was changed. Errors are those of Put.
+	Rehearse(ctx context.Context, zone ZoneID) (Fingerprint, error)
+}
+
 // Shown is what a host showed in a proof.
 type Shown struct {
 	// Held is the fingerprint that each zone's file has.

@@ -41,7 +41,10 @@ type Host struct {
 	slots   chan struct{}
 }
 
-var _ rotation.Host = (*Host)(nil)
+var (
+	_ rotation.Host      = (*Host)(nil)
+	_ rotation.Rehearser = (*Host)(nil)
+)
 
 const (
 	defaultTimeout = 15 * time.Second
@@ -81,6 +84,11 @@ func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.
 // Put implements rotation.Host.
 func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
 	return h.courier.Put(ctx, zone, key, expect)
+}
+
+// Rehearse implements rotation.Rehearser.
+func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
+	return h.courier.Rehearse(ctx, zone)
 }
 
 // Close has nothing to drop.

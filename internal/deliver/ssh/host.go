@@ -51,7 +51,10 @@ type Host struct {
 	link *link
 }
 
-var _ rotation.Host = (*Host)(nil)
+var (
+	_ rotation.Host      = (*Host)(nil)
+	_ rotation.Rehearser = (*Host)(nil)
+)
 
 // New makes a host and connects to nothing. The error names every mistake in
 // cfg.
@@ -104,6 +107,11 @@ func (h *Host) parseHostKey() error {
 // Put implements rotation.Host in one session.
 func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
 	return h.courier.Put(ctx, zone, key, expect)
+}
+
+// Rehearse implements rotation.Rehearser in one session.
+func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
+	return h.courier.Rehearse(ctx, zone)
 }
 
 // Held implements rotation.Host in one session, whatever the number of zones.

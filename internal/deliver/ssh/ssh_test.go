@@ -391,6 +391,41 @@ func tools(t *testing.T, s *rig, text string, names ...string) {
 	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
 }
 
+// A rehearsal that was slower than a delivery puts no old key over the new one.
+func TestRehearsalOfARival(t *testing.T) {
+	t.Parallel()
+	s := newRig(t)
+	begun, gate := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "gate")
+	tools(t, s, "[ ! -e "+gate+" ] || touch "+begun+"; while [ -e "+gate+" ]; do sleep 0.01; done", "cp") // which a delivery after a proof needs not
+	slow, old, key := s.host(t), delivertest.NewKey(), delivertest.NewKey()
+	put(t, slow, old, rotation.Absent)
+	s.cfg.Name = "gw-2" // one of the same entry would remove the other's temporary file
+	rival := s.host(t)
+	prove(t, rival)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 1)
+	go func() { _, err := slow.Rehearse(t.Context(), zone); told <- err }()
+	for t.Context().Err() == nil {
+		if _, err := os.Stat(begun); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	put(t, rival, key, rotation.FingerprintOf(zone, old))
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	var refused *rotation.HeldError
+	if err := <-told; !errors.As(err, &refused) || refused.Held != rotation.FingerprintOf(zone, key) {
+		t.Errorf("got %v, want a HeldError", err)
+	}
+	if text, err := os.ReadFile(s.file()); err != nil || string(text) != key.Expose()+"\n" {
+		t.Errorf("the file does not hold the new key (%v)", err)
+	}
+}
+
 // A key is written into a file that nobody reads who may not read the one that it
 // replaces: the temporary file gets its mode while it is empty.
 func TestTemporaryFileIsPrivate(t *testing.T) {

@@ -38,6 +38,8 @@ var fileTests = map[string]func(*testing.T, *fixture){
 	"Prove says where the files are":                          provePlaces,
 	"Puts of two hosts into one directory do not meet":        sharedDirectory,
 	"temporary files of others are removed when they are old": oldTemporaries,
+	"a rehearsal puts the file's own content over itself":     rehearsal,
+	"a rehearsal changes nothing that it must not":            rehearsalRefuses,
 }
 
 func root(t *testing.T) {
@@ -462,4 +464,65 @@ func oldTemporaries(t *testing.T, f *fixture) {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 	}
+}
+
+func rehearse(t *testing.T, host rotation.Host) (rotation.Fingerprint, error) {
+	t.Helper()
+	able, is := host.(rotation.Rehearser)
+	if !is {
+		t.Fatal("the host cannot rehearse")
+	}
+	return able.Rehearse(t.Context(), zone)
+}
+
+// rehearsal does all of a Put: the file is a new one, with what hung on the old one,
+// and reload and verify run.
+func rehearsal(t *testing.T, f *fixture) {
+	f.cfg.Mode, f.cfg.Verify = "", "echo verify >>"+f.log
+	for _, write := range []string{deliver.Replace, deliver.InPlace} {
+		f.cfg.Write = write
+		held := f.laid(t, 0o640)
+		before, err := os.Stat(f.file(zone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fp, err := rehearse(t, f.host(t)); err != nil || fp != of(held) {
+			t.Fatalf("%s: got %s, %v", write, fp, err)
+		}
+		f.holds(t, zone, held)
+		after, err := os.Stat(f.file(zone))
+		if err != nil || after.Mode() != before.Mode() || os.SameFile(before, after) != (write == deliver.InPlace) {
+			t.Errorf("%s: the file is %v, %v", write, after.Mode(), err)
+		}
+	}
+	if got := strings.Join(f.logged(t), " "); got != "reload verify reload verify" {
+		t.Errorf("ran %q", got)
+	}
+}
+
+func rehearsalRefuses(t *testing.T, f *fixture) {
+	host := f.host(t)
+	if fp, err := rehearse(t, host); err != nil || fp != rotation.Absent {
+		t.Fatalf("without a file: %s, %v", fp, err)
+	}
+	if _, err := os.Stat(f.file(zone)); err == nil {
+		t.Error("a rehearsal made a file")
+	}
+	f.write(t, zone, "somebody else's words\nin two lines")
+	f.cfg.Format = "KEY={key}\n"
+	_, err := rehearse(t, f.host(t))
+	if why := failsAt(t, err, rotation.StepWrite); !strings.Contains(why, "is not in the format of the fleet file") || !strings.Contains(why, f.file(zone)) {
+		t.Errorf("got %q", why)
+	}
+	if text, err := os.ReadFile(f.file(zone)); err != nil || string(text) != "somebody else's words\nin two lines" {
+		t.Errorf("the file was changed: %q, %v", text, err)
+	}
+	if got := f.logged(t); len(got) > 0 {
+		t.Errorf("ran %v", got)
+	}
+	held := NewKey()
+	f.write(t, zone, held.Expose()+"\n")
+	f.cfg.Format, f.cfg.Reload = "", "cat "+f.file(zone)+"; exit 1"
+	_, err = rehearse(t, f.host(t))
+	failsAt(t, err, rotation.StepReload, held)
 }
