@@ -116,8 +116,10 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		return m, tea.ClearScreen
 	case asked:
-		return m.take(msg)
+		next, again := m.take(msg)
+		return next, tea.Batch(again, m.anew(msg.at))
 	case answered:
 		m.prompt = nil
 		m.said = msg.what + ": " + msg.answer.Text
@@ -128,9 +130,26 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tick:
 		return m, m.ask
 	case tea.KeyPressMsg:
-		return m.press(msg)
+		next, then := m.press(msg)
+		if then == nil {
+			then = tea.ClearScreen
+		}
+		return next, then
 	}
 	return m, nil
+}
+
+// drawAnew is how often the whole screen is drawn, and not only what has changed: a
+// terminal multiplexer that changes its window to and fro moves what is on the
+// screen, and tells nobody. A key has it drawn at once.
+const drawAnew = 5 * time.Second
+
+// anew draws the whole screen when a status comes after so long.
+func (m model) anew(at time.Time) tea.Cmd {
+	if m.now.IsZero() || m.now.Truncate(drawAnew).Equal(at.Truncate(drawAnew)) {
+		return nil
+	}
+	return tea.ClearScreen
 }
 
 func (m model) take(a asked) (tea.Model, tea.Cmd) {
