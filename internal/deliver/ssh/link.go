@@ -276,7 +276,7 @@ func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer, now credent
 	var refused error
 	config := &ssh.ClientConfig{
 		User:              h.user,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(made.noted(signers)...)},
+		Auth:              made.methods(signers),
 		HostKeyAlgorithms: id.algorithms,
 		HostKeyCallback: func(address string, remote net.Addr, key ssh.PublicKey) error {
 			refused = id.check(address, remote, key)
@@ -300,25 +300,9 @@ func (h *Host) login(tcp net.Conn, id *identity, dialer *net.Dialer, now credent
 		return nil, id.wrong(fmt.Sprintf("the host has no host key of the type that is pinned or known (%s), only %s; %s",
 			strings.Join(id.algorithms, " or "), harmless.Terminal(strings.Join(negotiation.RequestedAlgorithms, ", ")), id.remedy())) // words of a peer that nobody has authenticated
 	case identified:
-		return nil, h.failed(rotation.StepAuth, h.notLetIn(signers, notes))
+		return nil, h.failed(rotation.StepAuth, made.refused(h.user, signers, notes, err))
 	}
 	return nil, h.failed(rotation.StepConnect, "does not complete the SSH handshake: "+deliver.Scrub(err.Error()))
-}
-
-func (h *Host) notLetIn(signers []ssh.Signer, notes []string) string {
-	why := fmt.Sprintf("user %s is not let in with any of our keys (%s); add one of them to the user's authorized_keys, or give us a certificate of an authority that the host trusts", h.user, fingerprints(signers))
-	if len(signers) == 0 {
-		why = "we have no key to log in with; name a key file, or load one into an ssh-agent and set SSH_AUTH_SOCK"
-	}
-	for _, signer := range signers {
-		if until, ends := ending(signer.PublicKey()); ends && until.Before(time.Now()) {
-			notes = append(notes, fmt.Sprintf("the certificate %s ended at %s; renew it", ssh.FingerprintSHA256(signer.PublicKey()), stamp(until)))
-		}
-	}
-	if len(notes) > 0 {
-		why += " (" + strings.Join(notes, "; ") + ")"
-	}
-	return why
 }
 
 func rejectChannels(channels <-chan ssh.NewChannel) {

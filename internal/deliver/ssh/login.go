@@ -23,6 +23,12 @@ type login struct {
 	with ssh.PublicKey
 	// machine is the host's key.
 	machine ssh.PublicKey
+	// tried is how many of our keys were offered.
+	tried int
+	// unsigned is why a key that the host would take did not sign.
+	unsigned error
+	// asked says that the host wanted a password.
+	asked bool
 }
 
 // noted are signers of which the last that signs is remembered: the one that the
@@ -40,13 +46,27 @@ func (l *login) noted(signers []ssh.Signer) []ssh.Signer {
 
 type noted struct {
 	ssh.AlgorithmSigner
-	login *login
+	login   *login
+	offered bool
+}
+
+// PublicKey notes that the key is offered.
+func (n *noted) PublicKey() ssh.PublicKey {
+	if !n.offered {
+		n.offered = true
+		n.login.tried++
+	}
+	return n.AlgorithmSigner.PublicKey()
 }
 
 // SignWithAlgorithm notes whose signature it is.
 func (n *noted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	n.login.with = n.PublicKey()
-	return n.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	signature, err := n.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	if err != nil {
+		n.login.unsigned = err
+	}
+	return signature, err
 }
 
 // ending is when a certificate ends; false for a key, and one that never does.

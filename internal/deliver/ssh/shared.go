@@ -1,6 +1,8 @@
 package ssh
 
 import (
+	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -221,7 +223,10 @@ func (c *credentials) readIdentity(file string) error {
 	signer, err := ssh.ParsePrivateKey(text)
 	var locked *ssh.PassphraseMissingError
 	if errors.As(err, &locked) {
-		return fmt.Errorf("SSH identity %s has a passphrase; load it into an agent with: ssh-add %s", file, file)
+		return fmt.Errorf("SSH identity %s has a passphrase, for which nobody can be asked here; load it into an agent with: ssh-add %s, and leave it out of --ssh-identity", file, file)
+	}
+	if err != nil && isSecurityKey(text) {
+		return fmt.Errorf("SSH identity %s is that of a security key (sk-), which an agent alone can use; load it into one with: ssh-add %s, and leave it out of --ssh-identity; unless it was made with -O no-touch-required each login waits for a touch", file, file)
 	}
 	if err != nil {
 		return fmt.Errorf("SSH identity %s cannot be read as a private key; make one with: ssh-keygen -t ed25519", file)
@@ -232,6 +237,13 @@ func (c *credentials) readIdentity(file string) error {
 	}
 	c.signers = append(c.signers, certified...)
 	return nil
+}
+
+// isSecurityKey says that a private key file is only the handle of a key that is in
+// some hardware.
+func isSecurityKey(text []byte) bool {
+	block, _ := pem.Decode(text)
+	return block != nil && block.Type == "OPENSSH PRIVATE KEY" && bytes.Contains(block.Bytes, []byte("@openssh.com")) && bytes.Contains(block.Bytes, []byte("sk-"))
 }
 
 // withCertificate puts the certificate in file, if there is one, before the
