@@ -61,6 +61,7 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 	for _, l := range f.Locations {
 		checks = append(checks, checkLocation(l, sealed)...)
 	}
+	remedyOfPrograms(f, checks)
 	if o.rehearse {
 		checks = append(checks, checkRehearsed(f, sealed)...)
 	}
@@ -274,11 +275,22 @@ func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 var hostRemedies = map[rotation.HostStep]string{
 	rotation.StepConnect:  "check its address in the fleet file, the firewall, and that sshd runs",
 	rotation.StepIdentity: "compare the key that it presents with the one on its own console, then pin it as hostKey; where another was pinned or known before, find out first who changed it",
-	rotation.StepAuth:     "let the worker's SSH key in (authorized_keys of the user) or, where the host takes certificates only, give the worker one of a CA that the host trusts (FILE-cert.pub beside the key)",
+	rotation.StepAuth:     "do as the message says; docs/hosts.md has what else keys, certificates and login shells want",
 	rotation.StepWrite:    "the directory of path must exist, have room, and take new files from the user",
 	rotation.StepReload:   "correct reload in the fleet file, or install what it calls",
 	rotation.StepVerify:   "correct verify in the fleet file, or install what it calls",
 	rotation.StepSession:  "look at its sshd log, and try again",
+}
+
+// remedyOfPrograms is what to do about a host to which a program brings keys: it has no
+// sshd and no path.
+func remedyOfPrograms(f *fleet.Fleet, checks []check) {
+	for i := range checks {
+		name, _ := strings.CutPrefix(checks[i].What, "host ")
+		if h := f.Hosts[rotation.HostName(name)]; h.Exec != nil && checks[i].Level == levelFail {
+			checks[i].Remedy = fmt.Sprintf("do as the message says; by hand, as the user of the location's worker: echo '{\"zones\":[\"ZONE\"],\"host\":\"%s\"}' | %s held", name, strings.Join(h.Exec.Command, " "))
+		}
+	}
 }
 
 func hostRemedy(problem string) string {

@@ -102,3 +102,16 @@ func TestCheckClock(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// A host to which a program brings keys is mended by its program.
+func TestRemedyOfPrograms(t *testing.T) {
+	f := &fleet.Fleet{Hosts: map[rotation.HostName]fleet.Host{"gw-3": {Name: "gw-3", Exec: &fleet.Exec{Command: []string{"/opt/to-secret", "edge"}}}, "gw-1": {Name: "gw-1", SSH: &fleet.SSH{}}}}
+	checks := checkHosts("hk", []rotation.Proof{{Host: "gw-1", Problem: "connect: refused"}, {Host: "gw-3", Problem: "connect: /opt/to-secret is not there"}})
+	remedyOfPrograms(f, checks)
+	if got := checks[1].Remedy; got != hostRemedies[rotation.StepConnect] {
+		t.Errorf("gw-1: %q", got)
+	}
+	if got := checks[2].Remedy; !strings.Contains(got, `echo '{"zones":["ZONE"],"host":"gw-3"}' | /opt/to-secret edge held`) || strings.Contains(got, "sshd") {
+		t.Errorf("gw-3: %q", got)
+	}
+}
