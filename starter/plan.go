@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,43 +35,7 @@ zones would not be rotated as things are: their key cannot be read, or a host of
 theirs cannot take one.`,
 		Example: "  keywave plan -f fleet.yaml\n  keywave plan -f fleet.yaml --out plan.json",
 		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
-				return fmt.Errorf("--out %s cannot be written: %w", o.out, err)
-			}
-			name, err := planName(o.name)
-			if err != nil {
-				return err
-			}
-			f, conn, err := a.wholeFleet(cmd.Context(), o.fleetFile, "")
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			if f, err = o.of(f); err != nil {
-				return err
-			}
-			plan, err := a.makePlan(cmd.Context(), conn, f, name)
-			if err != nil {
-				return err
-			}
-			if o.out != "" {
-				if err := writePlan(o.out, plan); err != nil {
-					return err
-				}
-			}
-			also, err := elsewhere(cmd.Context(), conn, planning.ZonesOf(f))
-			if err != nil {
-				return err
-			}
-			if a.output == "json" && also.Zones > 0 {
-				a.say("%d of %s belong to other campaigns too, or were rotated just now: %s", also.Zones, many(plan.Zones, "zone"), also)
-			}
-			if err := a.print(plan, func(w io.Writer) { showPlan(w, plan, also) }); err != nil {
-				return err
-			}
-			return unready(plan)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.planFleet(cmd.Context(), o) },
 	}
 	cmd.AddCommand(a.planDiff(), a.planList())
 	cmd.Flags().StringVarP(&o.fleetFile, "fleet", "f", "", "the fleet file")
@@ -78,6 +43,45 @@ theirs cannot take one.`,
 	o.flags(cmd)
 	cmd.Flags().StringVar(&o.out, "out", "", "write the plan as JSON to this file")
 	return cmd
+}
+
+// planFleet makes the plan, keeps it as a file where that is asked for, and shows it.
+func (a *app) planFleet(ctx context.Context, o *planOptions) error {
+	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
+		return fmt.Errorf("--out %s cannot be written: %w", o.out, err)
+	}
+	name, err := planName(o.name)
+	if err != nil {
+		return err
+	}
+	f, conn, err := a.wholeFleet(ctx, o.fleetFile, "")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if f, err = o.of(f); err != nil {
+		return err
+	}
+	plan, err := a.makePlan(ctx, conn, f, name)
+	if err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := writePlan(o.out, plan); err != nil {
+			return err
+		}
+	}
+	also, err := elsewhere(ctx, conn, planning.ZonesOf(f))
+	if err != nil {
+		return err
+	}
+	if a.output == "json" && also.Zones > 0 {
+		a.say("%d of %s belong to other campaigns too, or were rotated just now: %s", also.Zones, many(plan.Zones, "zone"), also)
+	}
+	if err := a.print(plan, func(w io.Writer) { showPlan(w, plan, also) }); err != nil {
+		return err
+	}
+	return unready(plan)
 }
 
 // planName is the name of a plan and its campaign: the given one, or the time.
