@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,10 +85,11 @@ func (a *app) planFleet(ctx context.Context, o *planOptions) error {
 	return unready(plan)
 }
 
-// planName is the name of a plan and its campaign: the given one, or the time.
+// planName is the name of a plan and its campaign: the given one, or the time to the
+// millisecond, for two plans of one second are not one.
 func planName(given string) (string, error) {
 	if given == "" {
-		return time.Now().UTC().Format("20060102-150405"), nil
+		return strings.Replace(time.Now().UTC().Format("20060102-150405.000"), ".", "-", 1), nil
 	}
 	return given, workflows.CheckName(given)
 }
