@@ -138,7 +138,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 				proof.Rehearsed, err = l.rehearse(ctx, asked)
 			}
 			if err != nil {
-				proof.Problem = err.Error()
+				proof.Problem, proof.Bastion = err.Error(), bastionOf(err)
 			}
 			proof.Drift, proof.Notes, proof.At = drift(asked, shown.Held), shown.Notes, clock.now()
 			if in.Places {
@@ -150,6 +150,14 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	}
 	_ = group.Wait()
 	return out, nil
+}
+
+// bastionOf is the bastion whose failure this is; empty where it is the host's own.
+func bastionOf(err error) string {
+	if failure, is := errors.AsType[*rotation.HostError](err); is {
+		return failure.Bastion
+	}
+	return ""
 }
 
 // opens says whether this worker can open what is sealed to its location.

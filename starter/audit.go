@@ -95,6 +95,9 @@ func audit(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet,
 		out = out.Plus(part)
 		described[pages[i].Account] += part.Describes
 	}
+	for i, f := range out.Findings {
+		out.Findings[i] = f.Settled()
+	}
 	if away := planning.Unreachable(f, described, out.Findings); away != nil {
 		return out, refused(away)
 	}

@@ -13,6 +13,7 @@ import (
 	"keywave/activities"
 	"keywave/internal/fleet"
 	"keywave/internal/harmless"
+	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
@@ -245,9 +246,11 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 	return append([]check{opened}, checkHosts(l, proofs)...)
 }
 
-// checkHosts says how many hosts can take a key, and names each that cannot.
+// checkHosts says how many hosts can take a key, and names each that cannot; of a bastion
+// that is lost, the bastion.
 func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 	var bad []check
+	var lost []plan.Finding
 	can := 0
 	seen := map[rotation.HostName]bool{} // a host may have zones of several accounts
 	for _, p := range proofs {
@@ -256,6 +259,8 @@ func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 			continue
 		case p.Problem == "":
 			can++
+		case p.Bastion != "":
+			lost = append(lost, plan.LostBastion(p))
 		default:
 			bad = append(bad, check{What: "host " + string(p.Host), Level: levelFail, Saw: p.Problem, Remedy: hostRemedy(p.Problem)})
 		}
@@ -265,10 +270,21 @@ func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 		return nil
 	}
 	all := check{What: "hosts of " + string(l), Level: levelOK, Saw: fmt.Sprintf("%d of %d can take a key", can, len(seen))}
-	if len(bad) > 0 {
+	if can < len(seen) {
 		all.Level = levelFail
 	}
-	return append([]check{all}, bad...)
+	return slices.Concat([]check{all}, checkBastions(lost), bad)
+}
+
+// checkBastions is one failure for each bastion, whatever the number of hosts behind it.
+func checkBastions(lost []plan.Finding) []check {
+	var bad []check
+	once, _ := plan.Together(lost)
+	for _, f := range once {
+		f = f.Settled()
+		bad = append(bad, check{What: "bastion " + f.Bastion, Level: levelFail, Saw: f.Text, Remedy: hostRemedy(f.Text)})
+	}
+	return bad
 }
 
 // hostRemedies is what to do about a host, by the step at which it failed.

@@ -15,10 +15,17 @@ import (
 func TestCheckLocation(t *testing.T) {
 	can := rotation.Proof{Host: "gw-1"}
 	cannot := rotation.Proof{Host: "gw-2", Problem: "auth: user edge is not let in"}
+	behind := func(host rotation.HostName, bastion string) rotation.Proof {
+		return rotation.Proof{Host: host, Problem: "connect: bastion " + bastion + " (b:22): cannot be reached", Bastion: bastion}
+	}
 	for name, c := range map[string]struct {
 		proofs []rotation.Proof
 		want   string
 	}{
+		"bastions": {
+			[]rotation.Proof{can, behind("gw-3", "jump"), behind("gw-4", "jump"), behind("gw-5", "other"), cannot},
+			"ok keyset hk, fail hosts of hk: 1 of 5 can take a key, fail bastion jump, fail bastion other, fail host gw-2",
+		},
 		"all":        {[]rotation.Proof{can}, "ok keyset hk, ok hosts of hk: 1 of 1 can take a key"},
 		"some":       {[]rotation.Proof{can, cannot}, "ok keyset hk, fail hosts of hk: 1 of 2 can take a key, fail host gw-2"},
 		"none":       {[]rotation.Proof{cannot}, "ok keyset hk, fail hosts of hk: 0 of 1 can take a key, fail host gw-2"},

@@ -216,7 +216,11 @@ func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
 		return exec.New(exec.Config{Name: h.Name, Command: h.Exec.Command, Timeout: h.Exec.Timeout.D()})
 	case h.SSH != nil:
 		s := h.SSH
-		return ssh.New(ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Settings: settings(s.File)}, shared)
+		cfg := ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Settings: settings(s.File)}
+		for _, b := range s.Jump {
+			cfg.Jump = append(cfg.Jump, ssh.Hop(b))
+		}
+		return ssh.New(cfg, shared)
 	}
 	return file.New(file.Config{Name: h.Name, Settings: settings(*h.File)})
 }

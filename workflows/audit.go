@@ -28,7 +28,8 @@ type AuditOut struct {
 
 // Plus adds two pages.
 func (a AuditOut) Plus(b AuditOut) AuditOut {
-	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes, a.Found + b.Found, a.Differences + b.Differences, append(a.Findings, b.Findings...)}
+	findings, less := plan.Together(append(a.Findings, b.Findings...))
+	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes, a.Found + b.Found - less, a.Differences + b.Differences, findings}
 }
 
 // maxAuditFindings keeps a result far below Temporal's 2 MB.

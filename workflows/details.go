@@ -424,7 +424,11 @@ func attention(zones, hosts []Attention, c rotation.Counts) marked {
 		add(a, string(a.Outcome), linked(string(a.Zone), ZoneID(a.Zone)))
 	}
 	for _, a := range hosts {
-		add(a, "set aside", mark("host %s", a.Host))
+		who := mark("host %s", a.Host)
+		if a.Bastion != "" {
+			who = mark("%s", a.Who())
+		}
+		add(a, "set aside", who)
 	}
 	var b markdown
 	b.add("\n**Needs a person**\n\n")

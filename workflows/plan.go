@@ -121,8 +121,10 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 		}
 		plan.Unready += r.Unready
 		ahead[plan.AccountOf(r.Page)] = further(ahead[plan.AccountOf(r.Page)], r.AheadMs)
-		plan.Found += r.Found
-		plan.Findings = append(plan.Findings, r.Findings[:min(len(r.Findings), MaxFindings-len(plan.Findings))]...)
+		gather(&plan, r)
+	}
+	for i, f := range plan.Findings {
+		plan.Findings[i] = f.Settled()
 	}
 	for _, a := range plan.Owners() {
 		if ms := ahead[a]; ms != nil && clockIsOff(*ms) {
@@ -136,6 +138,14 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 	_ = workflow.UpsertTypedSearchAttributes(ctx, keyword(AttrPlan, plan.Digest))
 	show(ctx, planDetails(plan))
 	return plan, nil
+}
+
+// gather adds a page's findings to a plan's. A bastion that several pages miss is one
+// finding.
+func gather(p *plan.Plan, r PagePlanned) {
+	all, less := plan.Together(append(p.Findings, r.Findings...))
+	p.Found += r.Found - less
+	p.Findings = all[:min(len(all), MaxFindings)]
 }
 
 // Page reads the baselines of a draft and becomes the frozen page, whose start
@@ -325,10 +335,14 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 			}
 		}
 	})
+	report.Findings, _ = plan.Together(report.Findings)
 }
 
 func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
-	if p.Problem != "" {
+	switch {
+	case p.Problem != "" && p.Bastion != "":
+		return []plan.Finding{plan.LostBastion(p)}
+	case p.Problem != "":
 		return []plan.Finding{{Host: p.Host, Text: p.Problem}}
 	}
 	var found []plan.Finding

@@ -278,6 +278,7 @@ func (c *campaign) needs(s *Status) {
 		s.Attention, s.SetAside = append(s.Attention, n.Note.Attention...), append(s.SetAside, n.Note.SetAside...)
 	}
 	s.Attention = s.Attention[:min(len(s.Attention), 2*maxAttention)]
+	s.SetAside = rotation.AsideTogether(s.SetAside)
 	s.SetAside = s.SetAside[:min(len(s.SetAside), 2*maxAttention)]
 }
 

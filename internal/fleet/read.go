@@ -19,6 +19,7 @@ func topFields() section {
 		{"version", schema{"enum": []any{1, "1"}}, "1"},
 		{"account", accountFields().mapping(), "The Tencent account that owns the zones."},
 		{"accounts", listOf(accountFields().mapping(), 1), "Several accounts, instead of account; each zone then says whose it is."},
+		{"bastions", namedBy(aName(), bastionFields().mapping("address", "user"), 0), "Machines through which hosts are reached, by name."},
 		{"defaults", defaultFields().mapping(), "What hosts leave out, for each transport."},
 		{"locations", namedBy(aName(), locationFields().mapping("hosts"), 1), "Network places, by name: each has workers and hosts of its own."},
 		{"zones", anyOf(listOf(zoneFields().mapping("id", "hosts"), 1), sourceMapping()), "The zones and the hosts that must hold their keys: a list, {csv: zones.csv} or {edgeone: {…}}."},
@@ -39,6 +40,7 @@ func (r *reader) read(data []byte) *Fleet {
 	}
 	f := &Fleet{Version: 1}
 	owners := r.accounts(top["account"], top["accounts"], f)
+	r.through = r.bastions(top["bastions"])
 	places := r.locations(root, top["locations"], r.defaults(top["defaults"]), f)
 	r.zones(root, top["zones"], f)
 	r.owned(f, owners)

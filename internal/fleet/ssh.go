@@ -21,6 +21,8 @@ type SSH struct {
 	// known_hosts decides.
 	HostKey string
 	User    string
+	// Jump are the bastions on the way, the first that is dialled first.
+	Jump []Bastion
 	File
 }
 
@@ -31,7 +33,10 @@ func sshTransport() transport {
 			{"address", single(), "host:port; 22 when there is no port."},
 			{"hostKey", schema{"type": "string"}, "Type and base64, as in the host's /etc/ssh/ssh_host_ed25519_key.pub; otherwise known_hosts decides."},
 		},
-		shared:   append(section{{"user", words(64), "Who logs in."}}, fileFields()...),
+		shared: append(section{
+			{"user", words(64), "Who logs in."},
+			{"jump", listOf(aName(), 0), "The bastions on the way, the first that is dialled first; an empty list is none."},
+		}, fileFields()...),
 		required: []string{"address", "user", "path"}, always: []string{"address"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
 			var s SSH
@@ -42,6 +47,7 @@ func sshTransport() transport {
 				Address: value(r, in["address"], what+": address", s.Address, address),
 				HostKey: value(r, in["hostKey"], what+": hostKey", s.HostKey, hostKey),
 				User:    value(r, in["user"], what+": user", s.User, user),
+				Jump:    r.jump(in["jump"], what, s.Jump),
 				File:    s.File.read(r, in, what),
 			}
 		},
@@ -52,6 +58,9 @@ func sshTransport() transport {
 func (s SSH) definition() []field {
 	return []field{{"address", s.Address, false}, {"hostKey", s.HostKey, false}, {"user", s.User, false}}
 }
+
+// later are fields that the transport got after others had their digests.
+func (s SSH) later() []field { return []field{{"jump", way(s.Jump), true}} }
 
 // address reads host:port, where :22 may be left out.
 func address(s string) (string, error) {

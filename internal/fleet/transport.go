@@ -55,7 +55,7 @@ func (h Host) definition() []field {
 		name, exec = "exec", *h.Exec
 	}
 	all := []field{{"name", string(h.Name), false}, {"location", string(h.Location), false}, {"transport", name, false}}
-	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition())
+	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition(), ssh.later())
 }
 
 // Place is where the host keeps a zone's key, for people.
@@ -78,12 +78,13 @@ func (h Host) target() File {
 }
 
 // fileID is the same for two hosts that are one machine, user and path. A
-// location is a network of its own: equal addresses elsewhere are other
-// machines.
+// location is a network of its own, and so is what lies behind bastions: equal
+// addresses elsewhere are other machines.
 func (h Host) fileID() string {
 	id := []string{string(h.Location), "", "", h.target().Path}
 	if h.SSH != nil {
 		id[1], id[2] = h.SSH.Address, h.SSH.User
+		id = append(id, way(h.SSH.Jump))
 	}
 	return strings.Join(id, "\x00")
 }
@@ -137,6 +138,11 @@ func (r *reader) transport(e entry, what string, from map[string]inherited, host
 
 // require says which fields neither the transport at n nor its defaults gave.
 func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fields ...string) {
+	r.requireOf(n, what, "write it here or under defaults", in, fields...)
+}
+
+// requireOf says which fields are missing at n, and where to write them.
+func (r *reader) requireOf(n *yaml.Node, what, where string, in map[string]*yaml.Node, fields ...string) {
 	if n.Kind != yaml.MappingNode {
 		return
 	}
@@ -146,7 +152,7 @@ func (r *reader) require(n *yaml.Node, what string, in map[string]*yaml.Node, fi
 		case field == "address":
 			r.say(n, what, "has no address; write address: \"host:port\"")
 		default:
-			r.say(n, what, "has no %s; write it here or under defaults", field)
+			r.say(n, what, "has no %s; %s", field, where)
 		}
 	}
 }

@@ -22,6 +22,8 @@ type reader struct {
 	found Mistakes
 	// gateways are the hosts by the IP that EdgeOne knows them by.
 	gateways map[string]rotation.HostName
+	// through are the bastions, by name.
+	through map[string]Bastion
 	// elsewhere is what is wrong in the file of zones.
 	elsewhere Mistakes
 }

@@ -246,6 +246,10 @@ type Finding struct {
 	Zone rotation.ZoneID   `json:"zone,omitempty"`
 	Host rotation.HostName `json:"host,omitempty"`
 	Text string            `json:"text"`
+	// Bastion is lost, and with it the hosts Behind it. Of what people see, Text names
+	// both.
+	Bastion string              `json:"bastion,omitempty"`
+	Behind  []rotation.HostName `json:"behind,omitempty"`
 }
 
 // DigestOf names what the plan will do: settings, waves and pages, but not its

@@ -335,7 +335,7 @@ func samplePlan() Plan {
 			{Zones: 1, First: 1, Last: 1, Parts: []Part{{"main", 1, 1, 1}}},
 			{Zones: 501, First: 2, Last: 3, Parts: []Part{{"main", 501, 2, 3}}},
 		}, Pages: []string{"p1", "p2", "p3"},
-		Digest: "digest", Findings: []Finding{{"zone-1", "gw-hk-1", "drift"}}, Found: 1, Describes: 502,
+		Digest: "digest", Findings: []Finding{{Zone: "zone-1", Host: "gw-hk-1", Text: "drift", Bastion: "jump", Behind: []rotation.HostName{"gw-hk-2"}}}, Found: 1, Describes: 502,
 	}
 }
 

@@ -226,7 +226,11 @@ func needs(s workflows.Status, width, room int) []line {
 		zones = append(zones, need{harmless.Terminal(string(a.Zone)), harmless.Terminal(string(a.Outcome)), harmless.Terminal(a.Why), look(a.Outcome).style})
 	}
 	for _, a := range s.SetAside {
-		hosts = append(hosts, need{harmless.Terminal(string(a.Host)), "set aside", harmless.Terminal(a.Why), yellow})
+		who, why := string(a.Host), a.Why
+		if a.Bastion != "" {
+			who, why = "bastion "+a.Bastion, a.Many()+": "+a.Why
+		}
+		hosts = append(hosts, need{harmless.Terminal(who), "set aside", harmless.Terminal(why), yellow})
 	}
 	if len(zones)+len(hosts) == 0 || room < 1 {
 		return nil

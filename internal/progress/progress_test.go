@@ -82,6 +82,7 @@ func paused() workflows.Status {
 		})
 	}
 	s.SetAside = []workflows.Attention{
+		{Bastion: "edge-jump", Hosts: 200, More: true, Why: "connect: bastion edge-jump (203.0.113.9:22): cannot be reached: connection refused"},
 		{Host: "gw-eu-7", Why: "disk full on /etc/edgeone"},
 		{Host: "gw-eu-8", Why: "host key is SHA256:…, the fleet file pins another\nWARNING\x1b[2J: remote host identification has changed"},
 	}

@@ -200,9 +200,13 @@ func (d document) notDone(r Report) {
 		}, "zone", "name", "wave>", "why", "hosts missing")
 	}
 	if len(r.SetAside) > 0 {
-		d.say("\n### Hosts set aside: %d\n\nThey failed their proof twice: their zones stay pending until they can take a key.\n\n", len(r.SetAside))
+		hosts := 0
+		for _, s := range r.SetAside {
+			hosts += max(1, s.Hosts)
+		}
+		d.say("\n### Hosts set aside: %d\n\nThey failed their proof twice: their zones stay pending until they can take a key.\n\n", hosts)
 		d.table(len(r.SetAside), func(i int) []string {
-			return []string{cell(string(r.SetAside[i].Host)), cell(r.SetAside[i].Why)}
+			return []string{cell(r.SetAside[i].who()), cell(r.SetAside[i].Why)}
 		}, "host", "why")
 	}
 }

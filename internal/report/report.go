@@ -139,10 +139,17 @@ type Account struct {
 	Limit float64 `json:"limit"`
 }
 
-// SetAside is a host that could not take keys.
+// SetAside is a host that could not take keys, or a bastion in place of the hosts behind
+// it.
 type SetAside struct {
-	Host rotation.HostName `json:"host"`
-	Why  string            `json:"why"`
+	Host    rotation.HostName `json:"host,omitempty"`
+	Bastion string            `json:"bastion,omitempty"`
+	Hosts   int               `json:"hosts,omitempty"`
+	Why     string            `json:"why"`
+}
+
+func (s SetAside) who() string {
+	return rotation.Attention{Host: s.Host, Bastion: s.Bastion, Hosts: s.Hosts}.Who()
 }
 
 // Zone is one zone's rotation.
@@ -211,7 +218,7 @@ func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records [
 	}
 	r.remember(append(slices.Clone(past.Runs), status))
 	for _, a := range status.SetAside {
-		r.SetAside = append(r.SetAside, SetAside{a.Host, a.Why})
+		r.SetAside = append(r.SetAside, SetAside{Host: a.Host, Bastion: a.Bastion, Hosts: a.Hosts, Why: a.Why})
 	}
 	var err error
 	if r.Zones, err = zones(pages, records); err != nil {

@@ -1,7 +1,6 @@
 package rotation
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -289,7 +288,7 @@ func (a *Admission) retry() {
 	a.stopped, a.told = false, false
 	a.halt, a.cause, a.alike = "", "", 0
 	for _, h := range a.hosts {
-		h.fails, h.aside = 0, ""
+		h.fails, h.aside, h.behind = 0, "", ""
 	}
 	if a.loaded {
 		a.enqueue()
@@ -459,7 +458,7 @@ func (a *Admission) admit(now time.Time) {
 		if h := a.asideHost(z); h != nil && !z.mending {
 			a.queue = a.queue[1:]
 			z.record.Back = BackAside
-			z.record.Why = fmt.Sprintf("host %s is set aside: %s", h.Name, h.aside)
+			z.record.Why = h.asideWhy()
 			a.dirty = true
 			continue
 		}

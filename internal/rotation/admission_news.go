@@ -226,10 +226,6 @@ func (a *Admission) note() ShardNote {
 			note.Attention = append(note.Attention, Attention{Zone: z.ID, Outcome: o, Why: why})
 		}
 	}
-	for _, h := range a.hosts {
-		if h.aside != "" && len(note.SetAside) < maxAttention {
-			note.SetAside = append(note.SetAside, Attention{Host: h.Name, Why: h.aside})
-		}
-	}
+	note.SetAside = a.setAside()
 	return note
 }

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -17,7 +18,9 @@ type host struct {
 	proof Proof
 	fails int    // in a row
 	aside string // why it is asked no more
-	asked bool   // a proof is on its way
+	// behind is the bastion whose failure set it aside; empty where it was its own.
+	behind string
+	asked  bool // a proof is on its way
 }
 
 // sight is what a host held for a zone, and when it was asked.
@@ -172,7 +175,7 @@ func (a *Admission) proved(asked AskedHost, p Proof) {
 	if p.Problem != "" {
 		h.proof = Proof{}
 		if h.fails++; h.fails >= proofTries {
-			h.aside = p.Problem
+			h.aside, h.behind = p.Problem, p.Bastion
 			a.matters(false)
 		}
 		return
@@ -214,6 +217,14 @@ func (a *Admission) asideHost(z *entry) *host {
 		}
 	}
 	return nil
+}
+
+// asideWhy is the same for all hosts behind one bastion.
+func (h *host) asideWhy() string {
+	if h.behind != "" {
+		return fmt.Sprintf("hosts behind bastion %s are set aside: %s", h.behind, h.aside)
+	}
+	return fmt.Sprintf("host %s is set aside: %s", h.Name, h.aside)
 }
 
 // forget lets the zone's hosts be proved again before the next try.

@@ -369,6 +369,62 @@ func TestAdmissionSetAsideAndRetired(t *testing.T) {
 	}
 }
 
+// A bastion that is lost stands for all hosts behind it, and their zones wait for one
+// thing.
+func TestAdmissionSetsABastionAside(t *testing.T) {
+	k := shardTalk(t, 0, Setup{})
+	var hosts []HostRef
+	var zones []Member
+	var proofs []Proof
+	for i := range 30 {
+		name := HostName(fmt.Sprintf("gw-%d", i))
+		hosts = append(hosts, HostRef{Name: name, Location: "hk"})
+		zones = append(zones, Member{ID: ZoneID(fmt.Sprintf("z%d", i)), Baseline: "b", Hosts: []int{i}})
+		proofs = append(proofs, Proof{Host: name, Problem: "connect: bastion jump is lost", Bastion: "jump"})
+	}
+	proofs[0] = Proof{Host: "gw-0", Problem: "disk full"}
+	k.m.Loaded(hosts, zones, nil)
+	k.wants("AskProbe")
+	k.m.Probed()
+	for k.out == nil {
+		for _, c := range k.next() {
+			asked, is := c.(AskHosts)
+			if !is {
+				continue
+			}
+			var answers []Proof
+			for _, h := range asked.Hosts {
+				i := slices.IndexFunc(proofs, func(p Proof) bool { return p.Host == h.Host.Name })
+				answers = append(answers, proofs[i])
+			}
+			k.m.Proved(k.now, "hk", answers, false)
+		}
+		k.now = k.now.Add(time.Second)
+	}
+	want := []Attention{{Bastion: "jump", Hosts: 29, Why: "connect: bastion jump is lost"}, {Host: "gw-0", Why: "disk full"}}
+	if got := k.out.Note.SetAside; !slices.Equal(got, want) {
+		t.Errorf("set aside are %+v, want %+v", got, want)
+	}
+	whys := map[string]int{}
+	for _, w := range k.news.Waits {
+		whys[w.Why]++
+	}
+	if len(whys) != 2 || whys["hosts behind bastion jump are set aside: connect: bastion jump is lost"] != 1 {
+		t.Errorf("zones wait for %+v, want two things", k.news.Waits)
+	}
+}
+
+func TestAsideTogether(t *testing.T) {
+	got := AsideTogether([]Attention{{Bastion: "jump", Hosts: 3}, {Host: "gw-1"}, {Bastion: "jump", Hosts: 29}, {Host: "gw-1"}, {Bastion: "other", Hosts: 1}})
+	var who []string
+	for _, a := range got {
+		who = append(who, a.Who())
+	}
+	if said := strings.Join(who, ", "); said != "bastion jump (29 hosts or more), gw-1, gw-1, bastion other (1 host)" {
+		t.Errorf("got %s", said)
+	}
+}
+
 // A zone that another shard of the campaign started is asked to say its news again.
 func TestAdmissionAdoptsAnOrphan(t *testing.T) {
 	k := shardTalk(t, 1, Setup{Emergency: true})

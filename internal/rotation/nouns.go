@@ -87,6 +87,8 @@ type Proof struct {
 	Drift map[ZoneID]Fingerprint `json:"drift,omitempty"`
 	// Problem is why the host cannot take a key; empty when it can.
 	Problem string `json:"problem,omitempty"`
+	// Bastion is the bastion whose Problem it is; empty where it is the host's own.
+	Bastion string `json:"bastion,omitempty"`
 	// Notes are what people should know although it can.
 	Notes []string `json:"notes,omitempty"`
 	// Machine and Places tell hosts that are one machine, or have one file: see

@@ -159,6 +159,9 @@ type HostError struct {
 	Step HostStep
 	// Why is what happened, without any key, in words that can be acted on.
 	Why string
+	// Bastion is the name of the bastion that failed, and with it every host behind
+	// it; empty where it was the host itself.
+	Bastion string
 }
 
 // HostStep is a step of a delivery or a proof.

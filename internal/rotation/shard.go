@@ -54,21 +54,14 @@ type ShardOut struct {
 type ShardNote struct {
 	// Attention names the first zones that need a person.
 	Attention []Attention `json:"attention,omitempty"`
-	// SetAside are hosts that failed their proof twice.
+	// SetAside are hosts that failed their proof twice, and bastions in place of those
+	// behind them.
 	SetAside []Attention `json:"setAside,omitempty"`
 	// Halt says that every zone would fail alike, and why.
 	Halt string `json:"halt,omitempty"`
 	// Surprised is how many zones EdgeOne and all hosts agree about on a key that
 	// neither plan nor history knows.
 	Surprised int `json:"surprised,omitempty"`
-}
-
-// Attention is a zone or a host that needs a person.
-type Attention struct {
-	Zone    ZoneID   `json:"zone,omitempty"`
-	Host    HostName `json:"host,omitempty"`
-	Outcome Outcome  `json:"outcome,omitempty"`
-	Why     string   `json:"why"`
 }
 
 // ShardNews is what a shard tells its campaign while it runs.

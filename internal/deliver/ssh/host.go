@@ -9,13 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
-
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/sync/singleflight"
 
 	"keywave/internal/deliver"
 	"keywave/internal/rotation"
@@ -31,24 +25,18 @@ type Config struct {
 	HostKey string
 	// User logs in; empty means the user that this process runs as.
 	User string
+	// Jump are the bastions on the way, the first that is dialled first.
+	Jump []Hop
 	// Settings are of the files; commands run in sh, as User.
 	deliver.Settings
 }
 
 // Host is a rotation.Host behind SSH.
 type Host struct {
-	cfg     Config
+	peer
 	courier deliver.Courier
-	address string
-	user    string
-	pinned  ssh.PublicKey
-	shared  *Shared
 	slots   chan struct{}
-	flight  singleflight.Group
 	form    atomic.Int32 // of the script, as the user's login shell takes it
-
-	mu   sync.Mutex
-	link *link
 }
 
 var (
@@ -59,49 +47,15 @@ var (
 // New makes a host and connects to nothing. The error names every mistake in
 // cfg.
 func New(cfg Config, shared *Shared) (*Host, error) {
-	h := &Host{
-		cfg:    cfg,
-		user:   cfg.User,
-		shared: shared,
-		slots:  make(chan struct{}, shared.options.MaxSessionsPerHost),
-	}
-	if h.user == "" {
-		h.user = shared.user
-	}
-	var noUser error
-	if h.user == "" {
-		noUser = errors.New("user is missing")
-	}
-	if err := errors.Join(h.parseAddress(), h.parseHostKey(), noUser, cfg.Settings.Validate()); err != nil {
+	h := &Host{slots: make(chan struct{}, shared.options.MaxSessionsPerHost)}
+	before, noWay := shared.through(cfg.Jump)
+	err := h.peer.set(Hop{Name: string(cfg.Name), Address: cfg.Address, HostKey: cfg.HostKey, User: cfg.User}, before, shared)
+	if err := errors.Join(err, noWay, cfg.Settings.Validate()); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
 	h.courier.Host, h.courier.User, h.courier.Settings = cfg.Name, h.user, cfg.Settings
 	h.courier.Life, h.courier.Channel = shared.options.ReloadLife, h
 	return h, nil
-}
-
-func (h *Host) parseAddress() error {
-	name, port, err := net.SplitHostPort(h.cfg.Address)
-	if err != nil {
-		name, port = strings.Trim(h.cfg.Address, "[]"), "22"
-	}
-	if name == "" || port == "" || strings.ContainsAny(name, " /@") {
-		return fmt.Errorf("address %q is not host:port", h.cfg.Address)
-	}
-	h.address = net.JoinHostPort(name, port)
-	return nil
-}
-
-func (h *Host) parseHostKey() error {
-	if h.cfg.HostKey == "" {
-		return nil
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h.cfg.HostKey))
-	if err != nil {
-		return fmt.Errorf("hostKey is not a public key such as \"ssh-ed25519 AAAA…\" (%w)", err)
-	}
-	h.pinned = key
-	return nil
 }
 
 // Put implements rotation.Host in one session.
@@ -117,27 +71,4 @@ func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fin
 // Held implements rotation.Host in one session, whatever the number of zones.
 func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	return h.courier.Held(ctx, zones)
-}
-
-// Close drops the warm connection; the next call makes a new one.
-func (h *Host) Close() error {
-	h.mu.Lock()
-	l := h.link
-	h.link = nil
-	h.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	_ = l.conn.Close()
-	<-l.dead
-	return nil
-}
-
-func (h *Host) failed(step rotation.HostStep, why string) error {
-	return &rotation.HostError{Step: step, Why: h.Says(why)}
-}
-
-// Says puts the host's name and address before a reason.
-func (h *Host) Says(why string) string {
-	return fmt.Sprintf("%s (%s): %s", h.cfg.Name, h.address, why)
 }

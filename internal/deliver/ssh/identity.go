@@ -10,19 +10,17 @@ import (
 	"keywave/internal/rotation"
 )
 
-// identity is how one host proves that it is the one that is meant.
+// identity is how a peer proves that it is the one that is meant.
 type identity struct {
-	host       rotation.HostName
-	address    string
-	pinned     ssh.PublicKey
+	*peer
 	known      *knownHosts
 	algorithms []string
 }
 
 // identify settles before the connection which key types count, so that a host
 // with several keys presents the one that is pinned or known.
-func (h *Host) identify(c credentials) (*identity, error) {
-	id := &identity{host: h.cfg.Name, address: h.address, pinned: h.pinned, known: c.known}
+func (p *peer) identify(c credentials) (*identity, error) {
+	id := &identity{peer: p, known: c.known}
 	if id.pinned != nil {
 		id.algorithms = algorithmsOf(id.pinned)
 		return id, nil
@@ -33,7 +31,7 @@ func (h *Host) identify(c credentials) (*identity, error) {
 	if id.known == nil {
 		return nil, id.wrong("no hostKey is pinned in the fleet file and there is no known_hosts file; " + id.remedy())
 	}
-	lines := id.known.of(h.address)
+	lines := id.known.of(p.address)
 	if len(lines) == 0 {
 		skipped := ""
 		if n := len(id.known.unread); n > 0 {
@@ -105,5 +103,5 @@ func (id *identity) remedy() string {
 }
 
 func (id *identity) wrong(why string) error {
-	return &rotation.HostError{Step: rotation.StepIdentity, Why: fmt.Sprintf("%s (%s): %s", id.host, id.address, why)}
+	return id.failed(rotation.StepIdentity, why)
 }

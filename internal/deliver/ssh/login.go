@@ -69,6 +69,16 @@ func (n *noted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	return signature, err
 }
 
+// mayForward says that a certificate permits to forward; a key has no such limit.
+func (l *login) mayForward() bool {
+	certificate, is := l.with.(*ssh.Certificate)
+	if !is {
+		return true
+	}
+	_, permits := certificate.Extensions["permit-port-forwarding"]
+	return permits
+}
+
 // ending is when a certificate ends; false for a key, and one that never does.
 func ending(key ssh.PublicKey) (time.Time, bool) {
 	certificate, is := key.(*ssh.Certificate)
@@ -84,7 +94,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC"
 // the login that would be made now that is proved: a connection that was made with
 // what is not valid any more, or not there, gives way to a new one.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	if l := h.warm(); l != nil && h.outdated(l.login) {
+	if l := h.warm(); l != nil && h.shared.retireOutdated(l) {
 		l.retire()
 	}
 	shown, err := h.courier.Prove(ctx, zones)
@@ -98,22 +108,35 @@ func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Sho
 		}
 		sum := sha256.Sum256(machine.Marshal())
 		shown.Machine = hex.EncodeToString(sum[:8])
-		shown.Notes = append(shown.Notes, h.soonEnded(l.login)...)
+		shown.Notes = append(shown.Notes, h.soonEnded(l)...)
 	}
 	return shown, nil
 }
 
+// retireOutdated retires each connection of the way by which l was made whose login
+// would not be made in this way now, and says whether there was one.
+func (s *Shared) retireOutdated(l *link) bool {
+	found := false
+	for ; l != nil; l = l.by {
+		if s.outdated(l.login) {
+			l.retire()
+			found = true
+		}
+	}
+	return found
+}
+
 // outdated says that the login would not be made in this way now.
-func (h *Host) outdated(l login) bool {
-	now := h.shared.credentials()
+func (s *Shared) outdated(l login) bool {
+	now := s.credentials()
 	until, ends := ending(l.with)
 	if now.seen != l.seen || ends && !time.Now().Before(until) {
 		return true
 	}
-	if l.with == nil || h.shared.options.Agent == noAgent {
+	if l.with == nil || s.options.Agent == noAgent {
 		return false
 	}
-	signers, _, done := h.shared.identities(&net.Dialer{Timeout: h.shared.options.DialTimeout}, now)
+	signers, _, done := s.identities(&net.Dialer{Timeout: s.options.DialTimeout}, now)
 	defer done()
 	for _, signer := range signers {
 		if string(signer.PublicKey().Marshal()) == string(l.with.Marshal()) {
@@ -123,12 +146,17 @@ func (h *Host) outdated(l login) bool {
 	return true
 }
 
-// soonEnded names a certificate that may end before the proof is used.
-func (h *Host) soonEnded(l login) []string {
-	until, ends := ending(l.with)
-	left := time.Until(until)
-	if !ends || left > h.shared.options.ProofFor {
-		return nil
+// soonEnded names the certificates, on the way to the host too, that may end before the
+// proof is used.
+func (p *peer) soonEnded(l *link) []string {
+	var notes []string
+	if p.before != nil && l.by != nil {
+		notes = p.before.soonEnded(l.by)
 	}
-	return []string{h.Says(fmt.Sprintf("the certificate that we log in with ends at %s, in %s; renew it", stamp(until), left.Round(time.Second)))}
+	until, ends := ending(l.login.with)
+	left := time.Until(until)
+	if !ends || left > p.shared.options.ProofFor {
+		return notes
+	}
+	return append(notes, p.Says(fmt.Sprintf("the certificate that we log in with ends at %s, in %s; renew it", stamp(until), left.Round(time.Second))))
 }

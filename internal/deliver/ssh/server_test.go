@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ type server struct {
 	refuses bool
 	// maxSessions rejects more channels on one connection; 0 is no limit.
 	maxSessions int
+	// maxForwards rejects more forwarded channels on one connection; 0 is no limit, -1 rejects all.
+	maxForwards int
 	// onExec is called for each command before it runs.
 	onExec func()
 
@@ -205,7 +208,15 @@ func (s *server) serve(tcp net.Conn) {
 	go xssh.DiscardRequests(requests)
 	var sessions sync.WaitGroup
 	open := make(chan struct{}, 1<<10)
+	var forwarded atomic.Int32
 	for c := range channels {
+		if c.ChannelType() == "direct-tcpip" {
+			s.mu.Lock()
+			most := s.maxForwards
+			s.mu.Unlock()
+			forward(c, &forwarded, most)
+			continue
+		}
 		if maxSessions > 0 && len(open) >= maxSessions {
 			_ = c.Reject(xssh.ConnectionFailed, "open failed")
 			continue
@@ -328,6 +339,7 @@ type proxy struct {
 	addr string
 
 	mu          sync.Mutex
+	taken       int
 	flips       int
 	fromClient  bool
 	frozen      map[net.Conn]bool
@@ -372,6 +384,7 @@ func (p *proxy) serve(client net.Conn, target string) {
 	}
 	p.mu.Lock()
 	p.open[client] = true
+	p.taken++
 	p.mu.Unlock()
 	var both sync.WaitGroup
 	both.Go(func() {
@@ -416,6 +429,13 @@ func (p *proxy) freeze() {
 	for conn := range p.open {
 		p.frozen[conn] = true
 	}
+}
+
+// accepted is how many connections there were.
+func (p *proxy) accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken
 }
 
 // roundTrips is how often an answer came after something was sent.
@@ -602,6 +622,7 @@ func onlyBusybox(t *testing.T) string {
 type sshd struct {
 	cfg     ssh.Config
 	options ssh.Options
+	process *os.Process
 }
 
 func startSSHD(t testing.TB, settings ...string) *sshd {
@@ -635,7 +656,10 @@ func startSSHD(t testing.TB, settings ...string) *sshd {
 	addr := freeAddress(t)
 	_, port, _ := net.SplitHostPort(addr)
 	config := filepath.Join(dir, "sshd_config")
-	// Of two settings the first counts.
+	if !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "MaxStartups ") }) {
+		settings = append(settings, "MaxStartups 1000")
+	}
+	// Of two settings the first counts, but of this one.
 	text := strings.Join(append(settings, ""), "\n") + fmt.Sprintf(`ListenAddress 127.0.0.1
 Port %s
 HostKey %s
@@ -645,7 +669,6 @@ UsePAM no
 PidFile none
 PermitRootLogin prohibit-password
 PasswordAuthentication no
-MaxStartups 1000
 LogLevel ERROR
 SetEnv HOME=%s
 `, port, hostKeyFile, authorizedKeys, dir) // this machine's own ~/.bashrc may take a second
@@ -682,6 +705,7 @@ SetEnv HOME=%s
 	return &sshd{
 		cfg:     ssh.Config{Name: "gw-sshd", Address: addr, HostKey: authorizedLine(hostKey.PublicKey()), User: me.Username},
 		options: ssh.Options{Keys: []string{identityFile}, Agent: "none"},
+		process: cmd.Process,
 	}
 }
 

@@ -71,6 +71,8 @@ type Shared struct {
 	// last is what was read, while the files were as seen says.
 	last credentials
 	seen string
+	// bastions are all that hosts are reached through, by the way to each.
+	bastions map[string]*bastion
 }
 
 // credentials are what a login is made with, at one time.
