@@ -216,7 +216,7 @@ func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
 		return exec.New(exec.Config{Name: h.Name, Command: h.Exec.Command, Timeout: h.Exec.Timeout.D()})
 	case h.SSH != nil:
 		s := h.SSH
-		cfg := ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Settings: settings(s.File)}
+		cfg := ssh.Config{Name: h.Name, Address: s.Address, HostKey: s.HostKey, User: s.User, Become: s.Become, Settings: settings(s.File)}
 		for _, b := range s.Jump {
 			cfg.Jump = append(cfg.Jump, ssh.Hop(b))
 		}

@@ -30,6 +30,7 @@ const (
 	askProgram                     // succeeds when the program is there
 	askSudo                        // prints the command that sudo allows
 	askRules                       // prints the user's rules
+	askPlugins                     // prints the plugins that sudo loads
 	unaskable                      // cannot be asked beforehand
 )
 
@@ -357,16 +358,33 @@ func plain(word string) string {
 	return b.String()
 }
 
+// instead is what else to do where a command is not permitted.
+func (q question) instead() string {
+	if q.step == rotation.StepAuth {
+		return "correct become in the fleet file"
+	}
+	return fmt.Sprintf("correct the %s command", q.step)
+}
+
+// repliesTo are the lines that the questions of a kind came to.
+func (a Answer) repliesTo(questions []question, kind questionKind) (lines []string) {
+	for i, q := range questions {
+		if r := a.asked[fmt.Sprint(i)]; q.kind == kind && r != nil {
+			lines = append(lines, r.lines...)
+		}
+	}
+	return lines
+}
+
+func rulesIn(questions []question, a Answer) ruleBook {
+	return readRules(a.repliesTo(questions, askRules))
+}
+
 // judge says whether the commands of a delivery will be permitted, and what could
 // not be found out.
 func (c *Courier) judge(questions []question, a Answer) ([]string, error) {
 	var notes []string
-	rules := ruleBook{}
-	for i, q := range questions {
-		if r := a.asked[fmt.Sprint(i)]; q.kind == askRules && r != nil {
-			rules = readRules(r.lines)
-		}
-	}
+	rules := rulesIn(questions, a)
 	for i, q := range questions {
 		r := a.asked[fmt.Sprint(i)]
 		if r == nil {
@@ -379,7 +397,7 @@ func (c *Courier) judge(questions []question, a Answer) ([]string, error) {
 			err = c.missingTools(r)
 		case askProgram:
 			if r.status != "0" {
-				err = c.failed(q.step, fmt.Sprintf("%s is not found, as user %s; install it or correct the %s command", q.subject, c.User, q.step))
+				err = c.failed(q.step, fmt.Sprintf("%s is not found, as user %s; install it or %s", q.subject, c.User, q.instead()))
 			}
 		case askSudo:
 			note, err = c.permitted(q, r, rules)

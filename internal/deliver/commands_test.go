@@ -109,6 +109,9 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: %v, want %v", asked, got, want)
 		}
 	}
+	if book.records("root", "sh") != no || readRules(nil).records("root", "sh") != unknown {
+		t.Error("whether sudo keeps what it hands on is not told apart")
+	}
 	if !book.needsTerminal("/usr/local/bin/gwtty") || book.needsTerminal("/usr/local/bin/gwreload") {
 		t.Error("who wants a terminal is not told apart")
 	}
@@ -120,8 +123,13 @@ func TestRules(t *testing.T) {
 
 // Dropbear ends a connection at a command of more than 9,000 bytes.
 func TestCommandFitsDropbear(t *testing.T) {
-	for _, form := range []Form{Quoted, Bare, Piped} {
-		if n := len(form.Command()); n > 9000 {
+	longest := strings.Repeat("x", 32)
+	if CheckBecome(longest) != nil || CheckBecome(longest+"x") == nil {
+		t.Fatal("another name is the longest now")
+	}
+	for i := range 6 {
+		become := []string{"", longest}[i/3]
+		if n := len([]Form{Quoted, Bare, Piped}[i%3].Command(become)); n > 9000 {
 			t.Errorf("the command has %d bytes", n)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,8 @@ type Job struct {
 	Stdin   []byte
 	// Then writes the rest of the input, while the script runs.
 	Then func(context.Context, *Transcript, io.Writer)
+	// AsLogin runs the script as the login, whomever others become.
+	AsLogin bool
 	// Changes says that the script may leave the host changed.
 	Changes bool
 	// Acknowledged waits for the host's word that it runs commands at all,
@@ -41,14 +44,19 @@ type Job struct {
 // Courier proves, reads and changes a host over a channel; with its channel it is
 // a rotation.Host.
 type Courier struct {
-	Host     rotation.HostName
-	User     string // who logs in; for messages
-	Settings Settings
+	Host rotation.HostName
+	// User is as whom the script runs; for messages.
+	User string
+	// Become is User where sudo makes the script so, and Login who logs in then;
+	// otherwise both are empty.
+	Become, Login string
+	Settings      Settings
 	// Life is how old a reload may get before a later delivery ends it; default
 	// DefaultLife.
 	Life    time.Duration
 	Channel Channel
 
+	asLogin bool         // its jobs are
 	puts    atomic.Int32 // under way
 	reloads Reloads
 
@@ -216,10 +224,14 @@ func parse(zone rotation.ZoneID, said string) (rotation.Fingerprint, error) {
 // Prove implements rotation.Host in one run of the script, whatever the number of
 // zones.
 func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	says, err := c.askSudo(ctx)
+	if err != nil {
+		return rotation.Shown{}, err
+	}
 	questions := c.questions()
 	a, err := c.look(ctx, "prove", questions, zones)
 	if err != nil {
-		return rotation.Shown{}, err
+		return rotation.Shown{}, says.explain(a, err)
 	}
 	c.learn(zones, a.plain)
 	notes, err := c.judge(questions, a)
@@ -233,7 +245,7 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	for _, zone := range zones {
 		shown.Places[zone] = c.place(zone, a.at[string(zone)])
 	}
-	shown.Notes = append(notes, c.remarks(a, zones)...)
+	shown.Notes = slices.Concat(says.notes, notes, c.remarks(a, zones))
 	return shown, nil
 }
 
@@ -318,7 +330,7 @@ func (c *Courier) look(ctx context.Context, verb string, questions []question, z
 			lines(in, q.shell)
 		}
 		in.WriteString("end\n")
-		return Job{Attempt: attempt, Stdin: []byte(in.String()), Acknowledged: verb == "prove"}
+		return Job{Attempt: attempt, Stdin: []byte(in.String()), Acknowledged: verb == "prove", AsLogin: c.asLogin}
 	})
 	if err != nil {
 		return a, err

@@ -54,16 +54,20 @@ func FormFor(shell string, tried Form) Form {
 	return Quoted
 }
 
-// Command is the command for a host's login shell, always the same for a form.
-func (f Form) Command() string {
-	switch f {
-	case Bare:
-		return script
-	case Piped:
-		return "sh -c " + quote(reader)
-	case Quoted:
+// Command is the command for a host's login shell, always the same for a form: as the
+// login where become is empty, and otherwise as that user, by sudo.
+func (f Form) Command(become string) string {
+	sudo := ""
+	if become != "" {
+		sudo = "sudo -n -u " + become + " "
 	}
-	return "sh -c " + quote(script)
+	switch {
+	case f == Piped:
+		return sudo + "sh -c " + quote(reader)
+	case f == Bare && become == "":
+		return script
+	}
+	return sudo + "sh -c " + quote(script)
 }
 
 // Input is what the command reads: in front of the rest, the script where it is not

@@ -3,7 +3,10 @@ package deliver
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
+
+	"keywave/internal/rotation"
 )
 
 // permitted reads sudo's answer to whether it will run a command. Its listing asks for
@@ -12,7 +15,7 @@ import (
 func (c *Courier) permitted(q question, r *reply, rules ruleBook) (note string, err error) {
 	said := strings.TrimSpace(strings.Join(r.lines, " "))
 	no := func(why, remedy string) (string, error) {
-		return "", c.failed(q.step, fmt.Sprintf("sudo %s %q as user %s; %s, or correct the %s command", why, q.subject, c.User, remedy, q.step))
+		return "", c.failed(q.step, fmt.Sprintf("sudo %s %q as user %s; %s, or %s", why, q.subject, c.User, remedy, q.instead()))
 	}
 	command := strings.TrimSpace(last(r.lines))
 	switch {
@@ -20,8 +23,10 @@ func (c *Courier) permitted(q question, r *reply, rules ruleBook) (note string, 
 		return no("wants a terminal for", "write Defaults:"+c.User+" !requiretty into sudoers")
 	case strings.Contains(said, "usage: "), strings.Contains(said, "illegal option"), strings.Contains(said, "unknown option"):
 		return c.Channel.Says(fmt.Sprintf("sudo cannot be asked beforehand about %q, the proof does not cover it", q.subject)), nil
-	case strings.Contains(said, "command not found"), strings.Contains(said, "unknown user"), strings.Contains(said, "unknown group"):
-		return no("says "+Scrub(last(r.lines))+" to", "install it")
+	case strings.Contains(said, "command not found"):
+		return no("says "+Scrub(lineWith(r.lines, "command not found"))+" to", "install it, or name its directory in secure_path of sudoers")
+	case strings.Contains(said, "unknown user"), strings.Contains(said, "unknown group"):
+		return no("says "+Scrub(lineWith(r.lines, "unknown "))+" to", "make it")
 	case strings.Contains(said, "password is required"), strings.Contains(said, "no tty present"):
 		return no("wants a password for", c.remedy(q, command))
 	case r.status != "0":
@@ -38,10 +43,18 @@ func (c *Courier) permitted(q question, r *reply, rules ruleBook) (note string, 
 
 // remedy is the rule that is missing.
 func (c *Courier) remedy(q question, command string) string {
-	if !path.IsAbs(command) {
+	switch {
+	case q.step == rotation.StepAuth:
+		command = "/bin/sh"
+	case !path.IsAbs(command):
 		command = "/path/to/the/command"
 	}
 	return fmt.Sprintf("write %s ALL=(%s) NOPASSWD: %s into sudoers", c.User, q.user, Scrub(command))
+}
+
+// lineWith is the first line that has words in it, which one of them has.
+func lineWith(lines []string, words string) string {
+	return lines[max(0, slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, words) }))]
 }
 
 func last(lines []string) string {
@@ -64,14 +77,18 @@ const (
 // ruleBook is what `sudo -ll` prints.
 type ruleBook struct {
 	rules []rule
-	// terminal are the commands for which Defaults ask for a terminal.
-	terminal []string
+	// listed says that sudo did list them.
+	listed bool
+	// settings are the Defaults for everything, bounds those for some users or commands.
+	settings []string
+	bounds   []bound
 }
 
 // rule is one entry: on whose behalf, and whether a password is asked for.
 type rule struct {
 	users    []string
 	password bool
+	options  []string
 	commands []string
 }
 
@@ -82,10 +99,14 @@ func readRules(lines []string) ruleBook {
 	password, listing := true, false
 	for _, line := range lines {
 		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if now == nil && !boundForm.MatchString(line) {
+			book.settings = append(book.settings, split(line)...)
+		}
 		switch {
-		case strings.HasPrefix(field, "Defaults!") && strings.Contains(field+value, "requiretty") && !strings.Contains(field+value, "!requiretty"):
-			named, _, _ := strings.Cut(strings.TrimPrefix(field, "Defaults!"), " ")
-			book.terminal = append(book.terminal, split(named)...)
+		case boundForm.MatchString(line):
+			book.bounds = append(book.bounds, readBounds(line)...)
+		case strings.Contains(line, "may run the following commands"):
+			book.listed = true
 		case now == nil && strings.Contains(" "+strings.ReplaceAll(strings.TrimSpace(line), ",", " ")+" ", " !authenticate "):
 			password = false
 		case strings.HasPrefix(field, "Sudoers entry"), strings.HasPrefix(field, "LDAP Role"), strings.HasPrefix(field, "SSSD Role"):
@@ -95,7 +116,8 @@ func readRules(lines []string) ruleBook {
 		case field == "RunAsUsers":
 			now.users = split(value)
 		case field == "Options":
-			for _, option := range split(value) {
+			now.options = split(value)
+			for _, option := range now.options {
 				if option == "authenticate" || option == "!authenticate" {
 					now.password = option == "authenticate"
 				}
@@ -139,9 +161,14 @@ func (b ruleBook) authenticates(user, command string) answer {
 }
 
 func (b ruleBook) needsTerminal(command string) bool {
-	for _, pattern := range b.terminal {
-		if matches(pattern, command) {
-			return true
+	for _, d := range b.bounds {
+		if d.kind != '!' || !slices.ContainsFunc(d.terms, func(t string) bool { return t == "requiretty" || strings.HasSuffix(t, " requiretty") }) {
+			continue
+		}
+		for _, term := range d.terms {
+			if pattern, _, _ := strings.Cut(term, " "); matches(pattern, command) {
+				return true
+			}
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -136,7 +137,10 @@ func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 
 // Silent is a job whose script ended, or whose connection broke, without a verdict.
 func (c *Courier) Silent(j Job, a Answer) error {
-	if !a.Begun && a.Status != "" {
+	switch {
+	case !a.Begun && a.Status != "" && c.Become != "" && !j.AsLogin && ofSudo.MatchString(a.Noise):
+		return c.sudoRanNothing(a)
+	case !a.Begun && a.Status != "":
 		return c.failed(rotation.StepAuth, c.notBegun(a)+"; nothing was changed")
 	}
 	how := "the connection broke"
@@ -157,7 +161,8 @@ func (c *Courier) notBegun(a Answer) string {
 	case strings.Contains(noise, "sftp connections only"):
 		do = "its sshd_config has ForceCommand internal-sftp for this user: take the user out of it, or log in as another"
 	case strings.Contains(noise, "not available"):
-		do = "user " + c.User + " has no login shell: give it one, usermod -s /bin/sh " + c.User + ", or log in as another"
+		login := cmp.Or(c.Login, c.User)
+		do = "user " + login + " has no login shell: give it one, usermod -s /bin/sh " + login + ", or log in as another"
 	}
 	return CommandFailed(how, a.Noise, rotation.Secret{}) + "; " + do
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,6 +24,8 @@ type SSH struct {
 	User    string
 	// Jump are the bastions on the way, the first that is dialled first.
 	Jump []Bastion
+	// Become is as whom sudo runs what is done on the host; empty means as User.
+	Become string
 	File
 }
 
@@ -36,6 +39,7 @@ func sshTransport() transport {
 		shared: append(section{
 			{"user", words(64), "Who logs in."},
 			{"jump", listOf(aName(), 0), "The bastions on the way, the first that is dialled first; an empty list is none."},
+			{"become", like(becomeForm.String()), "sudo, or sudo:USER, runs what is done on the host as root or as USER."},
 		}, fileFields()...),
 		required: []string{"address", "user", "path"}, always: []string{"address"},
 		read: func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host) {
@@ -48,6 +52,7 @@ func sshTransport() transport {
 				HostKey: value(r, in["hostKey"], what+": hostKey", s.HostKey, hostKey),
 				User:    value(r, in["user"], what+": user", s.User, user),
 				Jump:    r.jump(in["jump"], what, s.Jump),
+				Become:  value(r, in["become"], what+": become", s.Become, become),
 				File:    s.File.read(r, in, what),
 			}
 		},
@@ -60,7 +65,23 @@ func (s SSH) definition() []field {
 }
 
 // later are fields that the transport got after others had their digests.
-func (s SSH) later() []field { return []field{{"jump", way(s.Jump), true}} }
+func (s SSH) later() []field {
+	return []field{{"jump", way(s.Jump), true}, {"become", s.Become, true}}
+}
+
+var becomeForm = regexp.MustCompile(`^(sudo(:[A-Za-z_][A-Za-z0-9_.-]{0,31})?)?$`)
+
+// become reads as whom sudo runs what is done on the host: root where no user is named,
+// and nobody else than the login where the text is empty.
+func become(s string) (string, error) {
+	switch {
+	case !becomeForm.MatchString(s):
+		return "", fmt.Errorf("%q is no way to become another user; write sudo for root, sudo:USER for another (at most 32 letters, digits and _.-), or remove the field", s)
+	case s == "sudo":
+		return "root", nil
+	}
+	return strings.TrimPrefix(s, "sudo:"), nil
+}
 
 // address reads host:port, where :22 may be left out.
 func address(s string) (string, error) {

@@ -44,6 +44,14 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 	}
 }
 
+// becomes is as whom sudo is to run a job; empty for the login itself.
+func (h *Host) becomes(j deliver.Job) string {
+	if j.AsLogin {
+		return ""
+	}
+	return h.courier.Become
+}
+
 // Limit is how long Run waits, in the sense of Transcript.Within.
 func (h *Host) Limit() time.Duration { return h.shared.options.CommandTimeout }
 
@@ -60,10 +68,14 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 	timed, cancel := t.Within(ctx, h.Limit(), j)
 	defer cancel()
 	talked := make(chan error, 1)
-	go func() { talked <- s.talk(timed, j, form, t) }()
+	go func() { talked <- s.talk(timed, j, form, h.becomes(j), t) }()
 	err = s.listen(timed, t, talked, h.shared.options.DialTimeout)
 	a := t.SoFar()
-	if a.Shell != "" {
+	switch {
+	case a.Shell == "":
+	case h.becomes(j) != "": // what sudo tells is another user's
+		h.form.Store(int32(form))
+	default:
 		h.form.Store(int32(deliver.FormFor(a.Shell, form)))
 	}
 	switch {
@@ -111,7 +123,7 @@ func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-ch
 
 // talk sends the command with its input at once, without waiting for replies,
 // and reads until the verdict and the status, or the end of the channel.
-func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, t *deliver.Transcript) error {
+func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, become string, t *deliver.Transcript) error {
 	status := make(chan struct{})
 	go func() {
 		defer close(status)
@@ -127,7 +139,7 @@ func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, t 
 		streams.Wait()
 	}()
 
-	runs, err := s.SendRequest("exec", j.Acknowledged, ssh.Marshal(struct{ Command string }{form.Command()}))
+	runs, err := s.SendRequest("exec", j.Acknowledged, ssh.Marshal(struct{ Command string }{form.Command(become)}))
 	if j.Acknowledged && err == nil && !runs {
 		return errors.New("lets us in but does not run commands for this user; see ForceCommand and restrictions in its authorized_keys and sshd_config")
 	}

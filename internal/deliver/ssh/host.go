@@ -27,7 +27,9 @@ type Config struct {
 	User string
 	// Jump are the bastions on the way, the first that is dialled first.
 	Jump []Hop
-	// Settings are of the files; commands run in sh, as User.
+	// Become is as whom sudo runs the script; empty means as User.
+	Become string
+	// Settings are of the files; commands run in sh, as Become or User.
 	deliver.Settings
 }
 
@@ -50,10 +52,13 @@ func New(cfg Config, shared *Shared) (*Host, error) {
 	h := &Host{slots: make(chan struct{}, shared.options.MaxSessionsPerHost)}
 	before, noWay := shared.through(cfg.Jump)
 	err := h.peer.set(Hop{Name: string(cfg.Name), Address: cfg.Address, HostKey: cfg.HostKey, User: cfg.User}, before, shared)
-	if err := errors.Join(err, noWay, cfg.Settings.Validate()); err != nil {
+	if err := errors.Join(err, noWay, deliver.CheckBecome(cfg.Become), cfg.Settings.Validate()); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
 	h.courier.Host, h.courier.User, h.courier.Settings = cfg.Name, h.user, cfg.Settings
+	if cfg.Become != "" {
+		h.courier.User, h.courier.Become, h.courier.Login = cfg.Become, cfg.Become, h.user
+	}
 	h.courier.Life, h.courier.Channel = shared.options.ReloadLife, h
 	return h, nil
 }

@@ -39,6 +39,17 @@ func TestJump(t *testing.T) {
 	}
 }
 
+// sudo is sudo:root, and an empty text takes back what defaults say.
+func TestBecome(t *testing.T) {
+	f := parse(t, []byte(`{version: 1, defaults: {ssh: {user: u, path: "/k", become: sudo}}, locations: {hk: {hosts: {
+  root: {ssh: {address: a}}, too: {ssh: {address: b, become: "sudo:root"}}, svc: {ssh: {address: c, become: "sudo:svc"}}, login: {ssh: {address: d, become: ""}}}}}, zones: [{id: zone-1, hosts: [root]}]}`))
+	for host, want := range map[string]string{"root": "root", "too": "root", "svc": "svc", "login": ""} {
+		if got := f.Hosts[rotation.HostName(host)].SSH.Become; got != want {
+			t.Errorf("%s becomes %q, want %q", host, got, want)
+		}
+	}
+}
+
 // The digest of a host has its bastions' addresses, users and keys, in their order, and
 // not their names; that of a host without bastions has nothing of them.
 func TestDigestOfJump(t *testing.T) {
