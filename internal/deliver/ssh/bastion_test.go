@@ -123,9 +123,11 @@ func forward(c xssh.NewChannel, now *atomic.Int32, most int) {
 
 func TestContractThroughBastions(t *testing.T) {
 	c := newChain(t, nil, nil)
-	delivertest.Run(t, func(t *testing.T, cfg delivertest.Config) rotation.Host {
+	start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
 		return (&rig{cfg: c.cfg, options: c.options}).contractHost(t, cfg)
-	})
+	}
+	delivertest.Run(t, start)
+	delivertest.RunShared(t, start)
 }
 
 // fleetOf makes hosts that share a way, and are one machine with a directory each.

@@ -14,8 +14,9 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// A fleet file written by hand: hosts that are real OpenSSH servers, one to which a
-// program brings keys, an endpoint that is somebody else's, Temporal and a worker started as the README shows.
+// A fleet file written by hand: hosts that are real OpenSSH servers, one behind a bastion
+// and one where sudo does the work, one to which a program brings keys, an endpoint that
+// is somebody else's, Temporal and a worker started as the README shows.
 // Nothing is special-cased for the simulator's own fleet.
 func TestHandWrittenFleet(t *testing.T) {
 	sshd := findSSHD(t)
@@ -35,22 +36,28 @@ func TestHandWrittenFleet(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	becomes := ""
+	if _, err := exec.LookPath("sudo"); err == nil && me.Uid == "0" {
+		becomes = "sudo"
+	}
 	fleet := filepath.Join(dir, "fleet.yaml")
 	write(t, fleet, fmt.Sprintf(`version: 1
 account: {name: mine, endpoint: "%s", credentials: env}
+bastions:
+  edge-jump: {address: "127.0.0.1:%d", user: %s}
 defaults:
   ssh: {user: %s, path: "%s/{zone}.key", reload: "date >> %s/reloads"}
 locations:
   lab:
     hosts:
-      gw-1: {ssh: {address: "127.0.0.1:%d", hostKey: "%s"}}
-      gw-2: {ssh: {address: "127.0.0.1:%d", path: "%s/{zone}"}}
+      gw-1: {ssh: {address: "127.0.0.1:%d", hostKey: "%s", jump: [edge-jump]}}
+      gw-2: {ssh: {address: "127.0.0.1:%d", path: "%s/{zone}", become: "%s"}}
       gw-3: {exec: {command: ["%s", '{"Path":"%s"}'], timeout: 10s}}
 zones:
   - {id: %s, name: one.example.com, hosts: [gw-1, gw-2], labels: {tier: canary}}
   - {id: %s, name: two.example.com, hosts: [gw-2, gw-3]}
 campaign: {bake: 0s, waves: [1, 100%%]}
-`, s.Places.Endpoint, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, program, brought, zones[0], zones[1]))
+`, s.Places.Endpoint, known.port, me.Username, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, becomes, program, brought, zones[0], zones[1]))
 
 	keyring := filepath.Join(dir, "keyring")
 	must(t, s, "keyring", "create", "lab", "--keyring", keyring)
