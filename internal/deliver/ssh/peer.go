@@ -200,7 +200,7 @@ func (p *peer) try(id *identity, now credentials) (l *link, brokenOff bool, err 
 		return nil, false, err
 	}
 	made := login{seen: now.seen}
-	clock := time.AfterFunc(options.CommandTimeout, func() { _ = wire.Close() })
+	clock := time.AfterFunc(options.LoginTimeout, func() { _ = wire.Close() })
 	conn, brokenOff, err := p.login(wire, id, &dialer, now, &made)
 	inTime := clock.Stop()
 	if err != nil {

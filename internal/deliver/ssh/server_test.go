@@ -577,7 +577,7 @@ func TestContract(t *testing.T) {
 
 func (s *rig) contractHost(t *testing.T, cfg delivertest.Config) rotation.Host {
 	s.cfg.Name, s.cfg.Settings = cfg.Name, cfg.Settings
-	s.options.DialTimeout = 30 * time.Second // a busy machine is no dead one
+	s.options.DialTimeout, s.options.LoginTimeout = 30*time.Second, time.Minute // a busy machine is no dead one
 	s.options.CommandTimeout, s.options.ReloadLife = cfg.CommandTimeout, cfg.ReloadLife
 	return s.host(t)
 }

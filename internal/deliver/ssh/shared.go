@@ -38,8 +38,10 @@ type Options struct {
 	// DialTimeout bounds the making of a TCP connection, and the opening of a
 	// session on one that was warm; default 5 s.
 	DialTimeout time.Duration
-	// CommandTimeout bounds one command from its start to its end, and the
-	// login before it; default 15 s.
+	// LoginTimeout bounds the login to a host or a bastion, each by itself; default
+	// 15 s.
+	LoginTimeout time.Duration
+	// CommandTimeout bounds one command from its start to its end; default 15 s.
 	CommandTimeout time.Duration
 	// Warn is told, once each time that files are read, what was skipped; nil is nobody.
 	Warn func(string)
@@ -174,6 +176,7 @@ func withDefaults(o Options) Options {
 		fallback time.Duration
 	}{
 		{&o.DialTimeout, 5 * time.Second},
+		{&o.LoginTimeout, 15 * time.Second},
 		{&o.CommandTimeout, 15 * time.Second},
 		{&o.KeepAlive, 15 * time.Second},
 		{&o.ProofFor, time.Minute},
@@ -325,7 +328,7 @@ func (s *Shared) identities(d *net.Dialer, c credentials) (signers []ssh.Signer,
 	if err != nil {
 		return signers, append(notes, "the ssh-agent at "+s.options.Agent+" does not answer"), done
 	}
-	_ = conn.SetDeadline(time.Now().Add(s.options.CommandTimeout))
+	_ = conn.SetDeadline(time.Now().Add(s.options.LoginTimeout))
 	offered, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		notes = append(notes, "the ssh-agent at "+s.options.Agent+" gives no keys")

@@ -310,7 +310,7 @@ func TestNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mute.Close()
-	s.cfg.Address, s.options.CommandTimeout = mute.Addr().String(), 50*time.Millisecond
+	s.cfg.Address, s.options.LoginTimeout = mute.Addr().String(), 50*time.Millisecond
 	_, err = s.host(t).Prove(t.Context(), nil)
 	failsAt(t, err, rotation.StepConnect, "before we were logged in")
 }

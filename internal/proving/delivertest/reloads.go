@@ -52,7 +52,7 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 	*command = fmt.Sprintf("echo $$ >>%s; while [ ! -e %s ]; do sleep 0.02; done", ran, gate)
 	open := func() { _ = os.WriteFile(gate, nil, 0o600) }
 	t.Cleanup(open)
-	f.cfg.CommandTimeout = 3 * time.Second
+	f.cfg.CommandTimeout, f.cfg.ReloadLife = 3*time.Second, time.Hour // it does not get too old on a busy machine
 	host, key := f.host(t), NewKey()
 	f.hangs(t, host, key, step, ran)
 	for range 3 {
@@ -61,7 +61,7 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 			t.Fatalf("%q does not say that it waited", why)
 		}
 	}
-	f.cfg.CommandTimeout = 60 * time.Second
+	f.cfg.CommandTimeout = 5 * time.Minute
 	before := deliveries(zone, of(key))
 	const workers = 3
 	var wait sync.WaitGroup
