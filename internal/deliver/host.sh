@@ -31,7 +31,7 @@ text() {
 in_c() { LC_ALL=C exec "$@"; }
 list() { in_c ls -ldn "$@"; }
 # aged removes a temporary file that belongs to nobody any more.
-aged() { find "$1" -prune -mmin +60 -exec rm -f {} \; 2>/dev/null; }
+aged() { [ -z "$(find "$1" -prune -mmin +60 2>/dev/null)" ] || rm -f "$1"; }
 
 # locate finds a zone's file; a link leads to the file that is replaced, except where root
 # would follow one that somebody else may have put there.
@@ -129,8 +129,8 @@ fill() {
 	flush "$tmp" || fail full "$dir"
 }
 
-# drill does beside $file what a put does to it, once for all files of a kind.
-drill() {
+# rehearse does beside $file what a put does to it, once for all files of a kind.
+rehearse() {
 	case $seen in *"$nl$*$nl"*) return 0 ;; esac
 	seen=$seen$*$nl
 	for l in "${dir%/}"/.keywave.*; do
@@ -189,10 +189,10 @@ look() {
 		done
 		case $mounts in *"$nl$l$nl"*) [ "$write" = in-place ] || fail mount "$file" ;; esac
 		if [ $there = absent ]; then
-			drill "$dir"
+			rehearse "$dir"
 		elif [ "$write" = in-place ]; then
 			true 1<>"$file" || fail locked " $file"
-			drill "$dir"
+			rehearse "$dir"
 		else
 			set -- "$@" "$file"
 		fi
@@ -205,7 +205,7 @@ look() {
 		[ "$m" = "${mode:--rw-------}" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
 		dir=${file%/*} base=${file##*/}
 		dir=${dir:-/}
-		drill "$dir $m $u $g"
+		rehearse "$dir $m $u $g"
 	done <<E
 $(list "$@")
 E
@@ -218,7 +218,7 @@ print() {
 	fp=$(hash)
 	fp=${fp%"${fp#????????????????}"}
 }
-wanted() {
+expected() {
 	case " $new $expect " in *" $fp "*) return 0 ;; esac
 	# The key itself may stand there in another format than the fleet file's.
 	case $there$held in other*"$key"*) ;; *) fail refused "$fp" ;; esac
@@ -249,7 +249,7 @@ replace() {
 	see "$file"
 	if [ "$there$held" != "$was" ]; then
 		print
-		wanted
+		expected
 	fi
 	if [ -n "$into" ]; then
 		[ -e "$tmp" ] && printf "%s" "$whole" 1<>"$file" || fail torn "$file"
@@ -317,7 +317,7 @@ finish() {
 	sleep 1
 	kill -KILL "-$lead" 2>/dev/null
 }
-work() {
+perform() {
 	m=0 n=reload
 	[ -z "$reload" ] || sh -c "$reload" </dev/null || m=$?
 	if [ $m = 0 ] && [ -n "$verify" ]; then
@@ -328,10 +328,10 @@ work() {
 	[ -z "$run" ] || printf "end %s %s\n" $n $m >>"$run"
 	[ $m = 0 ] || fail $n $m
 }
-serve() {
+activate() {
 	[ -d "$lock" ] || mkdir "$lock" 2>/dev/null
 	run=
-	[ -O "$lock" ] && [ ! -L "$lock" ] || { work && return; }
+	[ -O "$lock" ] && [ ! -L "$lock" ] || { perform && return; }
 	clock
 	asked=$now blank= join=
 	newest
@@ -347,10 +347,10 @@ serve() {
 			if true 2>/dev/null >"$run"; then
 				proc $$ || begun= pgrp=$$
 				printf "%s\n" "$$ $begun $pgrp $now" "for $zone $new" >>"$run"
-				work
+				perform
 				return
 			fi
-			[ -e "$run" ] || { run= && work; return; }
+			[ -e "$run" ] || { run= && perform; return; }
 			continue
 		fi
 		if [ "$run" != "$join" ]; then
@@ -418,7 +418,7 @@ if [ "$verb" = own ]; then
 	key=$held new=$fp
 fi
 whole=$head$key$tail
-wanted
+expected
 if [ "$verb$there$held" = "putheld$key" ]; then
 	settle
 else
@@ -427,7 +427,7 @@ fi
 say stage reload
 m=reload
 [ -z "$reload$verify" ] || IFS= read -r m
-[ -z "$reload$verify" ] || [ "$m" = skip ] || serve
+[ -z "$reload$verify" ] || [ "$m" = skip ] || activate
 see "$file"
 fp=$new
 [ "$there$held" = "held$key" ] || print
