@@ -145,14 +145,19 @@ func startSSHD(t *testing.T, sshd, dir, authorized string) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { process.Stop(5 * time.Second) })
-	eventually(t, "sshd listens", 10*time.Second, func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+	listens(t, s.port)
+	return s
+}
+
+func listens(t *testing.T, port int) {
+	t.Helper()
+	eventually(t, "sshd listens", time.Minute, func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
 	})
-	return s
 }
 
 func keygen(t *testing.T, path string) {
