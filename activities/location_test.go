@@ -71,24 +71,19 @@ func TestProve(t *testing.T) {
 	})
 }
 
-// What people should know of a host comes with its proof; where its files are, when it
-// is asked for.
-func TestProveNotesAndPlaces(t *testing.T) {
+// What people should know of hosts comes with their proofs.
+func TestProveNotesAndTwins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newSeals(t, hk)
-		m := holding(oldKey)
-		m.notes = []string{"its certificate ends soon"}
-		l, refs := place(boxes, m)
-		for _, places := range []bool{false, true} {
-			in := proveIn(t, boxes, refs)
-			in.Places = places
-			out, err := run(t, t.Context(), l.Prove, in)
-			if err != nil || len(out.Proofs) != 1 || len(out.Proofs[0].Notes) != 1 {
-				t.Fatalf("%+v, %v", out, err)
-			}
-			if p := out.Proofs[0]; (p.Machine == "m") != places || (p.Places[zone].File == "f") != places {
-				t.Errorf("asked for places: %v, got %+v", places, p)
-			}
+		one, two := holding(oldKey), holding(oldKey)
+		one.notes = []string{"its certificate ends soon"}
+		l, refs := place(boxes, one, two) // one machine and one file
+		out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs))
+		if err != nil || len(out.Proofs) != 2 || len(out.Proofs[0].Notes) != 1 || len(out.Proofs[1].Notes) != 0 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		if len(out.Twins) != 1 || out.Twins[0].Hosts != [2]rotation.HostName{refs[0].Name, refs[1].Name} || out.Twins[0].Shared {
+			t.Errorf("twins %+v", out.Twins)
 		}
 	})
 }

@@ -83,8 +83,6 @@ type ProveIn struct {
 	// Rehearse has each host, once proved, put the first of its zones' keys over
 	// itself: the one thing here that changes a host.
 	Rehearse bool `json:"rehearse,omitempty"`
-	// Places asks too which machine each host is, and where its files are.
-	Places bool `json:"places,omitempty"`
 	// Sealed and Fingerprint are this location's part of a Probe.
 	Sealed      []byte               `json:"sealed,omitempty"`
 	Fingerprint rotation.Fingerprint `json:"fingerprint,omitempty"`
@@ -106,6 +104,8 @@ type ProveZone struct {
 // key has a proof with a Problem.
 type ProveOut struct {
 	Proofs []rotation.Proof `json:"proofs"`
+	// Twins are hosts among them that seem to have one and the same file.
+	Twins []rotation.Twins `json:"twins,omitempty"`
 	// Unopened is why this worker cannot open what is sealed to its location.
 	Unopened string `json:"unopened,omitempty"`
 }
@@ -122,7 +122,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	if !in.Look {
 		opens = l.opens(in)
 	}
-	out := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}
+	out, all := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}, make([]rotation.Shown, len(in.Hosts))
 	if opens != nil {
 		out.Unopened = opens.Error()
 	}
@@ -141,15 +141,21 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 				proof.Problem, proof.Bastion = err.Error(), bastionOf(err)
 			}
 			proof.Drift, proof.Notes, proof.At = drift(asked, shown.Held), shown.Notes, clock.now()
-			if in.Places {
-				proof.Machine, proof.Places = shown.Machine, shown.Places
-			}
-			out.Proofs[i] = proof
+			out.Proofs[i], all[i] = proof, shown
 			return nil
 		})
 	}
 	_ = group.Wait()
+	out.Twins = twins(in.Hosts, all)
 	return out, nil
+}
+
+func twins(hosts []ProveHost, shown []rotation.Shown) []rotation.Twins {
+	all := map[rotation.HostName]rotation.Shown{}
+	for i, h := range hosts {
+		all[h.Host.Name] = shown[i]
+	}
+	return rotation.FindTwins(all)
 }
 
 // bastionOf is the bastion whose failure this is; empty where it is the host's own.

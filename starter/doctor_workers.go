@@ -226,6 +226,7 @@ func checkClock(account string, aheadMs *int64) check {
 // worker seals, and whether its hosts can take a key.
 func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 	var proofs []rotation.Proof
+	var twins []rotation.Twins
 	for _, out := range outs {
 		for _, checked := range out.Locations {
 			switch {
@@ -236,6 +237,7 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 				return []check{{What: "keyset " + string(l), Level: levelFail, Saw: checked.Unopened, Remedy: "give the location's workers and the edgeone workers the same keyset; the hosts are tried after that"}}
 			default:
 				proofs = append(proofs, checked.Proofs...)
+				twins = append(twins, checked.Twins...)
 			}
 		}
 	}
@@ -243,11 +245,22 @@ func checkLocation(l rotation.Location, outs []workflows.CheckupOut) []check {
 	if len(proofs) == 0 {
 		opened.Level, opened.Saw = levelNote, "not tried: no zone has a host there"
 	}
-	return append([]check{opened}, checkHosts(l, proofs)...)
+	return slices.Concat([]check{opened}, checkHosts(l, proofs), checkTwins(twins))
 }
 
-// checkHosts says how many hosts can take a key, and names each that cannot; of a bastion
-// that is lost, the bastion.
+// checkTwins names each pair once: hosts may have zones of several accounts.
+func checkTwins(all []rotation.Twins) []check {
+	var checks []check
+	for i, t := range all {
+		if !slices.Contains(all[:i], t) {
+			checks = append(checks, check{What: fmt.Sprintf("hosts %s and %s", t.Hosts[0], t.Hosts[1]), Level: levelWarn, Saw: t.String()})
+		}
+	}
+	return checks
+}
+
+// checkHosts says how many hosts can take a key, and names each that cannot, and what is
+// to be known of one that can; of a bastion that is lost, the bastion.
 func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 	var bad []check
 	var lost []plan.Finding
@@ -265,6 +278,9 @@ func checkHosts(l rotation.Location, proofs []rotation.Proof) []check {
 			bad = append(bad, check{What: "host " + string(p.Host), Level: levelFail, Saw: p.Problem, Remedy: hostRemedy(p.Problem)})
 		}
 		seen[p.Host] = true
+		for _, note := range p.Notes {
+			bad = append(bad, check{What: "host " + string(p.Host), Level: levelWarn, Saw: note})
+		}
 	}
 	if len(seen) == 0 {
 		return nil

@@ -18,10 +18,12 @@ func TestCheckLocation(t *testing.T) {
 	behind := func(host rotation.HostName, bastion string) rotation.Proof {
 		return rotation.Proof{Host: host, Problem: "connect: bastion " + bastion + " (b:22): cannot be reached", Bastion: bastion}
 	}
+	ends := rotation.Proof{Host: "gw-6", Notes: []string{"the certificate ends at 12:00"}}
 	for name, c := range map[string]struct {
 		proofs []rotation.Proof
 		want   string
 	}{
+		"noted": {[]rotation.Proof{can, ends}, "ok keyset hk, ok hosts of hk: 2 of 2 can take a key, warn host gw-6"},
 		"bastions": {
 			[]rotation.Proof{can, behind("gw-3", "jump"), behind("gw-4", "jump"), behind("gw-5", "other"), cannot},
 			"ok keyset hk, fail hosts of hk: 1 of 5 can take a key, fail bastion jump, fail bastion other, fail host gw-2",

@@ -35,6 +35,8 @@ type LocationChecked struct {
 	Unasked  string           `json:"unasked,omitempty"`
 	Unopened string           `json:"unopened,omitempty"`
 	Proofs   []rotation.Proof `json:"proofs,omitempty"`
+	// Twins are hosts that seem to have one and the same file.
+	Twins []rotation.Twins `json:"twins,omitempty"`
 }
 
 // Checkup tries, without changing anything that it was not asked to rehearse, what a
@@ -67,7 +69,7 @@ func Checkup(ctx workflow.Context, in CheckupIn) (CheckupOut, error) {
 		q.asked[l].Rehearse = in.Rehearse
 	}
 	q.survey(ctx, func(in activities.ProveIn, proved activities.ProveOut, err error) {
-		checked := LocationChecked{Location: in.Location, Unopened: proved.Unopened, Proofs: proved.Proofs}
+		checked := LocationChecked{Location: in.Location, Unopened: proved.Unopened, Proofs: proved.Proofs, Twins: proved.Twins}
 		if err != nil {
 			checked.Unasked = unasked("a worker of location "+string(in.Location), err)
 		}

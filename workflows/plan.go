@@ -334,6 +334,9 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 				report.unready("", p.Host)
 			}
 		}
+		for _, t := range out.Twins {
+			report.Findings = append(report.Findings, plan.Finding{Text: t.String()})
+		}
 	})
 	report.Findings, _ = plan.Together(report.Findings)
 }
@@ -346,6 +349,9 @@ func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
 		return []plan.Finding{{Host: p.Host, Text: p.Problem}}
 	}
 	var found []plan.Finding
+	for _, note := range p.Notes {
+		found = append(found, plan.Finding{Host: p.Host, Text: note})
+	}
 	for _, z := range zones {
 		held, drifted := p.Drift[z.ID]
 		switch {

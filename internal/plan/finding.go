@@ -9,12 +9,15 @@ import (
 )
 
 // Together makes one finding of all that are of one bastion, and puts bastions first.
-// less is by how many the findings are fewer.
+// What several pages say alike, of no zone, is one finding too. less is by how many the
+// findings are fewer.
 func Together(found []Finding) (once []Finding, less int) {
 	var bastions, others []Finding
 	for _, f := range found {
 		i := slices.IndexFunc(bastions, func(b Finding) bool { return b.Bastion == f.Bastion })
 		switch {
+		case f.Bastion == "" && f.Zone == "" && slices.ContainsFunc(others, f.alike):
+			less++
 		case f.Bastion == "":
 			others = append(others, f)
 		case i < 0:
@@ -31,6 +34,8 @@ func Together(found []Finding) (once []Finding, less int) {
 	}
 	return append(bastions, others...), less
 }
+
+func (f Finding) alike(o Finding) bool { return f.Zone == o.Zone && f.Host == o.Host && f.Text == o.Text }
 
 // namedBehind is how many hosts behind a bastion are named; the others are counted.
 const namedBehind = 3

@@ -91,10 +91,6 @@ type Proof struct {
 	Bastion string `json:"bastion,omitempty"`
 	// Notes are what people should know although it can.
 	Notes []string `json:"notes,omitempty"`
-	// Machine and Places tell hosts that are one machine, or have one file: see
-	// Shown. They are there where they were asked for.
-	Machine string           `json:"machine,omitempty"`
-	Places  map[ZoneID]Place `json:"places,omitempty"`
 	// Rehearsed is what was put over itself, where that was asked for: Absent where
 	// the host holds nothing, and empty where its transport cannot do that.
 	Rehearsed Fingerprint `json:"rehearsed,omitempty"`

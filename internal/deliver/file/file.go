@@ -73,7 +73,9 @@ func New(cfg Config) (*Host, error) {
 
 // Prove implements rotation.Host.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	return h.courier.Prove(ctx, zones)
+	shown, err := h.courier.Prove(ctx, zones)
+	shown.Machine = "the worker's own"
+	return shown, err
 }
 
 // Held implements rotation.Host.

@@ -1,0 +1,31 @@
+package rotation_test
+
+import (
+	"reflect"
+	"testing"
+
+	"keywave/internal/rotation"
+)
+
+func TestTwins(t *testing.T) {
+	file := func(name string, shared bool) map[rotation.ZoneID]rotation.Place {
+		return map[rotation.ZoneID]rotation.Place{"zone-1": {File: name, Shared: shared}}
+	}
+	shown := map[rotation.HostName]rotation.Shown{
+		"a1": {Machine: "a", Places: file("1:7", false)},
+		"a2": {Machine: "a", Places: file("1:7", false)},                                          // a1 by another name
+		"a3": {Machine: "a", Places: file("1:8", false)},                                          // another file of that machine
+		"b":  {Machine: "b", Places: file("1:7", false)},                                          // the same number on another machine
+		"n1": {Machine: "n1", Places: file("nfs:9", true)},                                        //
+		"n2": {Machine: "n2", Places: file("nfs:9", true)},                                        // one directory on two machines
+		"o":  {Machine: "a", Places: map[rotation.ZoneID]rotation.Place{"zone-2": {File: "1:7"}}}, // of another zone
+		"u1": {Places: file("2:1", false)},                                                        //
+		"u2": {Places: file("2:1", false)},                                                        // of no machine that is known
+		"v1": {Machine: "v", Places: file("", false)},                                             //
+		"v2": {Machine: "v", Places: file("", false)},                                             // of no file that is known
+	}
+	want := []rotation.Twins{{Hosts: [2]rotation.HostName{"a1", "a2"}}, {Hosts: [2]rotation.HostName{"n1", "n2"}, Shared: true}}
+	if got := rotation.FindTwins(shown); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
