@@ -35,7 +35,9 @@ func Together(found []Finding) (once []Finding, less int) {
 	return append(bastions, others...), less
 }
 
-func (f Finding) alike(o Finding) bool { return f.Zone == o.Zone && f.Host == o.Host && f.Text == o.Text }
+func (f Finding) alike(o Finding) bool {
+	return f.Zone == o.Zone && f.Host == o.Host && f.Text == o.Text
+}
 
 // namedBehind is how many hosts behind a bastion are named; the others are counted.
 const namedBehind = 3
