@@ -24,7 +24,7 @@ import (
 // hostsPerCheckup keeps a workflow's input and result far below Temporal's 2 MB.
 const hostsPerCheckup = 500
 
-// examineWorkers has the workers try what only they can: credentials, clock,
+// examineWorkers lets the workers try what only they can: credentials, clock,
 // keysets and hosts. Where none answers, only the keysets on this machine can be
 // checked.
 func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *doctorOptions) []check {

@@ -73,7 +73,7 @@ const joinTries = 3
 
 var errJustEnded = errors.New("its operation has just ended")
 
-// join has the operation that runs on a zone deliver the live key at once, and
+// join lets the operation that runs on a zone deliver the live key at once, and
 // follows it to its end. A zone never has two operations.
 func (a *app) join(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) (rotation.Record, error) {
 	var record rotation.Record

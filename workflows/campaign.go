@@ -38,7 +38,7 @@ type CampaignIn struct {
 	Previous string `json:"previous,omitempty"`
 	// Began is when the campaign's first run began; zero in that run.
 	Began time.Time `json:"began,omitzero"`
-	// Hours is a calendar that it obeys besides its plan's.
+	// Hours is a calendar that it obeys beside its plan's.
 	Hours calendar.Spec `json:"hours,omitzero"`
 	// Outside lets it begin while the calendar is closed, because a person said
 	// so.

@@ -33,7 +33,7 @@ const (
 
 func limits() activities.Limits { return activities.LimitsFor(0) }
 
-// limited has an activity wait on a queue, within its limit.
+// limited lets an activity wait on a queue, within its limit.
 func limited(l activities.Limit, queue, why string, priority int) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		TaskQueue: queue, Summary: harmless.Summary(why),

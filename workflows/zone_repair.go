@@ -43,7 +43,7 @@ func (z *zone) mayRepair(o RepairOrder) error {
 	case !z.goesOn():
 		return refuse(fmt.Sprintf("zone %s needs no repair: no refresh was sent, the old key is alive", z.in.Zone))
 	case o.AcceptChanges && (o.By == "" || o.Reason == ""):
-		return refuse("changed definitions are accepted by somebody, for a reason: --reason")
+		return refuse("to accept changed definitions, give a reason: --reason")
 	case o.AcceptChanges && len(o.Hosts) == 0:
 		return refuse("the order names no host")
 	}

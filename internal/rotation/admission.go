@@ -140,7 +140,7 @@ type Admission struct {
 	asking  bool // a AskBegun is on its way
 	askedAt time.Time
 
-	idleFrom time.Time // zero while nothing could get on
+	idleFrom time.Time // zero while nothing could make progress
 	heldFrom time.Time // since when that clock stands still; zero while it runs
 	idleTold bool
 	began    time.Time

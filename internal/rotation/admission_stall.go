@@ -144,7 +144,7 @@ func (a *Admission) waits() []Wait {
 }
 
 // waits says what a zone waits for; nothing of one that only waits for its turn,
-// or that gets on.
+// or that makes progress.
 func (z *entry) waits() (Wait, bool) {
 	w := Wait{Zones: 1, Example: z.ID}
 	f := z.flight

@@ -31,7 +31,7 @@ type ZoneQuery struct {
 }
 
 // Chooses says whether the zone has the name and all of the tags. EdgeOne is
-// asked for less than that, for its filters know neither * nor two tags at
+// asked for less than that, because its filters know neither * nor two tags at
 // once; its answer alone says what has the status.
 func (q ZoneQuery) Chooses(z ListedZone) bool {
 	for key, value := range q.Tags {

@@ -257,7 +257,7 @@ func Recall(m Memory, h History, l Live, c Crowd) Precedent {
 }
 
 // DrawPasts draws the table of pasts for the docs: memories against histories,
-// and below what depends on the live key besides.
+// and below it what also depends on the live key.
 func DrawPasts() string {
 	var b strings.Builder
 	b.WriteString("| remembered \\ found |")

@@ -330,7 +330,7 @@ func (a *attacker) takesAnID() {
 		a.Fatal(err)
 	}
 	must(a.T, a.s, "campaign", "start", "-f", a.s.Places.Fleet, "--name", "honest")
-	a.stops("honest", "is held by another: a workflow of type")
+	a.stops("honest", "another workflow has its workflow ID")
 	if err := a.TerminateWorkflow(a.Context(), squatter.GetID(), "", "enough"); err != nil {
 		a.Error(err)
 	}
@@ -363,7 +363,7 @@ func (a *attacker) forgesOrders() {
 		err = handle.Get(a.Context(), &answer)
 	}
 	a.Logf("an update for another host: %v", err)
-	eventually(a.T, "it is given no key, went on as before, or ended", time.Minute, func() bool {
+	eventually(a.T, "it gets no key, went on as before, or ended", time.Minute, func() bool {
 		var trip rotation.Trip
 		answer, err := a.QueryWorkflow(a.Context(), id, "", workflows.QueryTrip)
 		if err != nil || answer.Get(&trip) != nil {
