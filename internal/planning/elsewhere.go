@@ -60,7 +60,7 @@ func LookElsewhere(ctx context.Context, c client.Client, zones []rotation.ZoneID
 	}
 	for _, part := range []func() error{l.openCampaigns, l.running, func() error { return l.justRotated(now) }} {
 		if err := part(); err != nil {
-			return Elsewhere{}, fmt.Errorf("Temporal does not say whether others have zones of the plan: %w", err)
+			return Elsewhere{}, fmt.Errorf("nobody knows whether others have zones of the plan: %w", err)
 		}
 	}
 	l.out.Zones = len(l.found)
