@@ -307,7 +307,7 @@ func checkBastions(lost []plan.Finding) []check {
 var hostRemedies = map[rotation.HostStep]string{
 	rotation.StepConnect:  "check its address in the fleet file, the firewall, and that sshd runs",
 	rotation.StepIdentity: "compare the key that it presents with the one on its own console, then pin it as hostKey; where another was pinned or known before, find out first who changed it",
-	rotation.StepAuth:     "do as the message says; docs/hosts.md has what else keys, certificates and login shells want",
+	rotation.StepAuth:     "do as the message says; a key of the worker must be in authorized_keys of the user or, where the host takes certificates only, be signed by a CA that it trusts (FILE-cert.pub beside the key), and the user needs a login shell: docs/hosts.md has each kind",
 	rotation.StepWrite:    "the directory of path must exist, have room, and take new files from the user",
 	rotation.StepReload:   "correct reload in the fleet file, or install what it calls",
 	rotation.StepVerify:   "correct verify in the fleet file, or install what it calls",
