@@ -39,13 +39,13 @@ demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPU
 	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --output $(OUTPUT)
 
 # Whatever fails hides nothing after it, and is named at the end. devserver is
-# tested as bin/devserver was compiled. Tests wait more than they compute: six of a
-# package run beside each other.
+# tested as bin/devserver was compiled. Tests wait more than they compute: three
+# packages, and six tests of each, run beside each other.
 .PHONY: test
 test: ## everything that can be tested on this machine
 	@go build -C internal/tools -o $(CURDIR)/bin/inturn ./inturn
 	@bin/inturn 'make build' 'make prepare' 'make check' \
-		'go test -timeout 15m -parallel 6 $(TESTFLAGS) ./...' \
+		'go test -timeout 15m -p 3 -parallel 6 $(TESTFLAGS) ./...' \
 		'cd internal/tools && go test -count=1 ./...' \
 		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \
 		'make chaos-quick'
