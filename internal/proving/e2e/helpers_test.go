@@ -40,16 +40,39 @@ func plainPayloads(event []byte) []byte {
 // it.
 func refreshing(t *testing.T, s *stage.Stack, zone string) bool {
 	t.Helper()
+	return isAt(t, s, zone, workflows.ActRefresh)
+}
+
+// isAt says that a worker has taken up an activity of the zone and has not ended it.
+func isAt(t *testing.T, s *stage.Stack, zone, activity string) bool {
+	t.Helper()
 	seen, err := temporal(t, s).DescribeWorkflowExecution(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), "")
 	if err != nil {
 		return false // it has not begun
 	}
 	for _, a := range seen.GetPendingActivities() {
-		if a.GetActivityType().GetName() == workflows.ActRefresh && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+		if a.GetActivityType().GetName() == activity && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
 			return true
 		}
 	}
 	return false
+}
+
+// reads is how many reads of the live key the zone's workflow has asked for.
+func reads(t *testing.T, s *stage.Stack, zone string) int {
+	t.Helper()
+	n := 0
+	history := temporal(t, s).GetWorkflowHistory(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		e, err := history.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName() == workflows.ActRead {
+			n++
+		}
+	}
+	return n
 }
 
 // forward listens at an address and passes connections on to another, until the

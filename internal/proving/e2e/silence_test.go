@@ -8,6 +8,7 @@ import (
 	"keywave/internal/proving/sim"
 	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
+	"keywave/workflows"
 )
 
 // The answer to a refresh is lost, and every read-back hangs: the zone counts as
@@ -23,9 +24,9 @@ func TestReadBacksThatHangAreCounted(t *testing.T) {
 		{Zone: c.zones[0], Action: stage.DescribeAction, Nth: 2, Count: 1000, Kind: "delayAfter", DelayMs: 60_000},
 	})
 	c.start(t)
-	eventually(t, "the zone counts as exposed", 2*time.Minute, func() bool {
+	eventually(t, "the zone counts as exposed while its first read hangs", 2*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
-		return err == nil && st.State == "running" && st.Zones["exposed"] == 1 && st.Zones["done"] == 2
+		return err == nil && st.State == "running" && st.Zones["exposed"] == 1 && st.Zones["done"] == 2 && isAt(t, s, c.zones[0], workflows.ActRead) && reads(t, s, c.zones[0]) == 1
 	})
 	if err := s.Control(t.Context(), http.MethodDelete, "/faults", nil, nil); err != nil {
 		t.Fatal(err)
