@@ -187,7 +187,8 @@ func TestStickyAndLocked(t *testing.T) {
 	prove(t, f.host(t))
 	for attribute, says := range map[string]string{"i": "is immutable; run chattr -i", "a": "only be appended to; run chattr -a"} {
 		if out, err := exec.Command("chattr", "+"+attribute, f.file()).CombinedOutput(); err != nil {
-			t.Skipf("chattr: %s", out)
+			t.Logf("not tried on this file system, or without the right to: chattr: %s", out)
+			continue
 		}
 		_, err := f.host(t).Prove(t.Context(), []rotation.ZoneID{zone})
 		_ = exec.Command("chattr", "-"+attribute, f.file()).Run()
