@@ -78,7 +78,12 @@ func TestProveNotesAndTwins(t *testing.T) {
 		one, two := holding(oldKey), holding(oldKey)
 		one.notes = []string{"its certificate ends soon"}
 		l, refs := place(boxes, one, two) // one machine and one file
-		out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs))
+		in := proveIn(t, boxes, refs)
+		if out, err := run(t, t.Context(), l.Prove, in); err != nil || len(out.Twins) > 0 {
+			t.Errorf("nobody asked for twins: %+v, %v", out.Twins, err)
+		}
+		in.Twins = true
+		out, err := run(t, t.Context(), l.Prove, in)
 		if err != nil || len(out.Proofs) != 2 || len(out.Proofs[0].Notes) != 1 || len(out.Proofs[1].Notes) != 0 {
 			t.Fatalf("%+v, %v", out, err)
 		}

@@ -83,6 +83,9 @@ type ProveIn struct {
 	// Rehearse has each host, once proved, put the first of its zones' keys over
 	// itself: the one thing here that changes a host.
 	Rehearse bool `json:"rehearse,omitempty"`
+	// Twins asks, too, which hosts have one and the same file: for people, and not
+	// while zones are rotated.
+	Twins bool `json:"twins,omitempty"`
 	// Sealed and Fingerprint are this location's part of a Probe.
 	Sealed      []byte               `json:"sealed,omitempty"`
 	Fingerprint rotation.Fingerprint `json:"fingerprint,omitempty"`
@@ -104,7 +107,8 @@ type ProveZone struct {
 // key has a proof with a Problem.
 type ProveOut struct {
 	Proofs []rotation.Proof `json:"proofs"`
-	// Twins are hosts among them that seem to have one and the same file.
+	// Twins are hosts among them that seem to have one and the same file, where that
+	// was asked for.
 	Twins []rotation.Twins `json:"twins,omitempty"`
 	// Unopened is why this worker cannot open what is sealed to its location.
 	Unopened string `json:"unopened,omitempty"`
@@ -146,7 +150,9 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 		})
 	}
 	_ = group.Wait()
-	out.Twins = twins(in.Hosts, all)
+	if in.Twins {
+		out.Twins = twins(in.Hosts, all)
+	}
 	return out, nil
 }
 

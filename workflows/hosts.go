@@ -46,6 +46,7 @@ func (q *question) sealed(probe activities.Probe) {
 func (q *question) survey(ctx workflow.Context, heard func(in activities.ProveIn, out activities.ProveOut, err error)) {
 	futures := make([]workflow.Future, len(q.locations))
 	for i, l := range q.locations {
+		q.asked[l].Twins = !q.asked[l].Look
 		futures[i] = proveAct().start(ctx, surveyOptions(l, len(q.asked[l].Hosts)), *q.asked[l])
 	}
 	for i, l := range q.locations {

@@ -12,14 +12,22 @@ import (
 // What several pages say alike, of no zone, is one finding too. less is by how many the
 // findings are fewer.
 func Together(found []Finding) (once []Finding, less int) {
+	type saying struct {
+		host rotation.HostName
+		text string
+	}
+	said := map[saying]bool{}
 	var bastions, others []Finding
 	for _, f := range found {
 		i := slices.IndexFunc(bastions, func(b Finding) bool { return b.Bastion == f.Bastion })
 		switch {
-		case f.Bastion == "" && f.Zone == "" && slices.ContainsFunc(others, f.alike):
+		case f.Bastion == "" && f.Zone == "" && said[saying{f.Host, f.Text}]:
 			less++
 		case f.Bastion == "":
 			others = append(others, f)
+			if f.Zone == "" {
+				said[saying{f.Host, f.Text}] = true
+			}
 		case i < 0:
 			f.Behind = slices.Clone(f.Behind)
 			bastions = append(bastions, f)
@@ -33,10 +41,6 @@ func Together(found []Finding) (once []Finding, less int) {
 		bastions[i].Behind = slices.Compact(bastions[i].Behind)
 	}
 	return append(bastions, others...), less
-}
-
-func (f Finding) alike(o Finding) bool {
-	return f.Zone == o.Zone && f.Host == o.Host && f.Text == o.Text
 }
 
 // namedBehind is how many hosts behind a bastion are named; the others are counted.

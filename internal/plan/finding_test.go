@@ -41,3 +41,14 @@ func TestBastionIsOneFinding(t *testing.T) {
 		t.Errorf("one host is told as %q", one.Text)
 	}
 }
+
+// What every page says of a host is one finding; what it says of a zone is one each.
+func TestWhatPagesSayAlikeIsOneFinding(t *testing.T) {
+	note := Finding{Host: "gw-1", Text: "its certificate ends"}
+	drift := Finding{Zone: "zone-1", Host: "gw-1", Text: "its certificate ends"}
+	other := Finding{Host: "gw-2", Text: "its certificate ends"}
+	all, less := Together([]Finding{drift, note, other, note, drift, note})
+	if want := []Finding{drift, note, other, drift}; !reflect.DeepEqual(all, want) || less != 2 {
+		t.Errorf("got %+v, %d fewer, want %+v", all, less, want)
+	}
+}

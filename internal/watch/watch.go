@@ -107,8 +107,9 @@ func (m model) ask() tea.Msg {
 
 // askNow asks besides the regular questions.
 func (m model) askNow() tea.Msg {
-	s, err := m.Status(m.ctx)
-	return asked{s, err, time.Now(), true}
+	a := m.ask().(asked)
+	a.once = true
+	return a
 }
 
 // Update takes one message.

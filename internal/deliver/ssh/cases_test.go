@@ -388,15 +388,7 @@ func TestDropbear(t *testing.T) {
 // with the new one, and a connection whose certificate has ended is no proof.
 func TestCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can start a server for others")
-	}
-	authority := newSigner(t)
-	trusted := filepath.Join(open(t, t.TempDir()), "ca.pub")
-	if err := os.WriteFile(trusted, xssh.MarshalAuthorizedKey(authority.PublicKey()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f := newField(t, "TrustedUserCAKeys "+trusted, "AuthorizedKeysFile none")
+	f, authority := trusting(t)
 	signer, identity := newIdentity(t)
 	renew := func(life time.Duration) {
 		t.Helper()
