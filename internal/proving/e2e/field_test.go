@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,8 +24,8 @@ import (
 // the arguments or the environment of any process, nor in sudo's log.
 func TestFieldCampaign(t *testing.T) {
 	f := newField(t)
-	f.plain = f.sshd("plain", "AuthorizedKeysFile "+f.identity+".pub")
-	outer, inner := f.sshd("outer", "AuthorizedKeysFile "+f.identity+".pub"), f.sshd("inner", "AuthorizedKeysFile "+f.identity+".pub")
+	authorized := "AuthorizedKeysFile " + f.identity + ".pub"
+	plain, outer, inner := f.sshd("plain", authorized), f.sshd("outer", authorized), f.sshd("inner", authorized)
 	f.renewCertificate()
 	certified := f.sshd("certified", "AuthorizedKeysFile none", "TrustedUserCAKeys "+f.authority+".pub")
 	zones := zonesOf(t, f.Stack)
@@ -56,15 +55,11 @@ locations:
       brought: {exec: {command: ["%s", '{"Path":"%s"}'], timeout: 10s}}
 zones:
 `, f.Places.Endpoint, outer.port, outer.hostKey, inner.port, f.edge, inner.hostKey, f.edge,
-		f.plain.port, f.plain.hostKey, deep, f.plain.port, f.plain.hostKey, root, f.plain.port, f.plain.hostKey, place,
-		certified.port, certified.hostKey, certificate, f.gateway, f.program(), brought)+f.zones(zones)+
+		plain.port, plain.hostKey, deep, plain.port, plain.hostKey, root, plain.port, plain.hostKey, place,
+		certified.port, certified.hostKey, certificate, f.gateway, bringProgram(t, f.dir), brought)+f.zones(zones)+
 		"campaign: {bake: 32s, waves: [1, 50%, 100%], window: 2, maxExposed: 6, proofFor: 30s}\n")
 	f.sudoers(must(t, f.Stack, "doctor", "--policy", "hosts", "-f", fleet))
-	f.work(fleet)
-	eventually(t, "the doctor finds nothing to mend", 3*time.Minute, func() bool {
-		_, err := f.CLI(t.Context(), "doctor", "-f", fleet, "--keyring", f.Keyring())
-		return err == nil
-	})
+	workByHand(t, f.Stack, fleet, f.Keyring(), f.identity)
 
 	seen := f.watchProcesses()
 	must(t, f.Stack, "campaign", "start", "-f", fleet, "--name", f.Campaign)
@@ -77,7 +72,7 @@ zones:
 		said, err := f.CLI(t.Context(), "campaign", "status", f.Campaign)
 		return err == nil && strings.Contains(said, "inner")
 	})
-	inner.start()
+	inner.start(t)
 	st, err := f.Finish(t.Context(), 6*time.Minute)
 	if err != nil || st.Zones["done"] != len(zones) {
 		t.Fatalf("%v: %+v\n%s", err, st, must(t, f.Stack, "campaign", "status", f.Campaign))
@@ -109,7 +104,6 @@ type field struct {
 	*testing.T
 	dir, identity, authority string
 	edge, gateway, consumer  string // who logs in; a group; who reads the keys
-	plain                    *machine
 	binary, log              string
 }
 
@@ -149,59 +143,9 @@ func (f *field) runs(command ...string) {
 	}
 }
 
-// machine is a real sshd that can be killed and started again.
-type machine struct {
-	*field
-	name, config, hostKey string
-	port                  int
-	process               *stage.Process
-}
-
-func (f *field) sshd(name string, settings ...string) *machine {
+func (f *field) sshd(name string, settings ...string) *server {
 	f.Helper()
-	m := &machine{field: f, name: name, port: stage.FreePort(), config: filepath.Join(f.dir, name+"_config")}
-	key := filepath.Join(f.dir, name+"_host")
-	keygen(f.T, key)
-	public, err := os.ReadFile(key + ".pub")
-	if err := errors.Join(err, os.MkdirAll("/run/sshd", 0o755)); err != nil {
-		f.Fatal(err)
-	}
-	m.hostKey = strings.Join(strings.Fields(string(public))[:2], " ")
-	write(f.T, m.config, fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\nSetEnv HOME=%s\n%s\n",
-		m.port, key, f.dir, strings.Join(settings, "\n")))
-	m.start()
-	f.Cleanup(m.kill)
-	return m
-}
-
-func (m *machine) start() {
-	m.Helper()
-	var err error
-	if m.process, err = stage.Start(m.name, m.binary, filepath.Join(m.dir, m.name+".log"), os.Environ(), "-D", "-e", "-f", m.config); err != nil {
-		m.Fatal(err)
-	}
-	listens(m.T, m.port)
-}
-
-// kill ends the server and whatever it started, as the loss of a machine does.
-func (m *machine) kill() {
-	below := descendants(m.process.PID())
-	m.process.Kill()
-	for _, pid := range below {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-}
-
-// descendants are the processes that a process started, and those that they did.
-func descendants(pid int) []int {
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	var all []int
-	for field := range strings.FieldsSeq(string(children)) {
-		if child, err := strconv.Atoi(field); err == nil {
-			all = append(append(all, child), descendants(child)...)
-		}
-	}
-	return all
+	return startSSHD(f.T, f.binary, filepath.Join(f.dir, name), settings...)
 }
 
 // renewCertificate has a certificate beside the identity that lives for a minute, and a
@@ -308,15 +252,6 @@ func inodeOf(t *testing.T, file string) uint64 {
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
-func (f *field) program() string {
-	f.Helper()
-	program := filepath.Join(f.dir, "bring")
-	if out, err := exec.Command("go", "build", "-o", program, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
-		f.Fatalf("%v: %s", err, out)
-	}
-	return program
-}
-
 func (f *field) zones(zones []string) string {
 	var b strings.Builder
 	for i, zone := range zones {
@@ -338,20 +273,6 @@ func (f *field) sudoers(lines string) {
 	}
 	f.Cleanup(func() { _ = os.Remove(file) })
 	f.runs("visudo", "-cf", file)
-}
-
-// work starts a worker of every role.
-func (f *field) work(fleet string) {
-	f.Helper()
-	must(f.T, f.Stack, "keyring", "create", "lab", "--keyring", f.Keyring())
-	id, key := credentials(f.T, f.Places.Credentials)
-	worker, err := stage.Start("worker", f.Programs.Worker, f.Log("field"),
-		stage.Environment("TEMPORAL_ADDRESS="+f.Temporal.Address, "TENCENTCLOUD_SECRET_ID="+id, "TENCENTCLOUD_SECRET_KEY="+key),
-		"--fleet", fleet, "--keyring", f.Keyring(), "--ssh-identity", f.identity, "--ssh-agent", "none")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { worker.Stop(30 * time.Second) })
 }
 
 // watchProcesses looks at the arguments and the environment of every process of this

@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,14 +31,12 @@ func TestHandWrittenFleet(t *testing.T) {
 	}
 	identity := filepath.Join(dir, "id_ed25519")
 	keygen(t, identity)
-	pinned, known := startSSHD(t, sshd, filepath.Join(dir, "a"), identity+".pub"), startSSHD(t, sshd, filepath.Join(dir, "b"), identity+".pub")
+	authorized := "AuthorizedKeysFile " + identity + ".pub"
+	pinned, known := startSSHD(t, sshd, filepath.Join(dir, "a"), authorized), startSSHD(t, sshd, filepath.Join(dir, "b"), authorized)
 	knownHosts := filepath.Join(dir, "known_hosts")
 	write(t, knownHosts, fmt.Sprintf("[127.0.0.1]:%d %s\n", known.port, known.hostKey))
 	zones := zonesOf(t, s)
-	program, brought := filepath.Join(dir, "bring"), filepath.Join(dir, "brought")
-	if out, err := exec.Command("go", "build", "-o", program, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	program, brought := bringProgram(t, dir), filepath.Join(dir, "brought")
 	becomes := ""
 	if _, err := exec.LookPath("sudo"); err == nil && me.Uid == "0" {
 		becomes = "sudo"
@@ -60,19 +61,7 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 `, s.Places.Endpoint, known.port, me.Username, me.Username, pinned.keys, dir, pinned.port, pinned.hostKey, known.port, known.keys, becomes, program, brought, zones[0], zones[1]))
 
 	keyring := filepath.Join(dir, "keyring")
-	must(t, s, "keyring", "create", "lab", "--keyring", keyring)
-	secretID, secretKey := credentials(t, s.Places.Credentials)
-	worker, err := stage.Start("worker", s.Programs.Worker, filepath.Join(s.Dir, "hand.log"),
-		stage.Environment("TEMPORAL_ADDRESS="+s.Temporal.Address, "TENCENTCLOUD_SECRET_ID="+secretID, "TENCENTCLOUD_SECRET_KEY="+secretKey),
-		"--fleet", fleet, "--keyring", keyring, "--ssh-identity", identity, "--ssh-known-hosts", knownHosts, "--ssh-agent", "none")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { worker.Stop(30 * time.Second) })
-	eventually(t, "the doctor finds nothing to mend", 3*time.Minute, func() bool {
-		_, err := s.CLI(t.Context(), "doctor", "-f", fleet, "--keyring", keyring)
-		return err == nil
-	})
+	workByHand(t, s, fleet, keyring, identity, "--ssh-known-hosts", knownHosts)
 
 	plan := must(t, s, "plan", "-f", fleet)
 	if !strings.Contains(plan, "2 on 3 hosts") || !strings.Contains(plan, "Nothing was changed") {
@@ -103,10 +92,13 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 	exits(t, s, 0, "0 differences", "audit", "-f", fleet)
 }
 
+// server is a real sshd on a loopback port that can be killed and started again.
 type server struct {
-	port    int
-	hostKey string
-	keys    string // the directory that holds keys
+	binary, dir string
+	port        int
+	hostKey     string
+	keys        string // a directory that holds keys
+	process     *stage.Process
 }
 
 func findSSHD(t *testing.T) string {
@@ -120,10 +112,10 @@ func findSSHD(t *testing.T) string {
 	return ""
 }
 
-func startSSHD(t *testing.T, sshd, dir, authorized string) server {
+func startSSHD(t *testing.T, binary, dir string, settings ...string) *server {
 	t.Helper()
-	s := server{port: stage.FreePort(), keys: filepath.Join(dir, "keys")}
-	if err := os.MkdirAll(s.keys, 0o700); err != nil {
+	s := &server{binary: binary, dir: dir, port: stage.FreePort(), keys: filepath.Join(dir, "keys")}
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Mkdir(s.keys, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {
@@ -138,15 +130,71 @@ func startSSHD(t *testing.T, sshd, dir, authorized string) server {
 		t.Fatal(err)
 	}
 	s.hostKey = strings.Join(strings.Fields(string(public))[:2], " ")
-	config := filepath.Join(dir, "sshd_config")
-	write(t, config, fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\nSetEnv HOME=%s\n", s.port, hostKey, authorized, dir))
-	process, err := stage.Start("sshd", sshd, filepath.Join(dir, "log"), os.Environ(), "-D", "-e", "-f", config)
+	write(t, s.config(), fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\nSetEnv HOME=%s\n%s\n",
+		s.port, hostKey, dir, strings.Join(settings, "\n")))
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *server) config() string { return filepath.Join(s.dir, "sshd_config") }
+
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	var err error
+	if s.process, err = stage.Start("sshd", s.binary, filepath.Join(s.dir, "log"), os.Environ(), "-D", "-e", "-f", s.config()); err != nil {
+		t.Fatal(err)
+	}
+	listens(t, s.port)
+}
+
+// kill ends the server and whatever it started, as the loss of a machine does.
+func (s *server) kill() {
+	below := descendants(s.process.PID())
+	s.process.Kill()
+	for _, pid := range below {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// descendants are the processes that a process started, and those that they did.
+func descendants(pid int) []int {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	var all []int
+	for field := range strings.FieldsSeq(string(children)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			all = append(append(all, child), descendants(child)...)
+		}
+	}
+	return all
+}
+
+// workByHand starts a worker of every role as the README shows.
+func workByHand(t *testing.T, s *stage.Stack, fleet, keyring, identity string, flags ...string) {
+	t.Helper()
+	must(t, s, "keyring", "create", "lab", "--keyring", keyring)
+	id, key := credentials(t, s.Places.Credentials)
+	worker, err := stage.Start("worker", s.Programs.Worker, filepath.Join(s.Dir, "hand.log"),
+		stage.Environment("TEMPORAL_ADDRESS="+s.Temporal.Address, "TENCENTCLOUD_SECRET_ID="+id, "TENCENTCLOUD_SECRET_KEY="+key),
+		append([]string{"--fleet", fleet, "--keyring", keyring, "--ssh-identity", identity, "--ssh-agent", "none"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { process.Stop(5 * time.Second) })
-	listens(t, s.port)
-	return s
+	t.Cleanup(func() { worker.Stop(30 * time.Second) })
+	eventually(t, "the doctor finds nothing to mend", 3*time.Minute, func() bool {
+		_, err := s.CLI(t.Context(), "doctor", "-f", fleet, "--keyring", keyring)
+		return err == nil
+	})
+}
+
+// bringProgram builds the program that brings keys into files of this machine.
+func bringProgram(t *testing.T, dir string) string {
+	t.Helper()
+	program := filepath.Join(dir, "bring")
+	if out, err := exec.Command("go", "build", "-o", program, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
 }
 
 func listens(t *testing.T, port int) {
