@@ -19,6 +19,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"keywave/internal/private"
 	"keywave/internal/rotation"
 )
 
@@ -75,19 +76,27 @@ type ring struct {
 // readPublic reads a public keyset, which others may read but not write: who
 // writes it reads what is sealed.
 func readPublic(path string) (ring, error) {
-	return readRing(path, 0o022, "chmod go-w", keyset.ReadWithNoSecrets)
+	return readRing(path, written, keyset.ReadWithNoSecrets)
 }
 
-// readPrivate reads a private keyset, which nobody but the owner may read.
+// written refuses a file that others than its owner may write.
+func written(path string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s has mode %04o, open to others than its owner; run `chmod go-w %s`", path, mode, path)
+	}
+	return nil
+}
+
+// readPrivate reads a private keyset, which nobody but us may read.
 func readPrivate(path string) (ring, error) {
-	return readRing(path, 0o077, "chmod 600", func(r keyset.Reader) (*keyset.Handle, error) {
+	return readRing(path, private.Check, func(r keyset.Reader) (*keyset.Handle, error) {
 		return insecurecleartextkeyset.Read(r)
 	})
 }
 
-// readRing reads a file whose mode has none of the forbidden bits. No error
-// wraps a parser's: those quote what they stumble over, which may be a key.
-func readRing(path string, forbidden fs.FileMode, remedy string, parse func(keyset.Reader) (*keyset.Handle, error)) (ring, error) {
+// readRing reads a file that is guarded as it must be. No error wraps a parser's:
+// those quote what they stumble over, which may be a key.
+func readRing(path string, guarded func(string, fs.FileInfo) error, parse func(keyset.Reader) (*keyset.Handle, error)) (ring, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return ring{}, err
@@ -97,8 +106,8 @@ func readRing(path string, forbidden fs.FileMode, remedy string, parse func(keys
 	if err != nil {
 		return ring{}, err
 	}
-	if open := info.Mode().Perm() & forbidden; open != 0 {
-		return ring{}, fmt.Errorf("%s has mode %04o, open to others than its owner; run `%s %s`, and if somebody may have used it, `keywave keyring rotate` then", path, info.Mode().Perm(), remedy, path)
+	if err := guarded(path, info); err != nil {
+		return ring{}, fmt.Errorf("%w, and if somebody may have used it, `keywave keyring rotate` then", err)
 	}
 	const most = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(file, most))

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"keywave/internal/private"
 )
 
 // Options is what all hosts of a process share. The zero value works: it is
@@ -139,7 +141,7 @@ func (s *Shared) look() string {
 	for _, file := range append(files, known...) {
 		fmt.Fprintf(&b, "%s ", file)
 		if info, err := os.Stat(file); err == nil {
-			fmt.Fprintf(&b, "%d %d ", info.Size(), info.ModTime().UnixNano())
+			fmt.Fprintf(&b, "%d %d %o ", info.Size(), info.ModTime().UnixNano(), info.Mode())
 			if s, ok := info.Sys().(*syscall.Stat_t); ok {
 				fmt.Fprintf(&b, "%d ", s.Ino)
 			}
@@ -221,7 +223,7 @@ func defaultKeys() []string {
 const certificateSuffix = "-cert.pub"
 
 func (c *credentials) readIdentity(file string) error {
-	text, err := os.ReadFile(file)
+	text, err := private.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("SSH identity: %w", err)
 	}

@@ -282,6 +282,12 @@ func TestIdentityFiles(t *testing.T) {
 	if _, err := ssh.NewShared(ssh.Options{Keys: []string{file}}); err != nil {
 		t.Error(err)
 	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ssh.NewShared(ssh.Options{Keys: []string{file}}); err == nil || !strings.Contains(err.Error(), "chmod 600 "+file) {
+		t.Errorf("a key that others may read: %v, want the remedy", err)
+	}
 }
 
 func TestConfigNamesEveryMistake(t *testing.T) {

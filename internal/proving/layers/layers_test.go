@@ -68,9 +68,10 @@ func layers() []layer {
 
 		// Adapters: each knows one thing of the world, and none of the others.
 		{packages: "internal/edgeone", house: append(rotation, "internal/charset"), outside: world, tests: true},
-		{packages: "internal/seal", house: rotation, outside: world, tests: true},
+		{packages: "internal/private", tests: true},
+		{packages: "internal/seal", house: append(rotation, "internal/private"), outside: world, tests: true},
 		{packages: "internal/deliver", house: append(rotation, harmless), outside: world, tests: true},
-		{packages: "internal/deliver/ssh", house: transport, outside: world, tests: true},
+		{packages: "internal/deliver/ssh", house: append(transport, "internal/private"), outside: world, tests: true},
 		{packages: "internal/deliver/file", house: transport, outside: world, tests: true},
 		{packages: "internal/deliver/exec", house: transport, tests: true},
 		{packages: "internal/notify", house: append(rotation, harmless), tests: true},
@@ -165,6 +166,7 @@ func TestViolationsAreFound(t *testing.T) {
 		"workflows/w_test.go":                     `import ("github.com/x/y"; "keywave/workflows")`,
 		"internal/fleet/f.go":                     `import ("go.yaml.in/yaml/v3"; "keywave/internal/rotation")`,
 		"internal/edgeone/e.go":                   `import "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"`,
+		"internal/private/p.go":                   `import "io/fs"`,
 		"internal/seal/s.go":                      `import "keywave/internal/rotation"`,
 		"internal/deliver/d.go":                   `import "keywave/internal/rotation"`,
 		"internal/deliver/ssh/s.go":               `import "keywave/internal/deliver"`,
