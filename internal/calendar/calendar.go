@@ -1,7 +1,8 @@
-// Package calendar says when refreshes may start: in windows of the week, told
-// by the clock on the wall of a time zone, and not on frozen dates. A clock that
-// is put forward skips what lies in the gap, one that is put back shows an hour
-// twice, and a window is open both times. Nothing here asks what time it is.
+// Package calendar says when refreshes may start: inside windows of the week,
+// and not on frozen dates. Windows are times on the wall clock of a time zone.
+// When that clock is put forward, it skips the hour in between; when it is put
+// back, it shows an hour twice, and a window in that hour is open both times.
+// Nothing here asks what time it is.
 package calendar
 
 import (
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// Spec is a calendar as people write it. Windows add up; none is always open.
+// Spec is a calendar as people write it. It is open when any of its windows is;
+// a Spec without windows is always open.
 type Spec struct {
 	// Windows are such as "Sat 02:00-06:00 Asia/Hong_Kong".
 	Windows []string `json:"windows,omitempty"`
@@ -23,13 +25,14 @@ type Spec struct {
 // Empty says that the calendar is always open.
 func (s Spec) Empty() bool { return len(s.Windows) == 0 && len(s.Freeze) == 0 }
 
-// Calendar is open when a window of each of its specs is, and no date is frozen.
+// Calendar is open when each of its specs has an open window, and the date is
+// not frozen.
 type Calendar struct {
 	groups  [][]window
 	freezes []freeze
 }
 
-// Parse reads specs that all have to be kept.
+// Parse reads specs that must all be kept.
 func Parse(specs ...Spec) (Calendar, error) {
 	var c Calendar
 	for _, s := range specs {
@@ -78,12 +81,12 @@ func (c Calendar) frozen(t time.Time) *freeze {
 	return nil
 }
 
-// farthest is how far NextChange looks beyond the last freeze: every week of
-// the year, and every change of the clocks.
+// farthest is how far NextChange searches beyond the last freeze: far enough
+// for every week of the year, and every change of the clocks.
 const farthest = 400 * 24 * time.Hour
 
-// NextChange is the first instant after t at which Open is another than at t;
-// zero when there is none.
+// NextChange is the first instant after t at which Open gives another answer
+// than at t. It is zero when there is none.
 func (c Calendar) NextChange(t time.Time) time.Time {
 	now, last := c.Open(t), t
 	for _, f := range c.freezes {
@@ -123,8 +126,8 @@ func (c Calendar) next(t time.Time) time.Time {
 	return first
 }
 
-// nextWall is the first instant after t at which a clock in zone comes to one of
-// the times of day, or is set.
+// nextWall is the first instant after t at which a clock in zone shows one of
+// the times of day, or is put forward or back.
 func nextWall(t time.Time, zone *time.Location, times ...int) time.Time {
 	local := t.In(zone)
 	_, offset := local.Zone()
@@ -149,7 +152,7 @@ func nextWall(t time.Time, zone *time.Location, times ...int) time.Time {
 // Look is what a calendar says at a moment.
 type Look struct {
 	Open bool `json:"open"`
-	// Until is when that changes; zero when it does not.
+	// Until is when that changes. It is zero when it never does.
 	Until time.Time `json:"until,omitzero"`
 	// Why says it to people.
 	Why string `json:"why"`
@@ -157,7 +160,7 @@ type Look struct {
 	Frozen bool `json:"frozen,omitempty"`
 }
 
-// Look says how it is at t, until when, and why.
+// Look says whether the calendar is open at t, until when, and why.
 func (c Calendar) Look(t time.Time) Look {
 	l := Look{Open: c.Open(t), Until: c.NextChange(t)}
 	frozen, closed := c.frozen(t), c.closed(t)
@@ -199,7 +202,8 @@ func until(t time.Time, zone *time.Location) string {
 	return " until " + t.In(zone).Format(layout)
 }
 
-// Window reads one line of Spec.Windows and returns it as it is shown.
+// Window reads one line of Spec.Windows and returns it in the form in which it
+// is shown.
 func Window(s string) (string, error) {
 	w, err := parseWindow(s)
 	return w.text, err

@@ -25,8 +25,8 @@ func parse(t *testing.T, specs ...Spec) Calendar {
 	return c
 }
 
-// Each case begins at an instant and lists the instants at which the calendar
-// changes after it, in UTC.
+// Each case begins at an instant in UTC, and lists the later instants at which
+// the calendar changes.
 func TestChanges(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -107,7 +107,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// Specs that all have to be kept: a campaign's own and its fleet's.
+// Specs that must all be kept: a campaign's own, and its fleet's.
 func TestSpecsNarrow(t *testing.T) {
 	c := parse(t, Spec{Windows: []string{"Sat 00:00-24:00 UTC", "Sun 00:00-24:00 UTC"}}, Spec{Windows: []string{"22:00-04:00 UTC"}}, Spec{Freeze: []string{"2026-11-29"}})
 	now := at(t, "2026-11-27 12:00")
@@ -198,14 +198,14 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-// The zones of the fuzz test: half hours, changes of the clocks at midnight and
-// by half an hour, a day that was skipped, none at all.
+// The zones of the fuzz test have half hours, changes of the clocks at midnight
+// and by half an hour, a day that was skipped, and no changes at all.
 var zones = []string{
 	"UTC", "Asia/Hong_Kong", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Asia/Kolkata", "Australia/Lord_Howe",
 	"Pacific/Apia", "America/Havana", "Asia/Beirut", "Africa/Casablanca", "Antarctica/Troll",
 }
 
-// has is what a person would do: look at the clock on the wall.
+// has does what a person would do: it reads the clock on the wall.
 func has(at time.Time, zone *time.Location, days [7]bool, from, to string) bool {
 	local := at.In(zone)
 	now, today := local.Format("15:04"), days[local.Weekday()]
@@ -216,8 +216,9 @@ func has(at time.Time, zone *time.Location, days [7]bool, from, to string) bool 
 	return today && from <= now || yesterday && now < to
 }
 
-// FuzzChange holds the calendar against the wall clock, quarter hour by quarter
-// hour: between an instant and its next change nothing changes, and there it does.
+// FuzzChange compares the calendar with the wall clock, for each quarter of an
+// hour: nothing may change between an instant and its next change, and
+// something must change there.
 func FuzzChange(f *testing.F) {
 	f.Add(int64(1_790_000_000), uint8(2), uint8(0x7f), uint8(10), uint8(24))
 	f.Add(int64(1_793_000_000), uint8(2), uint8(0x40), uint8(92), uint8(9))

@@ -13,7 +13,7 @@ const day = 24 * 60 * 60 // in seconds
 // window is a span of some days of the week on the wall clocks of a zone.
 type window struct {
 	days [7]bool
-	// from and to are seconds of the day; to is beyond its end when the window
+	// from and to are seconds of the day. to is more than a day when the window
 	// goes over midnight.
 	from, to int
 	zone     *time.Location
@@ -40,7 +40,7 @@ func (f freeze) has(t time.Time) bool {
 	return !date.Before(f.from) && !date.After(f.to)
 }
 
-// around holds the whole freeze, whatever the zone.
+// around is a span that holds the whole freeze, whatever the zone is.
 func (f freeze) around() (from, to time.Time) {
 	return f.from.Add(-36 * time.Hour), f.to.Add(60 * time.Hour)
 }

@@ -1,7 +1,7 @@
-// Package charset reads text files as editors and spreadsheets write them. A
-// byte order mark before UTF-8 goes. Another encoding is named, so that people
-// know what to change, and is never guessed at: a wrong guess would make another
-// word of a name. Pure: bytes in, text out.
+// Package charset reads text files as editors and spreadsheets write them. It
+// takes away a byte order mark before UTF-8. It names another encoding, so that
+// people know what to change, but never guesses one: a wrong guess would make
+// another word of a name. Pure: bytes in, text out.
 package charset
 
 import (
@@ -18,7 +18,8 @@ import (
 type OtherError struct {
 	// Encoding is for people, such as "UTF-16, not UTF-8".
 	Encoding string
-	// Line is the first that is not UTF-8, from 1; 0 when the whole file is not.
+	// Line is the first line that is not UTF-8, counted from 1. It is 0 when the
+	// whole file is not.
 	Line int
 }
 
@@ -50,7 +51,8 @@ func other(data []byte) error {
 		good += n
 	}
 	e := &OtherError{Encoding: "neither UTF-8 nor GBK", Line: 1 + bytes.Count(data[:good], []byte("\n"))}
-	// GB18030 contains GBK, and GB 2312. Its decoder writes U+FFFD for what is not in it.
+	// GB18030 includes GBK and GB 2312. Its decoder writes U+FFFD for bytes that
+	// are not in it.
 	if text, err := simplifiedchinese.GB18030.NewDecoder().Bytes(data); err == nil && !strings.ContainsRune(string(text), utf8.RuneError) {
 		e.Encoding = "GBK (GB 18030), not UTF-8"
 	}

@@ -28,8 +28,8 @@ func bastionFields() section {
 	}
 }
 
-// bastions reads them all. One that no host uses is in order, as a host without
-// zones is.
+// bastions reads all bastions. A bastion that no host uses is no mistake;
+// neither is a host without zones.
 func (r *reader) bastions(n *yaml.Node) map[string]Bastion {
 	all := map[string]Bastion{}
 	for _, e := range r.entries(n, "bastions") {
@@ -46,8 +46,8 @@ func (r *reader) bastions(n *yaml.Node) map[string]Bastion {
 	return all
 }
 
-// jump reads the bastions on the way to a host, the first that is dialled first; an
-// empty list is the way without any.
+// jump reads the bastions on the way to a host; the first is dialled first. An
+// empty list means a way without bastions.
 func (r *reader) jump(n *yaml.Node, what string, fallback []Bastion) []Bastion {
 	if n == nil {
 		return fallback
@@ -86,8 +86,8 @@ func (r *reader) knownBastions() string {
 	return fmt.Sprintf("bastions of the fleet are %s; add it under bastions, or remove it here", listed(r.throughNames()))
 }
 
-// way is all that decides which machines a connection passes: a line for each
-// bastion, in their order. Their names are left out.
+// way is everything that decides which machines a connection passes: one line
+// for each bastion, in their order, without their names.
 func way(jump []Bastion) string {
 	lines := make([]string, len(jump))
 	for i, b := range jump {

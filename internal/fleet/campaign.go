@@ -13,16 +13,16 @@ import (
 	"keywave/internal/rotation"
 )
 
-// What EdgeOne's own behaviour demands of a campaign; an endpoint on this
-// machine, a simulator, may do with less.
+// What EdgeOne's own behaviour demands of a campaign. A simulator, which is an
+// endpoint on this machine, may be used with less.
 const (
-	requestTimeout = 10 * time.Second  // a request may be executed as long as it is waited for
+	requestTimeout = 10 * time.Second  // a request that is waited for may be executed until then
 	signatureLife  = 300 * time.Second // a signed request is accepted this long (API reference, signature v3)
 )
 
 const day = 24 * time.Hour
 
-// defaultCampaign is how a campaign runs whose fleet file does not say.
+// defaultCampaign has the settings for a fleet file that names none.
 func defaultCampaign() plan.Settings {
 	return plan.Settings{
 		Waves:      []string{"1", "5%", "25%", "100%"},
@@ -63,8 +63,8 @@ func campaignFields() section {
 	}
 }
 
-// campaign is the settings of a campaign against an endpoint that is on this
-// machine (local) or not.
+// campaign reads the settings of a campaign. local says that the endpoint is on
+// this machine.
 func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) plan.Settings {
 	const what = "campaign"
 	in := r.fields(n, what, campaignFields().names()...)
@@ -104,7 +104,7 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 	return c
 }
 
-// waves are cumulative sizes, of which the last is the whole fleet.
+// waves are cumulative sizes. The last one is the whole fleet.
 func (r *reader) waves(n *yaml.Node, what string, fallback []string) []string {
 	if n == nil {
 		return fallback
@@ -139,7 +139,7 @@ func endsWithAll(sizes []string) bool {
 	return percent == 100
 }
 
-// lines is a list of texts that parse reads.
+// lines is a list of texts, each of which parse reads.
 func (r *reader) lines(n *yaml.Node, what string, parse func(string) (string, error)) []string {
 	var list []string
 	for _, item := range r.items(n, what) {
@@ -148,7 +148,8 @@ func (r *reader) lines(n *yaml.Node, what string, parse func(string) (string, er
 	return list
 }
 
-// approve is the waves, counted from 1, that wait for a person, in order.
+// approve is the list of waves that wait for a person, counted from 1, in
+// order.
 func (r *reader) approve(n *yaml.Node, what string, waves int) []int {
 	var list []int
 	for _, item := range r.items(n, what) {

@@ -17,9 +17,9 @@ type Credentials struct {
 	// Name is the prefix of env's variables, the profile, tccli's profile or
 	// the instance's role; "" is the usual one.
 	Name string
-	// Role is the ARN of a role that is assumed with that credential; "" for
-	// none. The others are of that session, and "" and 0 where the file says
-	// nothing.
+	// Role is the ARN of a role that is assumed with that credential; "" is
+	// none. Session, ExternalID and Duration are those of the role's session, and
+	// zero where the file says nothing.
 	Role, Session, ExternalID string
 	Duration                  time.Duration
 }
@@ -33,8 +33,8 @@ func (c Credentials) String() string {
 	return "assume-role " + c.Role + " with " + own
 }
 
-// credentialKind is a kind of credentials and how {kind: name} reads its name;
-// nil where the word stands alone.
+// credentialKind is a kind of credentials. name reads the name in {kind: name};
+// it is nil for a kind without names.
 type credentialKind struct {
 	kind string
 	name func(string) (string, error)
@@ -91,7 +91,7 @@ func assumedFields() section {
 	}
 }
 
-// shaped reads a value that has to have a form.
+// shaped reads a value that must have a certain form.
 func shaped(form *regexp.Regexp, what, example string) func(string) (string, error) {
 	return func(s string) (string, error) {
 		if !form.MatchString(s) {
@@ -101,8 +101,8 @@ func shaped(form *regexp.Regexp, what, example string) func(string) (string, err
 	}
 }
 
-// credentials reads a word, or a mapping of one kind to its name or, for
-// assume-role, to the role.
+// credentials reads one word, or a mapping with one kind. The kind's value is
+// its name or, for assume-role, the role.
 func (r *reader) credentials(n *yaml.Node, what string) Credentials {
 	c := r.credential(n, what, assumeRole)
 	if n == nil || n.Kind != yaml.MappingNode || len(n.Content) != 2 || n.Content[0].Value != assumeRole {
@@ -122,8 +122,8 @@ func (r *reader) credentials(n *yaml.Node, what string) Credentials {
 	return c
 }
 
-// credential reads credentials that need no others; also are kinds that may stand
-// as the mapping's key all the same.
+// credential reads credentials that need no others. also are other kinds that
+// may be the mapping's key here.
 func (r *reader) credential(n *yaml.Node, what string, also ...string) Credentials {
 	usual := Credentials{Kind: "env"}
 	if n == nil || n.Kind != yaml.MappingNode {

@@ -14,8 +14,9 @@ import (
 // part is the length of a field's digest among a host's parts.
 const part = 4
 
-// parts are short digests of the definition's fields, in their order. Later fields
-// stand at its end; where they are left out, so are their parts.
+// parts are short digests of the definition's fields, in their order. Later
+// fields stand at the end; the parts of those that the host leaves out are
+// missing.
 func (h Host) parts() string {
 	var all strings.Builder
 	written := 0
@@ -34,12 +35,13 @@ func (f field) part() string {
 	return d.sum()[:part]
 }
 
-// Differs names the fields, as the fleet file calls them, in which the host is
-// not the one whose parts a plan carries; nil when that cannot be told.
+// Differs names the fields, as the fleet file calls them, in which the host
+// differs from the one whose parts a plan carries. It is nil when that cannot
+// be told.
 func (h Host) Differs(parts string) []string { return PartsDiffer(parts, h.parts()) }
 
-// PartsDiffer names the fields in which two HostRefs' Parts differ; nil when
-// that cannot be told.
+// PartsDiffer names the fields in which the Parts of two HostRefs differ. It is
+// nil when that cannot be told.
 func PartsDiffer(old, now string) []string {
 	fields := Host{}.definition()
 	old, now = filled(old, fields), filled(now, fields)
@@ -55,8 +57,8 @@ func PartsDiffer(old, now string) []string {
 	return names
 }
 
-// filled has the parts of later fields that were left out; empty when these are no
-// parts.
+// filled adds the parts of later fields that were left out. It is empty when
+// parts is not a list of parts.
 func filled(parts string, fields []field) string {
 	if parts == "" || len(parts)%part != 0 || len(parts) > len(fields)*part {
 		return ""
@@ -115,8 +117,9 @@ func (h Host) digest() string {
 	return d.sum()
 }
 
-// digester hashes texts and counts so that no two sequences of them are the same
-// bytes: each text stands behind its length, each list behind its count.
+// digester hashes texts and counts. No two different sequences of them give the
+// same bytes, because each text is preceded by its length, and each list by its
+// count.
 type digester struct{ h hash.Hash }
 
 func newDigest(kind string) digester {
@@ -139,9 +142,10 @@ func (d digester) text(parts ...string) {
 // sum is the first 32 hex digits.
 func (d digester) sum() string { return hex.EncodeToString(d.h.Sum(nil))[:32] }
 
-// Mark names a fleet file that was read bare, as workers do: accounts, hosts, and
-// the zones that stand in it or where they come from. A table is not part of it,
-// for workers read it again when it changes.
+// Mark names a fleet file that was read without its table, as workers read it:
+// accounts, hosts, and the zones in the file or the place that they come from.
+// A table is not part of the mark, because workers read it again when it
+// changes.
 func (f *Fleet) Mark() string {
 	d := newDigest("keywave/v1 mark")
 	d.text(f.Digest, filepath.Base(f.Source.CSV))

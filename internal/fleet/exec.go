@@ -20,8 +20,8 @@ import (
 type Exec struct {
 	// Command is the program's absolute path and its arguments.
 	Command []string
-	// Timeout ends one call; 0 is the transport's own. It decides neither where a
-	// key goes nor how, and is no part of the host's definition.
+	// Timeout ends one call; 0 means the transport's own. It does not decide
+	// where a key goes or how, so it is no part of the host's definition.
 	Timeout rotation.Span
 }
 
@@ -53,7 +53,7 @@ func execTransport() transport {
 	}
 }
 
-// program reads the words of a command, which no shell sees.
+// program reads the words of a command. No shell reads them.
 func (r *reader) program(n *yaml.Node, what string, fallback []string) []string {
 	if n == nil {
 		return fallback
@@ -92,11 +92,11 @@ func argument(s string) (string, error) {
 	return s, nil
 }
 
-// definition is what of the transport decides where a key goes.
+// definition is the part of the transport that decides where a key goes.
 func (e Exec) definition() []field {
 	var command []byte
 	if len(e.Command) > 0 {
-		command, _ = json.Marshal(e.Command) // of texts: it cannot fail
+		command, _ = json.Marshal(e.Command) // a list of texts can always be written
 	}
 	return []field{{"command", string(command), true}}
 }

@@ -22,16 +22,16 @@ type File struct {
 	// Owner and Group are the file's; empty keeps those of the file that is there.
 	Owner string
 	Group string
-	// Mode is four octal digits, such as "0600"; empty keeps that of the file that
-	// is there, without what it lets others do.
+	// Mode is four octal digits, such as "0600". Empty means: that of the file
+	// that is there, without the permissions of others.
 	Mode string
-	// Write is InPlace, or empty: a new file replaces the old one.
+	// Write is InPlace, or empty: then a new file replaces the old one.
 	Write string
 	// Format is what the file holds, with {key} for the key; empty is the key and
 	// a newline.
 	Format string
-	// Reload runs once the file is in place, Verify after Reload; shell
-	// commands, empty for none.
+	// Reload runs when the file is in place, Verify after Reload. Both are shell
+	// commands; empty means none.
 	Reload string
 	Verify string
 }
@@ -39,7 +39,7 @@ type File struct {
 // InPlace writes into the file that is there, instead of replacing it.
 const InPlace = "in-place"
 
-// fileFields are those of a file, whatever the transport.
+// fileFields are the fields of a file, for every transport.
 func fileFields() section {
 	return section{
 		{"path", schema{"type": "string", "pattern": "^/", "maxLength": 1024}, "Absolute; {zone} stands for the zone's ID."},
@@ -93,7 +93,8 @@ func (f File) read(r *reader, in map[string]*yaml.Node, what string) File {
 	return f
 }
 
-// definition is what of the file decides where and how a key goes.
+// definition is the part of the file's fields that decides where and how a key
+// goes.
 func (f File) definition() []field {
 	return []field{
 		{"path", f.Path, false},
@@ -124,8 +125,8 @@ func keyPath(s string) (string, error) {
 	return text(1024)(s)
 }
 
-// mode reads permissions in octal; nobody but the owner may write, and nobody
-// but owner and group may read.
+// mode reads permissions in octal. Only the owner may write, and only owner and
+// group may read.
 func mode(s string) (string, error) {
 	bits, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
 	if err != nil {

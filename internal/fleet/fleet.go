@@ -1,6 +1,6 @@
-// Package fleet reads the fleet file: the account, the locations, their hosts,
-// the zones and which hosts each zone has. What it accepts is complete and
-// without contradiction, and what it refuses it refuses whole: every mistake
+// Package fleet reads the fleet file: the accounts, the locations, their hosts,
+// the zones and which hosts each zone has. A file that it accepts is complete
+// and without contradiction. When it refuses a file, it reports every mistake
 // at once, each with file, line, column and what to do about it. It dials
 // nothing, and a fleet file holds no key.
 package fleet
@@ -24,29 +24,30 @@ type Fleet struct {
 	Locations []rotation.Location
 	Hosts     map[rotation.HostName]Host
 	// Zones are in the order of the file. Each has at least one host, and every
-	// host it names is in Hosts. They are nil where they come from elsewhere and
-	// were not read yet.
+	// host that it names is in Hosts. They are nil where they come from elsewhere
+	// and have not been read yet.
 	Zones []Zone
 	// Source is where the zones come from.
 	Source Source
-	// Selected says which of the zones were chosen, and how; empty when all were.
+	// Selected says which of the zones were chosen, and how. It is empty when all
+	// were.
 	Selected string
 	// Notes are what people should know of the zones.
 	Notes []plan.Finding
 	// Health is the checks between waves, by name.
 	Health map[string]Check
-	// Campaign is how a campaign runs, defaults filled in.
+	// Campaign is how a campaign runs, with the defaults filled in.
 	Campaign plan.Settings
-	// Digest names accounts with their endpoints, hosts and zones, whatever their
-	// order and the file's comments: 32 hex digits.
+	// Digest names accounts with their endpoints, hosts and zones: 32 hex digits.
+	// It does not depend on their order, or on the file's comments.
 	Digest string
 }
 
 // Account is a Tencent account that owns zones.
 type Account struct {
 	Name rotation.Account
-	// Endpoint is host[:port], spoken to over HTTPS, or http://host:port when,
-	// and only when, that host is this machine.
+	// Endpoint is host[:port], which is called by HTTPS. It is http://host:port
+	// when, and only when, that host is this machine.
 	Endpoint string
 	// Credentials says where the API credentials come from.
 	Credentials Credentials
@@ -62,16 +63,16 @@ type Host struct {
 	SSH      *SSH
 	File     *File
 	Exec     *Exec
-	// Gateway is the IP by which EdgeOne knows the host as a private gateway;
-	// empty where its name says it. It decides which zones the host has, and is
-	// no part of its definition.
+	// Gateway is the IP by which EdgeOne knows the host as a private gateway. It
+	// is empty where EdgeOne knows it by its name. It decides which zones the
+	// host has, and is no part of its definition.
 	Gateway string
 	// Digest names everything that decides where and how a key goes: 32 hex
-	// digits over the definition after defaults.
+	// digits over the definition, defaults included.
 	Digest string
 }
 
-// Ref names the host in a plan without addressing it.
+// Ref names the host in a plan. It holds no address.
 func (h Host) Ref() rotation.HostRef {
 	return rotation.HostRef{Name: h.Name, Location: h.Location, Digest: h.Digest, Parts: h.parts()}
 }
@@ -80,7 +81,7 @@ func (h Host) Ref() rotation.HostRef {
 type Zone struct {
 	ID   rotation.ZoneID
 	Name string
-	// Account is one of the fleet's.
+	// Account is one of the fleet's accounts.
 	Account rotation.Account
 	Hosts   []rotation.HostName
 	Labels  map[string]string
@@ -89,7 +90,7 @@ type Zone struct {
 // Canary says that the zone is to go first: it has the label tier: canary.
 func (z Zone) Canary() bool { return z.Labels[rotation.TierLabel] == "canary" }
 
-// AccountNames are those of Accounts.
+// AccountNames are the names of Accounts.
 func (f *Fleet) AccountNames() []rotation.Account {
 	names := make([]rotation.Account, len(f.Accounts))
 	for i, a := range f.Accounts {
@@ -103,7 +104,7 @@ func (f *Fleet) ZonesOf(a rotation.Account) []Zone {
 	return slices.DeleteFunc(slices.Clone(f.Zones), func(z Zone) bool { return z.Account != a })
 }
 
-// Ordered is the zones in the order in which a campaign takes them: canaries
+// Ordered are the zones in the order in which a campaign takes them: canaries
 // first, otherwise as in the file.
 func (f *Fleet) Ordered() []Zone {
 	zones := slices.Clone(f.Zones)
@@ -119,7 +120,7 @@ func (f *Fleet) Ordered() []Zone {
 	return zones
 }
 
-// Targets is Ordered, as a plan wants it.
+// Targets is Ordered in the form that a plan needs.
 func (f *Fleet) Targets() []plan.Target {
 	zones := f.Ordered()
 	targets := make([]plan.Target, len(zones))
@@ -133,14 +134,13 @@ func (f *Fleet) Targets() []plan.Target {
 	return targets
 }
 
-// Read reads the fleet file at path, and the table of zones that it names. Zones
-// that come from EdgeOne are still to be resolved. Its error is of the file
-// system or Mistakes.
+// Read reads the fleet file at path, and the table of zones that it names.
+// Zones that come from EdgeOne must still be resolved. Its error is the file
+// system's, or Mistakes.
 func Read(path string) (*Fleet, error) { return read(path, false) }
 
-// Bare reads the fleet file at path and nothing else: zones that do not stand in
-// it are missing, and its digest is without them. It is all that a worker
-// needs.
+// Bare reads the fleet file at path and nothing else: zones that are not in the
+// file itself are missing, and not part of its digest. A worker needs no more.
 func Bare(path string) (*Fleet, error) { return read(path, true) }
 
 func read(path string, bare bool) (*Fleet, error) {
@@ -151,8 +151,8 @@ func read(path string, bare bool) (*Fleet, error) {
 	return parse(&reader{file: path, bare: bare}, data)
 }
 
-// Parse reads a fleet file's content; name stands before each mistake, and what
-// the file names is found from there. A non-nil error is Mistakes.
+// Parse reads a fleet file's content. name is printed before each mistake, and
+// files that it names are searched beside name. A non-nil error is Mistakes.
 func Parse(name string, data []byte) (*Fleet, error) { return parse(&reader{file: name}, data) }
 
 func parse(r *reader, data []byte) (*Fleet, error) {

@@ -184,8 +184,8 @@ func TestReadAccounts(t *testing.T) {
 	}
 }
 
-// A list of one account is the same fleet as the account alone; of several, the
-// digest says which zone is whose.
+// A list with one account is the same fleet as that account alone. With several
+// accounts, the digest says which zone belongs to which.
 func TestDigestOfAccounts(t *testing.T) {
 	data, err := os.ReadFile("testdata/accounts.yaml")
 	if err != nil {
@@ -232,7 +232,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// What EdgeOne needs is not asked of a simulator on this machine.
+// A simulator on this machine need not keep the limits that EdgeOne demands.
 func TestEndpointsOfThisMachine(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://127.0.0.1:8080":  "http://127.0.0.1:8080",
@@ -282,7 +282,7 @@ func TestCanariesGoFirst(t *testing.T) {
 	}
 }
 
-// The digests stand in plans that outlive an upgrade.
+// Digests must not change, because they stand in plans that outlive an upgrade.
 func TestDigestsStayAsTheyAre(t *testing.T) {
 	f := parse(t, good(t))
 	got := "fleet " + f.Digest + "\n"

@@ -12,8 +12,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Check is a question whether what the zones serve is well, asked between two
-// waves. Exactly one of HTTP and Command is set.
+// Check is a question that is asked between two waves: does what the zones
+// serve work well? Exactly one of HTTP and Command is set.
 type Check struct {
 	// HTTP is a URL that answers 2xx.
 	HTTP string
@@ -79,7 +79,7 @@ func (r *reader) checks(n *yaml.Node, what string, known map[string]Check) []str
 	return list
 }
 
-// occasions is the list of what people elsewhere are told of.
+// occasions is the list of events of which people elsewhere are told.
 func (r *reader) occasions(n *yaml.Node, what string) []string {
 	var list []string
 	for _, item := range r.items(n, what) {

@@ -10,18 +10,18 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Holders tells to which hosts the fleet gives the keys of an account's zones. It
-// may be used by many goroutines at once.
+// Holders says to which hosts the fleet gives the keys of an account's zones.
+// It may be used by many goroutines at once.
 type Holders struct {
 	fleet   *Fleet
 	account rotation.Account
 	ask     rotation.Inventory
 
 	mu     sync.Mutex
-	zones  map[rotation.ZoneID]Zone // of the file, or of its table when it was last in order
-	seen   os.FileInfo              // the table
-	broken error                    // what was wrong with it then
-	told   map[rotation.ZoneID]told // what EdgeOne said of each
+	zones  map[rotation.ZoneID]Zone // from the file, or from its table when that last had no mistake
+	seen   os.FileInfo              // of the table
+	broken error                    // what was wrong with the table when it was read
+	told   map[rotation.ZoneID]told // what EdgeOne said of each zone
 }
 
 type told struct {
@@ -29,12 +29,12 @@ type told struct {
 	at    time.Time
 }
 
-// toldFor is how long an answer of EdgeOne's about a zone's gateways counts: its
-// rotation, and what goes wrong with it, asks more than once.
+// toldFor is how long EdgeOne's answer about a zone's gateways is used: a
+// rotation asks more than once, above all when something goes wrong.
 const toldFor = 10 * time.Minute
 
-// Holders are those of an account's zones, which stand in the file or in its
-// table, or are the gateways that ask knows.
+// Holders are the holders of an account's zones. These stand in the file or in
+// its table, or they are found by the gateways that ask returns.
 func (f *Fleet) Holders(account rotation.Account, ask rotation.Inventory) *Holders {
 	h := &Holders{fleet: f, account: account, ask: ask, told: map[rotation.ZoneID]told{}}
 	if f.Source == (Source{}) {
@@ -51,8 +51,9 @@ func byID(zones []Zone) map[rotation.ZoneID]Zone {
 	return all
 }
 
-// Of are the hosts that the fleet gives a zone; none when it does not have the
-// zone. With an error come those of the last answer.
+// Of are the hosts to which the fleet gives a zone's key. There are none when
+// the fleet does not have the zone. With an error, it returns the hosts of the
+// last answer.
 func (h *Holders) Of(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
 	if h.fleet.Source.EdgeOne != nil {
 		return h.gateways(ctx, zone)
@@ -70,7 +71,7 @@ func (h *Holders) Ready() error {
 	return h.read()
 }
 
-// read reads the table again where it is another file than was seen.
+// read reads the table again if the file is another one than the last time.
 func (h *Holders) read() error {
 	path := h.fleet.Source.CSV
 	if path == "" {
@@ -102,8 +103,8 @@ func (f *Fleet) tabled() (*Fleet, error) {
 	return &out, nil
 }
 
-// gateways asks EdgeOne whether the zone is one that the fleet chooses, and which
-// gateways it has.
+// gateways asks EdgeOne whether the fleet chooses the zone, and which gateways
+// the zone has.
 func (h *Holders) gateways(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
 	h.mu.Lock()
 	last, known := h.told[zone]

@@ -24,7 +24,7 @@ func bare(t *testing.T, zones, table string) (*fleet.Fleet, string) {
 	return f, filepath.Join(filepath.Dir(path), "zones.csv")
 }
 
-// holders says a zone's hosts, and why that may not be so any more.
+// holders returns a zone's hosts, and why they may be out of date.
 func holders(t *testing.T, h *fleet.Holders, zone rotation.ZoneID) string {
 	t.Helper()
 	given, err := h.Of(t.Context(), zone)
@@ -52,8 +52,8 @@ func TestHoldersOfAList(t *testing.T) {
 	}
 }
 
-// A table counts as it is now; while it cannot be read, what it said last is told
-// together with why.
+// The present table counts. While it cannot be read, its last content counts,
+// together with the reason.
 func TestHoldersOfATable(t *testing.T) {
 	f, table := bare(t, "{csv: zones.csv}", "id,hosts\nzone-a,gw-1 gw-3\n")
 	h := f.Holders(f.Accounts[0].Name, nil)
@@ -74,7 +74,7 @@ func TestHoldersOfATable(t *testing.T) {
 		t.Error(got)
 	}
 	write("id,hosts\nzone-a,nowhere\n")
-	for range 2 { // what is broken stays so
+	for range 2 { // a broken table stays broken
 		if got := holders(t, h, "zone-a"); !strings.HasPrefix(got, "gw-2; ") || !strings.Contains(got, `"nowhere"`) {
 			t.Error(got)
 		}
@@ -91,7 +91,7 @@ func TestHoldersOfATable(t *testing.T) {
 	}
 }
 
-// listed is an account at EdgeOne.
+// listed is what EdgeOne has for an account.
 type listed struct {
 	zone     *rotation.ListedZone
 	gateways []rotation.Gateway

@@ -8,7 +8,8 @@ import (
 )
 
 // Mistake is one thing that is wrong in a fleet file. Line and Column count
-// from 1; Column is 0 where only the line is known, Line where not even that.
+// from 1. Column is 0 where only the line is known; Line is 0 too where not
+// even that is known.
 type Mistake struct {
 	File         string
 	Line, Column int
@@ -32,7 +33,7 @@ type Mistakes []Mistake
 // shown is how many mistakes are printed before the rest is only counted.
 const shown = 20
 
-// Error is one line for each of the first 20 mistakes, and the number of the
+// Error has one line for each of the first 20 mistakes, and the number of the
 // others.
 func (m Mistakes) Error() string {
 	var lines []string
@@ -87,7 +88,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// listed names what there is, without filling the screen.
+// listed names what exists, shortened so that it does not fill the screen.
 func listed(names []string) string {
 	const most = 8
 	if len(names) <= most {

@@ -28,7 +28,8 @@ func topFields() section {
 	}
 }
 
-// read is the whole file. What it returns is complete only if nothing was found.
+// read reads the whole file. Its result is complete only if no mistake was
+// found.
 func (r *reader) read(data []byte) *Fleet {
 	root := r.document(data)
 	if root == nil {
@@ -50,7 +51,8 @@ func (r *reader) read(data []byte) *Fleet {
 	return f
 }
 
-// version says whether the rest may be read: another version has other fields.
+// version says whether the rest may be read: a file of another version has
+// other fields.
 func (r *reader) version(root, n *yaml.Node) bool {
 	switch {
 	case root.Kind != yaml.MappingNode:
@@ -66,8 +68,8 @@ func (r *reader) version(root, n *yaml.Node) bool {
 	return false
 }
 
-// accounts fills in the fleet's accounts, from one or a list, and says where each
-// of a list stands.
+// accounts fills in the fleet's accounts, from one account or a list. It
+// returns the places of those in a list.
 func (r *reader) accounts(one, many *yaml.Node, f *Fleet) []*yaml.Node {
 	if one != nil && many != nil {
 		r.say(many, "accounts", "account is in line %d already; write all of them here, or remove one of the two", one.Line)
@@ -109,7 +111,7 @@ func accountFields() section {
 	}
 }
 
-// account reads one; without a name it is default.
+// account reads one account. Without a name it is called default.
 func (r *reader) account(n *yaml.Node, what string) Account {
 	in := r.fields(n, what, accountFields().names()...)
 	return Account{
@@ -120,7 +122,7 @@ func (r *reader) account(n *yaml.Node, what string) Account {
 	}
 }
 
-// owned finds accounts without zones.
+// owned reports accounts without zones.
 func (r *reader) owned(f *Fleet, owners []*yaml.Node) {
 	has := map[rotation.Account]bool{}
 	for _, z := range f.Zones {
@@ -128,7 +130,7 @@ func (r *reader) owned(f *Fleet, owners []*yaml.Node) {
 	}
 	for i, at := range owners {
 		a := f.Accounts[i].Name
-		if len(f.Zones) > 0 && !has[a] && !has[""] { // a zone that names none is a mistake of its own
+		if len(f.Zones) > 0 && !has[a] && !has[""] { // a zone that names no account is a mistake of its own
 			r.say(at, fmt.Sprintf("account %q", a), "has no zones; write account: %s at those that are its, or remove it", a)
 		}
 	}
@@ -139,7 +141,7 @@ func isLocal(endpoint string) bool {
 	return err == nil && isLoopback(u.Hostname())
 }
 
-// place is where a host stands in the file, for mistakes found later.
+// place is where a host is in the file, for mistakes that are found later.
 type place struct {
 	at, path *yaml.Node
 	what     string
@@ -149,7 +151,7 @@ func locationFields() section {
 	return section{{"hosts", namedBy(aName(), hostMapping(), 1), "The location's hosts, by name."}}
 }
 
-// hostMapping is a host: one transport, and what stands beside it.
+// hostMapping is the schema of a host: one transport, and the fields beside it.
 func hostMapping() schema {
 	fields := section{{gatewayField, single(), "The IP by which EdgeOne knows the host as a private gateway."}}
 	var one []schema
@@ -219,7 +221,8 @@ func (r *reader) host(e entry, location rotation.Location, from map[string]inher
 	f.Hosts[host.Name], places[host.Name] = host, where
 }
 
-// gateway reads the IP that EdgeOne knows a host by; no two hosts share one.
+// gateway reads the IP by which EdgeOne knows a host. No two hosts may have the
+// same.
 func (r *reader) gateway(n *yaml.Node, what string, host rotation.HostName) string {
 	ip := value(r, n, what+": gateway", "", gatewayIP)
 	if other, taken := r.gateways[ip]; taken && ip != "" {
@@ -232,7 +235,7 @@ func (r *reader) gateway(n *yaml.Node, what string, host rotation.HostName) stri
 	return ip
 }
 
-// zones fills in the fleet's zones, or where they come from.
+// zones fills in the fleet's zones, or the place that they come from.
 func (r *reader) zones(root, n *yaml.Node, f *Fleet) {
 	if n != nil && n.Kind == yaml.MappingNode {
 		r.source(n, f)
@@ -271,7 +274,7 @@ func hostNames(f *Fleet) []string {
 	return names
 }
 
-// zoneNames are looked at once for each zone.
+// zoneNames are needed once for each zone, so they are made only once.
 var zoneNames = sync.OnceValue(func() []string { return zoneFields().names() })
 
 func zoneFields() section {
@@ -359,7 +362,7 @@ func (r *reader) owner(n *yaml.Node, zone *Zone, f *Fleet) {
 
 func (r *reader) unknownHost(n *yaml.Node, what, host string, known []string) {
 	hint := ""
-	if len(r.found) < shown { // a search through all hosts, worth it only for what is printed
+	if len(r.found) < shown { // a search through all hosts is worth it only for mistakes that are printed
 		hint = meant(host, known)
 	}
 	r.say(n, what, "unknown host %q%s; hosts of the fleet are %s; add it under locations, or remove it here", host, hint, listed(known))
@@ -378,7 +381,8 @@ func (r *reader) labels(n *yaml.Node, what string) map[string]string {
 	return labels
 }
 
-// overwrites finds definitions by which one zone's key would replace another's.
+// overwrites reports definitions by which one zone's key would replace
+// another's.
 func (r *reader) overwrites(f *Fleet, places map[rotation.HostName]place) {
 	crowded := map[rotation.HostName]string{}
 	for _, c := range f.crowded() {

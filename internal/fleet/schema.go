@@ -8,8 +8,8 @@ import (
 // schema is a JSON Schema (draft 7, which editors' YAML servers read).
 type schema map[string]any
 
-// property is a field of a section: its name, what it may be, and what editors say
-// about it.
+// property is a field of a section: its name, its possible values, and what
+// editors say about it.
 type property struct {
 	name  string
 	of    schema
@@ -20,7 +20,7 @@ type property struct {
 // refuses any other, and so does the schema: both ask the same section.
 type section []property
 
-// names are those of the fields, in the order in which mistakes list them.
+// names are the names of the fields, in the order in which mistakes list them.
 func (s section) names() []string {
 	names := make([]string, len(s))
 	for i, p := range s {
@@ -49,9 +49,9 @@ func (s section) mapping(required ...string) schema {
 	return out
 }
 
-// Schema is a JSON Schema of the fleet file, for editors. What it refuses Read
-// refuses too; Read refuses more: names that are not there, values that
-// contradict each other.
+// Schema is a JSON Schema of the fleet file, for editors. Read refuses
+// everything that the schema refuses, and more: names that do not exist, and
+// values that contradict each other.
 func Schema() []byte {
 	whole := topFields().mapping("version", "locations", "zones")
 	whole["$schema"] = "http://json-schema.org/draft-07/schema#"
@@ -67,20 +67,21 @@ func Schema() []byte {
 	return out.Bytes()
 }
 
-// What a value may be. A reader takes each value as it is written, quoted or not,
-// so whatever YAML makes of it must pass: a pattern is asked of texts only.
+// The possible values of fields. The reader takes each value as it is written,
+// with or without quotes. So the schema must accept every type that YAML makes
+// of it; a pattern is checked for texts only.
 
 // single is any single value.
 func single() schema { return schema{"type": []string{"string", "number", "boolean"}} }
 
-// words is a text of at most so many characters.
+// words is a text of at most this many characters.
 func words(most int) schema {
 	s := single()
 	s["maxLength"] = most
 	return s
 }
 
-// like is a text of a form.
+// like is a text that matches a pattern.
 func like(pattern string) schema {
 	s := single()
 	s["pattern"] = pattern
@@ -116,7 +117,7 @@ func listOf(items schema, least int) schema {
 	return schema{"type": "array", "items": items, "minItems": least}
 }
 
-// namedBy is a mapping from names of one's own to what items are.
+// namedBy is a mapping from names that people choose to items.
 func namedBy(names, items schema, least int) schema {
 	return schema{"type": "object", "propertyNames": names, "additionalProperties": items, "minProperties": least}
 }

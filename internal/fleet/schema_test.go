@@ -19,7 +19,7 @@ import (
 	"keywave/internal/fleet"
 )
 
-// schemaOf is the schema as an editor has it.
+// schemaOf is the schema as an editor reads it.
 func schemaOf(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(fleet.Schema()))
@@ -70,7 +70,7 @@ func values(n *yaml.Node) any {
 	return n.Value
 }
 
-// document is the first document of YAML; nil when it is none.
+// document is the first document of a YAML text. It is nil when there is none.
 func document(data []byte) *yaml.Node {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) != 1 {
@@ -79,7 +79,7 @@ func document(data []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-// agree fails when the schema refuses what the reader takes.
+// agree fails when the schema refuses something that the reader accepts.
 func agree(t *testing.T, s *jsonschema.Schema, what string, data []byte) {
 	t.Helper()
 	_, err := fleet.Parse("testdata/fleet.yaml", data)
@@ -91,8 +91,8 @@ func agree(t *testing.T, s *jsonschema.Schema, what string, data []byte) {
 	}
 }
 
-// goodFiles are fleet files without a mistake, which between them have every
-// field that there is.
+// goodFiles are fleet files without a mistake. Together they have every field
+// that there is.
 func goodFiles(t testing.TB) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.yaml")
@@ -110,8 +110,8 @@ func goodFiles(t testing.TB) map[string][]byte {
 	return all
 }
 
-// Every fleet file of the tests, scripts and docs is what the schema says, unless
-// it is there to be refused.
+// The schema accepts every fleet file of the tests, scripts and docs, unless
+// the file is there to be refused.
 func TestSchemaTakesEveryFleetFile(t *testing.T) {
 	s := schemaOf(t)
 	for file, data := range goodFiles(t) {
@@ -138,7 +138,7 @@ func TestSchemaTakesEveryFleetFile(t *testing.T) {
 			}
 			for _, m := range each.FindAllSubmatch(data, -1) {
 				found++
-				if agree(t, s, file, m[1]); each == inDocs { // with keys that are cut short
+				if agree(t, s, file, m[1]); each == inDocs { // these keys are cut short
 					if err := s.Validate(values(document(m[1]))); err != nil {
 						t.Errorf("%s: %v\n%s", file, err, m[1])
 					}
@@ -151,9 +151,9 @@ func TestSchemaTakesEveryFleetFile(t *testing.T) {
 	}
 }
 
-// The fields of the schema are those that the reader takes: the files without a
-// mistake have each of them, and beside each the reader and the schema refuse one
-// that is not there.
+// The schema has the same fields as the reader. The files without a mistake
+// have each field; where a field that does not exist is added, both the reader
+// and the schema refuse it.
 func TestSchemaHasTheFieldsOfTheReader(t *testing.T) {
 	s := schemaOf(t)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(fleet.Schema()))
@@ -193,8 +193,8 @@ func TestSchemaHasTheFieldsOfTheReader(t *testing.T) {
 	}
 }
 
-// What stands in place of each value of a good file is refused by the reader
-// wherever the schema refuses it.
+// Each value of a good file is replaced by others. Wherever the schema refuses
+// one, the reader refuses it too.
 func TestSchemaRefusesNothingThatTheReaderTakes(t *testing.T) {
 	s := schemaOf(t)
 	refused := 0
@@ -221,8 +221,8 @@ func TestSchemaRefusesNothingThatTheReaderTakes(t *testing.T) {
 	}
 }
 
-// What the schema cannot tell is listed: names that are not there, values that
-// contradict each other, what YAML itself forbids.
+// What the schema cannot tell is listed: names that do not exist, values that
+// contradict each other, and what YAML itself forbids.
 func TestSchemaRefusesMistakes(t *testing.T) {
 	s := schemaOf(t)
 	files, err := filepath.Glob("testdata/bad/*.yaml")
@@ -261,7 +261,8 @@ func FuzzSchema(f *testing.F) {
 	})
 }
 
-// Of a schema: the paths of its fields, where a name of one's own is *.
+// fieldsOfSchema are the paths of a schema's fields. A name that people choose
+// is a * in them.
 func fieldsOfSchema(path string, s map[string]any, into map[string]bool) {
 	for name, below := range asMap(s["properties"]) {
 		into[path+"."+name] = true
@@ -285,14 +286,15 @@ func fieldsOfFile(root *yaml.Node, schema map[string]any) map[string]bool {
 	return used
 }
 
-// free says that a mapping has names of one's own.
+// free says that people choose the names in a mapping.
 func free(schema map[string]any, root, at *yaml.Node) bool {
 	is := false
 	walk(root, "", []map[string]any{schema}, func(n *yaml.Node, _ string, own bool) { is = is || n == at && own })
 	return is
 }
 
-// walk visits each node with its path, and says which have names of one's own.
+// walk visits each node with its path, and says at which nodes people choose
+// the names.
 func walk(n *yaml.Node, path string, of []map[string]any, visit func(n *yaml.Node, path string, own bool)) {
 	of = spread(of)
 	own := slices.ContainsFunc(of, func(s map[string]any) bool { return asMap(s["additionalProperties"]) != nil })
@@ -340,7 +342,8 @@ func union(a, b map[string]bool) map[string]bool {
 	return a
 }
 
-// nodes are a node's values and those below them, without the names of fields.
+// nodes are a node's values and the values below them, without the names of
+// fields.
 func nodes(n *yaml.Node) []*yaml.Node {
 	all := []*yaml.Node{n}
 	for i, c := range n.Content {

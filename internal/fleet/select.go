@@ -10,8 +10,9 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Selection chooses zones of a fleet: those that Zones names, or all; of these the
-// ones that have each of Labels; without those that Except names.
+// Selection chooses zones of a fleet. It takes the zones that Zones names, or
+// all; then those that have each of Labels; then it leaves out those that
+// Except names.
 type Selection struct {
 	Zones  []rotation.ZoneID
 	Labels []string // key=value
@@ -43,7 +44,7 @@ func texts(ids []rotation.ZoneID) []string {
 	return all
 }
 
-// Select is the fleet with the chosen zones alone, the hosts that these have and
+// Select is the fleet with only the chosen zones, the hosts that these have and
 // the accounts that own them. Its error names each zone that the fleet does not
 // have, and each label that none of its zones has.
 func (f *Fleet) Select(s Selection) (*Fleet, error) {
@@ -76,7 +77,7 @@ func (f *Fleet) Select(s Selection) (*Fleet, error) {
 	return &out, nil
 }
 
-// has says what of a selection the fleet does not have.
+// has reports zones and labels of a selection that the fleet does not have.
 func (f *Fleet) has(s Selection) error {
 	var wrong []error
 	names := make([]string, len(f.Zones))
@@ -115,8 +116,8 @@ func (z Zone) labelled(labels []string) bool {
 	return true
 }
 
-// From says where the zones came from, and which of them were chosen; empty when it
-// is all that stand in the fleet file.
+// From says where the zones came from, and which of them were chosen. It is
+// empty when all zones of the fleet file are there.
 func (f *Fleet) From() string {
 	switch from := f.Source.String(); {
 	case f.Selected == "":

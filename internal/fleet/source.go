@@ -19,16 +19,16 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Source is where a fleet's zones come from: neither field is set when they
-// stand in the fleet file itself.
+// Source is where a fleet's zones come from. No field is set when they stand in
+// the fleet file itself.
 type Source struct {
 	// CSV is the path of a table.
 	CSV string
-	// EdgeOne is what is asked for.
+	// EdgeOne is which zones EdgeOne is asked for.
 	EdgeOne *Listing
 }
 
-// Listing is which of an account's zones a fleet has, and which hosts each of
+// Listing says which of an account's zones a fleet has, and which hosts each of
 // them gets.
 type Listing struct {
 	Query rotation.ZoneQuery
@@ -38,7 +38,8 @@ type Listing struct {
 	Hosts []rotation.HostName
 }
 
-// String says it to people; empty when the zones stand in the fleet file.
+// String describes the source for people. It is empty when the zones stand in
+// the fleet file.
 func (s Source) String() string {
 	if s.EdgeOne == nil {
 		return s.CSV
@@ -78,13 +79,13 @@ func listingFields() section {
 
 func listedStatuses() []string { return []string{"active", "pending"} }
 
-// source reads where the zones come from, and gives those of a table as a list
-// of the file would.
+// source reads where the zones come from. It returns the zones of a table in
+// the form of a list in the file.
 func (r *reader) source(n *yaml.Node, f *Fleet) {
 	const what = "zones"
 	in := r.fields(n, what, sourceFields().names()...)
 	if len(in) != 1 {
-		if len(n.Content) != 2 { // otherwise the unknown field was named
+		if len(n.Content) != 2 { // otherwise the unknown field was reported already
 			r.say(n, what, "come from %d places; write a list, {csv: zones.csv} or {edgeone: {…}}", len(in))
 		}
 		return
@@ -126,7 +127,7 @@ func yesNo(s string) (bool, error) {
 	return s == "true", nil
 }
 
-// gatewayIP reads the address that EdgeOne knows a private gateway by.
+// gatewayIP reads the address by which EdgeOne knows a private gateway.
 func gatewayIP(s string) (string, error) {
 	ip, err := netip.ParseAddr(s)
 	if err != nil {
@@ -177,8 +178,9 @@ func tableOf(path string, data []byte, f *Fleet) Mistakes {
 
 func columns() []string { return []string{"id", "name", "hosts", "labels", "account"} }
 
-// rows is a table as the list of zones that a fleet file has, each cell at its
-// place. A row of empty cells is none: spreadsheets write many below the last.
+// rows turns a table into the list of zones that a fleet file has, with each
+// cell at its place. A row of empty cells is skipped, because spreadsheets
+// write many of them below the last.
 func (r *reader) rows(table string) []*yaml.Node {
 	c := csv.NewReader(strings.NewReader(table))
 	c.FieldsPerRecord = -1
@@ -214,7 +216,8 @@ func (r *reader) rows(table string) []*yaml.Node {
 	}
 }
 
-// header is the columns of a table, whatever their case; nil after a mistake.
+// header is the list of a table's columns, in upper or lower case. It is nil
+// after a mistake.
 func (r *reader) header(cells []string, at func(int) *yaml.Node) []string {
 	before := len(r.found)
 	var header []string
@@ -239,8 +242,8 @@ func (r *reader) header(cells []string, at func(int) *yaml.Node) []string {
 	return header
 }
 
-// row is one line as the mapping that a zone is in a fleet file; empty cells are
-// left out.
+// row is one line as the mapping that describes a zone in a fleet file. Empty
+// cells are left out.
 func (r *reader) row(header []string, at func(int) *yaml.Node) *yaml.Node {
 	first := at(0)
 	zone := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: first.Line, Column: first.Column}
@@ -274,7 +277,7 @@ func moved(n *yaml.Node, text string, by int) *yaml.Node {
 	return &out
 }
 
-// split is the words of a cell, at spaces and semicolons.
+// split cuts a cell into words, at spaces and semicolons.
 func split(cell *yaml.Node) []*yaml.Node {
 	var words []*yaml.Node
 	begin := -1
@@ -290,17 +293,17 @@ func split(cell *yaml.Node) []*yaml.Node {
 	return words
 }
 
-// Listed says that the zones are EdgeOne's to name, and not named yet: Resolve
-// makes the fleet whole.
+// Listed says that EdgeOne names the zones, and has not been asked yet. Resolve
+// then completes the fleet.
 func (f *Fleet) Listed() bool { return f.Source.EdgeOne != nil && f.Zones == nil }
 
-// Unplaced is everything that keeps the zones that EdgeOne lists from being a
-// fleet's.
+// Unplaced is everything that does not fit between the zones that EdgeOne lists
+// and the fleet.
 type Unplaced []string
 
 const mostUnplaced = 200
 
-// Error is a line for each of the first 200, and the number of the others.
+// Error has one line for each of the first 200, and the number of the others.
 func (u Unplaced) Error() string {
 	lines := slices.Clone(u[:min(len(u), mostUnplaced)])
 	if more := len(u) - len(lines); more > 0 {
@@ -309,8 +312,8 @@ func (u Unplaced) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Resolve is the fleet with the zones that EdgeOne lists, in the order of their
-// IDs, whatever the order of the list. Its error is Unplaced.
+// Resolve is the fleet with the zones that EdgeOne lists. They are in the order
+// of their IDs, whatever the order of the list. Its error is Unplaced.
 func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 	out := *f
 	out.Zones, out.Hosts = []Zone{}, maps.Clone(f.Hosts)
@@ -339,7 +342,7 @@ func (f *Fleet) Resolve(zones []rotation.ListedZone) (*Fleet, error) {
 	return &out, nil
 }
 
-// byGateway are the hosts that have the IP of a gateway.
+// byGateway finds hosts by the IP of a gateway.
 func (f *Fleet) byGateway() map[string]rotation.HostName {
 	byIP := map[string]rotation.HostName{}
 	for _, h := range f.Hosts {
@@ -386,7 +389,8 @@ func (f *Fleet) place(z rotation.ListedZone, byIP map[string]rotation.HostName) 
 	return zone, wrong
 }
 
-// hostOf is the host that is a private gateway: by its name, or by its IP.
+// hostOf is the host that stands for a private gateway: it has its name, or its
+// IP.
 func (f *Fleet) hostOf(g rotation.Gateway, byIP map[string]rotation.HostName) (rotation.HostName, string) {
 	byName, named := f.Hosts[rotation.HostName(g.Name)]
 	ip, err := gatewayIP(g.IP)
@@ -406,7 +410,7 @@ func (f *Fleet) hostOf(g rotation.Gateway, byIP map[string]rotation.HostName) (r
 	return byName.Name, ""
 }
 
-// crowd is a host whose one file several zones would share.
+// crowd is a host on which several zones would share one file.
 type crowd struct {
 	Host
 	why string

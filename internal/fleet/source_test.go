@@ -70,7 +70,8 @@ func read(t testing.TB, path string) *fleet.Fleet {
 	return f
 }
 
-// A table says the same as a list in the fleet file, however it is written.
+// A table means the same as a list in the fleet file, in whatever form it is
+// written.
 func TestTablesSayWhatListsSay(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	pick := func(words ...string) string { return words[random.IntN(len(words))] }
@@ -172,8 +173,8 @@ func gateways(pairs ...string) []rotation.Gateway {
 	return list
 }
 
-// A table of several accounts has a column for them; the fleet file alone does
-// not say whether each has zones.
+// A table for several accounts has a column for them. From the fleet file alone
+// nobody can tell whether each account has zones.
 func TestAccountsInATable(t *testing.T) {
 	path := fleetWith(t, "{csv: zones.csv}\naccounts: [{name: intl}, {name: cn}]", "account,id,hosts\ncn,zone-1,gw-1\nintl,zone-2,gw-1\n")
 	f := read(t, path)
@@ -233,7 +234,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// Nothing is left out silently: everything that does not fit is named, at once.
+// Nothing is left out silently: everything that does not fit is reported, all
+// at once.
 func TestUnplaced(t *testing.T) {
 	f := read(t, fleetWith(t, "{edgeone: {name: \"*.example.com\"}}", ""))
 	_, err := f.Resolve([]rotation.ListedZone{

@@ -22,9 +22,10 @@ type SSH struct {
 	// known_hosts decides.
 	HostKey string
 	User    string
-	// Jump are the bastions on the way, the first that is dialled first.
+	// Jump are the bastions on the way; the first is dialled first.
 	Jump []Bastion
-	// Become is as whom sudo runs what is done on the host; empty means as User.
+	// Become is the user as whom sudo runs everything on the host. Empty means as
+	// User.
 	Become string
 	File
 }
@@ -59,20 +60,21 @@ func sshTransport() transport {
 	}
 }
 
-// definition is what of the transport alone decides where a key goes.
+// definition is the part of the SSH fields that decides where a key goes.
 func (s SSH) definition() []field {
 	return []field{{"address", s.Address, false}, {"hostKey", s.HostKey, false}, {"user", s.User, false}}
 }
 
-// later are fields that the transport got after others had their digests.
+// later are fields that were added to the transport when others already had
+// their digests.
 func (s SSH) later() []field {
 	return []field{{"jump", way(s.Jump), true}, {"become", s.Become, true}}
 }
 
 var becomeForm = regexp.MustCompile(`^(sudo(:[A-Za-z_][A-Za-z0-9_.-]{0,31})?)?$`)
 
-// become reads as whom sudo runs what is done on the host: root where no user is named,
-// and nobody else than the login where the text is empty.
+// become reads the user as whom sudo runs everything on the host. It is root
+// where the text names no user; an empty text means the login itself.
 func become(s string) (string, error) {
 	switch {
 	case !becomeForm.MatchString(s):

@@ -26,8 +26,8 @@ locations:
 zones: [{id: zone-1, hosts: [gw-1, near, open]}]
 `
 
-// A host goes the way of the defaults, or one of its own, or none; a bastion that no
-// host uses is in order.
+// A host uses the bastions of the defaults, its own, or none. A bastion that no
+// host uses is no mistake.
 func TestJump(t *testing.T) {
 	f := parse(t, []byte(jumping))
 	edge := fleet.Bastion{Name: "edge-jump", Address: "203.0.113.9:22", User: "jump", HostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICt8r0jh7U6AfqUFCsLMxFjV7KcVcjY00SBVzeMng7uX"}
@@ -39,7 +39,7 @@ func TestJump(t *testing.T) {
 	}
 }
 
-// sudo is sudo:root, and an empty text takes back what defaults say.
+// sudo means sudo:root, and an empty text undoes what the defaults say.
 func TestBecome(t *testing.T) {
 	f := parse(t, []byte(`{version: 1, defaults: {ssh: {user: u, path: "/k", become: sudo}}, locations: {hk: {hosts: {
   root: {ssh: {address: a}}, too: {ssh: {address: b, become: "sudo:root"}}, svc: {ssh: {address: c, become: "sudo:svc"}}, login: {ssh: {address: d, become: ""}}}}}, zones: [{id: zone-1, hosts: [root]}]}`))
@@ -50,8 +50,9 @@ func TestBecome(t *testing.T) {
 	}
 }
 
-// The digest of a host has its bastions' addresses, users and keys, in their order, and
-// not their names; that of a host without bastions has nothing of them.
+// The digest of a host depends on its bastions' addresses, users and keys, in
+// their order, but not on their names. Without bastions it is as before there
+// were any.
 func TestDigestOfJump(t *testing.T) {
 	base := parse(t, []byte(jumping))
 	for what, change := range map[string]struct {

@@ -12,17 +12,18 @@ import (
 )
 
 // transport is a way to bring keys to a host. Each has a file of its own here,
-// with its fields, their checks and its part of the host's digest.
+// with its fields, their checks and its part of a host's digest.
 type transport struct {
 	// name is what the fleet file calls it.
 	name, about string
-	// own are the fields that each host has for itself, shared those that may
+	// own are the fields that only a host may have. shared are those that may
 	// stand under defaults too.
 	own, shared section
-	// required must stand in one of the two places, always at the host.
+	// required are fields that the host or the defaults must have, always are
+	// fields that the host itself must have.
 	required, always []string
-	// read fills in the host's part for this transport: what the fields in say, and
-	// where they say nothing, what from has.
+	// read fills in the host's part for this transport, from the fields in. Where
+	// they say nothing, it takes what from has.
 	read func(r *reader, in map[string]*yaml.Node, what string, from Host, h *Host)
 }
 
@@ -37,15 +38,15 @@ func transportNames() (names []string, toWrite string) {
 	return names, strings.Join(words, " or ")
 }
 
-// field is a part of a host's definition. A later one that is left out enters no
-// digest, so that digests stay what they were without it.
+// field is a part of a host's definition. A later field that is left out enters
+// no digest, so that digests of hosts without it do not change.
 type field struct {
 	name, value string
 	later       bool
 }
 
-// definition is everything that decides where and how a key goes to the host,
-// in an order and with names that digests depend on: add, never rename.
+// definition is everything that decides where and how a key goes to the host.
+// Digests depend on the order and the names: add, never rename.
 func (h Host) definition() []field {
 	name, ssh, exec := "file", SSH{}, Exec{}
 	switch {
@@ -66,7 +67,8 @@ func (h Host) Place(zone rotation.ZoneID) string {
 	return strings.ReplaceAll(h.target().Path, zoneMark, string(zone))
 }
 
-// target is the host's file, whatever the transport; none where a program decides.
+// target is the host's file, for every transport that has one. It is empty
+// where a program decides.
 func (h Host) target() File {
 	switch {
 	case h.SSH != nil:
@@ -77,9 +79,9 @@ func (h Host) target() File {
 	return File{}
 }
 
-// fileID is the same for two hosts that are one machine, user and path. A
-// location is a network of its own, and so is what lies behind bastions: equal
-// addresses elsewhere are other machines.
+// fileID is the same for two hosts that are one machine, user and path. Equal
+// addresses in two locations, or behind different bastions, are different
+// machines.
 func (h Host) fileID() string {
 	id := []string{string(h.Location), "", "", h.target().Path}
 	if h.SSH != nil {
@@ -117,8 +119,8 @@ func (r *reader) defaults(n *yaml.Node) map[string]inherited {
 	return all
 }
 
-// transport reads a host's one transport, and says where its path stands; nil
-// when it has none.
+// transport reads a host's one transport. It returns the place of its path, or
+// nil when it has none.
 func (r *reader) transport(e entry, what string, from map[string]inherited, host *Host) (path *yaml.Node) {
 	what += ": " + e.key
 	i := slices.IndexFunc(transports(), func(t transport) bool { return t.name == e.key })

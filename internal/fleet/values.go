@@ -19,7 +19,7 @@ import (
 // Every function here reads one value; its error says what is wrong and what
 // to write.
 
-// name reads what becomes a part of paths, workflow IDs and task queues.
+// name reads a name that becomes a part of paths, workflow IDs and task queues.
 func name[T ~string](s string) (T, error) {
 	if s == "" {
 		return "", errors.New("is empty; write a name")
@@ -116,8 +116,8 @@ func wave(s string) (string, error) {
 	return s, nil
 }
 
-// endpoint reads host[:port], https://host[:port], or http://host[:port] of this
-// machine, and gives the shortest form.
+// endpoint reads host[:port], https://host[:port], or, if the host is this
+// machine, http://host[:port]. It returns the shortest form.
 func endpoint(s string) (string, error) {
 	scheme, rest, has := strings.Cut(s, "://")
 	if !has {

@@ -14,21 +14,22 @@ import (
 	"keywave/internal/rotation"
 )
 
-// reader walks the YAML of one fleet file and collects what is wrong in it. A
-// value with a mistake reads as its fallback, so that reading goes on.
+// reader walks the YAML of one fleet file and collects its mistakes. For a
+// value with a mistake it goes on with the fallback.
 type reader struct {
 	file  string
-	bare  bool // what the file names elsewhere is not read
+	bare  bool // other files that the file names are not read
 	found Mistakes
-	// gateways are the hosts by the IP that EdgeOne knows them by.
+	// gateways are the hosts by the IP by which EdgeOne knows them.
 	gateways map[string]rotation.HostName
 	// through are the bastions, by name.
 	through map[string]Bastion
-	// elsewhere is what is wrong in the file of zones.
+	// elsewhere are the mistakes in the table of zones.
 	elsewhere Mistakes
 }
 
-// say records a mistake at n; what names whose it is, and may be empty.
+// say records a mistake at n. what names the thing that n belongs to, and may
+// be empty.
 func (r *reader) say(n *yaml.Node, what, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if what != "" {
@@ -37,8 +38,8 @@ func (r *reader) say(n *yaml.Node, what, format string, args ...any) {
 	r.found = append(r.found, Mistake{r.file, n.Line, n.Column, text})
 }
 
-// document is the one document of data, free of anchors, aliases and tags; nil
-// after a mistake.
+// document is the one document of data, without anchors, aliases and tags. It
+// is nil after a mistake.
 func (r *reader) document(data []byte) *yaml.Node {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
@@ -74,8 +75,8 @@ func (r *reader) notYAML(err error) {
 	r.found = append(r.found, Mistake{File: r.file, Line: line, Text: "not YAML: " + text + "; check indentation, quotes and brackets here and just above"})
 }
 
-// plain refuses what would make the file say something other than what is
-// written in the place where it is written.
+// plain refuses everything by which a value could be something else than what
+// is written in its place.
 func (r *reader) plain(n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -159,8 +160,8 @@ func (r *reader) items(n *yaml.Node, what string) []*yaml.Node {
 	return n.Content
 }
 
-// value reads a scalar, as it is written, quoted or not. A nil n, and one with a
-// mistake, is fallback.
+// value reads a scalar as it is written, with or without quotes. For a nil n,
+// and after a mistake, it returns fallback.
 func value[T any](r *reader, n *yaml.Node, what string, fallback T, parse func(string) (T, error)) T {
 	if n == nil {
 		return fallback

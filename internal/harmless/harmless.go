@@ -1,11 +1,14 @@
-// Package harmless makes the words of others fit for where people read them.
-// A zone's name, a host's banner, an algorithm's name of an SSH peer that nobody
-// has authenticated, EdgeOne's messages, the reason that somebody gave: each may
-// hold control characters that steer a terminal, marks that turn the order of
-// the letters around, letters that cannot be seen, Markdown, HTML or a formula.
-// There is one function for each sink, and a sink calls it at its door: what
-// passed is one line of text that shows what it is and does nothing. Bytes that
-// must stay as they are (JSON) are escaped instead. Pure: a text in, a text out.
+// Package harmless makes the words of others fit for the places where people
+// read them. Such words are a zone's name, a host's banner, the name of an
+// algorithm from an SSH peer that nobody has authenticated, EdgeOne's messages,
+// the reason that somebody gave. Each may hold control characters that steer a
+// terminal, marks that turn the order of the letters around, letters that
+// cannot be seen, Markdown, HTML or a formula.
+//
+// There is one function for each sink, and a sink calls it at its door. What
+// the function returns is one line of text that shows what it is and does
+// nothing. Bytes that must stay as they are (JSON) are escaped instead. Pure: a
+// text in, a text out.
 package harmless
 
 import (
@@ -15,7 +18,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of one word of others.
+// Limits for one text of others.
 const (
 	maxWord    = 4 << 10  // bytes
 	maxLog     = 16 << 10 // bytes; a stack is long
@@ -23,22 +26,23 @@ const (
 	maxMarks   = 4        // combining marks on one letter
 )
 
-// control finds the control sequences of ECMA-48 that terminals know best, so
+// control matches the control sequences of ECMA-48 that terminals know best, so
 // that a coloured word does not leave its parameters behind.
 var control = regexp.MustCompile(`(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]`)
 
-// Terminal makes one line for a terminal: what is a control character, a break or
-// a blank becomes one blank, what cannot be seen goes, and what is no letter of
-// any script, and no UTF-8, becomes U+FFFD.
+// Terminal makes one line for a terminal. A control character, a line break or
+// a blank becomes one blank. What cannot be seen is taken out. What is no
+// letter of any script, or no UTF-8, becomes U+FFFD.
 func Terminal(s string) string { return bounded(line(s), maxWord) }
 
-// Log makes one line for a log, as Terminal does: logs end on terminals.
+// Log makes one line for a log, as Terminal does, because people read logs on
+// terminals.
 func Log(s string) string { return bounded(line(s), maxLog) }
 
 func line(s string) string { return strings.Join(strings.Fields(clean(s, false)), " ") }
 
-// Lines makes text that may have lines of its own harmless for a terminal or a
-// file: as Terminal, but line feeds, tabs and blanks stay.
+// Lines makes text of several lines harmless for a terminal or a file: as
+// Terminal, but line feeds, tabs and blanks stay.
 func Lines(s string) string { return clean(s, true) }
 
 // clean drops and replaces single runes. With layout, line feeds and tabs stay.
@@ -51,7 +55,7 @@ func clean(s string, layout bool) string {
 	}
 	var b strings.Builder
 	marks := 0
-	for _, r := range s { // an invalid byte comes as U+FFFD
+	for _, r := range s { // an invalid byte is read as U+FFFD
 		kept := seen(r, layout)
 		if marks = count(marks, r); kept >= 0 && marks <= maxMarks {
 			b.WriteRune(kept)
@@ -60,7 +64,7 @@ func clean(s string, layout bool) string {
 	return b.String()
 }
 
-// plainASCII is the quick answer for almost every text.
+// plainASCII is true for almost every text, which then needs no work.
 func plainASCII(s string, layout bool) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && !(layout && (c == '\n' || c == '\t')) || c > '~' {
@@ -70,7 +74,7 @@ func plainASCII(s string, layout bool) bool {
 	return true
 }
 
-// seen is what is shown of a rune; -1 is nothing.
+// seen is the rune that is shown for a rune; -1 means nothing.
 func seen(r rune, layout bool) rune {
 	switch {
 	case layout && (r == '\n' || r == '\t' || r == '\u00a0'):
@@ -85,7 +89,7 @@ func seen(r rune, layout bool) rune {
 	return r
 }
 
-// count is how many combining marks stand in a row, r among them.
+// count is how many combining marks there are in a row, with r.
 func count(marks int, r rune) int {
 	if r >= 0x300 && unicode.In(r, unicode.Mn, unicode.Me) {
 		return marks + 1
@@ -93,7 +97,7 @@ func count(marks int, r rune) int {
 	return 0
 }
 
-// bounded is s in at most most bytes.
+// bounded is s, cut to at most most bytes.
 func bounded(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -105,23 +109,25 @@ func bounded(s string, most int) string {
 	return s[:n] + "…"
 }
 
-// CSV makes a cell of a table that people open in a spreadsheet. A cell that one
-// would calculate begins with an apostrophe, also where the spreadsheet parts
-// cells at semicolons.
+// CSV makes a cell of a table that people open in a spreadsheet. A cell that a
+// spreadsheet would calculate gets an apostrophe in front. This holds also for
+// a spreadsheet that splits cells at semicolons.
 func CSV(s string) string { return formula.ReplaceAllString(Terminal(s), "$1'$2") }
 
-// formula is how formulas begin, in the wide forms of East Asian keyboards too.
+// formula matches the beginnings of formulas, also in the wide forms of East
+// Asian keyboards.
 var formula = regexp.MustCompile(`(^|;\s*)([=+@＝＋－＠-])`)
 
-// Slack makes a part of a message for Slack and for those that imitate it, some
-// of which read Markdown: it mentions nobody, is no link, and formats nothing.
+// Slack makes a part of a message for Slack, and for chats that imitate it,
+// some of which read Markdown. The text mentions nobody, is no link, and
+// formats nothing.
 func Slack(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(unformatted(s))
 }
 
-// Chat makes a part of a plain message for the group robots of WeCom, DingTalk and
-// Feishu, as Slack does: of those, each makes a tag, a mention or a link of
-// something.
+// Chat makes a part of a plain message for the group robots of WeCom, DingTalk
+// and Feishu, as Slack does. Each of these makes a tag, a mention or a link of
+// some texts.
 func Chat(s string) string {
 	return strings.NewReplacer("<", "‹", ">", "›").Replace(unformatted(s))
 }
@@ -132,13 +138,13 @@ func unformatted(s string) string {
 	return edges(s, "＿")
 }
 
-// address is what readers make a link of by themselves.
+// address matches what some readers turn into a link by themselves.
 var address = regexp.MustCompile(`(?i)(mailto):|:(//)`)
 
 // mention is an @ that begins a word.
 var mention = regexp.MustCompile(`(^|[^\pL\pN])@\b`)
 
-// edges replaces underscores that do not stand within a word: only those can
+// edges replaces underscores at the edges of a word, because only those can
 // begin or end emphasis.
 func edges(s, by string) string {
 	if !strings.Contains(s, "_") {
@@ -164,9 +170,10 @@ func edges(s, by string) string {
 
 func inWord(r rune) bool { return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
 
-// Summary makes a summary of a workflow, an activity or a timer, which Temporal's
-// UI shows as Markdown in one place and as it is in another: what would have a
-// meaning there is replaced by what looks alike. It has at most 190 bytes.
+// Summary makes a summary of a workflow, an activity or a timer. Temporal's UI
+// shows it as Markdown in one place and as plain text in another. So a
+// character that has a meaning in Markdown is replaced by one that looks alike.
+// It has at most 190 bytes.
 func Summary(s string) string {
 	s = address.ReplaceAllString(Terminal(s), "$1: $2")
 	s = strings.NewReplacer("`", "'", "*", "∗", "~", "∼", "<", "‹", ">", "›", "[", "(", "]", ")", "{", "(", "}", ")",

@@ -52,7 +52,7 @@ func FuzzSinks(f *testing.F) {
 	})
 }
 
-// What people write every day stays as they wrote it.
+// What people write every day stays as it is.
 func TestHonestWordsStay(t *testing.T) {
 	for _, s := range []string{
 		"shop.example.com", "gw-hk-1 (10.1.0.11:22): connection refused", "zone_a and zone_b", "Ж, 日本語, naïve", "12 % of 40: 5/s…", "anna@desk",
@@ -112,7 +112,8 @@ func TestSummaryFitsAndFormatsNothing(t *testing.T) {
 	}
 }
 
-// JSON keeps every value, and has no byte that acts or is not seen.
+// JSON keeps every value, and has no byte that a terminal acts on or does not
+// show.
 func TestJSONKeepsItsValues(t *testing.T) {
 	for _, w := range hostile.Words() {
 		var text bytes.Buffer
@@ -138,7 +139,8 @@ func TestJSONKeepsItsValues(t *testing.T) {
 	}
 }
 
-// However the bytes come, nothing passes a Writer but what is drawn.
+// In whatever pieces the bytes come, only visible text and drawings pass a
+// Writer.
 func TestWriterLetsOnlyDrawingsThrough(t *testing.T) {
 	for _, w := range hostile.Words() {
 		for _, size := range []int{1, 3, 4096} {

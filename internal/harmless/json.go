@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON escapes in JSON what a terminal or an editor would act on, or not show:
-// the values stay what they are.
+// JSON escapes what a terminal or an editor would act on, or not show. The
+// values of the JSON stay the same.
 func JSON(text []byte) []byte {
 	var b bytes.Buffer
 	run := 0

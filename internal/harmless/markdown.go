@@ -6,18 +6,19 @@ import (
 	"strings"
 )
 
-// What has a meaning in Markdown is written as a numeric character reference: unlike
-// a backslash or a name, that means the same to every reader of Markdown, Temporal's
-// UI too, and leaves nothing that could pair up with a mark around it.
+// A character that has a meaning in Markdown is written as a numeric character
+// reference. Unlike a backslash or a named reference, that means the same to
+// every reader of Markdown, Temporal's UI included, and cannot form a pair with
+// a mark around it.
 var (
 	marks = regexp.MustCompile("[\\\\`*\\[\\]{}|~$<>&]|[!#]$|://|(?i:mailto:|www\\.)")
-	// leading is what would begin a heading, a list, a rule or a definition.
+	// leading matches what would begin a heading, a list, a rule or a definition.
 	leading = regexp.MustCompile(`^(?:[#+=:-]|[0-9]+[.)])`)
 )
 
-// Markdown makes text that shows itself wherever it stands in Markdown: in a
-// paragraph, between marks, in a link's words, in a table's cell. It cannot leave
-// its place, and is no link.
+// Markdown makes text that is shown as it is, wherever it stands in Markdown:
+// in a paragraph, between marks, in the words of a link, in a cell of a table.
+// It cannot leave its place, and is no link.
 func Markdown(s string) string {
 	s = marks.ReplaceAllStringFunc(Terminal(s), func(m string) string {
 		switch {
@@ -39,7 +40,7 @@ func reference(s string) string {
 	return b.String()
 }
 
-// Code makes a code span, or text where a span cannot hold it.
+// Code makes a code span, or plain text where a span cannot hold it.
 func Code(s string) string {
 	if s = Terminal(s); s == "" || strings.ContainsAny(s, "`|\\<>&{$") {
 		return Markdown(s)

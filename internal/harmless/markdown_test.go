@@ -15,16 +15,17 @@ import (
 	"keywave/internal/proving/hostile"
 )
 
-// places are where words of others stand in our Markdown.
+// places are the places in our Markdown where words of others stand.
 var places = []string{
 	"%s", "Before %s after.", "**%s**: said\n", "* %s\n* more\n", "| a | b |\n|---|---|\n| %s | c |\n", "[%s](http://127.0.0.1/x)", "Zone **%s** `keywave x`\n", "# Title: %s\n\ntext\n", "%s[more](x)", "text\n%s\n",
 }
 
-// readers are who reads it.
+// readers are the programs that read it.
 var readers = map[string]func(string) string{
 	"Temporal's UI": hostile.InUI,
 	"GitHub": func(s string) string {
-		// A reader may make an e-mail address a link: it says itself where it leads.
+		// A reader may turn an e-mail address into a link: the address itself shows
+		// where it leads.
 		mail := extension.WithLinkifyEmailRegexp(regexp.MustCompile(`^\b\B`))
 		md := goldmark.New(goldmark.WithExtensions(extension.Table, extension.Strikethrough, extension.TaskList, extension.DefinitionList, extension.Footnote, extension.NewLinkify(mail)),
 			goldmark.WithRendererOptions(html.WithUnsafe()))
@@ -36,7 +37,8 @@ var readers = map[string]func(string) string{
 	},
 }
 
-// tame says how a word leaves its place or changes it; "" is not at all.
+// tame says how a word leaves its place or changes it; "" means that it does
+// not.
 func tame(s string) string {
 	const calm = "calm"
 	for who, read := range readers {

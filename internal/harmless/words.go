@@ -5,15 +5,15 @@ import (
 	"reflect"
 )
 
-// Own is text of Keywave's own that is fit for its sink already.
+// Own is Keywave's own text, which already fits its sink.
 type Own string
 
-// Sprintf is fmt.Sprintf for a sink: numbers, instants and what is Own stand as
-// they are, and every other argument is a word of others, which sink makes
-// harmless.
+// Sprintf is fmt.Sprintf for a sink. Numbers, instants and arguments of type
+// Own stay as they are. Every other argument is a word of others, and sink
+// makes it harmless.
 func Sprintf(sink func(string) string, format string, args ...any) string {
 	if len(args) == 0 {
-		return fmt.Sprintf(format, args...) // by which vet knows what this is
+		return fmt.Sprintf(format, args...) // so that vet checks the callers' formats
 	}
 	fit := make([]any, len(args))
 	for i, a := range args {
@@ -34,7 +34,7 @@ func word(sink func(string) string, a any) any {
 	switch kind := reflect.TypeOf(a).Kind(); {
 	case kind == reflect.String:
 		return sink(reflect.ValueOf(a).String())
-	case kind <= reflect.Complex128: // truth and numbers
+	case kind <= reflect.Complex128: // booleans and numbers
 		return a
 	}
 	return sink(fmt.Sprint(a))

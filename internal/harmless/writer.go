@@ -5,24 +5,26 @@ import (
 	"unicode/utf8"
 )
 
-// Drawn is text with control sequences of Keywave's own, such as colours. Who
-// makes one answers for every word of others in it.
+// Drawn is text with Keywave's own control sequences, such as colours. Whoever
+// makes one must make every word of others in it harmless.
 type Drawn string
 
-// Writer is the door of a terminal or a file: all that is written passes through
-// Lines, but for what Draw is given. Not safe for concurrent use.
+// Writer is the door of a terminal or a file: everything that is written passes
+// through Lines, except for what Draw is given. It is not safe for concurrent
+// use.
 type Writer struct {
 	to   io.Writer
-	rest []byte // the begin of a rune whose end has not come yet
+	rest []byte // the beginning of a rune of which the rest has not come yet
 }
 
-// NewWriter writes to to.
+// NewWriter makes a Writer that writes to to.
 func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
-// Under is what it writes to.
+// Under is the writer that it writes to.
 func (w *Writer) Under() io.Writer { return w.to }
 
-// Write is io.Writer's. What is cut within a rune waits for the next Write.
+// Write implements io.Writer. A rune that is cut at the end waits for the next
+// Write.
 func (w *Writer) Write(p []byte) (int, error) {
 	all := append(w.rest, p...)
 	cut := len(all)
@@ -41,7 +43,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Draw writes d as it is, past a Writer's filter.
+// Draw writes d as it is, without a Writer's filter.
 func Draw(w io.Writer, d Drawn) error {
 	if door, ok := w.(*Writer); ok {
 		w = door.to

@@ -1,6 +1,6 @@
 // Package health asks, between two waves of a campaign, whether what the zones
-// serve is well: an HTTP address that answers 2xx, or a command that exits 0.
-// The checks are the fleet file's; nobody can name another through Temporal.
+// serve works well: an HTTP address must answer 2xx, or a command must exit 0.
+// The fleet file defines the checks; nobody can name others through Temporal.
 package health
 
 import (
@@ -22,7 +22,7 @@ type Config struct {
 	Within  time.Duration
 }
 
-// New makes the check: it returns nil while all is well, and otherwise an error
+// New makes the check. It returns nil while all is well, and otherwise an error
 // in an operator's words.
 func New(c Config) func(context.Context) error {
 	ask := c.command
@@ -60,8 +60,9 @@ func (c Config) get(ctx context.Context) error {
 // maxSaid is how much of a command's last line is kept.
 const maxSaid = 200
 
-// command runs in a process group of its own, which is ended as a whole, and
-// without the worker's environment: the API credential is in there.
+// command runs the command in a process group of its own, which is ended as a
+// whole. It runs without the worker's environment, because that holds the API
+// credential.
 func (c Config) command(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.Command)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}

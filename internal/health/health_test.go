@@ -46,7 +46,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// A command that hangs is ended with all that it started.
+// A command that hangs is ended, with all processes that it started.
 func TestCommandThatHangs(t *testing.T) {
 	pid := filepath.Join(t.TempDir(), "pid")
 	check := health.New(health.Config{Command: "sleep 600 & echo $! >" + pid + "; wait", Within: time.Second})

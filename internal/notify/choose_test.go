@@ -2,7 +2,7 @@ package notify
 
 import "testing"
 
-// The URL's host says what the receiver is, and a name says it louder.
+// The URL's host decides the format, unless a format is named.
 func TestTheHostChoosesTheForm(t *testing.T) {
 	for _, c := range []struct{ url, format, want string }{
 		{"https://hooks.slack.com/services/T0/B0/x", "", Slack},

@@ -43,22 +43,24 @@ type message struct {
 	address string
 	header  http.Header
 	fields  any // the body, as JSON
-	// seal adds what needs the body; nil for nothing.
+	// seal adds what depends on the body; nil for nothing
 	seal func(body []byte)
 }
 
-// form is how a kind of receiver takes notices.
+// form is how one kind of receiver takes notices.
 type form struct {
 	name string
-	// hosts are those of the kind's own webhooks, for which it is the default.
+	// hosts are the hosts of the kind's own webhooks. For these the form is the
+	// default.
 	hosts  []string
 	fields func(rotation.Notice) any
 	// signed adds the signature; nil where there is none.
 	signed func(m *message, secret string, now time.Time)
-	// verdict is the code in an answer with status 200; nil where the status says
-	// all.
+	// verdict reads the code of an answer with status 200. It is nil where the
+	// status alone decides.
 	verdict func(answer) (code int, ok bool)
-	// again are the codes that mean: not now. Every other one but 0 is a refusal.
+	// again are the codes after which the notice is sent again. Every other code
+	// but 0 is a refusal.
 	again []int
 }
 
@@ -76,8 +78,8 @@ func forms() []form {
 	}
 }
 
-// form is the one that is named, or that belongs to the URL's host; false when the
-// name is none.
+// form is the form that is named, or that of the URL's host. It returns false
+// when there is no form of that name.
 func (c Config) form() (form, bool) {
 	all := forms()
 	u, err := url.Parse(c.URL)
@@ -89,8 +91,8 @@ func (c Config) form() (form, bool) {
 	return all[0], c.Format == ""
 }
 
-// plain is for machines, which often hand its sentences on to people: those are
-// one line without what cannot be seen.
+// plain is the notice for machines. They often pass its sentences on to people,
+// so each is one line without invisible characters.
 func plain(n rotation.Notice) any {
 	n.Campaign, n.State = harmless.Terminal(n.Campaign), harmless.Terminal(n.State)
 	n.Text, n.Next = harmless.Terminal(n.Text), harmless.Terminal(n.Next)
@@ -105,12 +107,12 @@ func slack(n rotation.Notice) any {
 	return map[string]string{"text": text}
 }
 
-// chatMost is how long a text may be, in bytes: 2,048 in WeCom, about 20,000 in the
-// others.
+// chatMost is how long a text may be, in bytes: WeCom takes 2,048, the others
+// about 20,000.
 const chatMost = 2048
 
-// chat is a notice as plain text. It begins with a word that never changes, because
-// a robot may be set to take only messages with a keyword in them.
+// chat is a notice as plain text. It begins with a word that never changes,
+// because a robot may accept only messages that contain a keyword.
 func chat(n rotation.Notice) string {
 	text := harmless.Sprintf(harmless.Chat, "Keywave: %s %s: %s", n.Campaign, n.State, n.Text)
 	next := ""
@@ -121,7 +123,7 @@ func chat(n rotation.Notice) string {
 	return cut(text, chatMost-len(next)) + next
 }
 
-// cut is s in at most most bytes.
+// cut is s, cut to at most most bytes.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -156,7 +158,7 @@ func signHeader(m *message, secret string, now time.Time) {
 func signQuery(m *message, secret string, now time.Time) {
 	u, err := url.Parse(m.address)
 	if err != nil {
-		return // Validate refused it
+		return // Validate has refused such an address
 	}
 	at := fmt.Sprint(now.UnixMilli())
 	q := u.Query()
@@ -166,8 +168,8 @@ func signQuery(m *message, secret string, now time.Time) {
 	m.address = u.String()
 }
 
-// signFields adds Feishu's fields timestamp, in seconds, and sign, which is of
-// nothing under a key made of both.
+// signFields adds Feishu's fields: timestamp, in seconds, and sign, which is
+// the HMAC of an empty text under a key made of timestamp and secret.
 func signFields(m *message, secret string, now time.Time) {
 	at := fmt.Sprint(now.Unix())
 	fields := m.fields.(map[string]any)
@@ -180,7 +182,7 @@ func mac(key, text string) []byte {
 	return h.Sum(nil)
 }
 
-// answer is what WeCom, DingTalk and Feishu answer; Feishu's older webhooks say
+// answer is what WeCom, DingTalk and Feishu answer. Feishu's older webhooks say
 // StatusCode instead of code.
 type answer struct {
 	ErrCode    *int   `json:"errcode"`
@@ -206,7 +208,7 @@ func value(code *int) (int, bool) {
 	return *code, true
 }
 
-// judge reads an answer with status 200, which may be a refusal all the same.
+// judge reads an answer with status 200, which may still be a refusal.
 func (w *Webhook) judge(body []byte) error {
 	var a answer
 	err := json.Unmarshal(body, &a)
@@ -224,11 +226,11 @@ func (w *Webhook) judge(body []byte) error {
 	return &rotation.RefusedError{Why: why + "; the notice was not shown: check the robot's address, its security settings (signature, keyword, addresses) and KEYWAVE_WEBHOOK_SECRET"}
 }
 
-// tokenLeast is the length from which on a part of the address may be a token.
+// tokenLeast is the length from which a part of the address may be a token.
 const tokenLeast = 16
 
-// said is the receiver's own reason, unless it shows the secret or a token of the
-// address.
+// said is the receiver's own reason. It is left out if it shows the secret or a
+// token of the address.
 func (w *Webhook) said(reason string) string {
 	parts := strings.FieldsFunc(w.config.URL, func(r rune) bool { return strings.ContainsRune("/?&=", r) })
 	hidden := slices.DeleteFunc(parts, func(p string) bool { return len(p) < tokenLeast || strings.Contains(p, ".") })

@@ -26,12 +26,12 @@ const (
 	robotSecret = "SEC-of-the-robot"
 )
 
-// robot is a chat's receiver: it takes what its maker describes, and answers with
-// status 200 whatever it thinks of it.
+// robot is a chat's receiver. It takes what its maker describes, and answers
+// with status 200 even when it refuses.
 type robot struct {
 	t      *testing.T
 	format string
-	// code and reason are answered to what is as it should be.
+	// code and reason are the answer to a correct message.
 	code   int
 	reason string
 	text   string // of the last message
@@ -53,7 +53,7 @@ func (r *robot) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	fmt.Fprintf(w, `{"errcode":%d,"errmsg":%q}`, code, reason)
 }
 
-// take checks a message; 0 is well.
+// take checks a message. The code 0 means that it is correct.
 func (r *robot) take(body []byte, query url.Values) (code int, reason string) {
 	var m struct {
 		MsgType string `json:"msgtype"`
@@ -100,7 +100,7 @@ func signature(key, text string) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// robotOf is a robot of the format, and how to write to it.
+// robotOf makes a robot of the format, and the configuration to write to it.
 func robotOf(t *testing.T, format string) (*robot, notify.Config) {
 	r := &robot{t: t, format: format}
 	server := httptest.NewServer(r)
@@ -112,7 +112,7 @@ func robotOf(t *testing.T, format string) (*robot, notify.Config) {
 	return r, c
 }
 
-// Robots take a notice, a long one too; its command is whole.
+// Robots accept a notice, even a long one. The command in it is kept whole.
 func TestRobotsTakeNotices(t *testing.T) {
 	for _, format := range []string{notify.WeCom, notify.DingTalk, notify.Feishu} {
 		r, config := robotOf(t, format)
@@ -133,8 +133,8 @@ func TestRobotsTakeNotices(t *testing.T) {
 	}
 }
 
-// A status of 200 with a code is a failure, and told as one: for good, or for now.
-// Neither the token nor the secret stands in it.
+// Status 200 with a code is a failure. It is told as one, either final or to be
+// tried again. Neither the token nor the secret is in the error.
 func TestRobotsThatRefuse(t *testing.T) {
 	for _, c := range []struct {
 		format string
@@ -175,7 +175,7 @@ func TestRobotsThatRefuse(t *testing.T) {
 	}
 }
 
-// What answers 200 and is no robot took nothing.
+// A server that answers 200 and is no robot has taken nothing.
 func TestAnswersOfNoRobot(t *testing.T) {
 	for _, body := range []string{"", "<html>", "{}", `{"errcode":null}`, `{"errcode":"0"}`} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))

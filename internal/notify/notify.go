@@ -1,7 +1,7 @@
-// Package notify tells people elsewhere what becomes of a campaign: by an HTTP
-// POST of JSON with a signature, or in the form that the incoming webhooks of a
-// chat take (Slack and those that imitate it, WeCom, DingTalk, Feishu). The
-// receiver's address is often a secret, so no error holds it.
+// Package notify tells people elsewhere what happens to a campaign. It sends an
+// HTTP POST with signed JSON, or a message in the form that the incoming
+// webhooks of a chat take (Slack and those that imitate it, WeCom, DingTalk,
+// Feishu). The receiver's address is often a secret, so no error holds it.
 package notify
 
 import (
@@ -22,13 +22,14 @@ import (
 // Config says whom to tell, and how.
 type Config struct {
 	URL string
-	// Format is one of Formats; empty is the one that belongs to the URL's host.
+	// Format is one of Formats. Empty means the one that belongs to the URL's
+	// host.
 	Format string
-	// Secret signs as the format does it; empty for no signature.
+	// Secret signs notices in the format's own way. Empty means no signature.
 	Secret string
 }
 
-// Validate says what is wrong, all at once.
+// Validate reports every mistake at once.
 func (c Config) Validate() error {
 	var found []error
 	u, err := url.Parse(c.URL)
@@ -44,7 +45,7 @@ func (c Config) Validate() error {
 	return errors.Join(found...)
 }
 
-// Webhook is a receiver.
+// Webhook is a receiver of notices.
 type Webhook struct {
 	config Config
 	form   form
@@ -52,7 +53,7 @@ type Webhook struct {
 	now    func() time.Time
 }
 
-// timeout of one attempt.
+// timeout ends one attempt.
 const timeout = 10 * time.Second
 
 // New makes a Webhook of a valid Config.
@@ -89,7 +90,7 @@ func (w *Webhook) Notify(ctx context.Context, n rotation.Notice) error {
 	return &rotation.RefusedError{Why: fmt.Sprintf("the webhook answered %s; check KEYWAVE_WEBHOOK_URL and its format (%s)", answer.Status, w.form.name)}
 }
 
-// request is the notice as the form wants it, signed where there is a secret.
+// request is the notice in its form, signed where there is a secret.
 func (w *Webhook) request(ctx context.Context, n rotation.Notice) (*http.Request, error) {
 	m := message{address: w.config.URL, header: http.Header{"Content-Type": {"application/json"}}, fields: w.form.fields(n)}
 	if w.config.Secret != "" {
@@ -110,7 +111,8 @@ func (w *Webhook) request(ctx context.Context, n rotation.Notice) (*http.Request
 	return request, nil
 }
 
-// withoutAddress keeps what happened: url.Error would print the address.
+// withoutAddress says what happened, but not where: a url.Error would print the
+// address.
 func withoutAddress(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		if e.Timeout() {

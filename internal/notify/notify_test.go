@@ -116,7 +116,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// words is every text in a notice, which has one line break in chats.
+// words are all texts in a notice. In chats, a notice has one line break.
 func words(t *testing.T, body []byte) string {
 	t.Helper()
 	var told struct {
@@ -134,7 +134,8 @@ func words(t *testing.T, body []byte) string {
 	return told.Campaign + told.State + told.Next + strings.Replace(text, "\n`keywave", "`keywave", 1) + told.Content.Text
 }
 
-// In every form, words of others call nobody, lead nowhere and are seen whole.
+// In every form, words of others mention nobody, are no links and are shown
+// whole.
 func TestNoticesStandHostileWords(t *testing.T) {
 	var body []byte
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

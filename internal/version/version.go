@@ -1,5 +1,5 @@
-// Package version says which build of Keywave a program is, by what the Go
-// toolchain wrote into it; nothing has to be set when it is built.
+// Package version says which build of Keywave a program is. The Go toolchain
+// writes that into the program, so nothing has to be set when it is built.
 package version
 
 import (
@@ -10,11 +10,12 @@ import (
 
 // Build is a build.
 type Build struct {
-	// Version is the module's, such as v1.0.0, or v0.0.0-20261127…-6f1c2ab… between
-	// two of them; "unknown" where the toolchain wrote none.
+	// Version is the module's version, such as v1.0.0, or
+	// v0.0.0-20261127…-6f1c2ab… for a commit between two versions. It is
+	// "unknown" where the toolchain wrote none.
 	Version string `json:"version"`
-	// Revision is the commit, Modified that files differ from it; empty where the
-	// build knew of no repository.
+	// Revision is the commit; Modified says that files differ from it. It is
+	// empty if the program was not built in a repository.
 	Revision string `json:"revision,omitempty"`
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`

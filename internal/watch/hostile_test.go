@@ -11,8 +11,8 @@ import (
 	"keywave/workflows"
 )
 
-// Whatever a campaign, an answer or an error says, the screen shows it in its
-// place.
+// Whatever a campaign, an answer or an error says, the screen shows it as text
+// in its place.
 func TestScreenStandsHostileWords(t *testing.T) {
 	colours := regexp.MustCompile(`\x1b\[[0-9;]*m`)
 	for _, w := range hostile.Words() {

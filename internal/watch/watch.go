@@ -1,7 +1,7 @@
 // Package watch is the screen of an operator who watches a campaign on a
-// terminal: how it is, live, and keys to pause, resume, approve and cancel it.
-// The model is pure but for the two functions that it is given; leaving the
-// screen never stops a campaign.
+// terminal. It shows the campaign's state live, and has keys to pause, resume,
+// approve and cancel it. The model is pure, except for the two functions that
+// it is given. Leaving the screen never stops a campaign.
 package watch
 
 import (
@@ -16,9 +16,9 @@ import (
 	"keywave/workflows"
 )
 
-// Config is what the screen stands on.
+// Config is what the screen needs.
 type Config struct {
-	// Status asks the campaign how it is.
+	// Status asks for the campaign's status.
 	Status func(context.Context) (workflows.Status, error)
 	// Order sends an update of the campaign.
 	Order func(context.Context, string, workflows.Order) (workflows.Answer, error)
@@ -44,7 +44,7 @@ func Run(ctx context.Context, c Config, options ...tea.ProgramOption) (workflows
 
 const (
 	askEvery = 500 * time.Millisecond
-	// recent is the span of the mean of zones a second.
+	// recent is the time over which the mean of zones a second is taken.
 	recent = 10 * time.Second
 )
 
@@ -54,7 +54,7 @@ type model struct {
 	width, height int
 
 	status  workflows.Status
-	now     time.Time // when that was so
+	now     time.Time // when the status was received
 	known   bool
 	failing time.Time // since when nobody answers
 	why     string
@@ -71,7 +71,7 @@ type sample struct {
 	done int
 }
 
-// prompt asks for the reason of an order.
+// prompt asks for the reason for an order.
 type prompt struct {
 	what, update string
 	order        workflows.Order
@@ -83,7 +83,7 @@ type (
 		status workflows.Status
 		err    error
 		at     time.Time
-		once   bool // besides the regular questions
+		once   bool // this question is besides the regular ones
 	}
 	answered struct {
 		what   string
@@ -140,12 +140,12 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// drawAnew is how often the whole screen is drawn, and not only what has changed: a
-// terminal multiplexer that changes its window to and fro moves what is on the
-// screen, and tells nobody. A key has it drawn at once.
+// drawAnew is how often the whole screen is drawn, and not only what has
+// changed: a terminal multiplexer that resizes its window to and fro may move
+// what is on the screen, and tells no program. A key draws it at once.
 const drawAnew = 5 * time.Second
 
-// anew draws the whole screen when a status comes after so long.
+// anew draws the whole screen when a status comes after that time.
 func (m model) anew(at time.Time) tea.Cmd {
 	if m.now.IsZero() || m.now.Truncate(drawAnew).Equal(at.Truncate(drawAnew)) {
 		return nil
@@ -213,7 +213,7 @@ func (m model) press(key tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// fill edits the reason, sends the order or drops it.
+// fill edits the reason, and sends or drops the order.
 func (m model) fill(key tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	p := *m.prompt
 	if p.sent {
@@ -257,8 +257,8 @@ func (m model) draw() string {
 	return string(progress.Fit(m.status, m.width, room, m.Color, m.now)) + strings.Join(foot, "\n")
 }
 
-// foot is what stands at the bottom: how fast it goes now, what nobody answers,
-// the last answer, and the keys or the reason that is being written.
+// foot are the lines at the bottom: the present speed, how long nobody has
+// answered, the last answer, and the keys or the reason that is being written.
 func (m model) foot() []string {
 	var lines []string
 	if rate, ok := m.rate(); ok {
@@ -289,7 +289,7 @@ func (m model) foot() []string {
 	return append([]string{""}, lines...)
 }
 
-// rate is the mean of zones a second over the last while.
+// rate is the mean of zones a second over the last seconds.
 func (m model) rate() (float64, bool) {
 	if len(m.samples) < 2 || m.status.State != workflows.StateRunning {
 		return 0, false

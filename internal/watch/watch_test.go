@@ -34,7 +34,7 @@ func status(state workflows.State, done int) workflows.Status {
 	}
 }
 
-// screen is a model to which things happen.
+// screen is a model that a test sends messages to.
 type screen struct {
 	model
 	sent []workflows.Order
