@@ -58,8 +58,9 @@ func running(all ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWo
 	}
 }
 
-// What is only queued has sent nothing; what a process works at may have, unless
-// that process says why EdgeOne has executed nothing.
+// A refresh that is only queued has sent nothing. One that a process works at
+// may have sent something, unless the process says why EdgeOne has executed
+// nothing.
 func TestBegun(t *testing.T) {
 	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	started := enums.PENDING_ACTIVITY_STATE_STARTED
@@ -97,8 +98,9 @@ func TestBegun(t *testing.T) {
 	}
 }
 
-// The heartbeats of a refresh say why EdgeOne has executed nothing, alike for every
-// zone; and nothing while a request may be on its way.
+// The heartbeats of a refresh say why EdgeOne has executed nothing. The words
+// are the same for every zone. They say nothing while a request may be on its
+// way.
 func TestRefreshSaysWhyNothingIsExecuted(t *testing.T) {
 	expired := func(behind time.Duration) call {
 		return func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {

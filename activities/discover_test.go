@@ -15,7 +15,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// inventory has so many zones, in pages of 100, each with so many gateways.
+// inventory has a number of zones, in pages of 100, with a number of gateways
+// each.
 type inventory struct {
 	zones, gateways int
 	shrinks         bool
@@ -70,7 +71,7 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-// A result comes nowhere near Temporal's 2 MB, however many gateways zones have.
+// A result stays far below Temporal's 2 MB, however many gateways zones have.
 func TestDiscoverStaysSmall(t *testing.T) {
 	out, err := discover(t, &inventory{zones: 1000, gateways: 80}, activities.DiscoverIn{Gateways: true})
 	body, _ := json.Marshal(out)
@@ -107,8 +108,8 @@ func TestDiscoverFails(t *testing.T) {
 	}
 }
 
-// Where all keys have to be read, one that cannot be fails the reading; a
-// refusal to show one is an answer.
+// Where all keys have to be read, one that cannot be read fails the whole
+// reading. If EdgeOne refuses to show one, that is an answer.
 func TestStrictBaselines(t *testing.T) {
 	in := activities.BaselinesIn{Zones: []rotation.ZoneID{zone}, Strict: true}
 	act := &activities.EdgeOne{API: &edgeOne{describes: []call{fails(rotation.Refused, "InvalidParameter.ZoneNotFound")}}, Sealer: newSeals(t)}

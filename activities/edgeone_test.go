@@ -15,7 +15,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// refresh runs one activity in a bubble where time passes by itself.
+// refresh runs one activity in a synctest bubble, where time passes by itself.
 func refresh(t *testing.T, ctx context.Context, e *edgeOne, in activities.RefreshIn) activities.RefreshOut {
 	t.Helper()
 	act := &activities.EdgeOne{API: e, Sealer: newSeals(t, hk, eu), Holders: gives(hosts)}
@@ -26,7 +26,7 @@ func refresh(t *testing.T, ctx context.Context, e *edgeOne, in activities.Refres
 	return out
 }
 
-// hosts are the zone's.
+// hosts are the hosts of the zone.
 var hosts = []rotation.HostRef{{Name: "h1", Location: hk}, {Name: "h2", Location: eu}}
 
 // gives is a fleet file that gives these hosts to the zone.
@@ -99,7 +99,7 @@ func TestRefreshOutcomes(t *testing.T) {
 		halt    bool
 		code    string
 		api     rotation.API
-		most    time.Duration // it takes
+		most    time.Duration // how long it takes at most
 		because string
 	}{
 		{
@@ -186,7 +186,8 @@ func TestRefreshOutcomes(t *testing.T) {
 	}
 }
 
-// What may have been executed is dated on Temporal's clock, by its own attempt.
+// If a refresh may have been executed, the time of its own attempt is given on
+// Temporal's clock.
 func TestRefreshSentAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &edgeOne{refreshes: []call{fails(rotation.Throttled, "RequestLimitExceeded"), limited(7*time.Second, fails(rotation.Ambiguous, "InternalError"))}}

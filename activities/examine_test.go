@@ -11,7 +11,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// dated puts a clock that is off before a call.
+// dated makes the answer of a call show that our clock is off.
 func dated(off time.Duration, c call) call {
 	return func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {
 		key, receipt, err := c(ctx, ready)
@@ -20,8 +20,8 @@ func dated(off time.Duration, c call) call {
 	}
 }
 
-// Examine says what EdgeOne answered and how far this clock is from its; the key
-// stays where it is (run looks for it in the result).
+// Examine says what EdgeOne answered, and how far this clock is off from
+// EdgeOne's. The key is not in the result (run searches for it).
 func TestExamine(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -60,8 +60,8 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// Examine says which credential was used and when it ends, and of one that is
-// missing what its own error says.
+// Examine says which credential was used and when it ends. If there is none, it
+// passes on the credential's own error.
 func TestExamineNamesTheCredential(t *testing.T) {
 	until := time.Now().Add(time.Hour).Round(0)
 	missing := fmt.Errorf("there is no role: %w", &rotation.APIError{Class: rotation.Denied, Code: "ClientError.CredentialError"})
@@ -85,7 +85,7 @@ func TestExamineNamesTheCredential(t *testing.T) {
 	}
 }
 
-// A process that lost its lease hands the question to the active one.
+// A process that lost its lease passes the question to the active one.
 func TestExamineByAProcessThatIsNotActive(t *testing.T) {
 	e := &activities.EdgeOne{API: &edgeOne{describes: []call{unsigned(errors.New("the lease is over"))}}}
 	if out, err := run(t, t.Context(), e.Examine, activities.ExamineIn{Zone: zone}); err == nil {

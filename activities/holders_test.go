@@ -16,18 +16,19 @@ import (
 
 const differs = "the fleet file of this worker gives " + string(zone) + " to h1 and h2; asked for: "
 
-// other is a host of the fleet to which it does not give the zone.
+// other is a host of the fleet to which the fleet does not give the zone.
 var other = rotation.HostRef{Name: "h9", Location: hk}
 
-// unknown is a fleet whose zones cannot be asked for, after an answer or none.
+// unknown is a fleet whose zones cannot be read now. last is the last answer,
+// if there was one.
 func unknown(last rotation.Holders) func(context.Context, rotation.ZoneID) (rotation.Holders, error) {
 	return func(context.Context, rotation.ZoneID) (rotation.Holders, error) {
 		return last, errors.New("the table of zones cannot be read")
 	}
 }
 
-// Nothing is signed for other hosts than the fleet file of this very process
-// gives the zone, nor for a workflow that is not the zone's.
+// Nothing is signed for other hosts than those to which the fleet file of this
+// very process gives the zone, or for a workflow that is not the zone's.
 func TestRefreshIsForTheFleetsHostsAlone(t *testing.T) {
 	own := asker{activities.ZoneWorkflow(zone), activities.ZoneType}
 	for _, c := range []struct {
@@ -35,7 +36,7 @@ func TestRefreshIsForTheFleetsHostsAlone(t *testing.T) {
 		set  func(*activities.EdgeOne, *activities.RefreshIn)
 		from asker
 		says string
-		want activities.Sending // Refused where it is empty
+		want activities.Sending // empty means Refused
 	}{
 		{name: "another host", set: func(_ *activities.EdgeOne, in *activities.RefreshIn) { in.Hosts = []rotation.HostRef{other} }, says: differs + "h9; not of the zone: h9 in hk; missing: h1 and h2"},
 		{name: "one host more", set: func(_ *activities.EdgeOne, in *activities.RefreshIn) { in.Hosts = append(in.Hosts[:2:2], other) }, says: differs + "h1, h2 and h9; not of the zone: h9 in hk"},
@@ -79,8 +80,8 @@ func TestRefreshIsForTheFleetsHostsAlone(t *testing.T) {
 	}
 }
 
-// A read tells whoever asks which key is live, and gives the key only to hosts of
-// the zone, for its own workflow.
+// A read tells everybody which key is live. It gives the key only to hosts of
+// the zone, and only for the zone's own workflow.
 func TestReadIsForTheFleetsHostsAlone(t *testing.T) {
 	own := asker{activities.ZoneWorkflow(zone), activities.ZoneType}
 	for _, c := range []struct {
@@ -88,7 +89,7 @@ func TestReadIsForTheFleetsHostsAlone(t *testing.T) {
 		hosts   []rotation.HostRef
 		holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
 		from    asker
-		says    string // empty when the key is given
+		says    string // empty: the key is given
 	}{
 		{name: "all", hosts: hosts, holders: gives(hosts), from: own},
 		{name: "some", hosts: hosts[1:], holders: gives(hosts), from: own},
@@ -115,7 +116,7 @@ func TestReadIsForTheFleetsHostsAlone(t *testing.T) {
 	}
 }
 
-// A key is put on a host for its zone's own workflow alone.
+// A key is put on a host only for its zone's own workflow.
 func TestDeliverIsForTheZonesWorkflowAlone(t *testing.T) {
 	for name, from := range map[string]asker{
 		"another zone's": {"zone/zone-b", "Zone"}, "another kind of": {activities.ZoneWorkflow(zone), "Page"}, "no": {id: activities.ZoneWorkflow(zone)},

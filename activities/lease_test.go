@@ -15,7 +15,8 @@ import (
 	"keywave/activities"
 )
 
-// server hears heartbeats, and answers them by the time that has passed.
+// server receives heartbeats, and answers them according to the time that has
+// passed.
 type server struct {
 	client.Client
 	began  time.Time
@@ -31,7 +32,7 @@ type holder struct {
 	activities.Lease
 	began    time.Time
 	told     []string
-	until    time.Duration // the lease was last extended to
+	until    time.Duration // how far the lease was last extended
 	lasting  time.Duration // how long its last calls take
 	dropped  time.Duration
 	activeAt time.Duration
@@ -59,7 +60,8 @@ func (h *holder) hold(t *testing.T) error {
 	return err
 }
 
-// handsBack holds the lease until it is released; then Temporal tries the next.
+// handsBack holds the lease until it is released. Then Temporal gives it to the
+// next process.
 func (h *holder) handsBack(t *testing.T) {
 	t.Helper()
 	var app *temporal.ApplicationError
@@ -89,8 +91,8 @@ func TestHoldWaitsBeforeItsFirstCall(t *testing.T) {
 	})
 }
 
-// Once the server has given the lease away no call is made, and the calls stop
-// before they are waited for.
+// Once the server has given the lease away, no call is made. The calls on their
+// way are stopped before they are waited for.
 func TestHoldLoses(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(time.Duration) error

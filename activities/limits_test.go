@@ -14,11 +14,13 @@ import (
 	"keywave/internal/rotation"
 )
 
-// margin is what an activity must have left when it has done all that it may do.
+// margin is the time that an activity must have left when it has done
+// everything that it may do.
 const margin = 4 * time.Second
 
-// What an activity does inside fits into the time that it has from outside, or
-// it ends in time by itself, or nothing is lost with it.
+// Everything that an activity does inside fits into the time that Temporal
+// gives it. Otherwise the activity ends in time by itself, or nothing is lost
+// when Temporal ends it.
 func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 	for _, proofs := range []time.Duration{time.Second, time.Minute, time.Hour} {
 		all := reflect.ValueOf(activities.LimitsFor(proofs))
@@ -26,7 +28,7 @@ func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 			name, l := all.Type().Field(i).Name, all.Field(i).Interface().(activities.Limit)
 			inside := time.Duration(l.Tries) * (l.Call + l.BackOff)
 			if name == "Refresh" {
-				inside += proofs // until then it may be rejected
+				inside += proofs // it may be rejected until then
 			}
 			switch {
 			case l.Close == 0:
@@ -46,7 +48,7 @@ func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 	}
 }
 
-// A queue may have nobody who polls it: whoever waits there is told.
+// A queue may have nobody who polls it. Whoever waits there is told.
 func TestNobodyWaitsForeverInAQueueThatNobodyPolls(t *testing.T) {
 	l := activities.LimitsFor(time.Minute)
 	for name, one := range map[string]activities.Limit{
@@ -59,9 +61,9 @@ func TestNobodyWaitsForeverInAQueueThatNobodyPolls(t *testing.T) {
 	}
 }
 
-// Promise 4: when a refresh counts as lost, its worker's lease is over. The server
-// heard of it one beat before the worker was cut off, at the earliest; the lease
-// lasts from a heartbeat sent before that.
+// Promise 4: when a refresh counts as lost, its worker's lease is over. The
+// server last heard of the refresh no earlier than one beat before the worker
+// was cut off. The lease lasts from a heartbeat that was sent before that.
 func TestALostRefreshHasNoLease(t *testing.T) {
 	l := activities.LimitsFor(time.Minute)
 	if sure := l.Refresh.Heartbeat - activities.RefreshBeat; sure < activities.LeaseLife+time.Second || l.Refresh.Beat != activities.RefreshBeat {
@@ -87,7 +89,7 @@ func stuck(ctx context.Context, _ func() error) (rotation.Secret, rotation.Recei
 	return rotation.Secret{}, rotation.Receipt{}, ctx.Err()
 }
 
-// A read brings its problem back in its time, whatever EdgeOne does.
+// A read returns its problem within its time, whatever EdgeOne does.
 func TestReadEndsInTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		call call
@@ -111,8 +113,8 @@ func TestReadEndsInTime(t *testing.T) {
 	}
 }
 
-// So does a batch of baselines: what could not be read in time has a problem, and
-// what was read is kept.
+// A batch of baselines does so too. What could not be read in time has a
+// problem, and what was read is kept.
 func TestBaselinesEndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, limit := time.Now(), activities.LimitsFor(0).Baselines
@@ -128,7 +130,8 @@ func TestBaselinesEndInTime(t *testing.T) {
 	})
 }
 
-// What was listed in time is not lost with what was not.
+// Zones that were listed in time are kept, although the rest could not be
+// listed.
 func TestDiscoverEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, limit := time.Now(), activities.LimitsFor(0).Discover
@@ -142,7 +145,7 @@ func TestDiscoverEndsInTime(t *testing.T) {
 	})
 }
 
-// slowList answers with one page, and then no more.
+// slowList answers with one page, and then not any more.
 type slowList struct{ rotation.Inventory }
 
 func (slowList) Zones(ctx context.Context, _ rotation.ZoneQuery, from int) (rotation.ZonePage, error) {

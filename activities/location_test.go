@@ -13,7 +13,7 @@ import (
 
 const oldKey = "the old key"
 
-// place is a location worker with hosts h1…, as its fleet file defines them.
+// place is a location worker with hosts h1…, defined as in its fleet file.
 func place(boxes seals, machines ...*machine) (*activities.Location, []rotation.HostRef) {
 	l := &activities.Location{Name: hk, Opener: boxes, Queue: "keywave-location-hk@1", Hosts: map[rotation.HostName]activities.Machine{}}
 	var refs []rotation.HostRef
@@ -93,8 +93,8 @@ func TestProveNotesAndTwins(t *testing.T) {
 	})
 }
 
-// A worker whose keyset is not the one that keys are sealed with proves nothing
-// for any of its hosts.
+// A worker with another keyset than the one that keys are sealed with proves
+// none of its hosts.
 func TestProveWithoutTheKeyset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := holding(oldKey)
@@ -132,7 +132,7 @@ func TestProveLooksWithoutAProbe(t *testing.T) {
 }
 
 // A host that hangs is given up a second before the activity would time out,
-// for that would lose the others' proofs.
+// because a timeout would lose the proofs of the others.
 func TestProveAHostThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newSeals(t, hk)
@@ -142,7 +142,7 @@ func TestProveAHostThatHangs(t *testing.T) {
 		if err != nil || out.Proofs[0].Problem != "" || !strings.Contains(out.Proofs[1].Problem, "no answer") {
 			t.Errorf("%+v, %v", out, err)
 		}
-		if took := time.Since(began); took != 10*time.Minute-time.Second { // the environment's timeout
+		if took := time.Since(began); took != 10*time.Minute-time.Second { // the timeout of the test environment
 			t.Errorf("it took %s", took)
 		}
 	})
@@ -232,8 +232,8 @@ func TestDeliverWhatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// A key goes to the hosts for which it was sealed, whatever is asked for, and a
-// probe to none.
+// A key goes only to the hosts for which it was sealed, whatever is asked for.
+// A probe goes to no host.
 func TestDeliverToNoOtherHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newSeals(t, hk)
@@ -259,7 +259,7 @@ func TestDeliverToNoOtherHost(t *testing.T) {
 	})
 }
 
-// lying is a host whose file is another right after it took the key.
+// lying is a host whose file changes right after it took the key.
 type lying struct{ *machine }
 
 func (l lying) Put(ctx context.Context, z rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {

@@ -31,7 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestMain lets the test binary be the server, so that it can be killed.
+// TestMain lets the test binary be the server, so that tests can kill it.
 func TestMain(m *testing.M) {
 	if os.Getenv("DEVSERVER_TEST_MAIN") != "" {
 		main()
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 const namespace = "default"
 
-// What was acknowledged is there after kill -9, and after a polite stop.
+// What was acknowledged is still there after kill -9, and after a normal stop.
 func TestSurvivesKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "when missing?") // a path that a URI would misread
 	db := filepath.Join(dir, "keywave.db")
@@ -59,7 +59,7 @@ func TestSurvivesKill(t *testing.T) {
 	s.checkFound(t, "KeywaveCampaign = 'c1'", "zone/zone-1")
 
 	s.addAttribute(t, "KeywaveAddedLater")
-	s.addAttribute(t, "KeywaveAddedLater") // once more is no mistake
+	s.addAttribute(t, "KeywaveAddedLater") // to add it again is no mistake
 	s.addAttribute(t, "KeywaveZone")
 	s.awaitAttribute(t, "KeywaveAddedLater")
 	s.startWorkflow(t, "zone/zone-2", 0, map[string]string{"KeywaveAddedLater": "soon"})
@@ -99,7 +99,8 @@ func TestSurvivesKill(t *testing.T) {
 	}
 }
 
-// A queue has one partition, or an urgent task would wait behind the others of its own.
+// A queue has one partition. With more, an urgent task would wait behind the
+// tasks in its own partition.
 func TestUrgentTasksComeFirst(t *testing.T) {
 	s := start(t, "--db", filepath.Join(t.TempDir(), "k.db"), "--port", "0", "--ui-port", "0")
 	const calm, urgent = 20, 5
@@ -135,7 +136,8 @@ func TestUrgentTasksComeFirst(t *testing.T) {
 	}
 }
 
-// What cannot work is said in one line that names it, before anything starts.
+// A setting that cannot work is reported in one line that names it, before
+// anything starts.
 func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	held := filepath.Join(dir, "held.db")
@@ -196,8 +198,8 @@ type server struct {
 	operator       operatorservice.OperatorServiceClient
 }
 
-// start returns once the ready line is there, and promises to trust it: nothing
-// that follows is retried because the server might not be up yet.
+// start returns when the ready line was printed. Tests may rely on it: nothing
+// after it is retried because the server might not be ready.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{cmd: exec.Command(os.Args[0], args...), drained: make(chan struct{})}
@@ -262,8 +264,8 @@ func (s *server) stop(t *testing.T, sig os.Signal) error {
 	return err
 }
 
-// lostTrailer is what Temporal says, now and then, of a call that ended while it counted
-// it. Nothing is lost but the count.
+// lostTrailer is what Temporal logs now and then about a call that ended while
+// it was counted. Only the count is lost.
 const lostTrailer = "unable to add metrics baggage to gRPC trailer"
 
 func (s *server) startWorkflow(t *testing.T, id string, priority int32, attributes map[string]string) {
@@ -287,7 +289,7 @@ func (s *server) startWorkflow(t *testing.T, id string, priority int32, attribut
 	}
 }
 
-// awaitAttribute waits until the namespace knows an attribute that was added.
+// awaitAttribute waits until the namespace knows the added attribute.
 func (s *server) awaitAttribute(t *testing.T, name string) {
 	t.Helper()
 	var err error
@@ -334,7 +336,7 @@ func (s *server) checkRetention(t *testing.T, want time.Duration) {
 	}
 }
 
-// checkFound waits a little: visibility follows a moment behind.
+// checkFound waits a little, because visibility is updated a moment later.
 func (s *server) checkFound(t *testing.T, query, want string) {
 	t.Helper()
 	var got []string

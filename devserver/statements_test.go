@@ -40,8 +40,8 @@ const (
 	selectAll = `SELECT n FROM numbers ORDER BY n`
 )
 
-// A statement is compiled once, also where an earlier run of it failed, and the
-// error is the driver's own: the server tells duplicates by it.
+// A statement is compiled once, even if an earlier run of it failed. The error
+// is the driver's own, because the server recognises duplicates by it.
 func TestStatementsAreKept(t *testing.T) {
 	db, kept := keeping(t)
 	for n := range 5 {
@@ -61,7 +61,7 @@ func TestStatementsAreKept(t *testing.T) {
 	}
 }
 
-// While rows of a query are read, the same query can run again.
+// While rows of a query are read, the same query can be run a second time.
 func TestStatementInUse(t *testing.T) {
 	db, _ := keeping(t)
 	for n := range 3 {

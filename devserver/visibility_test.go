@@ -9,7 +9,7 @@ import (
 	sqliteschema "go.temporal.io/server/schema/sqlite"
 )
 
-// full opens a file with the server's own schema, none of it left out.
+// full opens a file with the server's whole schema.
 func full(t *testing.T) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "temporal.db"))
@@ -60,8 +60,8 @@ func insertVisible(t *testing.T, db *sql.DB, run string, attributes any) {
 		VALUES ('n', ?, '2026-01-01', '2026-01-01', ?, 'Zone', 1, 'Proto3', ?)`, run, run, attributes)
 }
 
-// Full-text searches find the same in a slim file, whether a row was there
-// before, came later, was changed or was deleted.
+// A full-text search in a slim file finds the same as in a full one, whether a
+// row was there before, came later, was changed or was deleted.
 func TestSlimFindsTheSame(t *testing.T) {
 	db := full(t)
 	insertVisible(t, db, "before", `{"Text01":"shop window","KeywordList01":"red♡blue"}`)
@@ -105,7 +105,8 @@ func TestSlimFindsTheSame(t *testing.T) {
 	}
 }
 
-// A file that is slim stays as it is, and every index that is to stay exists.
+// A file that is slim already is not changed, and every index that is needed
+// exists.
 func TestSlimOnce(t *testing.T) {
 	db := full(t)
 	const schema = `SELECT COUNT(*) FROM sqlite_master WHERE tbl_name = 'executions_visibility' AND type IN ('index', 'trigger') AND sql IS NOT NULL`

@@ -30,7 +30,8 @@ func TestSpreadIsEven(t *testing.T) {
 	}
 }
 
-// At most 20 are named, the others counted, refused and recorded alike.
+// At most 20 zones are named and the others are counted, in the refusal and in
+// the record alike.
 func TestDriftIsNamedAndCounted(t *testing.T) {
 	approved := plan.Plan{Digest: "3f0c"}
 	out := workflows.RereadOut{Zones: 30}

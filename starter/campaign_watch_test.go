@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Who watches is told at once that nobody answers, again every minute, and after ten
-// minutes it is over; an answer begins anew.
+// A person who watches is told at once that nobody answers, and again every
+// minute. After ten minutes watching ends. An answer starts these times anew.
 func TestSilenceIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Every command there is, the generated ones too, explains itself and has an
-// example that is about it.
+// Every command, the generated ones too, has a help text and an example of its
+// own.
 func TestEveryCommandHelps(t *testing.T) {
 	for _, words := range everyCommand(t) {
 		t.Run(strings.Join(words, " "), func(t *testing.T) {
@@ -41,8 +41,8 @@ func TestEveryCommandHelps(t *testing.T) {
 	}
 }
 
-// Wrong use is one line on standard error, nothing on standard output, and exit
-// code 1, with every command.
+// A wrong use of any command gives one line on standard error, nothing on
+// standard output, and exit code 1.
 func TestEveryCommandRefusesWrongUse(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	for _, words := range everyCommand(t) {
@@ -64,9 +64,9 @@ func TestEveryCommandRefusesWrongUse(t *testing.T) {
 	}
 }
 
-// wrongUses of a command: flags and values that there are not, too many
-// arguments, too few, and nonsense for each flag that wants a number, a
-// duration or a yes.
+// wrongUses are wrong uses of a command: flags and values that do not exist,
+// too many arguments, too few, and nonsense for each flag that takes a number,
+// a duration or a yes.
 func wrongUses(words []string) [][]string {
 	wrong := [][]string{
 		{"--nonsense"},
@@ -86,11 +86,11 @@ func wrongUses(words []string) [][]string {
 	return wrong
 }
 
-// A word that is nearly a command is answered with the command.
+// A misspelt command is answered with the command that was probably meant.
 func TestEveryCommandIsSuggested(t *testing.T) {
 	for _, words := range everyCommand(t)[1:] {
 		last := words[len(words)-1]
-		if last == "help" { // cobra offers it nowhere
+		if last == "help" { // cobra suggests it nowhere
 			continue
 		}
 		slip := last[:len(last)-1] + "~"
@@ -103,8 +103,8 @@ func TestEveryCommandIsSuggested(t *testing.T) {
 	}
 }
 
-// Completion is silent, and gives up on a Temporal that takes the connection and
-// says nothing; connect alone would wait for 10 s.
+// Completion prints no error, and gives up on a Temporal that accepts the
+// connection and says nothing. Connecting alone would wait for 10 s.
 func TestCompletionWithoutTemporal(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -125,7 +125,7 @@ func TestCompletionWithoutTemporal(t *testing.T) {
 	}
 }
 
-// What a fleet file names is offered without Temporal.
+// Names of a fleet file are completed without Temporal.
 func TestCompletionFromAFleetFile(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	file := filepath.Join(t.TempDir(), "fleet.yaml")
@@ -146,8 +146,8 @@ zones:
 	}
 }
 
-// Every command has a man page, with its example, that does not name the tool
-// it was made with.
+// Every command has a man page with its example. The page does not name the
+// tool that made it.
 func TestManPages(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man1")
 	code, out, said := speak("man", dir)
@@ -181,7 +181,7 @@ func speak(args ...string) (code int, out, said string) {
 	return code, o.String(), e.String()
 }
 
-// everyCommand is each command's path, word by word.
+// everyCommand is the path of each command, word by word.
 func everyCommand(t *testing.T) [][]string {
 	a := &app{out: io.Discard, err: io.Discard}
 	var all [][]string

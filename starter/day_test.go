@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// transcript is the key of what a script has recorded.
+// transcript is the key under which a script keeps what it has recorded.
 type transcript struct{}
 
 // say adds a line of comment to the transcript.
@@ -22,8 +22,8 @@ func say(ts *testscript.TestScript, _ bool, args []string) {
 	b.WriteString("# " + strings.Join(args, " ") + "\n")
 }
 
-// types runs a command as exits does, and adds it and what it says to the
-// transcript, as a person would have seen it.
+// types runs a command as exits does, and adds the command and its output to
+// the transcript, as a person would have seen them.
 func types(ts *testscript.TestScript, neg bool, args []string) {
 	exits(ts, neg, args)
 	b := ts.Value(transcript{}).(*bytes.Buffer)
@@ -41,14 +41,14 @@ func shown(args []string) string {
 	return alike.Replace(strings.Join(words, " "))
 }
 
-// replacer puts fixed words where a run has its own times and names.
+// replacer replaces the times and names of one run by fixed words.
 type replacer []struct {
 	from *regexp.Regexp
 	to   string
 }
 
 var alike = replacer{
-	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d running .*\n`), ""}, // as many as there is time for
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d running .*\n`), ""}, // how many there are depends on the machine
 	{regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "661624b0-255f-4396-84fc-d5b3f9fa73b3"},
 	{regexp.MustCompile(`(clock of the worker of \w+): .*`), "$1: 0s ahead of EdgeOne's"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "9f2c…"},
@@ -72,8 +72,8 @@ func (r replacer) Replace(s string) string {
 	return s
 }
 
-// recorded compares the transcript with the code block of a page of the docs, or
-// writes it there with -update.
+// recorded compares the transcript with the code block of a page of the docs.
+// With -update it writes it there.
 func recorded(ts *testscript.TestScript, _ bool, args []string) {
 	body, err := os.ReadFile(args[0])
 	ts.Check(err)

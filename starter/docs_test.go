@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Every command that the docs name is run by a script, together with each flag
-// that they show for it. A run counts when it ends with 0 or 2: a command that
+// Every command in the docs is run by a script, together with each flag that
+// the docs show for it. A run counts when it ends with 0 or 2: a command that
 // is refused, or used wrongly, has done nothing.
 func TestCommandsOfDocsAreRun(t *testing.T) {
 	ran := map[use]bool{}
@@ -56,7 +56,7 @@ func TestCommandsOfDocsAreRun(t *testing.T) {
 	}
 }
 
-// What the docs say to make can be made.
+// Each target that the docs name exists in the Makefile.
 func TestDocsNameTargetsThatExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	named := regexp.MustCompile("(?m)(?:`|^ *)(?:[A-Z_]+=\\S+ )?make ([a-z][a-z-]*)")
@@ -104,8 +104,8 @@ func read(t *testing.T, file string) string {
 	return string(body)
 }
 
-// use is a command, and a flag that is given to it, or "". The flags that choose
-// a form stand with their value.
+// use is a command with one of its flags, or with "". A flag that chooses an
+// output form includes its value.
 type use struct{ command, flag string }
 
 func (u use) String() string { return strings.TrimSpace(u.command + " " + u.flag) }
@@ -119,7 +119,7 @@ func usesOf(args []string) ([]use, error) {
 	}
 	args = slices.Clone(args[1:])
 	for i, word := range args {
-		if word == "N" || strings.HasPrefix(word, "$") { // whatever it stands for, a number will do
+		if word == "N" || strings.HasPrefix(word, "$") { // a number fits whatever it stands for
 			args[i] = "1"
 		}
 	}
@@ -149,15 +149,15 @@ func usesOf(args []string) ([]use, error) {
 			u.flag += " " + f.Value.String()
 		}
 		uses = append(uses, u)
-		if root.PersistentFlags().Lookup(f.Name) != nil { // what one command understands all do
+		if root.PersistentFlags().Lookup(f.Name) != nil { // a flag that all commands have in common
 			uses = append(uses, use{root.CommandPath(), u.flag})
 		}
 	})
 	return uses, err
 }
 
-// usesOfOther are those of a program whose flags this package does not know:
-// what does not exist is not run by any script.
+// usesOfOther are the uses of a program whose flags this package does not know.
+// If they do not exist, no script can run them.
 func usesOfOther(args []string) []use {
 	uses := []use{{command: args[0]}}
 	for _, word := range args[1:] {
@@ -168,7 +168,7 @@ func usesOfOther(args []string) []use {
 	return uses
 }
 
-// A page of the docs, and the commands that are in it.
+// page is a page of the docs, and the commands in it.
 type page struct {
 	text     string
 	commands [][]string
@@ -181,12 +181,12 @@ var (
 	inBlock = regexp.MustCompile(`^(?: *(?:\$ )?|.*: )(?:bin/)?(keywave|worker|devserver) ([a-z-].*)`)
 	span    = regexp.MustCompile("`([^`]+)`")
 	aFlag   = regexp.MustCompile(`^(?:-[a-z]|--[a-z-]+)(?: |$)`)
-	// Others take flags, too.
+	// These programs have flags too.
 	foreign = regexp.MustCompile(`^(?:[A-Z_]+=\S+ )?(?:go|jq|ssh-keygen) `)
 )
 
-// read collects the commands: of blocks line by line, of the text around them
-// from what stands between backquotes.
+// read collects the commands: line by line from code blocks, and from the words
+// in backquotes in the text around them.
 func (p *page) read() {
 	text := ""
 	block, before := false, ""
@@ -217,8 +217,8 @@ func (p *page) read() {
 	}
 }
 
-// span is one in backquotes: a command, with its program or without, or the flags
-// of one that stands before it.
+// span reads a text in backquotes: a command, with or without its program, or
+// flags of a command before it.
 func (p *page) span(text string) {
 	first, _, _ := strings.Cut(text, " ")
 	if m := program.FindStringSubmatch(text); m != nil {
@@ -236,7 +236,7 @@ func (p *page) span(text string) {
 
 func newRoot() *cobra.Command { return (&app{out: io.Discard, err: io.Discard}).root() }
 
-// command notes a command line; a|b in it stands for two.
+// command notes a command line. In it, a|b stands for two commands.
 func (p *page) command(program, line string) {
 	line, _, _ = strings.Cut(line, " #")
 	line, _, _ = strings.Cut(line, ";")
@@ -254,10 +254,10 @@ func (p *page) command(program, line string) {
 	p.section = append(p.section, lines...)
 }
 
-// flags belong to the last command before them that knows them; what all know,
-// to none.
+// flags belong to the last command before them that has them. Flags of all
+// commands belong to none.
 func (p *page) flags(text string) {
-	if text == "--help" { // TestEveryCommandHelps
+	if text == "--help" { // TestEveryCommandHelps checks it
 		return
 	}
 	for _, args := range slices.Backward(append([][]string{{"keywave"}}, p.section...)) {
@@ -273,8 +273,8 @@ func (p *page) flags(text string) {
 	p.problems = append(p.problems, fmt.Sprintf("no command of this section has %q", text))
 }
 
-// runsIn are the command lines that a script runs to an end that counts. What
-// stands behind a condition may not be run.
+// runsIn are the command lines that a script runs and that end with a code that
+// counts. A line behind a condition may not be run, so it does not count.
 func runsIn(script string) [][]string {
 	var all [][]string
 	for line := range strings.Lines(script) {

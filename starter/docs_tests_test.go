@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// Every test that the docs name is there: a Go test or fuzz target, one of its
+// Every test that the docs name exists: a Go test or fuzz target, one of its
 // named cases, or a script.
 func TestDocsNameTestsThatExist(t *testing.T) {
-	source := map[string]string{} // of each test, the file that has it
+	source := map[string]string{} // the file that has each test
 	scripts := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {

@@ -22,8 +22,8 @@ import (
 	"keywave/internal/temporalclient"
 )
 
-// dated puts a clock that is off by its argument before the simulator's
-// endpoint, and sets DATED to its address.
+// dated puts a proxy before the simulator's endpoint whose answers show a clock
+// that is off by the argument. It sets DATED to the proxy's address.
 func dated(ts *testscript.TestScript, _ bool, args []string) {
 	off, err := time.ParseDuration(args[0])
 	ts.Check(err)
@@ -34,7 +34,7 @@ func dated(ts *testscript.TestScript, _ bool, args []string) {
 	server := &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(endpoint)
-			r.Out.Host = r.In.Host // which is signed
+			r.Out.Host = r.In.Host // the host is part of what is signed
 		},
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
@@ -64,7 +64,7 @@ func dial(ts *testscript.TestScript) client.Client {
 	return c
 }
 
-// remember keeps what the replay test of the workflows replays.
+// remember keeps histories for the replay test of the workflows.
 func remember(ts *testscript.TestScript, _ bool, args []string) {
 	if *histories == "" {
 		return
@@ -82,7 +82,8 @@ func remember(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 }
 
-// The servers that tests have show one partition.
+// The servers that other tests start have one partition each. So the check of
+// more is tested by itself.
 func TestPartitions(t *testing.T) {
 	for _, c := range []struct {
 		n    int
@@ -100,7 +101,8 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// The servers that tests have take polls back.
+// The servers that other tests start hand polls back. So the check is tested by
+// itself.
 func TestPolls(t *testing.T) {
 	for _, c := range []struct {
 		handedBack bool
@@ -118,7 +120,8 @@ func TestPolls(t *testing.T) {
 	}
 }
 
-// What cannot be mended keeps its level and its remedy, and says why.
+// What --fix cannot repair keeps its level and its remedy, and says why it was
+// not repaired.
 func TestMend(t *testing.T) {
 	checks := []check{
 		{What: "well", Level: levelOK, fix: func(context.Context) (string, error) { panic("nothing to mend") }},

@@ -11,7 +11,7 @@ import (
 	"keywave/workflows"
 )
 
-// A location is well when all of its hosts can take a key, and not when some can.
+// A location is in order only when all of its hosts can take a key.
 func TestCheckLocation(t *testing.T) {
 	can := rotation.Proof{Host: "gw-1"}
 	cannot := rotation.Proof{Host: "gw-2", Problem: "auth: user edge is not let in"}
@@ -51,8 +51,9 @@ func TestCheckLocation(t *testing.T) {
 	}
 }
 
-// What to do about a host is true of each way in which that step can fail: a key
-// that was never known did not change, and a host may take certificates only.
+// The advice about a host must be true for each way in which that step can
+// fail: a key that was never known has not changed, and a host may accept only
+// certificates.
 func TestHostRemedies(t *testing.T) {
 	for problem, want := range map[string][]string{
 		"identity: gw-1 (10.0.0.1:22): the key SHA256:x that the host presents is refused": {"on its own console", "where another was pinned or known before"},
@@ -67,9 +68,9 @@ func TestHostRemedies(t *testing.T) {
 	}
 }
 
-// Of a keyset that is not on this machine nobody knows whether the workers have it:
-// to make another is the last resort, for it would part those who seal from those
-// who open.
+// When a keyset is not on this machine, nobody knows whether the workers have
+// it. To create another one is the last resort, because then the sealing side
+// and the opening side would have different ones.
 func TestCheckKeyringMakesNoSecondKeyset(t *testing.T) {
 	checks := checkKeyring(&fleet.Fleet{Locations: []rotation.Location{"hk"}}, t.TempDir())
 	if len(checks) != 1 || checks[0].Level != levelNote || !strings.Contains(checks[0].Saw, "whether the workers have one is not known") ||
@@ -78,8 +79,8 @@ func TestCheckKeyringMakesNoSecondKeyset(t *testing.T) {
 	}
 }
 
-// A login that a person has to renew is a warning with the command; what the worker
-// renews, and what never ends, are well.
+// A login that a person must renew is a warning with the command. A credential
+// that the worker renews, or that never ends, is in order.
 func TestCheckCredential(t *testing.T) {
 	until := time.Now().Add(time.Hour)
 	for name, c := range map[string]struct {
@@ -99,8 +100,8 @@ func TestCheckCredential(t *testing.T) {
 	}
 }
 
-// A clock is a warning from 30 s on, and a failure shortly before EdgeOne refuses
-// what it signs.
+// A clock that is off by 30 s is a warning, and a failure shortly before
+// EdgeOne refuses what it signs.
 func TestCheckClock(t *testing.T) {
 	for aheadMs, want := range map[int64]level{0: levelOK, -30_000: levelOK, 30_001: levelWarn, -31_000: levelWarn, 240_000: levelWarn, -241_000: levelFail, 310_000: levelFail} {
 		if c := checkClock("default", &aheadMs); c.Level != want || (c.Remedy == "") != (want == levelOK) {
@@ -112,7 +113,7 @@ func TestCheckClock(t *testing.T) {
 	}
 }
 
-// A host to which a program brings keys is mended by its program.
+// The advice for a host to which a program brings keys is about the program.
 func TestRemedyOfPrograms(t *testing.T) {
 	f := &fleet.Fleet{Hosts: map[rotation.HostName]fleet.Host{"gw-3": {Name: "gw-3", Exec: &fleet.Exec{Command: []string{"/opt/to-secret", "edge"}}}, "gw-1": {Name: "gw-1", SSH: &fleet.SSH{}}}}
 	checks := checkHosts("hk", []rotation.Proof{{Host: "gw-1", Problem: "connect: refused"}, {Host: "gw-3", Problem: "connect: /opt/to-secret is not there"}})

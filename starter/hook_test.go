@@ -15,8 +15,9 @@ import (
 	"keywave/internal/notify"
 )
 
-// hook starts a receiver of notices that refuses the first of them with 503; it
-// sets HOOK, and adds each notice that it takes to hook.txt: event, state, text.
+// hook starts a receiver of notices that refuses the first notice with 503. It
+// sets HOOK, and adds each notice that it accepts to hook.txt: event, state,
+// text.
 func hook(ts *testscript.TestScript, _ bool, _ []string) {
 	refused := false
 	file := ts.MkAbs("hook.txt")

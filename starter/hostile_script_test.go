@@ -11,16 +11,17 @@ import (
 	"keywave/internal/proving/hostile"
 )
 
-// hostileWord is everything at once that a name may hold by the rules of the fleet
-// file, and badWord what only others may say.
+// hostileWord has everything that a name may contain by the rules of the fleet
+// file. badWord has what only others can say.
 const (
 	hostileWord = "=1+1|a\u202eb\u2066c\u200bd <b>*x*</b> [y](http://evil.example) <!channel>"
 	badWord     = hostileWord + "\x1b[31m\x1b]0;t\x07\u009b2J\rok"
 )
 
-// stranger puts an SSH peer that nobody has authenticated in the place of a host:
-// it names its algorithms as a stranger would. FLEET is then a fleet whose zones
-// are named so too, WORD what a person may type, BAD what EdgeOne answers.
+// stranger replaces a host by an SSH peer that nobody has authenticated, with
+// hostile names for its algorithms. FLEET is then a fleet whose zones have
+// hostile names, WORD is what a person may type, and BAD is what EdgeOne
+// answers.
 func stranger(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -32,12 +33,12 @@ func stranger(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs("world/hostile.yaml")
 	ts.Check(os.WriteFile(path, []byte(file), 0o600))
 	ts.Setenv("FLEET", path)
-	ts.Setenv("WORD", strings.TrimPrefix(badWord, "=")) // a person's argument holds what it likes
+	ts.Setenv("WORD", strings.TrimPrefix(badWord, "=")) // a person's argument may contain anything
 	ts.Setenv("BAD", `Bad\u001b[31m\u202e\u009bCode\nok`)
 }
 
-// harmlessFiles says that nothing in stdout, stderr or the files acts on a
-// terminal or is not seen; and that they hold what the stranger said.
+// harmlessFiles fails if anything in stdout, stderr or the files acts on a
+// terminal or is invisible, or if they do not contain what the stranger said.
 func harmlessFiles(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := ts.ReadFile(name)

@@ -27,7 +27,7 @@ import (
 	"keywave/workflows"
 )
 
-// said is what each command writes, with every word of others in it saying w.
+// said is what each command writes when every word of others is w.
 func said(w string) map[string]func(io.Writer) {
 	var p plan.Plan
 	var z zoneView
@@ -70,8 +70,8 @@ func said(w string) map[string]func(io.Writer) {
 	}
 }
 
-// Whoever gave the words, and whatever is in them: a name adds no line, moves no
-// cursor, and turns no letters around.
+// Whoever gave the words, and whatever is in them: a name adds no line, moves
+// no cursor, and does not turn the order of letters around.
 func TestCommandsStandHostileWords(t *testing.T) {
 	show := func(write func(io.Writer)) string {
 		var out bytes.Buffer
@@ -86,7 +86,7 @@ func TestCommandsStandHostileWords(t *testing.T) {
 				t.Errorf("%s, what hopes for %s: %s", name, w.Hope, bad)
 			}
 			forged := strings.Count(got, "\n") != strings.Count(show(calm[name]), "\n")
-			if strings.Contains(name, "error") { // which may have lines, that stand further in
+			if strings.Contains(name, "error") { // an error may have several lines, which are indented
 				forged = strings.Contains(strings.ReplaceAll(got, "\n  ", ""), "\nok")
 			}
 			if forged {
@@ -96,7 +96,7 @@ func TestCommandsStandHostileWords(t *testing.T) {
 	}
 }
 
-// The whole program says no more than that about what it was given to read.
+// The whole program prints nothing else of what it was given to read.
 func TestProgramStandsHostileWords(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	for _, w := range hostile.Words() {
@@ -130,7 +130,8 @@ func TestProgramStandsHostileWords(t *testing.T) {
 	}
 }
 
-// JSON is for machines: every value stays, and a terminal sees no harm.
+// JSON is for machines: every value stays, and nothing in it acts on a
+// terminal.
 func TestJSONStandsHostileWords(t *testing.T) {
 	for _, w := range hostile.Words() {
 		var out bytes.Buffer
@@ -148,8 +149,8 @@ func TestJSONStandsHostileWords(t *testing.T) {
 	}
 }
 
-// What is not ours to change passes the filter unchanged: the completion scripts
-// of shells, and a report's own forms.
+// The filter does not change what must stay as it is: the completion scripts of
+// shells, and a report's own formats.
 func TestFilterChangesNothingOfOurs(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		var raw, out, none bytes.Buffer
@@ -187,8 +188,8 @@ func TestCompletionOffersNoOddNames(t *testing.T) {
 	}
 }
 
-// One file writes what people read: nowhere else is a format filled with words
-// that nobody has looked at.
+// Only one file writes what people read. Nowhere else is a format filled with
+// words that were not made harmless.
 func TestEverybodySpeaksThroughPut(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

@@ -100,8 +100,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// programs are the real ones: the worker as it is now, and the embedded server,
-// which is built where it is missing.
+// programs are the real programs: the worker is built as it is now, and the
+// embedded server where it is missing.
 func programs(t *testing.T) stage.Programs {
 	if err := stage.Notice(".."); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func programs(t *testing.T) stage.Programs {
 	return p
 }
 
-// own gives a script its own home, and nothing of this machine's.
+// own gives a script a home of its own, and no settings of this machine.
 func own(env *testscript.Env) error {
 	for name, dir := range map[string]string{
 		"HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share", "XDG_STATE_HOME": ".local/state", "XDG_CACHE_HOME": ".cache",
@@ -140,7 +140,7 @@ func own(env *testscript.Env) error {
 	return nil
 }
 
-// environment is a script's, for what it starts in the background.
+// environment is the script's environment, for programs in the background.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
 	for _, name := range []string{
@@ -158,12 +158,12 @@ func environment(ts *testscript.TestScript) []string {
 
 const (
 	readyWithin = time.Minute
-	patience    = 2 * time.Minute // with a machine that is busy with other things
+	patience    = 2 * time.Minute // for a machine that is busy with other work
 	grace       = 10 * time.Second
 )
 
-// begin starts a program that the end of the script ends; what it said is shown
-// when the script fails.
+// begin starts a program that is stopped when the script ends. What it printed
+// is shown when the script fails.
 func begin(ts *testscript.TestScript, name, path string, args ...string) *stage.Process {
 	p, err := stage.Start(name, path, ts.MkAbs(name+".log"), environment(ts), args...)
 	ts.Check(err)
@@ -194,7 +194,8 @@ func keywave(ts *testscript.TestScript) string {
 	return filepath.Join(path, "keywave")
 }
 
-// inBin has keywave itself there, for it looks for the others beside it.
+// inBin puts keywave itself there, because it looks for the other programs
+// beside it.
 func inBin(ts *testscript.TestScript, programs stage.Programs) {
 	bin := ts.MkAbs("bin")
 	ts.Check(os.Mkdir(bin, 0o700))
@@ -260,7 +261,7 @@ func rest(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Value(atWork{}).(map[string]*stage.Process)[args[0]].Stop(grace)
 }
 
-// within tries until it works.
+// within tries until it succeeds.
 func within(ts *testscript.TestScript, limit time.Duration, try func() error) {
 	var err error
 	if !stage.Until(context.Background(), limit, func() bool { err = try(); return err == nil }) {
@@ -372,7 +373,7 @@ func changed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// holdings is a line for each key file of each host.
+// holdings has one line for each key file of each host.
 func holdings(ts *testscript.TestScript) string {
 	var lines []string
 	err := filepath.WalkDir(ts.MkAbs("world/hosts"), func(path string, d fs.DirEntry, err error) error {
@@ -434,7 +435,7 @@ func one(ts *testscript.TestScript) any {
 	return doc
 }
 
-// at is a field as text; strings stand without quotes.
+// at is a field of a document as text, without quotes around strings.
 func at(ts *testscript.TestScript, doc any, path string) string {
 	for name := range strings.SplitSeq(path, ".") {
 		switch in := doc.(type) {

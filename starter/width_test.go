@@ -10,8 +10,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// On a terminal of 80 columns every view keeps to them, but for a command or a
-// word that has to stay whole to be copied.
+// On a terminal of 80 columns no view is wider, except for a command or a word
+// that must stay whole so that people can copy it.
 func TestViewsFitATerminal(t *testing.T) {
 	for name, show := range said("shop.example.com") {
 		var text strings.Builder
@@ -26,7 +26,7 @@ func TestViewsFitATerminal(t *testing.T) {
 	}
 }
 
-// Tables fit by themselves, whoever reads them.
+// Tables are never wider than 80 columns, whoever reads them.
 func TestTablesFit80Columns(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	before, later := now.Add(-48*time.Hour), now.Add(48*time.Hour)

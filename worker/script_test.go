@@ -20,9 +20,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"worker": main})
 }
 
-// TestScript runs testdata/script: what a worker says that cannot start. Besides
-// the commands of testscript a script has "exits CODE PROGRAM ARG…" and
-// "keyset LOCATION", which makes one in $KEYRING.
+// TestScript runs testdata/script: what a worker says when it cannot start.
+// Besides the commands of testscript, a script has "exits CODE PROGRAM ARG…",
+// and "keyset LOCATION", which makes a keyset in $KEYRING.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true, RequireExplicitExec: true,

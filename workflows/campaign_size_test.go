@@ -12,12 +12,12 @@ import (
 	"keywave/internal/rotation"
 )
 
-// blobLimit is what Temporal lets pass at once.
+// blobLimit is how much Temporal accepts at once.
 const blobLimit = 2 << 20
 
-// A campaign of 100,000 zones whose pages are all open, with every note, reason
-// and name as long as they may be, hands over to its next run in less than half of
-// what Temporal lets pass.
+// A campaign of 100,000 zones has all its pages open, and every note, reason
+// and name is as long as it may be. What it hands over to its next run takes
+// less than half of what Temporal accepts.
 func TestStateFitsThroughTemporal(t *testing.T) {
 	const pages, zones, decisions = 205, 500, 500
 	long, name := strings.Repeat("w", maxWords), strings.Repeat("n", maxName)
@@ -73,7 +73,7 @@ func TestStateFitsThroughTemporal(t *testing.T) {
 	}
 }
 
-// whole says that no field was left out: one that is new takes room too.
+// whole says that no field was left out, because a new field takes room too.
 func whole(t *testing.T, state reflect.Value) {
 	t.Helper()
 	for i := range state.NumField() {
@@ -83,7 +83,7 @@ func whole(t *testing.T, state reflect.Value) {
 	}
 }
 
-// parts says which field takes how much.
+// parts says how much room each field takes.
 func parts(t *testing.T, state *CampaignState) string {
 	t.Helper()
 	var all []string
@@ -100,8 +100,8 @@ func parts(t *testing.T, state *CampaignState) string {
 	return strings.Join(all, ", ")
 }
 
-// fatPage is a page whose zones have as many different exposures, and whose notes
-// are as long, as there can be.
+// fatPage is a page with as many different exposures, and with notes as long,
+// as there can be.
 func fatPage(zones int, why, name string) ShardOut {
 	out := ShardOut{Tally: rotation.Tally{Zones: rotation.NewCounts(zones), Hosts: rotation.HostCounts{Total: 3 * zones, Acknowledged: 3 * zones}}}
 	memories := make([]rotation.Memory, zones)
@@ -118,12 +118,13 @@ func fatPage(zones int, why, name string) ShardOut {
 	return out
 }
 
-// The records that pages keep pass through Temporal, however many hosts a zone has.
+// The records that pages keep fit through Temporal, however many hosts a zone
+// has.
 func TestKeptRecordsFitThroughTemporal(t *testing.T) {
 	why, name := strings.Repeat("w", 240), strings.Repeat("n", 63)
 	for _, c := range []struct {
 		hosts int
-		acks  bool // are kept
+		acks  bool // whether acknowledgements are kept
 	}{{3, true}, {60, false}} {
 		records := make([]rotation.Record, 500)
 		for i := range records {

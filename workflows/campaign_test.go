@@ -22,7 +22,7 @@ func (w *world) campaignIn(p plan.Plan) workflows.CampaignIn {
 	return workflows.CampaignIn{Name: "c", Plan: p.Name, Digest: p.Digest, By: "ann"}
 }
 
-// campaign runs one to its end and holds it against what is true.
+// campaign runs a campaign to its end and compares it with the truth.
 func (w *world) campaign(in workflows.CampaignIn) workflows.Status {
 	w.Helper()
 	var s workflows.Status
@@ -42,7 +42,7 @@ func (w *world) judgeStatus(s workflows.Status) {
 	}
 }
 
-// answered is what became of a person's order.
+// answered is the answer to a person's order.
 type answered struct {
 	workflows.Answer
 	at       time.Time
@@ -50,7 +50,7 @@ type answered struct {
 	complete bool
 }
 
-// say gives an order at a time.
+// say gives an order after a time.
 func (w *world) say(at time.Duration, name string, o workflows.Order) *answered {
 	a := &answered{}
 	w.after(at, func() {
@@ -78,7 +78,7 @@ func (w *world) say(at time.Duration, name string, o workflows.Order) *answered 
 	return a
 }
 
-// status asks for it at a time.
+// status asks for the status after a time.
 func (w *world) status(at time.Duration) *workflows.Status {
 	s := &workflows.Status{}
 	w.after(at, func() {
@@ -181,8 +181,8 @@ func TestCampaignApproval(t *testing.T) {
 	}
 }
 
-// An order can come with the campaign's first workflow task, before its plan is
-// there: it waits for that, and is refused then if it must be.
+// An order can arrive with the campaign's first workflow task, before the plan
+// is loaded. It waits for the plan, and is refused after that if it must be.
 func TestCampaignIsOrderedBeforeItsPlanIsLoaded(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Approve = []int{1} }), 10)
@@ -328,7 +328,7 @@ func TestCampaignPause(t *testing.T) {
 	}
 }
 
-// A pause in the last wave is looked at before the end is.
+// A pause in the last wave is noticed before the campaign ends.
 func TestCampaignPausedInItsLastWaveDoesNotEnd(t *testing.T) {
 	w := newWorld(t, 3, 3, 2)
 	for _, z := range w.zones {
@@ -467,8 +467,8 @@ func TestCampaignStatusBeforeItsPagesRan(t *testing.T) {
 	}
 }
 
-// A run hands over when Temporal suggests it, and the next one starts in the
-// middle of its wave. Here the second is started by hand.
+// A run hands over when Temporal suggests it, and the next run starts in the
+// middle of the wave. Here the test starts the second run.
 func TestCampaignContinuesAsNew(t *testing.T) {
 	w := newWorld(t, 18, 4, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Waves = []string{"2", "100%"} }), 5)
@@ -492,7 +492,7 @@ func TestCampaignContinuesAsNew(t *testing.T) {
 	}
 }
 
-// handOver runs a campaign until it continues as new, and gives the input of
+// handOver runs a campaign until it continues as new, and returns the input of
 // the next run.
 func (w *world) handOver(in workflows.CampaignIn) workflows.CampaignIn {
 	w.Helper()
@@ -506,7 +506,7 @@ func (w *world) handOver(in workflows.CampaignIn) workflows.CampaignIn {
 	return next
 }
 
-// A cancel that comes while a run waits to hand over must not be lost.
+// A cancel that comes while a run waits to hand over is not lost.
 func TestCampaignCancelledWhileItHandsOver(t *testing.T) {
 	w := newWorld(t, 10, 4, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 3)
@@ -525,7 +525,7 @@ func TestCampaignCancelledWhileItHandsOver(t *testing.T) {
 	}
 }
 
-// leave has an earlier run of the campaign have left these records.
+// leave gives the campaign an earlier run with these records.
 func (w *world) leave(records ...rotation.Record) {
 	for _, r := range records {
 		if r.Outcome == rotation.Exposed || r.Outcome == rotation.Unknown {
@@ -567,8 +567,8 @@ func TestCampaignResumedMendsFirst(t *testing.T) {
 	}
 }
 
-// What failed earlier and is about to be tried again does not count against
-// the budget, in whichever wave it is.
+// Zones that failed earlier and are about to be tried again do not count
+// against the budget, in whatever wave they are.
 func TestCampaignResumedDoesNotPauseForOldFailures(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Waves, s.MaxFailed = []string{"4", "100%"}, "1" }), 4)
@@ -604,8 +604,8 @@ func TestCampaignResumedWhileAnOrphanShardDelivers(t *testing.T) {
 	}
 }
 
-// A shard's ID that somebody else holds pauses the campaign, which says so, and is
-// not asked for again and again.
+// If somebody else holds a shard's ID, the campaign pauses and says so. It does
+// not ask for the ID again and again.
 func TestCampaignShardIDIsTaken(t *testing.T) {
 	for name, c := range map[string]struct {
 		out  activities.AwaitOut
@@ -698,8 +698,8 @@ func TestCampaignSetsItsWindow(t *testing.T) {
 	}
 }
 
-// Over schedules: pauses, resumes, sets of faults and many shards; the window
-// of the whole campaign holds, and stops hold.
+// Many schedules with pauses, resumes, sets of faults and several shards: the
+// window of the whole campaign is kept, and so are stops.
 func TestCampaignSchedules(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {

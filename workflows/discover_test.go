@@ -83,7 +83,7 @@ zone zone-005 has the live key new, had absent: it was changed in between`
 	}
 }
 
-// What cannot be read is no answer.
+// An answer that cannot be read fails the workflow.
 func TestLookingFails(t *testing.T) {
 	nobody := temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	unread := temporal.NewNonRetryableApplicationError("zone zone-000: the live key could not be read", "Unread", nil)

@@ -115,8 +115,8 @@ func TestApprovalBySomebodyElse(t *testing.T) {
 	}
 }
 
-// The brake is the account's: it is set in Temporal, and pauses the campaign
-// until it is released.
+// The brake belongs to the account: it is set in Temporal, and pauses the
+// campaign until it is released.
 func TestBrake(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)
 	for _, z := range w.zones {
@@ -146,7 +146,7 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// A person's pause outlasts the brake.
+// A person's pause goes on after the brake is released.
 func TestBrakeOfAPausedCampaign(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	for _, z := range w.zones {
@@ -163,7 +163,8 @@ func TestBrakeOfAPausedCampaign(t *testing.T) {
 	}
 }
 
-// What a budget's pause says is what is so when it is asked.
+// When a budget has paused the campaign, the status names the exposed zones as
+// they are now, not as they were.
 func TestABreachIsToldAsItIsNow(t *testing.T) {
 	w := newWorld(t, 12, 4, 1)
 	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxFailed = 4, "100%" }), 6)
@@ -229,8 +230,8 @@ func TestNoNoticeUnlessAsked(t *testing.T) {
 	}
 }
 
-// A plan whose live keys had changed runs when a person said so, and everybody
-// sees it.
+// A plan whose live keys had changed since runs only because a person accepted
+// that, and everybody can see it.
 func TestAcceptedDriftIsOnRecord(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	in := w.campaignIn(w.plan(twoWaves(func(*plan.Settings) {}), 10))
@@ -248,8 +249,8 @@ func TestAcceptedDriftIsOnRecord(t *testing.T) {
 	}
 }
 
-// A resume lifts a person's pause and never the brake, and says what still holds
-// the campaign.
+// A resume takes a person's pause away, but never the brake, and says what
+// still holds the campaign.
 func TestResumeDoesNotSkipTheBrake(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
 	for _, z := range w.zones {
@@ -273,8 +274,8 @@ func TestResumeDoesNotSkipTheBrake(t *testing.T) {
 	}
 }
 
-// While a wave waits for its approval, a resume has the exposed zones of earlier
-// waves delivered, and the wave waits on.
+// When a wave waits for its approval, a resume delivers the exposed zones of
+// earlier waves, and the wave goes on waiting.
 func TestResumeWhileAWaveWaitsForItsApproval(t *testing.T) {
 	w := newWorld(t, 6, 3, 1)
 	for _, z := range w.zones {

@@ -12,8 +12,8 @@ import (
 	"keywave/workflows"
 )
 
-// A workflow's ID is a lock and an address: none runs under another's, nor for a
-// name that would make one name of two.
+// A workflow's ID is a lock and an address. No workflow runs under the ID of
+// another, or for a name that could be read as two names.
 func TestNoWorkflowPassesForAnother(t *testing.T) {
 	long := strings.Repeat("a", 65)
 	for _, c := range []struct {
@@ -53,7 +53,8 @@ func TestNoWorkflowPassesForAnother(t *testing.T) {
 	}
 }
 
-// A schedule's name leaves room for the time of its runs, which are campaigns.
+// A schedule's name leaves room for the time of its runs, because each run is a
+// campaign with a name.
 func TestScheduledNamesAreNames(t *testing.T) {
 	longest := strings.Repeat("s", 48)
 	if err := workflows.CheckScheduleName(longest); err != nil {

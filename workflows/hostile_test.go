@@ -11,8 +11,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// pages are what the Temporal UI shows of each workflow, with every word of others
-// in it saying w.
+// pages are what the Temporal UI shows of each workflow. Every word of others
+// in them is w.
 func pages(w string) map[string]marked {
 	at := time.Date(2026, 3, 14, 16, 41, 25, 0, time.UTC)
 	var zone ZoneIn
@@ -43,8 +43,9 @@ func pages(w string) map[string]marked {
 	}
 }
 
-// Whatever a host, a zone, EdgeOne or a person says: the page has the same
-// elements as with a quiet word, links lead where ours lead, and nothing hides.
+// Whatever a host, a zone, EdgeOne or a person says, the page has the same
+// elements as with a harmless word, links lead where ours lead, and nothing is
+// hidden.
 func TestPagesStandHostileWords(t *testing.T) {
 	quiet := pages("calm")
 	for _, w := range hostile.Words() {
@@ -61,8 +62,8 @@ func TestPagesStandHostileWords(t *testing.T) {
 	}
 }
 
-// spans leaves out what may differ: code that a span cannot hold is text, and the
-// addresses of our links hold the word, escaped.
+// spans leaves out what may differ: a word that a code span cannot hold is
+// plain text, and the addresses of our links contain the word, escaped.
 func spans(elements string) string {
 	elements = strings.NewReplacer("<code>", "", "</code>", "").Replace(elements)
 	parts := strings.Split(elements, `href="`)
@@ -78,7 +79,7 @@ func spans(elements string) string {
 	return strings.Join(parts, "")
 }
 
-// Summaries are seen as they are in one place, and as Markdown in another.
+// Summaries are shown as they are in one place, and as Markdown in another.
 func TestSummariesStandHostileWords(t *testing.T) {
 	for _, w := range hostile.Words() {
 		hosts := []rotation.HostRef{{Name: rotation.HostName(w.Text), Location: rotation.Location(w.Text)}}

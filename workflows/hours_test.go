@@ -17,12 +17,12 @@ func hours(windows ...string) func(*plan.Settings) {
 	return func(s *plan.Settings) { s.Windows, s.Window = windows, 2 }
 }
 
-// opens marks the moment from which on refreshes may be asked for again.
+// opens notes the moment from which refreshes may be asked for again.
 func (w *world) opens(at time.Duration) {
 	w.after(at, func() { w.log(w.env.Now(), "retry", "", "it opens") })
 }
 
-// slowly has each refresh take some seconds.
+// slowly makes each refresh take some seconds.
 func (w *world) slowly(d time.Duration) {
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(d)}
@@ -89,8 +89,8 @@ func TestWindowClosesMidRun(t *testing.T) {
 	}
 }
 
-// Zones that wait for their turn when the window closes are not refreshed late,
-// even if nobody tells them to stop.
+// Zones that still wait for their turn when the window closes are not refreshed
+// late, even if nobody tells them to stop.
 func TestQueuedRefreshIsTooLate(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	w.queued = func(t *task) time.Duration {
@@ -107,7 +107,8 @@ func TestQueuedRefreshIsTooLate(t *testing.T) {
 	}
 }
 
-// The last zones end after the window closed: there is nothing to open for.
+// The last zones end after the window has closed. The campaign does not wait
+// for the window to open again.
 func TestNothingLeftWhenTheWindowCloses(t *testing.T) {
 	w := newWorld(t, 2, 2, 1)
 	w.slowly(6 * time.Second)
@@ -155,7 +156,8 @@ func TestOutsideTheWindow(t *testing.T) {
 	}
 }
 
-// Who lets it run outside a window does so until the next one closes.
+// If a person lets the campaign run outside a window, it does so until the next
+// window closes.
 func TestOutsideTheWindowUntilTheNextCloses(t *testing.T) {
 	w := newWorld(t, 8, 4, 2)
 	w.slowly(3 * time.Second)
@@ -169,8 +171,8 @@ func TestOutsideTheWindowUntilTheNextCloses(t *testing.T) {
 	}
 }
 
-// What the budget has to say about zones that were under way when the window
-// closed stops the campaign from going on by itself.
+// If zones that were under way when the window closed exhaust the budget, the
+// campaign does not go on by itself.
 func TestBudgetIsKeptWhileTheWindowIsClosed(t *testing.T) {
 	w := newWorld(t, 6, 3, 1)
 	w.machines["h1"].down(noon.Add(time.Second), 30*time.Hour)
@@ -209,8 +211,8 @@ func TestEmergencyWaivesTheCalendar(t *testing.T) {
 	}
 }
 
-// Taken up again outside of its window, with a person's word for it, a campaign
-// runs at once: also after what was exposed is delivered.
+// When a person resumes a closed campaign outside its window, and says so, it
+// runs at once. It does so too after it has delivered what was exposed.
 func TestTakenUpAgainOutsideTheWindow(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	p := w.plan(settings(hours("Tue 14:00-16:00 UTC")), 10)
@@ -223,8 +225,8 @@ func TestTakenUpAgainOutsideTheWindow(t *testing.T) {
 	}
 }
 
-// A campaign taken up again while its window is closed delivers what is
-// exposed, and refreshes nothing.
+// A campaign that is resumed while its window is closed delivers to exposed
+// zones, and refreshes nothing.
 func TestExposedZonesAreMendedAtAnyHour(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	p := w.plan(settings(hours("Tue 14:00-16:00 UTC")), 10)
@@ -242,7 +244,7 @@ func TestExposedZonesAreMendedAtAnyHour(t *testing.T) {
 	}
 }
 
-// A wave that needs a person asks for it while the window is closed.
+// A wave that needs a person's approval asks for it while the window is closed.
 func TestApprovalIsAskedForWhileTheWindowIsClosed(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	p := w.plan(twoWaves(func(s *plan.Settings) { s.Windows, s.Approve = []string{"12:00-12:30 UTC"}, []int{2} }), 10)

@@ -25,7 +25,7 @@ func (w *world) shared(every int) *world {
 	return w
 }
 
-// lanes runs a campaign and holds each account's part against the whole.
+// lanes runs a campaign and compares the parts of the accounts with the whole.
 func (w *world) lanes(p plan.Plan) workflows.Status {
 	w.Helper()
 	in := w.campaignIn(p)
@@ -56,7 +56,8 @@ func (w *world) judgeAccounts(s workflows.Status) {
 	}
 }
 
-// judgeBrakes: while an account's brake is on no refresh of its zones is asked for.
+// judgeBrakes: while an account's brake is on, no refresh of its zones is asked
+// for.
 func (w *world) judgeBrakes() {
 	w.Helper()
 	since := map[string]time.Time{}
@@ -91,13 +92,13 @@ func between(at []time.Duration, from, to time.Duration) int {
 	return len(slices.DeleteFunc(slices.Clone(at), func(d time.Duration) bool { return d < from || d >= to }))
 }
 
-// An account whose calls take long, or that nobody serves for a while, idles no
-// other; the next wave waits for both.
+// An account whose calls take long, or that has no worker for a while, holds up
+// no other account. The next wave waits for both.
 func TestASlowAccountHoldsUpNoOther(t *testing.T) {
 	for what, slowly := range map[string]func(w *world){
 		"its calls take long": func(w *world) {
 			for _, id := range w.of(other, w.order) {
-				w.zones[id].refresh = []refreshing{slow(28 * time.Second)} // from 30 s on it would be an outage
+				w.zones[id].refresh = []refreshing{slow(28 * time.Second)} // from 30 s on it would be exposed
 			}
 		},
 		"nobody serves it": func(w *world) { w.queued = noWorkers(workflows.RefreshQueue(other), 50*time.Second) },
@@ -121,7 +122,7 @@ func TestASlowAccountHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// The brake of one account holds its zones alone; when nothing else is left the
+// The brake of one account holds only its zones. When nothing else is left, the
 // campaign says that it needs a person.
 func TestBrakeOfOneAccount(t *testing.T) {
 	w := newWorld(t, 24, 4, 2).shared(3)
@@ -162,7 +163,7 @@ func TestBrakeOfOneAccount(t *testing.T) {
 	}
 }
 
-// Credentials that are refused stop the whole campaign, and it says whose.
+// Refused credentials stop the whole campaign, which says whose they are.
 func TestADeniedAccountStopsTheCampaign(t *testing.T) {
 	w := newWorld(t, 20, 4, 2).shared(2)
 	for _, id := range w.of(other, w.order) {
@@ -180,7 +181,7 @@ func TestADeniedAccountStopsTheCampaign(t *testing.T) {
 	}
 }
 
-// A continued run knows whose brake is on.
+// A run that was continued as new knows which account's brake is on.
 func TestContinuedWithABrake(t *testing.T) {
 	w := newWorld(t, 8, 4, 2).shared(2)
 	p := w.plan(usualSettings(), 4)
@@ -206,8 +207,9 @@ func TestContinuedWithABrake(t *testing.T) {
 	}
 }
 
-// Over schedules of brakes, pauses and resumes: each account keeps its window,
-// what is held is not refreshed, and the accounts always add up.
+// Many schedules with brakes, pauses and resumes: each account keeps its
+// window, no zone that a brake holds is refreshed, and the counts of the
+// accounts always add up.
 func TestSchedulesOfAccounts(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -242,14 +244,14 @@ func scheduleOfAccounts(t *testing.T, seed uint64) {
 	}
 	p := w.plan(settings(func(s *plan.Settings) {
 		s.Waves, s.Window, s.MaxFailed = []string{"10%", "50%", "100%"}, 1+dice.IntN(5), "100%"
-		s.MaxExposed = 1000 // a request that lands late exposes its zone until the next look
+		s.MaxExposed = 1000 // a request that lands late exposes its zone until the next read
 	}), 2+dice.IntN(4))
 	for n := range p.Pages {
 		if dice.IntN(3) == 0 {
 			w.starts[workflows.ShardID("c", n+1)] = ms(3000)
 		}
 	}
-	lots, whole := 1000, p.Settings.Window // set never makes it wider, so that it bounds them all
+	lots, whole := 1000, p.Settings.Window // an order set never makes the window wider, so this window bounds them all
 	at := time.Duration(0)
 	var looks []*workflows.Status
 	braked := map[rotation.Account]bool{}

@@ -8,7 +8,7 @@ import (
 	"keywave/workflows"
 )
 
-// Each list has a query of its own, and one without zones is left out.
+// Each list of zones has a query of its own. A list without zones is left out.
 func TestZoneLists(t *testing.T) {
 	s := workflows.Status{Campaign: "spring", Running: 4}
 	s.Zones = rotation.Counts{Total: 9, Done: 2, Unchanged: 1, Exposed: 1, Pending: 5}

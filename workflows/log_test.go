@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Every decision of a person is kept, however many there are.
+// The log keeps every decision of a person, however many there are.
 func TestLogDropsNoDecision(t *testing.T) {
 	var log Log
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

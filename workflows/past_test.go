@@ -10,7 +10,8 @@ import (
 	"keywave/workflows"
 )
 
-// forget has Temporal forget all that ran, but what the campaign itself leaves.
+// forget makes Temporal forget everything that ran, except what the campaign
+// itself keeps.
 func (w *world) forget() {
 	w.Helper()
 	answer, err := w.env.QueryWorkflow(workflows.QueryState)
@@ -24,9 +25,9 @@ func (w *world) forget() {
 	w.forgets, w.forgot, w.events = true, w.env.Now(), nil
 }
 
-// A campaign is cancelled when some zones are done, one is exposed, one is not
-// known and others have not started. Then Temporal forgets the plan, the shards
-// and the zones. The run that goes on refreshes each zone once in all.
+// A campaign is cancelled when some zones are done, one is exposed, one is
+// unknown and others have not started. Then Temporal forgets the plan, the
+// shards and the zones. A resumed run refreshes each zone once in all.
 func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 	w := newWorld(t, 12, 12, 1)
 	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxExposed, s.MaxFailed = 2, 100, "100%" }), 6)
@@ -61,7 +62,7 @@ func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 			t.Errorf("%s was refreshed %d times, %d of them before all was forgotten\n%s", id, z.executed, executed[id], w.story())
 		}
 	}
-	for id, before := range puts { // it is remembered as done
+	for id, before := range puts { // those that are remembered as done get no key again
 		if now := w.machines[w.zones[id].hosts[0].Name].puts; now != before {
 			t.Errorf("%s was done, and delivered %d times more", id, now-before)
 		}
@@ -71,8 +72,9 @@ func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 	}
 }
 
-// A shard and its zones are terminated and forgotten: what the campaign had heard
-// of each decides, and what it had not heard is read before anything is refreshed.
+// A shard and its zones are terminated and forgotten. What the campaign had
+// heard of each zone decides. A zone of which it had heard nothing is read
+// before anything is refreshed.
 func TestCampaignAShardIsTerminatedAndForgotten(t *testing.T) {
 	w := newWorld(t, 8, 8, 1)
 	p := w.plan(settings(func(s *plan.Settings) { s.Window, s.MaxFailed = 2, "100%" }), 8)
@@ -95,8 +97,8 @@ func TestCampaignAShardIsTerminatedAndForgotten(t *testing.T) {
 	}
 }
 
-// A campaign that continues as new needs no other workflow for its plan, however
-// old that is.
+// A campaign that continues as new needs no other workflow to know its plan,
+// however old the plan is.
 func TestCampaignOutlivesItsPlan(t *testing.T) {
 	w := newWorld(t, 10, 4, 2)
 	p := w.plan(settings(func(s *plan.Settings) { s.Waves = []string{"2", "100%"} }), 5)
@@ -122,7 +124,7 @@ func TestCampaignOutlivesItsPlan(t *testing.T) {
 	}
 }
 
-// A closed campaign is not gone on with when its plan is not valid any more.
+// A closed campaign is not resumed when its plan is no longer valid.
 func TestCampaignIsNotResumedWithAnOldPlan(t *testing.T) {
 	w := newWorld(t, 4, 2, 1)
 	in := w.campaignIn(w.plan(usualSettings(), 4))
@@ -134,9 +136,10 @@ func TestCampaignIsNotResumedWithAnOldPlan(t *testing.T) {
 	}
 }
 
-// Somebody, or a past that Temporal has lost, rotated zones: one or two are rotated
-// as ever, at the end of their page; the third, counted over all pages, pauses the
-// campaign. When a person has it go on, those that wait are not refreshed.
+// Zones were rotated by somebody, or in a past that Temporal has lost. One or
+// two of them are rotated as usual, at the end of their page. The third,
+// counted over all pages, pauses the campaign. When a person lets it go on,
+// those that wait are not refreshed.
 func TestCampaignMeetsAPastThatIsNotTheWorlds(t *testing.T) {
 	for _, c := range []struct{ from, changed, refreshed int }{{2, 2, 8}, {4, 3, 5}, {2, 4, 6}} {
 		w := newWorld(t, 8, 4, 2)

@@ -8,7 +8,7 @@ import (
 	"keywave/workflows"
 )
 
-// A page stays for as long as its plan is valid, and then for as long as a
+// A page stays open as long as its plan is valid, and after that as long as a
 // campaign of the plan is open.
 func TestPageStaysWhileACampaignNeedsIt(t *testing.T) {
 	const valid = 10 * time.Hour

@@ -13,7 +13,7 @@ import (
 	"keywave/workflows"
 )
 
-// names are those of the activities that are registered.
+// names are the names of the registered activities.
 type names struct {
 	sdkworker.Registry
 	all []string
@@ -25,7 +25,7 @@ func (n *names) RegisterActivityWithOptions(_ any, o activity.RegisterOptions) {
 
 func (n *names) RegisterWorkflowWithOptions(any, workflow.RegisterOptions) {}
 
-// Every activity has its limit, and no other has one.
+// Every activity has a limit, and every limit has an activity.
 func TestEveryActivityHasALimit(t *testing.T) {
 	var n names
 	workflows.RegisterOrchestrator(&n, &activities.Temporal{}, &activities.Notices{})

@@ -33,7 +33,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			workflows.RegisterWorkflows(replayer)
 			logger := log.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 			history := recorded(t, file)
-			// A workflow looks at its own ID, which the replayer would invent.
+			// A workflow checks its own ID, which the replayer would invent.
 			ran := workflow.Execution{ID: history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()}
 			if ran.ID == "" {
 				t.Fatal("its first event does not say its workflow's ID; make histories")

@@ -34,7 +34,7 @@ func scheduledIn(windows ...string) workflows.ScheduledIn {
 	}
 }
 
-// due runs a schedule's run to its end.
+// due runs one run of a schedule to its end.
 func (w *world) due(in workflows.ScheduledIn) (workflows.ScheduledOut, error) {
 	w.Helper()
 	if w.scheduled.Waves == nil {
@@ -76,7 +76,8 @@ func TestScheduledRunIsLeftOutOnFrozenDates(t *testing.T) {
 	}
 }
 
-// A run that nobody could begin in time is not begun when nobody expects it.
+// A run that could not start in time is left out, because nobody expects it any
+// more.
 func TestScheduledRunIsLeftOutWhenItIsLate(t *testing.T) {
 	for late, skipped := range map[time.Duration]bool{9 * time.Minute: false, 11 * time.Minute: true} {
 		w := newWorld(t, 2, 2, 1)
@@ -88,8 +89,8 @@ func TestScheduledRunIsLeftOutWhenItIsLate(t *testing.T) {
 	}
 }
 
-// Whatever does not end with all zones done fails the run, which pauses the
-// schedule, and says what to do.
+// A run that does not end with all zones done fails. That pauses the schedule,
+// and the failure says what to do.
 func TestScheduledRunFails(t *testing.T) {
 	for _, c := range []struct {
 		name  string

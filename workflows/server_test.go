@@ -33,10 +33,13 @@ type task struct {
 }
 
 // run takes the task through its queue, its attempts and its timeouts, on the
-// environment's clock. The environment's own way with activities would not do:
-// it ends a running activity at once when it is cancelled, even one that is to
-// be waited for, and it knows no time in a queue. Yet that difference, between
-// a refresh that never started and one that may have, is what is tested here.
+// environment's clock.
+//
+// The test environment's own way to run activities cannot be used. It ends a
+// running activity at once when it is cancelled, even one that the workflow
+// waits for, and it has no time in a queue. But the difference between a
+// refresh that never started and one that may have started is what these tests
+// are about.
 func (t *task) run(ctx workflow.Context) (any, error) {
 	for t.attempt = 1; ; t.attempt++ {
 		if err := t.wait(ctx); err != nil {
@@ -60,8 +63,8 @@ func (t *task) run(ctx workflow.Context) (any, error) {
 	}
 }
 
-// judgeOptions: whatever is asked for has the times of the one table, or shorter
-// ones, and never waits without an end where nobody may poll.
+// judgeOptions: each activity is asked for with the times of the one table, or
+// shorter ones, and never waits without an end in a queue that nobody may poll.
 func (w *world) judgeOptions(t *task) {
 	row := reflect.ValueOf(activities.LimitsFor(time.Hour)).FieldByName(t.name)
 	if !row.IsValid() {
@@ -95,19 +98,19 @@ func (t *task) wait(ctx workflow.Context) error {
 	return nil
 }
 
-// sleep is ended by a cancel.
+// sleep waits for d. It returns early, with false, when the task is cancelled.
 func (t *task) sleep(ctx workflow.Context, d time.Duration) bool {
 	_, _ = workflow.AwaitWithTimeout(ctx, d, func() bool { return t.cancelled })
 	return !t.cancelled
 }
 
-// lost is what becomes of a task whose worker dies.
+// lost is how a task ends whose worker dies.
 func (t *task) lost(ctx workflow.Context) (any, error) {
 	_ = workflow.Sleep(ctx, t.options.HeartbeatTimeout)
 	return nil, temporal.NewTimeoutError(enums.TIMEOUT_TYPE_HEARTBEAT, nil)
 }
 
-// attend is the worker.
+// attend does what the worker does.
 func (t *task) attend(ctx workflow.Context) (any, error) {
 	w := t.world
 	switch t.name {
@@ -171,7 +174,7 @@ func (t *task) zone() rotation.ZoneID {
 	return rotation.ZoneID(field.String())
 }
 
-// input is what the worker decodes: whatever does not survive the history is
+// input is what the worker decodes. What does not survive the history is
 // missing here too.
 func input[I any](t *task) I {
 	var in I
@@ -193,11 +196,11 @@ func decode(w *world, body *commonpb.Payloads, into any) {
 	}
 }
 
-// refreshing is what becomes of one refresh once it may be signed.
+// refreshing is what happens to one refresh once it may be signed.
 type refreshing func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error)
 
-// onRefresh behaves as activities.EdgeOne.Refresh: a cancel is honoured until
-// the request is signed, and the age of the proofs is looked at just before.
+// onRefresh behaves as activities.EdgeOne.Refresh does: it obeys a cancel until
+// the request is signed, and checks the age of the proofs just before.
 func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn) (any, error) {
 	if !t.sleep(ctx, w.took.refresh/2) {
 		return activities.RefreshOut{Sending: activities.NotSent, Why: "cancelled before it was sent"}, nil
@@ -223,8 +226,8 @@ func (w *world) onRefresh(ctx workflow.Context, t *task, in activities.RefreshIn
 	return become(ctx, t, z, in)
 }
 
-// sign is the moment at which a request leaves: promise 2 and promise 4 are
-// looked at here.
+// sign is the moment at which a request leaves. Promises 2 and 4 are checked
+// here.
 func (w *world) sign(ctx workflow.Context, z *edgeZone, in activities.RefreshIn) time.Time {
 	now := workflow.Now(ctx)
 	z.sent++
@@ -260,7 +263,7 @@ func refreshed(ctx workflow.Context, t *task, z *edgeZone, in activities.Refresh
 	return out, nil
 }
 
-// straight behaves as the short way of activities.EdgeOne.Refresh.
+// straight behaves as the short way of activities.EdgeOne.Refresh does.
 func (w *world) straight(ctx workflow.Context, z *edgeZone, in activities.RefreshIn, key string) []rotation.Ack {
 	if !w.beside || len(in.Straight) == 0 {
 		return nil
@@ -284,8 +287,8 @@ func acknowledged(acks []rotation.Ack) bool {
 	return len(acks) > 0 && !slices.ContainsFunc(acks, func(a rotation.Ack) bool { return a.Problem != "" })
 }
 
-// unanswered is a request without an answer. It lands after some time; never,
-// if that is negative.
+// unanswered is a request without an answer. It lands after some time, or never
+// if that time is negative.
 func unanswered(lands time.Duration) refreshing {
 	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
 		at := t.world.sign(ctx, z, in)
@@ -298,7 +301,7 @@ func unanswered(lands time.Duration) refreshing {
 	}
 }
 
-// workerLost is a worker that dies with the request on its way.
+// workerLost is a worker that dies while its request is on its way.
 func workerLost(lands time.Duration) refreshing {
 	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
 		z.lands(t.world.sign(ctx, z, in), lands)
@@ -335,7 +338,7 @@ func slow(d time.Duration) refreshing {
 	}
 }
 
-// reading is what becomes of one read.
+// reading is what happens to one read.
 type reading func(ctx workflow.Context, t *task, z *edgeZone, in activities.ReadIn) (any, error)
 
 func (w *world) onRead(ctx workflow.Context, t *task, in activities.ReadIn) (any, error) {
@@ -387,7 +390,8 @@ func (z *edgeZone) shown(key string, in activities.ReadIn) activities.ReadOut {
 	return out
 }
 
-// seal and opened stand for a seal: what matters here is who is given what.
+// seal and opened stand in for sealing: these tests only need to know who is
+// given which key.
 func seal(hosts []rotation.HostRef, zone rotation.ZoneID, key string) map[rotation.Location][]byte {
 	sealed := map[rotation.Location][]byte{}
 	for _, h := range hosts {
@@ -502,8 +506,8 @@ func (m *machine) drift(w *world, zones []activities.ProveZone) map[rotation.Zon
 	return drift
 }
 
-// putting is what becomes of one delivery to a host; false leaves it to the
-// host's usual way.
+// putting is what happens to one delivery to a host. If it returns false, the
+// host takes the key in its usual way.
 type putting func(ctx workflow.Context, m *machine, zone rotation.ZoneID, key string) (rotation.Ack, bool)
 
 func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn) (any, error) {
@@ -533,7 +537,7 @@ func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn
 	return out, nil
 }
 
-// take is rotation.Host's Put.
+// take behaves as rotation.Host's Put.
 func (m *machine) take(ctx workflow.Context, w *world, in activities.DeliverIn, key string) rotation.Ack {
 	ack := rotation.Ack{Host: m.ref.Name, At: workflow.Now(ctx).UTC()}
 	m.puts++
@@ -578,7 +582,7 @@ func (w *world) onLoadPage(in activities.LoadPageIn) (any, error) {
 	return page, nil
 }
 
-// onPrior gives what an earlier run left of the zones that are asked for.
+// onPrior returns what an earlier run left of the zones that are asked for.
 func (w *world) onPrior(in activities.PriorIn) (any, error) {
 	var out activities.PriorOut
 	for _, id := range in.Zones {
@@ -597,14 +601,15 @@ func (w *world) onPrior(in activities.PriorIn) (any, error) {
 	return out, nil
 }
 
-// awaitAnswer is what becomes of a workflow that runs already, after some time.
+// awaitAnswer is how a workflow that is already running ends, and after what
+// time.
 type awaitAnswer struct {
 	after time.Duration
 	out   activities.AwaitOut
 	again bool // it still runs afterwards
 }
 
-// busy says that a workflow runs already, and not in this environment.
+// busy says that a workflow is already running, and not in this environment.
 func (w *world) busy(id string) bool {
 	_, busy := w.await[id]
 	return busy

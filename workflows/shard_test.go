@@ -14,7 +14,8 @@ import (
 	"keywave/workflows"
 )
 
-// plan freezes the world into a plan "p" with pages of at most pageZones zones.
+// plan makes a plan "p" of the world's zones, with pages of at most pageZones
+// zones.
 func (w *world) plan(settings plan.Settings, pageZones int) plan.Plan {
 	w.Helper()
 	p := plan.Plan{Name: "p", Made: noon.Add(-time.Hour), Settings: settings, Zones: len(w.order), Hosts: len(w.machines)}
@@ -51,7 +52,8 @@ func (w *world) plan(settings plan.Settings, pageZones int) plan.Plan {
 	return p
 }
 
-// accounts are those of the zones, in the order of their first.
+// accounts are the accounts of the zones, in the order in which they first
+// appear.
 func (w *world) accounts() []rotation.Account {
 	var all []rotation.Account
 	for _, id := range w.order {
@@ -62,7 +64,7 @@ func (w *world) accounts() []rotation.Account {
 	return all
 }
 
-// of are those of the zones that are an account's.
+// of are those of the zones that belong to an account.
 func (w *world) of(a rotation.Account, zones []rotation.ZoneID) []rotation.ZoneID {
 	return slices.DeleteFunc(slices.Clone(zones), func(id rotation.ZoneID) bool { return w.zones[id].account != a })
 }
@@ -88,13 +90,13 @@ func usualSettings() plan.Settings {
 	return plan.Settings{Waves: []string{"100%"}, Window: 4, MaxFailed: "50%", MaxExposed: 0, Timing: usualTiming()}
 }
 
-// shardIn asks for page 1 of a plan that has all zones on it.
+// shardIn asks for page 1 of a plan with all zones on that page.
 func (w *world) shardIn(window int) workflows.ShardIn {
 	p := w.plan(usualSettings(), 500)
 	return workflows.ShardIn{Campaign: "c", Account: account, Plan: "p", Page: 1, Digest: p.Pages[0], Window: window, Timing: usualTiming(), Began: noon}
 }
 
-// shard runs one to its end and holds it against what is true.
+// shard runs a shard to its end and compares it with the truth.
 func (w *world) shard(in workflows.ShardIn) workflows.ShardOut {
 	w.Helper()
 	var out workflows.ShardOut
@@ -122,9 +124,10 @@ func (w *world) judgeTally(t rotation.Tally) {
 	}
 }
 
-// judgeWindow: zones at risk, from the moment their refresh is asked for until
-// they end or give their slot back, are never more of one account than the
-// window; together with those that gave it back they are never more than all.
+// judgeWindow: a zone is at risk from the moment its refresh is asked for until
+// it ends or gives its slot back. No account ever has more zones at risk than
+// its window. Together with zones that gave their slots back, there are never
+// more than all.
 func (w *world) judgeWindow(window, all int) {
 	w.Helper()
 	for _, a := range w.accounts() {
@@ -160,9 +163,10 @@ func (w *world) judgeWindowOf(a rotation.Account, window, all int) {
 	}
 }
 
-// judgeStops: after a shard received stop no refresh is asked for, and after it
-// said that all is quiet none is sent, until it is told to go on. With several
-// accounts this holds for the zones of its own page, until that runs again.
+// judgeStops: after a shard received a stop, no refresh is asked for. After it
+// said that it is quiet, none is sent until it is told to go on. With several
+// accounts this holds for the zones of the shard's own page, until that page
+// runs again.
 func (w *world) judgeStops() {
 	w.Helper()
 	if len(w.accounts()) == 1 {
@@ -229,8 +233,8 @@ func (w *world) control(id string, c workflows.Control) {
 	}, time.Nanosecond)
 }
 
-// stopAndClose stops the shard, and lets it return when all that was under way
-// must have ended.
+// stopAndClose stops the shard, and lets it return at a time when everything
+// that was under way must have ended.
 func (w *world) stopAndClose(at time.Duration, window int) {
 	id := workflows.ShardID("c", 1)
 	w.after(at, func() { w.control(id, workflows.Control{Seq: 1, Stop: true, Window: window}) })
@@ -293,7 +297,7 @@ func TestShardFillsItsWindow(t *testing.T) {
 func TestShardGivesBackTheSlotsOfLooseZones(t *testing.T) {
 	w := newWorld(t, 12, 6, 2)
 	for _, id := range w.order[:4] {
-		w.zones[id].refresh = []refreshing{unanswered(-1)} // served soon, locked for 300 s
+		w.zones[id].refresh = []refreshing{unanswered(-1)} // it gets its slot soon, and is locked for 300 s
 	}
 	out := w.shard(w.shardIn(4))
 	if out.Tally.Zones.Done != 12 {
@@ -362,7 +366,7 @@ func TestShardRenewsProofs(t *testing.T) {
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(15 * time.Second)}
 	}
-	if out := w.shard(w.shardIn(2)); out.Tally.Zones.Done != 20 { // world.sign looks at every proof's age
+	if out := w.shard(w.shardIn(2)); out.Tally.Zones.Done != 20 { // world.sign checks every proof's age
 		t.Errorf("%+v\n%s", out.Tally.Zones, w.story())
 	}
 	if w.runs[workflows.ActProve] < 6 {
@@ -374,7 +378,7 @@ func TestShardReadsTheBaselineAgainWhereAHostDrifted(t *testing.T) {
 	w := newWorld(t, 3, 3, 1)
 	in := w.shardIn(4)
 	z := w.zones["zone-02"]
-	z.newKey() // by somebody in the console, after the plan, who brought it to the host
+	z.newKey() // by somebody in the console, after the plan; that person also put it on the host
 	w.machines["h2"].files["zone-02"] = z.live()
 	out := w.shard(in)
 	if out.Tally.Zones.Done != 3 || out.Tally.API.Describe != 4 {
@@ -385,8 +389,8 @@ func TestShardReadsTheBaselineAgainWhereAHostDrifted(t *testing.T) {
 	}
 }
 
-// Proofs are about the zones whose turn comes next, so that a page's hosts are not
-// asked to read all of its files at once; a host that drifted is found all the same.
+// Proofs are about the zones whose turn comes next, so that a page's hosts need
+// not read all of their files at once. A host that has drifted is still found.
 func TestShardProvesInParts(t *testing.T) {
 	w := newWorld(t, 200, 3, 2)
 	in := w.shardIn(4)
@@ -396,7 +400,7 @@ func TestShardProvesInParts(t *testing.T) {
 	w.machines[host].files["zone-150"] = z.live()
 	w.machines["h3"].unproved = []string{"disk full"}
 	w.after(8*time.Second, func() { w.machines["h3"].unproved = []string{"disk full"} })
-	out := w.shard(in) // world.sign looks at when each host was asked about the zone
+	out := w.shard(in) // world.sign checks when each host was asked about the zone
 	if out.Tally.Zones.Done != 200 || out.Tally.API.Describe != 201 {
 		t.Errorf("%+v\n%s", out.Tally, w.story())
 	}
@@ -479,8 +483,9 @@ func TestShardWithoutAProbeTouchesNothing(t *testing.T) {
 	}
 }
 
-// The budget's promise, at many moments: what was not sent when the shard
-// received stop is never sent, what was goes on to its end.
+// The budget's promise, tested at many moments: a refresh that was not sent
+// when the shard received the stop is never sent, and one that was sent goes on
+// to its end.
 func TestShardStoppedAtAnyMoment(t *testing.T) {
 	for _, at := range moments(25 * time.Second) {
 		w := newWorld(t, 12, 4, 2)
@@ -503,7 +508,7 @@ func TestShardStoppedAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A stop is answered while zones that may have refreshed still deliver.
+// A stop is answered although zones that may have refreshed still deliver.
 func TestShardIsQuietWhileKeptZonesGoOn(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	w.machines["h1"].down(noon.Add(200*time.Millisecond), 10*time.Minute)
@@ -521,8 +526,8 @@ func TestShardIsQuietWhileKeptZonesGoOn(t *testing.T) {
 	}
 }
 
-// A campaign may be paused over a weekend: a shard that waits for a person must
-// not fill its own history, nor its campaign's.
+// A campaign may be paused over a weekend. A shard that waits for a person must
+// not fill its own history, or its campaign's.
 func TestShardThatIsStoppedIsSilent(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	id := workflows.ShardID("c", 1)
@@ -602,8 +607,8 @@ func TestShardStopsAfterFailuresInARow(t *testing.T) {
 	t.Errorf("nobody was told\n%s", w.story())
 }
 
-// The zone after the one that says that every zone would fail alike is not begun,
-// however long the campaign takes to hear of it.
+// When a zone says that every zone would fail alike, no other zone is begun,
+// however late the campaign hears of it.
 func TestShardStandsStillAtOnce(t *testing.T) {
 	w := newWorld(t, 6, 2, 1)
 	w.zones["zone-03"].refresh = []refreshing{refused("AuthFailure.SecretIdNotFound", true)}
@@ -694,8 +699,8 @@ func TestShardDecisions(t *testing.T) {
 	})
 }
 
-// An earlier run's done zones are never touched again, and what it left exposed
-// is delivered first, without a refresh.
+// Zones that an earlier run ended as done are never touched again. What it left
+// exposed is delivered first, without a refresh.
 func TestShardGoesOnFromAnEarlierRun(t *testing.T) {
 	w := newWorld(t, 6, 3, 2)
 	in := w.shardIn(1)
@@ -726,7 +731,7 @@ func TestShardGoesOnFromAnEarlierRun(t *testing.T) {
 	if first := []rotation.ZoneID{started[0].zone, started[1].zone}; !slices.Contains(first, "zone-05") || !slices.Contains(first, "zone-03") {
 		t.Errorf("first were %v: what may be exposed goes first\n%s", first, w.story())
 	}
-	if out.Tally.API.Refresh != 7 { // zones 1, 2, 5 and 6 earlier; 2, 3 and 4 now
+	if out.Tally.API.Refresh != 7 { // earlier zones 1, 2, 5 and 6; now zones 2, 3 and 4
 		t.Errorf("calls: %+v", out.Tally.API)
 	}
 }
@@ -744,7 +749,7 @@ func TestShardMendsOnly(t *testing.T) {
 	}
 }
 
-// A child that never starts must hang neither the shard nor a stop.
+// A child that never starts stops neither the shard nor a stop from going on.
 func TestShardAZoneThatNeverStarts(t *testing.T) {
 	w := newWorld(t, 4, 3, 2)
 	w.never[workflows.ZoneID("zone-02")] = true
@@ -759,9 +764,10 @@ func TestShardAZoneThatNeverStarts(t *testing.T) {
 	}
 }
 
-// Issue "Budgets", over schedules: whatever goes wrong and whenever the stop
-// comes, no refresh is asked for after it, none is sent after the shard said
-// that all is quiet, and never more than a window of zones is at risk.
+// The promise about budgets, tested with many schedules. Whatever goes wrong
+// and whenever the stop comes: no refresh is asked for after it, none is sent
+// after the shard said that it is quiet, and never more zones than the window
+// are at risk.
 func TestShardSchedules(t *testing.T) {
 	seeds := uint64(150)
 	if testing.Short() {
@@ -814,8 +820,8 @@ func schedule(t *testing.T, seed uint64) {
 	w.shard(w.shardIn(window))
 }
 
-// Proofs are asked of the worker that calls EdgeOne; when that is gone another
-// gives them, and the shard learns which one it is now.
+// Proofs are asked of the worker that calls EdgeOne. When it is gone another
+// worker gives them, and the shard learns which one calls EdgeOne now.
 func TestShardProvesWhereItRefreshes(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -845,8 +851,8 @@ func TestShardProvesWhereItRefreshes(t *testing.T) {
 	}
 }
 
-// A zone's workflow that somebody terminates has no record: nobody knows what
-// became of its key, and it is never counted as done.
+// A zone's workflow that somebody terminates leaves no record. Nobody knows
+// what happened to its key, and it is never counted as done.
 func TestShardAZoneThatIsTerminatedIsUnknown(t *testing.T) {
 	w := newWorld(t, 3, 2, 1)
 	w.zones["zone-02"].refresh = []refreshing{slow(5 * time.Second)}

@@ -12,7 +12,7 @@ import (
 	"keywave/workflows"
 )
 
-// toldBy is the last that the campaign was told until then.
+// toldBy is the last news that the campaign had been told at that time.
 func (w *world) toldBy(at time.Duration) (last workflows.ShardNews) {
 	for _, s := range w.said {
 		if n, ok := s.arg.(workflows.ShardNews); ok && s.at.Sub(noon) <= at {
@@ -22,8 +22,8 @@ func (w *world) toldBy(at time.Duration) (last workflows.ShardNews) {
 	return last
 }
 
-// Stop and close are followed at once by a shard that waits for its page, for an
-// earlier run's records or for a probe, whoever does not answer.
+// A shard that waits for its page, for an earlier run's records or for a probe
+// obeys stop and close at once, whoever does not answer.
 func TestShardStopsWhileItWaits(t *testing.T) {
 	for name, queue := range map[string]string{
 		"the page or the records": workflows.Queue, "a probe": workflows.EdgeOneQueue(account),
@@ -52,8 +52,8 @@ func TestShardStopsWhileItWaits(t *testing.T) {
 	}
 }
 
-// A refresh that has begun and does not answer is counted as exposed in time; one
-// that is still in its queue has sent nothing and is nobody's exposure.
+// A refresh that has begun and does not answer is counted as exposed in time.
+// One that is still in its queue has sent nothing, and does not count.
 func TestShardCountsRefreshesThatDoNotAnswer(t *testing.T) {
 	w := newWorld(t, 4, 4, 2)
 	w.zones["zone-01"].refresh = []refreshing{slow(50 * time.Second)}
@@ -79,8 +79,9 @@ func TestShardCountsRefreshesThatDoNotAnswer(t *testing.T) {
 	}
 }
 
-// EdgeOne rejects every request: after stallAfter the campaign is told that nothing
-// gets on, and why; once something does, that too.
+// EdgeOne rejects every request. After stallAfter the campaign is told that
+// there is no progress, and why. When there is progress again, it is told that
+// too.
 func TestShardTellsThatNothingGetsOn(t *testing.T) {
 	w := newWorld(t, 6, 4, 2)
 	const skew = "EdgeOne rejects the time of the signature"
@@ -130,7 +131,7 @@ func (w *world) each(do func(z *edgeZone)) {
 	}
 }
 
-// Held zones are told with their end.
+// Held zones are told, with the time at which they end.
 func TestShardTellsWhatItsZonesWaitFor(t *testing.T) {
 	w := newWorld(t, 5, 4, 2)
 	for _, id := range w.order[:3] {
@@ -151,7 +152,7 @@ func TestShardTellsWhatItsZonesWaitFor(t *testing.T) {
 	}
 }
 
-// A page that has ended tells its end in the Temporal UI.
+// A page that has ended shows its end in the Temporal UI.
 func TestShardShowsItsEnd(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
 	w.shard(w.shardIn(4))

@@ -11,7 +11,7 @@ import (
 	"keywave/workflows"
 )
 
-// absent has a queue without workers until then.
+// absent leaves a queue without workers until that time.
 func (w *world) absent(queue string, until time.Duration) {
 	w.queued = func(t *task) time.Duration {
 		if t.options.TaskQueue != queue {
@@ -21,8 +21,8 @@ func (w *world) absent(queue string, until time.Duration) {
 	}
 }
 
-// A campaign without progress says so with its causes, and pauses itself
-// after five times stallAfter; a resume has it go on.
+// A campaign without progress says so and names the causes. After five times
+// stallAfter it pauses itself. A resume lets it go on.
 func TestCampaignStalls(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)
 	w.absent(workflows.RefreshQueue(account), time.Hour)
@@ -47,12 +47,12 @@ func TestCampaignStalls(t *testing.T) {
 	}
 }
 
-// A campaign that waits for something that is named is not stalled, however long
-// that takes.
+// A campaign that waits for something that it can name is not stalled, however
+// long that takes.
 func TestAWaitThatIsNamedIsNoStall(t *testing.T) {
 	for what, c := range map[string]struct {
 		change func(*world, *plan.Settings)
-		waits  func(*workflows.Status) bool // what it is seen to do all the while
+		waits  func(*workflows.Status) bool // what it must be doing all the while
 		until  time.Duration
 	}{
 		"a bake time": {
@@ -70,7 +70,7 @@ func TestAWaitThatIsNamedIsNoStall(t *testing.T) {
 			func(s *workflows.Status) bool { return s.State == workflows.StatePaused && s.Zones.Pending > 0 }, 12 * time.Minute,
 		},
 		"held zones": {
-			func(w *world, _ *plan.Settings) { // its old key lives on: the hosts hold the live one
+			func(w *world, _ *plan.Settings) { // the old key stays alive: the hosts hold the live one
 				w.zones["zone-06"].refresh = []refreshing{unanswered(-1)}
 			},
 			func(s *workflows.Status) bool { return s.State == workflows.StateRunning && s.Zones.Done == 5 }, 5 * time.Minute,
@@ -108,8 +108,8 @@ func TestAWaitThatIsNamedIsNoStall(t *testing.T) {
 	}
 }
 
-// A pause is answered although a shard cannot confirm it: what is not known is
-// said.
+// A pause is answered although a shard cannot confirm it. The answer says what
+// is not known.
 func TestPauseIsAnsweredInBoundedTime(t *testing.T) {
 	w := newWorld(t, 8, 4, 2)
 	w.absent(workflows.EdgeOneQueue(account), 3*time.Hour)
@@ -125,8 +125,9 @@ func TestPauseIsAnsweredInBoundedTime(t *testing.T) {
 	}
 }
 
-// A refresh that has begun and ends for nobody's order keeps its shard from saying
-// that it is quiet; the pause is answered all the same, and says so.
+// A refresh that has begun does not end for anybody's order, so its shard
+// cannot say that it is quiet. The pause is still answered, and the answer says
+// so.
 func TestPauseIsAnsweredThoughAShardIsNotQuiet(t *testing.T) {
 	w := newWorld(t, 4, 4, 2)
 	w.zones["zone-01"].refresh = []refreshing{slow(80 * time.Second)}
@@ -142,8 +143,8 @@ func TestPauseIsAnsweredThoughAShardIsNotQuiet(t *testing.T) {
 	}
 }
 
-// A shard that has not started, because an earlier one of its page still delivers,
-// has sent nothing: a cancel does not wait for that one.
+// A shard has not started, because an earlier one of its page still delivers.
+// So it has sent nothing, and a cancel does not wait for the earlier one.
 func TestCancelDoesNotWaitForAShardThatHasNotStarted(t *testing.T) {
 	w := newWorld(t, 8, 4, 2)
 	p := w.plan(usualSettings(), 4)
@@ -157,8 +158,9 @@ func TestCancelDoesNotWaitForAShardThatHasNotStarted(t *testing.T) {
 	}
 }
 
-// A campaign says what each group of its zones waits for and until when, over all of
-// its shards; the time that is left counts it, and the rows add up at any moment.
+// A campaign says for each group of its zones what it waits for and until when,
+// over all of its shards. The time that is left includes that wait, and the
+// rows always add up.
 func TestCampaignTellsWhatItsZonesWaitFor(t *testing.T) {
 	w := newWorld(t, 12, 4, 2)
 	for _, id := range []rotation.ZoneID{"zone-01", "zone-02", "zone-07"} { // on two pages

@@ -7,8 +7,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// The time that is left counts what zones wait for, and nothing is said of it where
-// a campaign does not get on.
+// The time that is left includes what zones wait for. It is not told when a
+// campaign has no progress.
 func TestLeftIsSaidWhereItIsKnown(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	runs := func(change func(*Status)) Status {
@@ -35,8 +35,9 @@ func TestLeftIsSaidWhereItIsKnown(t *testing.T) {
 	}
 }
 
-// Before a resume a person mends what is named above: that is said where something
-// is named, and not of a pause that a person wanted.
+// If the status names something to repair, the next step is to repair it and
+// then to resume. If it names nothing, as after a pause that a person wanted,
+// the next step says nothing of a repair.
 func TestNextNamesNothingToMendWhereNothingIs(t *testing.T) {
 	for _, kind := range rotation.PauseKinds() {
 		c := &campaign{st: &CampaignState{}}

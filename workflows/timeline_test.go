@@ -10,9 +10,9 @@ import (
 	"keywave/workflows"
 )
 
-// A line on a campaign's timeline is a timer that nobody waits for: one for each
-// wave and each pause, from its begin to its end. That of the last wave ends
-// with the campaign.
+// A line on a campaign's timeline is a timer that nobody waits for. There is
+// one for each wave and each pause, from its beginning to its end. The line of
+// the last wave ends with the campaign.
 func TestCampaignDrawsItsTimeline(t *testing.T) {
 	w := newWorld(t, 20, 4, 2)
 	for _, z := range w.zones {

@@ -25,14 +25,14 @@ import (
 )
 
 // The world that the workflows act on in these tests: EdgeOne's keys, hosts'
-// files, and what goes wrong, by script. The workflows are the real ones, on
-// the SDK's test environment, whose clock jumps over every wait. The world
-// keeps a log of what really happened and judges every record by it.
+// files, and what goes wrong, by script. The workflows are the real ones. They
+// run on the SDK's test environment, whose clock jumps over every wait. The
+// world keeps a log of what really happened and judges every record by it.
 //
-// Only a real server can show: continue-as-new being followed, the limits of
-// histories and pending children, updates that race each other or arrive with
-// the first workflow task, parent close policies after a terminate, and
-// replays.
+// These tests cannot show what only a real server does: how continue-as-new is
+// followed, the limits of histories and pending children, updates that race
+// each other or arrive with the first workflow task, parent close policies
+// after a terminate, and replays.
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -61,11 +61,12 @@ type world struct {
 	plans   map[string]plan.Plan
 	pages   map[string]plan.Page
 	prior   map[rotation.ZoneID]rotation.Found // what an earlier run left
-	forgot  time.Time                          // Temporal has forgotten what ended by then
+	forgot  time.Time                          // Temporal has forgotten what had ended by then
 	forgets bool                               // Temporal may have forgotten what ran
-	await   map[string]awaitAnswer             // by workflow ID: it runs already, elsewhere
+	await   map[string]awaitAnswer             // by workflow ID: it is already running, elsewhere
 	lastRun map[string]string
-	// left is what an earlier run of a campaign left; nil when that is forgotten.
+	// left is what an earlier run of a campaign left. It is nil when that is
+	// forgotten.
 	left json.RawMessage
 	// openUntil is when the last campaign of a plan ends.
 	openUntil map[string]time.Time
@@ -76,26 +77,28 @@ type world struct {
 
 	// queued is how long a task waits for a worker; forever when there is none.
 	queued func(t *task) time.Duration
-	// took is how long each call of a refresh, read, proof or delivery takes.
+	// took is how long each call of each kind takes.
 	took struct{ refresh, read, prove, put time.Duration }
 	// unopened is how many sealed keys a location cannot open.
 	unopened map[rotation.Location]int
 	// emergency says that proofs are waived.
 	emergency bool
-	// unwell is what each health check says, in turn.
+	// unwell is the list of answers that each health check gives, one after the
+	// other.
 	unwell map[string][]string
 	rates  []activities.RateIn
-	// notices are what people elsewhere were told.
+	// notices are what people were told by webhook.
 	notices []rotation.Notice
-	// scheduled is how a schedule's fleet is run; planRefused is why it is not.
+	// scheduled are the settings with which a schedule's fleet is run;
+	// planRefused is why it is not run.
 	scheduled   plan.Settings
 	planRefused string
 	late        time.Duration // until a worker takes the first workflow
-	// beside says that the worker that calls EdgeOne serves the locations too.
+	// beside says that the worker that calls EdgeOne also serves the locations.
 	beside bool
-	// digest is the definition by which h2 was delivered last.
+	// digest is the definition of h2 at its last delivery.
 	digest string
-	// says is what a refresh that has begun reports.
+	// says is what a refresh that has begun reports in its heartbeat.
 	says string
 	// refreshing is the latest refresh of each workflow.
 	refreshing map[string]*task
@@ -120,9 +123,9 @@ type edgeZone struct {
 	executed int // refreshes, in all environments
 	before   int // executed when the present environment began
 	sent     int
-	withheld int          // how often the live key is not given to its hosts
-	refresh  []refreshing // what becomes of the next refreshes
-	read     []reading    // and of the next reads
+	withheld int          // how often the live key is withheld from its hosts
+	refresh  []refreshing // what happens to the next refreshes
+	read     []reading    // and to the next reads
 }
 
 // machine is a host.
@@ -133,7 +136,7 @@ type machine struct {
 	downTill time.Time
 	unproved []string                      // problems of the next proofs
 	proved   map[rotation.ZoneID]time.Time // when, of which zones it was asked
-	put      []putting                     // what becomes of the next deliveries
+	put      []putting                     // what happens to the next deliveries
 	puts     int
 }
 
@@ -157,8 +160,8 @@ type attribute struct {
 	value    string
 }
 
-// newWorld has zones zone-01… on hosts h1…, perZone hosts each, over the
-// locations hk and eu in turn; every host holds the live key.
+// newWorld has zones zone-01… on hosts h1…. Each zone has perZone hosts. Hosts
+// are in the locations hk and eu in turn. Every host holds the live key.
 func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	w := &world{
 		TB: t, zones: map[rotation.ZoneID]*edgeZone{}, machines: map[rotation.HostName]*machine{}, running: map[string]int{},
@@ -192,7 +195,8 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 	return w
 }
 
-// fresh gives the world a new environment: one runs one workflow.
+// fresh gives the world a new environment, because one environment runs one
+// workflow.
 func (w *world) fresh() {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -227,10 +231,11 @@ func (z *edgeZone) print(key string) rotation.Fingerprint {
 
 func (z *edgeZone) fingerprint() rotation.Fingerprint { return z.print(z.live()) }
 
-// baseline is the fingerprint that the zone began with.
+// baseline is the fingerprint of the zone's first key.
 func (z *edgeZone) baseline() rotation.Fingerprint { return z.print(z.keys[0]) }
 
-// zone gives the state of a zone at now: requests on their way land first.
+// zone is the state of a zone at the time now. Requests on their way that have
+// landed by then are applied first.
 func (w *world) zone(id rotation.ZoneID, now time.Time) *edgeZone {
 	z := w.zones[id]
 	slices.SortFunc(z.landings, time.Time.Compare)
@@ -270,10 +275,10 @@ func (w *world) story() string {
 	return b.String()
 }
 
-// after has something done when that much time has passed.
+// after does something when that much time has passed.
 func (w *world) after(d time.Duration, do func()) { w.env.RegisterDelayedCallback(do, d) }
 
-// down has a host not answer for that long.
+// down makes a host not answer for that long.
 func (m *machine) down(from time.Time, d time.Duration) { m.downFrom, m.downTill = from, from.Add(d) }
 
 func (m *machine) isDown(now time.Time) bool {
@@ -337,8 +342,8 @@ func (w *world) try(id, kind string, in, result any) error {
 	return err
 }
 
-// judgeClose: Temporal's list tells a campaign that is done from a cancelled one and
-// from one that failed, and of that one the counts.
+// judgeClose: Temporal's list shows whether a campaign is done, was cancelled
+// or failed. The message of a failed one has the counts.
 func (w *world) judgeClose(s workflows.Status, err error) {
 	w.Helper()
 	right := false
@@ -355,7 +360,7 @@ func (w *world) judgeClose(s workflows.Status, err error) {
 	}
 }
 
-// judge holds a record against what is true.
+// judge compares a record with the truth.
 func (w *world) judge(r rotation.Record) {
 	w.Helper()
 	z := w.zone(r.Zone, r.EndedAt)
@@ -395,7 +400,7 @@ func (w *world) judge(r rotation.Record) {
 	}
 }
 
-// judgeAll holds the latest record of every zone against what is true.
+// judgeAll compares the latest record of every zone with the truth.
 func (w *world) judgeAll() {
 	w.Helper()
 	for _, id := range w.order {
@@ -427,8 +432,8 @@ func (w *world) told(zone rotation.ZoneID, such func(heard) bool) bool {
 	return slices.ContainsFunc(w.newsOf(zone), such)
 }
 
-// server stands where Temporal's server stands between workflows and workers:
-// see task.run for why the activities are run here.
+// server stands between workflows and workers, as Temporal's server does. See
+// task.run for why activities are run here.
 type server struct {
 	interceptor.WorkerInterceptorBase
 	world *world
@@ -476,8 +481,8 @@ func (i *inbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteW
 	return out, err
 }
 
-// runUntilKilled ends a workflow early if it is to be: its children are left to
-// their parent close policy, as after a terminate.
+// runUntilKilled ends a workflow early if the test wants it. Its children are
+// left to their parent close policy, as after a terminate.
 func (i *inbound) runUntilKilled(ctx workflow.Context, id string, in *interceptor.ExecuteWorkflowInput) (out any, err error) {
 	after, kill := i.world.killed[id]
 	if !kill {
@@ -571,7 +576,7 @@ func (o *outbound) ExecuteChildWorkflow(ctx workflow.Context, kind string, args 
 	return child{ended, started}
 }
 
-// child is a child workflow that does not start, or not at once.
+// child is a child workflow that does not start, or starts late.
 type child struct {
 	workflow.Future
 	started workflow.Future

@@ -17,13 +17,13 @@ import (
 	"keywave/workflows"
 )
 
-// hanging is a read that its own timeout ends.
+// hanging is a read that only its timeout ends.
 func hanging(ctx workflow.Context, t *task, _ *edgeZone, _ activities.ReadIn) (any, error) {
 	_ = workflow.Sleep(ctx, t.options.StartToCloseTimeout)
 	return nil, temporal.NewTimeoutError(enums.TIMEOUT_TYPE_START_TO_CLOSE, nil)
 }
 
-// inQueue has the tasks of an activity wait in their queue from then on.
+// inQueue makes the tasks of an activity wait in their queue from that time on.
 func inQueue(w *world, name string, from, wait time.Duration) func(*task) time.Duration {
 	return func(t *task) time.Duration {
 		if t.name == name && w.env.Now().Sub(noon) >= from {
@@ -33,19 +33,20 @@ func inQueue(w *world, name string, from, wait time.Duration) func(*task) time.D
 	}
 }
 
-// Promise 3: whatever a zone waits for, from exposedAfter on it counts as exposed,
-// if a refresh may have been sent and no read since shows the key that the hosts
-// hold; and it never waits longer than deliverFor.
+// Promise 3: whatever a zone waits for, it counts as exposed from exposedAfter
+// on, if a refresh may have been sent and no read since shows the key that the
+// hosts hold. It never waits longer than deliverFor.
 func TestZoneIsCountedWhateverItWaitsFor(t *testing.T) {
 	const mark = 30*time.Second + 100*time.Millisecond // a request is signed after 100 ms
 	for _, c := range []struct {
 		name string
 		set  func(w *world, z *edgeZone, in *workflows.ZoneIn)
-		// exposed is when it must be told, zero for never, and as what.
+		// exposed is when the zone must tell that it is exposed (zero for never),
+		// and with which standing.
 		exposed time.Duration
 		stands  rotation.Standing
 		why     string
-		alone   bool // a person's, without a shard
+		alone   bool // a person started it, without a shard
 		want    rotation.Outcome
 		ends    time.Duration
 	}{
@@ -170,8 +171,8 @@ func TestZoneIsCountedWhateverItWaitsFor(t *testing.T) {
 	}
 }
 
-// countedExposed is when the zone's search attribute said exposed first; zero for
-// never.
+// countedExposed is when the zone's search attribute first said exposed. It is
+// zero for never.
 func (w *world) countedExposed() time.Duration {
 	for _, a := range w.attrs[:len(w.attrs)-1] { // the last one is its end
 		if a.value == string(rotation.Exposed) {
@@ -181,8 +182,8 @@ func (w *world) countedExposed() time.Duration {
 	return 0
 }
 
-// judgeNews: the zone told that it is exposed at that time, and ten seconds later,
-// if it still was, that it gives its slot back.
+// judgeNews: the zone told that it is exposed at that time. If it was still
+// exposed ten seconds later, it told that it gives its slot back.
 func (w *world) judgeNews(exposed time.Duration, stands rotation.Standing, why string) {
 	w.Helper()
 	news := w.newsOf(theZone)
@@ -197,7 +198,7 @@ func (w *world) judgeNews(exposed time.Duration, stands rotation.Standing, why s
 		w.Errorf("it is exposed since %s", news[i].Since)
 	}
 	stayed := len(w.records) > 0 && w.records[theZone].EndedAt.Sub(noon) > exposed+10*time.Second
-	for _, n := range news { // but for those that were not exposed any more by then
+	for _, n := range news { // unless the exposure had ended by then
 		stayed = stayed && (n.Exposed || n.at < exposed || n.at > exposed+10*time.Second)
 	}
 	if exposed > 0 && stayed && !slices.ContainsFunc(news, func(n heard) bool { return n.at == exposed+10*time.Second && n.Loose }) {
@@ -210,7 +211,8 @@ func (w *world) judgeNews(exposed time.Duration, stands rotation.Standing, why s
 	}
 }
 
-// rejectedFor is a refresh that EdgeOne rejects for so long before it executes it.
+// rejectedFor is a refresh that EdgeOne rejects for that long before it
+// executes it.
 func rejectedFor(d time.Duration) refreshing {
 	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
 		_ = workflow.Sleep(ctx, d)
@@ -219,8 +221,8 @@ func rejectedFor(d time.Duration) refreshing {
 	}
 }
 
-// An exposure that ends without an end of the zone is taken back: in the news and
-// in the list of workflows.
+// An exposure that ends before the zone does is taken back, in the news and in
+// the list of workflows.
 func TestZoneExposureIsTakenBack(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	in := w.zoneIn(theZone)
@@ -250,7 +252,7 @@ func TestZoneExposureIsTakenBack(t *testing.T) {
 	}
 }
 
-// The good path says nothing and waits by no timer of its own.
+// A zone without trouble sends no news and has no timer of its own.
 func TestZoneGoodPathCostsNoTimer(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	in := w.zoneIn(theZone)
@@ -267,8 +269,8 @@ func TestZoneGoodPathCostsNoTimer(t *testing.T) {
 	}
 }
 
-// A held zone is looked at: a request that lands late is an outage from then on,
-// and is delivered at once.
+// The key of a held zone is read again and again: a request that lands late is
+// an outage from then on, and its key is delivered at once.
 func TestZoneHeldIsLookedAt(t *testing.T) {
 	for _, lands := range []time.Duration{25 * time.Second, 60 * time.Second, 150 * time.Second, 299 * time.Second} {
 		t.Run(lands.String(), func(t *testing.T) {
@@ -291,8 +293,8 @@ func TestZoneHeldIsLookedAt(t *testing.T) {
 	}
 }
 
-// A look that fails leaves the zone held, whatever the reason, and the next one
-// comes at its own time.
+// If such a read fails, the zone stays held, whatever the reason, and the next
+// read comes at its own time.
 func TestZoneHeldThatCannotBeLookedAt(t *testing.T) {
 	for name, failing := range map[string]reading{"refused": unread(true, true), "for a while": unread(false, false)} {
 		t.Run(name, func(t *testing.T) {
@@ -312,8 +314,8 @@ func TestZoneHeldThatCannotBeLookedAt(t *testing.T) {
 	}
 }
 
-// What has sent nothing ends at once when it is cancelled, though nobody polls the
-// queue that it waits in.
+// A zone that has sent nothing ends at once when it is cancelled, even if
+// nobody polls the queue in which it waits.
 func TestZoneCancelledThoughNobodyPolls(t *testing.T) {
 	for _, name := range []string{workflows.ActProbe, workflows.ActProve, workflows.ActRead, workflows.ActRefresh} {
 		for _, how := range []string{"cancel", "skip"} {
@@ -339,7 +341,8 @@ func TestZoneCancelledThoughNobodyPolls(t *testing.T) {
 	}
 }
 
-// Without a worker a zone comes back unsent, and says of which kind that is.
+// Without a worker a zone comes back unsent, and its record says of which kind
+// that is.
 func TestZoneHandedBackByKind(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -380,7 +383,8 @@ func unreached(workflow.Context, *task, *edgeZone, activities.RefreshIn) (any, e
 	return activities.RefreshOut{Sending: activities.NotSent, Why: "EdgeOne rejects the time of the signature", Back: rotation.BackUnreached, Again: true}, nil
 }
 
-// A lost worker's refresh had begun: one call may have been sent, and is counted.
+// The refresh of a lost worker had begun, so one call may have been sent, and
+// is counted.
 func TestZoneCountsTheCallOfALostWorker(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	w.zones[theZone].refresh = []refreshing{workerLost(0)}
@@ -389,7 +393,7 @@ func TestZoneCountsTheCallOfALostWorker(t *testing.T) {
 	}
 }
 
-// repaired sends the zone an order while it runs, and keeps what is answered.
+// repaired sends the zone an order while it runs, and keeps the answer.
 func (w *world) repaired(at time.Duration, o workflows.RepairOrder, answer *workflows.RepairAnswer, refused *error) {
 	w.after(at, func() {
 		w.env.UpdateWorkflow(workflows.UpdateRepair, fmt.Sprint(at), &told{accept: func() {}, reject: func(err error) { *refused = err }, done: func(v any, err error) {
@@ -412,10 +416,10 @@ func (t *told) Accept()                   { t.accept() }
 func (t *told) Reject(err error)          { t.reject(err) }
 func (t *told) Complete(v any, err error) { t.done(v, err) }
 
-// An exposed zone can be mended while it runs: by the definitions of the present,
-// which somebody answers for.
+// An exposed zone can be repaired while it runs, with the present definitions
+// of its hosts. A person must answer for these.
 func TestZoneRepairedWhileItRuns(t *testing.T) {
-	mended := func(w *world) []rotation.HostRef { // h2 is defined otherwise now, and so it can be reached
+	mended := func(w *world) []rotation.HostRef { // h2 has another definition now, with which it can be reached
 		hosts := slices.Clone(w.zones[theZone].hosts)
 		hosts[1].Digest = "mended"
 		return hosts
@@ -484,7 +488,7 @@ func TestZoneRepairedWhileItRuns(t *testing.T) {
 	}
 }
 
-// A retired host stands in the record with what it was last seen to hold.
+// A retired host is in the record with what was last seen on it.
 func TestZoneRecordsRetiredHosts(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	w.machines["h2"].files[theZone] = "a stranger's"
@@ -505,8 +509,8 @@ func TestZoneRecordsRetiredHosts(t *testing.T) {
 	}
 }
 
-// A repair keeps its acknowledgements too, though nobody knows when the exposure
-// began.
+// A repair keeps its acknowledgements too, even if nobody knows when the
+// exposure began.
 func TestZoneRepairKeepsItsAcknowledgements(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	in := w.zoneIn(theZone)
@@ -516,7 +520,7 @@ func TestZoneRepairKeepsItsAcknowledgements(t *testing.T) {
 	}
 }
 
-// A shard that is new to a zone hears where it stands.
+// A shard that newly has to do with a zone hears where it stands.
 func TestZoneTellsAgain(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	w.machines["h2"].down(noon, 2*time.Minute)
@@ -531,8 +535,8 @@ func TestZoneTellsAgain(t *testing.T) {
 	}
 }
 
-// What the zone waits for stands in the Temporal UI, with since when and until
-// when.
+// What the zone waits for is shown in the Temporal UI, with since when and
+// until when.
 func TestZoneDetailsSayWhatItWaitsFor(t *testing.T) {
 	for _, c := range []struct {
 		name string

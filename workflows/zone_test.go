@@ -16,8 +16,8 @@ import (
 
 const theZone rotation.ZoneID = "zone-01"
 
-// zoneStory is one zone's rotation with something going wrong, and how it must
-// end.
+// zoneStory is the rotation of one zone in which something goes wrong, and how
+// it must end.
 type zoneStory struct {
 	name string
 	set  func(w *world, z *edgeZone, in *workflows.ZoneIn)
@@ -114,7 +114,7 @@ func zoneStories() []zoneStory {
 			},
 		},
 
-		// What follows is the table of what may become of a refresh.
+		// The following rows are all that can happen to a refresh.
 		{
 			name: "lost answer, executed: adopted, no second refresh", want: rotation.Done, executed: 1, sent: 1, why: "adopted by read-back",
 			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.refresh = []refreshing{unanswered(0)} },
@@ -452,7 +452,7 @@ func zoneStories() []zoneStory {
 	}
 }
 
-// On the short way every story ends as it does on the ordinary one.
+// On the short way every story ends as on the ordinary way.
 func TestZoneStoriesOnTheShortWay(t *testing.T) {
 	for _, s := range zoneStories() {
 		t.Run(s.name, func(t *testing.T) {
@@ -463,7 +463,7 @@ func TestZoneStoriesOnTheShortWay(t *testing.T) {
 			if s.set != nil {
 				s.set(w, z, &in)
 			}
-			if late := w.queued; late != nil { // a location without workers is without that one too
+			if late := w.queued; late != nil { // a location without workers has no such worker either
 				w.queued = func(asked *task) time.Duration {
 					own := *asked
 					for _, l := range []rotation.Location{"hk", "eu"} {
@@ -482,9 +482,9 @@ func TestZoneStoriesOnTheShortWay(t *testing.T) {
 	}
 }
 
-// A zone whose hosts were all proved by the worker that calls EdgeOne needs no
-// trip through Temporal between the answer and the hosts; what a host does not
-// take at once is delivered to it, and to it alone, the ordinary way.
+// If the worker that calls EdgeOne has proved all hosts of a zone itself, the
+// key needs no way through Temporal. A host that does not take it at once gets
+// it by the ordinary way, and only that host.
 func TestZoneGoesStraight(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -543,7 +543,7 @@ func TestZoneStories(t *testing.T) {
 	}
 }
 
-// noWorkers has tasks wait in one queue.
+// noWorkers makes tasks wait in one queue.
 func noWorkers(queue string, d time.Duration) func(*task) time.Duration {
 	return func(t *task) time.Duration {
 		if t.options.TaskQueue == queue {
@@ -553,8 +553,8 @@ func noWorkers(queue string, d time.Duration) func(*task) time.Duration {
 	}
 }
 
-// Promise 3 at every moment: a cancel before the signature means that nothing
-// is ever sent, one after it stops nothing.
+// Promise 3 at every moment: after a cancel before the signature nothing is
+// ever sent, and a cancel after it stops nothing.
 func TestZoneCancelledAtEveryMoment(t *testing.T) {
 	shapes := map[string]func(w *world, z *edgeZone, in *workflows.ZoneIn){
 		"good path": func(w *world, _ *edgeZone, in *workflows.ZoneIn) {
@@ -609,7 +609,7 @@ func TestZoneCancelledAtEveryMoment(t *testing.T) {
 	}
 }
 
-// moments are dense at first and wider later.
+// moments are close together at first, and farther apart later.
 func moments(until time.Duration) []time.Duration {
 	var all []time.Duration
 	for at := time.Millisecond; at < until; at += max(25*time.Millisecond, at/12) {
@@ -648,7 +648,8 @@ func TestZoneOrders(t *testing.T) {
 			},
 		},
 		{
-			// Its shard makes this skipped; alone it ends as any cancelled zone.
+			// Its shard turns this into skipped. Without a shard it ends as any
+			// cancelled zone.
 			name: "skip before the refresh", order: skip, at: 30 * time.Millisecond, want: rotation.Pending, why: "nothing was sent", ends: time.Second,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
 				w.queued = noWorkers(workflows.RefreshQueue(account), time.Minute)
@@ -685,8 +686,8 @@ func TestZoneOrders(t *testing.T) {
 	}
 }
 
-// A zone that is started for other hosts than its own gives them nothing: neither
-// a new key, nor the live one.
+// A zone that is started for hosts other than its own gives them no key,
+// neither a new one nor the live one.
 func TestZoneForOtherHosts(t *testing.T) {
 	for verb, want := range map[rotation.Verb]rotation.Outcome{rotation.Rotate: rotation.Unchanged, rotation.Repair: rotation.Pending} {
 		w := newWorld(t, 1, 3, 2)
@@ -703,8 +704,8 @@ func TestZoneForOtherHosts(t *testing.T) {
 	}
 }
 
-// An exposed zone whose hosts are not given the key says so, and goes on as soon
-// as they are.
+// An exposed zone whose hosts may not get the key says so, and goes on as soon
+// as they may.
 func TestZoneExposedAndWithheld(t *testing.T) {
 	w := newWorld(t, 1, 3, 2)
 	z := w.zones["zone-01"]
@@ -729,8 +730,8 @@ func TestZoneExposedAndWithheld(t *testing.T) {
 }
 
 // Promise 4: a zone is not let go while a request that was given up can still
-// land, whatever people say: it would kill the key that all hosts hold, and
-// nobody would be left to deliver the new one.
+// land, whatever people order. The request would kill the key that all hosts
+// hold, and nobody would be left to deliver the new one.
 func TestZoneSkippedWhileARequestMayLand(t *testing.T) {
 	w := newWorld(t, 1, 2, 2)
 	z := w.zones[theZone]

@@ -17,7 +17,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// TestClasses is the reference's classification, row by row.
+// TestClasses checks the reference's classification, row by row.
 func TestClasses(t *testing.T) {
 	rows := map[rotation.Class]string{
 		rotation.Throttled: `RequestLimitExceeded RequestLimitExceeded.UinLimitExceeded RequestLimitExceeded.IPLimitExceeded

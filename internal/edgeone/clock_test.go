@@ -8,15 +8,15 @@ import (
 	"keywave/internal/rotation"
 )
 
-// A clock that is off is told of at once, again every five minutes, and when it is
-// right again; never by an answer without a date.
+// The log says at once that a clock is off, again every five minutes, and when
+// it is right again. An answer without a date says nothing about the clock.
 func TestClockIsToldOf(t *testing.T) {
 	now := time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
 	var told []time.Duration
 	c := clock{tell: func(ahead time.Duration) { told = append(told, ahead.Round(time.Second)) }}
 	for _, s := range []struct {
 		after time.Duration
-		off   time.Duration // of EdgeOne's clock, less this one's
+		off   time.Duration // how much EdgeOne's clock is ahead of this machine's
 	}{
 		{0, 0},
 		{time.Second, 29 * time.Second},
@@ -36,7 +36,8 @@ func TestClockIsToldOf(t *testing.T) {
 	}
 }
 
-// Only EdgeOne's own answers tell EdgeOne's time, and one that refuses tells it too.
+// Only EdgeOne's own answers give EdgeOne's time. An answer that refuses gives
+// it too.
 func TestClockIsEdgeOnes(t *testing.T) {
 	date := "Date: " + time.Now().Add(100*time.Second).UTC().Format(time.RFC1123[:len(time.RFC1123)-3]) + "GMT"
 	for _, day := range []struct {

@@ -14,7 +14,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// bare takes every source of credentials away, and gives an empty home.
+// bare removes every source of credentials, and gives an empty home.
 func bare(t *testing.T) (home string) {
 	t.Helper()
 	for _, name := range []string{
@@ -112,7 +112,7 @@ func onTKE(t *testing.T, home string) {
 	t.Setenv("TKE_WEB_IDENTITY_TOKEN_FILE", filepath.Join(home, "identity"))
 }
 
-// TestMissingCredentials: each error names what is missing and the remedy, and
+// TestMissingCredentials: each error names what is missing and what to do, and
 // counts as Denied.
 func TestMissingCredentials(t *testing.T) {
 	for _, c := range []struct {
@@ -212,7 +212,7 @@ func TestCredentialFileIsReadAgain(t *testing.T) {
 	want("one")
 	write("two", time.Minute)
 	want("two")
-	put(t, "", path) // someone is writing it
+	put(t, "", path) // somebody is just writing it
 	want("two")
 	os.Remove(path)
 	want("two")
@@ -233,7 +233,8 @@ func TestCredentialDoesNotPrint(t *testing.T) {
 	}
 }
 
-// Nor does what keeps one; there the SecretId, which is no secret, may be seen.
+// Types that hold a credential print no secret either. Their SecretId is no
+// secret and may be printed.
 func TestKeepersDoNotPrintSecrets(t *testing.T) {
 	kept := newRenewed(t.Context(), nil, nil)
 	kept.current = testCredential()
@@ -249,7 +250,8 @@ func TestKeepersDoNotPrintSecrets(t *testing.T) {
 	}
 }
 
-// Credentials that vanish while running stop the call before anything is sent.
+// If the credentials vanish while the process runs, the call is stopped before
+// anything is sent.
 func TestNoCredentialNoCall(t *testing.T) {
 	s := serve(t, respond(200, keyAnswer))
 	c := connect(t, s.endpoint(), func(c *Config) { c.Credentials = gone{} })

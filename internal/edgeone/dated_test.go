@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A receipt has the date of the answer, also of one that refuses, and none where
+// A receipt has the date of the answer, even if that refuses. It has none where
 // the answer has none.
 func TestReceiptIsDated(t *testing.T) {
 	date := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)

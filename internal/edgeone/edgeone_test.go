@@ -24,8 +24,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// TestMain keeps what net/http and the SDK say to the standard logger, and
-// fails when any of it is a secret.
+// TestMain collects what net/http and the SDK write to the standard logger, and
+// fails when it contains a secret.
 func TestMain(m *testing.M) {
 	var said lockedBuffer
 	log.SetOutput(&said)
@@ -107,8 +107,8 @@ func deflated(s string) string {
 	return b.String()
 }
 
-// TestBadDays is the reference's table of measured mappings, and what is known
-// besides: each server here has executed the refresh.
+// TestBadDays is the reference's table of measured mappings, and what else is
+// known. Each server here has executed the refresh.
 func TestBadDays(t *testing.T) {
 	const ambiguous = rotation.Ambiguous
 	days := []struct {
@@ -198,8 +198,8 @@ func TestBadDays(t *testing.T) {
 	}
 }
 
-// A server that says more than it announced makes net/http talk to the standard
-// logger; TestMain looks at what it said.
+// A server that sends more than it announced makes net/http write to the
+// standard logger. TestMain checks what it wrote.
 func TestSurplusIsNotLogged(t *testing.T) {
 	for name, announced := range map[string]int{"twice": len(keyAnswer), "cut in the key": strings.Index(keyAnswer, planted)} {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A silent server at the TLS handshake has seen no request.
+// A server that is silent during the TLS handshake has seen no request.
 func TestHandshakeStalls(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -368,8 +368,8 @@ func TestReadyAndGateComeBeforeSigning(t *testing.T) {
 	}
 }
 
-// A process that was frozen after the signing finds the gate closed, and sends
-// nothing; not even on one of the other connections at hand.
+// A process that was frozen after signing is stopped by the gate, and sends
+// nothing, also not on another open connection.
 func TestGateIsAskedOnceMoreAtTheWrite(t *testing.T) {
 	var together sync.WaitGroup
 	together.Add(3)
@@ -409,8 +409,8 @@ func TestGateIsAskedOnceMoreAtTheWrite(t *testing.T) {
 	}
 }
 
-// overdue is a context as a frozen process finds it: its time is over, but its
-// timer has not run yet.
+// overdue is a context as a frozen process finds it: its deadline has passed,
+// but its timer has not run yet.
 type overdue struct{ context.Context }
 
 func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
@@ -433,8 +433,8 @@ func TestSealedIsNeverWritten(t *testing.T) {
 	}
 }
 
-// A connection that dies under a request must not make net/http send it again:
-// the server has executed it.
+// If a connection dies during a request, net/http must not send the request
+// again, because the server has executed it.
 func TestDyingKeepAliveIsNotReplayed(t *testing.T) {
 	for _, death := range []struct {
 		name string
@@ -483,8 +483,8 @@ func TestThrottledAnswersSlowTheActionDown(t *testing.T) {
 	}
 }
 
-// Connections that take long to dial make calls late; all of them wake up at
-// once, and still no second sees more than the limit.
+// Connections that take long to dial make calls late. All of them wake up at
+// once, and still no second has more calls than the limit.
 func TestLateCallsDoNotSqueeze(t *testing.T) {
 	t.Parallel()
 	const limit, calls = 40, 60
@@ -518,7 +518,7 @@ func TestLateCallsDoNotSqueeze(t *testing.T) {
 	}
 }
 
-// busiest is the most times in any sliding window.
+// busiest is the largest number of times in any sliding window.
 func busiest(times []time.Time, window time.Duration) int {
 	slices.SortFunc(times, time.Time.Compare)
 	most := 0

@@ -40,7 +40,8 @@ func TestGatewaysKeepsWhatMatters(t *testing.T) {
 	}
 }
 
-// A gateway deleted between two pages moves another one past the reader.
+// If a gateway is deleted between two pages, another one moves to a page that
+// was already read.
 func TestGatewaysBeginsAnewWhenGatewaysVanish(t *testing.T) {
 	var pages atomic.Int32
 	s := serve(t, gatewaysOf(func(int) int {

@@ -21,7 +21,7 @@ func TestLease(t *testing.T) {
 		held(false, "zero value")
 
 		sent := time.Now()
-		time.Sleep(2 * time.Second) // the answer is slow: the lease counts from the question
+		time.Sleep(2 * time.Second) // the answer is slow: the lease counts from when the heartbeat was sent
 		l.Extend(sent, 10*time.Second)
 		time.Sleep(8*time.Second - 1)
 		held(true, "last instant")

@@ -29,8 +29,8 @@ func pass(t *testing.T, p *Pace, late time.Duration) (at time.Time) {
 	return at
 }
 
-// TestNeverAboveTheLimit has calls that wake up late, by nothing, a little or
-// seconds, and looks at every sliding window.
+// TestNeverAboveTheLimit makes calls that wake up late, by nothing, by a little
+// or by seconds, and checks every sliding window.
 func TestNeverAboveTheLimit(t *testing.T) {
 	for _, limit := range []float64{0.5, 1, 2, 2.5, 20, 100} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestNeverAboveTheLimit(t *testing.T) {
 	}
 }
 
-// All calls have their turn and then sleep until the same moment.
+// All calls get their turn and then sleep until the same moment.
 func TestALateCrowdDoesNotSqueeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, start := NewPace(20), time.Now()
@@ -135,7 +135,7 @@ func TestThePaceIsEvenAndFirstComeFirstServed(t *testing.T) {
 				defer mu.Unlock()
 				order, times = append(order, i), append(times, time.Now())
 			})
-			synctest.Wait() // i stands in line before i+1 comes
+			synctest.Wait() // i is in line before i+1 comes
 		}
 		all.Wait()
 		if !slices.IsSorted(order) {
@@ -299,8 +299,9 @@ func TestThrottledBelowOnePerSecond(t *testing.T) {
 	})
 }
 
-// EdgeOne counts a request at any time between its writing and its answer; no
-// second of its own clock may see more than the limit, however answers dawdle.
+// EdgeOne counts a request at any time between its writing and its answer. No
+// second on EdgeOne's own clock may have more calls than the limit, however
+// slow the answers are.
 func TestTheSecondCountsFromTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, start := NewPace(20), time.Now()

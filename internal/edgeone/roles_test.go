@@ -28,7 +28,8 @@ const (
 	testExternal = "fleet-7"
 )
 
-// tencent is a pretend EdgeOne with its STS, and an instance's metadata service.
+// tencent is a pretended EdgeOne with its STS, and an instance's metadata
+// service.
 func tencent(t *testing.T, change ...func(*sim.Config)) (e *sim.EdgeOne, at Services) {
 	t.Helper()
 	config := sim.Config{
@@ -54,7 +55,8 @@ func assuming() Source {
 	return Source{Kind: "env", Role: testRole, ExternalID: testExternal, Duration: time.Hour}
 }
 
-// Each kind of role gives a credential that EdgeOne takes, and says when it ends.
+// Each kind of role gives a credential that EdgeOne accepts, and says when it
+// ends.
 func TestRoles(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -89,14 +91,14 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// tccliFile is a file of tccli with its fields, beside a key.
+// tccliFile is the text of a tccli file with these fields and a key.
 func tccliFile(fields string) string {
 	return fmt.Sprintf(`{"secretId":%q,"secretKey":%q,"token":%q,%s}`, testID, testKey, testToken, fields)
 }
 
-// What tccli's file names is used as tccli uses it: its role is assumed, by the
-// session that stands there, and type cvm-role is the instance's. A change of the
-// file is followed.
+// What tccli's file names is used as tccli uses it: a role is assumed with the
+// session name in the file, and type cvm-role means the instance's role. A
+// change of the file is noticed.
 func TestRolesOfTCCLI(t *testing.T) {
 	home := bare(t)
 	file := filepath.Join(home, ".tccli", "default.credential")
@@ -133,8 +135,8 @@ func TestRolesOfTCCLI(t *testing.T) {
 	}
 }
 
-// A login is used while it lasts, and says how it is renewed. It is seen to have
-// ended without a change of its file.
+// A login is used while it lasts, and the text says how to renew it. Its end is
+// noticed although its file does not change.
 func TestLoginOfTCCLI(t *testing.T) {
 	home := bare(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +156,8 @@ func TestLoginOfTCCLI(t *testing.T) {
 	})
 }
 
-// STS is at the account's endpoint, under its own name where EdgeOne has one.
+// STS is asked at the account's endpoint, under STS's own name where EdgeOne's
+// endpoint has such a name.
 func TestEndpointOfSTS(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"teo.intl.tencentcloudapi.com":                 "sts.intl.tencentcloudapi.com",
@@ -170,7 +173,7 @@ func TestEndpointOfSTS(t *testing.T) {
 	}
 }
 
-// A role that is not given says why and what to do, at the start.
+// If a role cannot be got, the error at the start says why and what to do.
 func TestRolesThatAreNotGiven(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -240,8 +243,8 @@ func closed(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// Whatever STS or the metadata service answers, a secret in it is not shown, and
-// what is not a whole credential is not used.
+// Whatever STS or the metadata service answers, no secret in it is shown, and
+// an incomplete credential is not used.
 func TestAnswersThatAreNoCredential(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
@@ -318,7 +321,8 @@ func TestAnswersThatAreNoCredential(t *testing.T) {
 	}
 }
 
-// A service that does not answer is waited for so long and no longer.
+// A service that does not answer is waited for until a fixed time, and not
+// longer.
 func TestSlowServices(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -342,19 +346,18 @@ func TestSlowServices(t *testing.T) {
 	}
 }
 
-// The lifetime is the service's: a clock of this machine that is off does not
-// shorten or lengthen it.
+// The lifetime is counted on the service's clock. If this machine's clock is
+// off, that makes it neither shorter nor longer.
 func TestLifeIsMeasuredOnTheServicesClock(t *testing.T) {
 	began := time.Now()
-	service := began.Add(-3 * time.Hour) // this machine is ahead
+	service := began.Add(-3 * time.Hour) // this machine's clock is ahead
 	c, err := lasting(NewCredential("AKIDx", "k", "t"), "here", service.Add(time.Hour).Unix(), began, service)
 	if life := c.Until().Sub(began); err != nil || (life-time.Hour).Abs() > 2*time.Second {
 		t.Errorf("lives for %s, %v", life, err)
 	}
 }
 
-// EdgeOne does not take the credential any more: the next call signs with
-// another.
+// EdgeOne stops accepting the credential: the next call signs with another one.
 func TestRefusedCredentialIsRenewed(t *testing.T) {
 	bare(t)
 	ahead := time.Duration(0)
@@ -384,7 +387,7 @@ func TestRefusedCredentialIsRenewed(t *testing.T) {
 	}
 }
 
-// TKE replaces the token in the file: each renewal reads it.
+// TKE replaces the token in the file, so each renewal reads the file again.
 func TestIdentityIsReadAgain(t *testing.T) {
 	home := bare(t)
 	onTKE(t, home)
@@ -399,7 +402,7 @@ func TestIdentityIsReadAgain(t *testing.T) {
 	denied(t, err, "cannot be read")
 }
 
-// giver gives credentials that live for life, or fails.
+// giver gives credentials that live for a time, or fails.
 type giver struct {
 	mu    sync.Mutex
 	life  time.Duration

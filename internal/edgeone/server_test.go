@@ -20,7 +20,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// planted is the key that must never be seen outside of a rotation.Secret.
+// planted is the key that must never be seen outside a rotation.Secret.
 const planted = "b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY="
 
 const (
@@ -42,8 +42,8 @@ type seen struct {
 	body   map[string]any
 }
 
-// answer does to the connection what a bad day does; keep says that another
-// request may follow on it.
+// answer does to the connection what happens on a bad day. keep says that
+// another request may follow on it.
 type answer func(conn net.Conn, r seen) (keep bool)
 
 // badServer speaks HTTP/1.1 by hand, so that it can misbehave at any byte. It
@@ -164,7 +164,7 @@ func checkTC3(r *http.Request, body []byte) error {
 	return nil
 }
 
-// respond writes a whole answer and keeps the connection.
+// respond writes a whole answer and keeps the connection open.
 func respond(status int, body string, headers ...string) answer {
 	return func(conn net.Conn, _ seen) bool {
 		extra := ""
@@ -177,19 +177,19 @@ func respond(status int, body string, headers ...string) answer {
 	}
 }
 
-// failing is EdgeOne's own error answer.
+// failing answers with an error of EdgeOne's own.
 func failing(code string) answer {
 	return respond(200, `{"Response":{"Error":{"Code":"`+code+`","Message":"about `+planted+`"},"RequestId":"`+requestID+`"}}`)
 }
 
-// reset drops the connection without the courtesy of a FIN.
+// reset drops the connection without a FIN.
 func reset(conn net.Conn, _ seen) bool {
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	conn.Close()
 	return false
 }
 
-// cut answers with head and a part of the body, and closes.
+// cut answers with the head and a part of the body, and closes the connection.
 func cut(body string, of int) answer {
 	return func(conn net.Conn, _ seen) bool {
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", of, body)
@@ -228,8 +228,8 @@ func connect(t *testing.T, endpoint string, change ...func(*Config)) *Client {
 
 func quickly(c *Config) { c.Timeout = shortBound }
 
-// betrays fails the test if an error shows the key in any of the ways in which
-// errors are shown.
+// betrays fails the test if an error shows the key in any way in which errors
+// can be shown.
 func betrays(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {

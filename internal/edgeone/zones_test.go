@@ -14,7 +14,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// listing answers a page of as many rows as total says there are by then.
+// listing answers with pages. total says for each offset how many rows there
+// are at that time.
 func listing(field string, row func(i int) map[string]any, total func(offset int) int) answer {
 	return func(conn net.Conn, r seen) bool {
 		offset, limit := int(r.body["Offset"].(float64)), int(r.body["Limit"].(float64))
@@ -40,7 +41,7 @@ func gatewaysOf(total func(offset int) int) answer {
 
 func always(n int) func(int) int { return func(int) int { return n } }
 
-// everyZone goes through the pages.
+// everyZone reads all pages.
 func everyZone(ctx context.Context, c *Client) ([]rotation.ListedZone, error) {
 	var all []rotation.ListedZone
 	for next, total := 0, 1; next < total; {
@@ -118,8 +119,8 @@ func TestZonesFilters(t *testing.T) {
 	}
 }
 
-// What EdgeOne's filters let through too much is left out here, and counts all
-// the same for the pages.
+// Zones that EdgeOne's filters let through by mistake are left out here. They
+// still count as rows of their page.
 func TestZonesChoosesExactly(t *testing.T) {
 	s := serve(t, respond(200, `{"Response":{"TotalCount":4,"RequestId":"`+requestID+`","Zones":[
 		{"ZoneId":"zone-a","ZoneName":"a.example.com","Tags":[{"TagKey":"env","TagValue":"prod"},{"TagKey":"tier","TagValue":"1"}]},
@@ -139,7 +140,7 @@ type listingOf struct {
 	noID  string // a row without an ID
 }
 
-// The two listings, which fail alike.
+// listings are the two listings, which fail in the same ways.
 func listings() map[string]listingOf {
 	return map[string]listingOf{
 		ActionZones: {"Zones", zonesOf, func(ctx context.Context, c *Client) (int, error) {

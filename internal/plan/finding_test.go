@@ -8,8 +8,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// A bastion is one finding, whatever the number of hosts behind it and of the pages that
-// name it.
+// A bastion is one finding, however many hosts are behind it and however many
+// pages name it.
 func TestBastionIsOneFinding(t *testing.T) {
 	var pages []Finding
 	for page := range 3 {
@@ -42,7 +42,8 @@ func TestBastionIsOneFinding(t *testing.T) {
 	}
 }
 
-// What every page says of a host is one finding; what it says of a zone is one each.
+// If every page says the same of a host, that is one finding. What is said of a
+// zone is one finding each.
 func TestWhatPagesSayAlikeIsOneFinding(t *testing.T) {
 	note := Finding{Host: "gw-1", Text: "its certificate ends"}
 	drift := Finding{Zone: "zone-1", Host: "gw-1", Text: "its certificate ends"}

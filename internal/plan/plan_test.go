@@ -151,7 +151,8 @@ func hostPool(r *rand.Rand, n int) []rotation.HostRef {
 	return hosts
 }
 
-// randomTargets are zones of one account; mixed gives some of them to others.
+// randomTargets are zones of one account. mixed gives some of them to other
+// accounts.
 func randomTargets(r *rand.Rand, n, maxHosts int) []Target {
 	pool := hostPool(r, max(maxHosts, 1+r.IntN(400)))
 	targets := make([]Target, n)
@@ -174,7 +175,7 @@ func mixed(r *rand.Rand, targets []Target, accounts int) []Target {
 	return targets
 }
 
-// together is the targets of a wave with those of each account side by side.
+// together sorts the targets of a wave by account.
 func together(targets []Target) []Target {
 	var order []rotation.Account
 	for _, t := range targets {
@@ -187,7 +188,7 @@ func together(targets []Target) []Target {
 	return targets
 }
 
-// checkCut is everything that pages and waves promise.
+// checkCut checks everything that pages and waves promise.
 func checkCut(t *testing.T, targets []Target, pages []Page, waves []Wave) {
 	t.Helper()
 	p := Plan{Waves: waves}
@@ -339,7 +340,8 @@ func samplePlan() Plan {
 	}
 }
 
-// Digests are in histories and in what people approved: they do not move.
+// Digests are in histories and in what people approved, so they must not
+// change.
 func TestDigestsAreStable(t *testing.T) {
 	for name, d := range map[string][2]string{
 		"page": {samplePage().Digest(), "6eee22fb22bc0ef2d0913c958bc198ea"},
@@ -359,8 +361,8 @@ func TestDigestsAreStable(t *testing.T) {
 	}
 }
 
-// each calls try after having changed one leaf of v, for every leaf, with its
-// path; v is restored in between.
+// each changes one leaf of v after the other, calls try with its path, and
+// restores it.
 func each(v reflect.Value, path string, try func(path string)) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -434,7 +436,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// Accounts run side by side: in each wave the slowest decides.
+// Accounts run side by side, so the slowest decides in each wave.
 func TestEstimateOfAccounts(t *testing.T) {
 	p := Plan{
 		Zones: 1067, Accounts: []Share{{Account: "main", Zones: 970, Limit: 20}, {Account: "cn", Zones: 97, Limit: 2}},
@@ -452,8 +454,8 @@ func TestEstimateOfAccounts(t *testing.T) {
 	}
 }
 
-// What a plan will do is approved by its digest; its name, when it was made,
-// what was met and what it adds up to are not.
+// The digest covers what a plan will do. It does not cover its name, when it
+// was made, what was found on the way and what it adds up to.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
 	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Unready", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Accounts"}
 	p := samplePlan()

@@ -30,7 +30,8 @@ func parse(t *testing.T, text string) *fleet.Fleet {
 	return f
 }
 
-// asked is what a schedule of that fleet asks for, as Temporal keeps it.
+// asked is what a schedule of that fleet asks for, in the form in which
+// Temporal keeps it.
 func asked(t *testing.T, f *fleet.Fleet) activities.PlanFleetIn {
 	t.Helper()
 	a, err := Approve(f, "ann", "policy 7", time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC))
@@ -80,8 +81,8 @@ func TestWorkersWithTheFileBeforeAreRefused(t *testing.T) {
 	}
 }
 
-// Temporal takes no argument above 2 MB: of a large fleet only the numbers and
-// the digest are kept.
+// Temporal takes no argument above 2 MB. So for a large fleet only the numbers
+// and the digest are kept.
 func TestALargeFleetIsApprovedByDigest(t *testing.T) {
 	large := func(zones int) *fleet.Fleet {
 		var b strings.Builder

@@ -23,13 +23,13 @@ import (
 	"keywave/workflows"
 )
 
-// past is a Temporal that has had these workflows.
+// past is a Temporal in which these workflows ran.
 type past struct {
 	client.Client
 	all []ran
 }
 
-// ran is a workflow: its input, its campaign, and when it closed, which is zero
+// ran is a workflow: its input, its campaign, and when it closed. That is zero
 // while it runs.
 type ran struct {
 	id, kind, campaign string
@@ -76,7 +76,7 @@ func (p past) GetWorkflowHistory(_ context.Context, id, _ string, _ bool, _ enum
 	return &began{}
 }
 
-// began is a history that has its first event, unless there is no workflow.
+// began is a history with its first event. It has none if there is no workflow.
 type began struct{ in any }
 
 func (*began) HasNext() bool { return true }
@@ -90,9 +90,10 @@ func (b *began) Next() (*history.HistoryEvent, error) {
 	return &history.HistoryEvent{Attributes: &history.HistoryEvent_WorkflowExecutionStartedEventAttributes{WorkflowExecutionStartedEventAttributes: started}}, err
 }
 
-// Zones that another open campaign has, on whichever page, that a person works on,
-// or that were rotated within the last hour are named with who has them; what is
-// the asker's own, a repair, and what was never refreshed are not.
+// LookElsewhere names zones that another open campaign has, on whichever page,
+// that a person works on, or that were rotated within the last hour. It says
+// who has them. It does not name the asker's own zones, repairs, and zones that
+// were never refreshed.
 func TestLookElsewhere(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	page := func(zones ...rotation.ZoneID) workflows.PageIn {

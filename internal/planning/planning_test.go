@@ -43,7 +43,7 @@ func TestDraftOfAccounts(t *testing.T) {
 	}
 }
 
-// A fleet of one account is one of several that happen to be one.
+// A fleet of one account is drafted like a fleet of several that has only one.
 func TestDraftOfOneAccount(t *testing.T) {
 	d, err := NewDraft(parse(t, file), "p")
 	if err != nil {

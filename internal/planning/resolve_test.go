@@ -14,8 +14,8 @@ import (
 	"keywave/workflows"
 )
 
-// inventory runs Discover at once: parts of 500 zones of a number that changes
-// from part to part.
+// inventory answers Discover at once, in parts of 500 zones. The number of
+// zones changes from part to part.
 type inventory struct {
 	totals []int
 	asked  []workflows.DiscoverIn
@@ -80,7 +80,7 @@ func TestResolveListsEveryPart(t *testing.T) {
 	}
 }
 
-// Whoever has zones is not asked for them.
+// EdgeOne is not asked for zones that the fleet file has.
 func TestResolveOfAList(t *testing.T) {
 	f := parse(t, file)
 	if got, err := Resolve(t.Context(), nil, f, nil); got != f || err != nil {
@@ -88,8 +88,8 @@ func TestResolveOfAList(t *testing.T) {
 	}
 }
 
-// What people should know of the zones is a finding of the plan, and so is where
-// they came from; neither is in its digest.
+// What people should know of the zones is a finding of the plan, and so is
+// where the zones came from. Neither is in its digest.
 func TestNotesAreFindings(t *testing.T) {
 	f, err := fleet.Parse("fleet.yaml", []byte(listedFleet))
 	if err != nil {

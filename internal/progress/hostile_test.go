@@ -13,11 +13,11 @@ import (
 	"keywave/workflows"
 )
 
-// colours are the only control sequences of a view.
+// colours match the only control sequences that a view may have.
 var colours = regexp.MustCompile(`\x1b\[(0|1|2|1;31|3[2-6])m`)
 
-// Whatever a status says, a view holds no control sequences but its own colours,
-// and a log one line.
+// Whatever a status says, a view has no control sequences except its own
+// colours, and a log entry is one line.
 func TestViewsStandHostileWords(t *testing.T) {
 	at := time.Date(2026, 3, 14, 16, 41, 25, 0, time.UTC)
 	for _, w := range hostile.Words() {

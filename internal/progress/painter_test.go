@@ -12,14 +12,14 @@ import (
 	"keywave/workflows"
 )
 
-// screen is a terminal of rows × cols cells: it understands what Painter
-// writes, and fails the test on anything else. What scrolls off its top goes
-// into scrolled.
+// screen is a terminal of rows × cols cells. It understands what Painter
+// writes, and fails the test for everything else. Lines that scroll off its top
+// go into scrolled.
 type screen struct {
 	t        *testing.T
 	cols     int
 	rows     int
-	lines    [][]rune // those on screen; a wide rune is followed by a 0
+	lines    [][]rune // those on screen; after a wide rune comes a 0
 	folded   []bool   // the line goes on in the next one
 	scrolled []string
 	row, col int
@@ -190,8 +190,8 @@ func TestPainterRedrawsInPlace(t *testing.T) {
 	})
 }
 
-// On a screen that is too low for the whole view, nothing of it scrolls away:
-// only the prompt does, once.
+// On a screen that is too low for the whole view, no part of the view scrolls
+// away. Only the prompt does, once.
 func TestPainterOnALowScreen(t *testing.T) {
 	for _, rows := range []int{3, 10, 15, 24} {
 		term := newScreen(t, rows, 80)
@@ -260,7 +260,7 @@ func TestPainterInALog(t *testing.T) {
 		show(second, true)
 		show(third, false)
 		must(t, p.Close())
-		want.WriteString(Line(third, time.Now()) + "\n") // the pace had held it back
+		want.WriteString(Line(third, time.Now()) + "\n") // the pace had delayed it
 		must(t, p.Close())
 		if out.String() != want.String() {
 			t.Fatalf("got:\n%s\nwant:\n%s", out.String(), want.String())

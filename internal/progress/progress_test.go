@@ -31,14 +31,14 @@ func statusOf(state workflows.State, z rotation.Counts) workflows.Status {
 	}
 }
 
-// take has n slots of the window taken.
+// take makes n slots of the window taken.
 func take(s *workflows.Status, n int) { s.InFlight, s.Accounts[0].InFlight = n, n }
 
 func running() workflows.Status {
 	return statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
 }
 
-// held has zones that only wait for something, in each of the ways.
+// held is a status in which zones wait, for each possible reason.
 func held() workflows.Status {
 	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 40, Exposed: 1, Pending: 19})
 	s.Standing = rotation.Standings{NotBegun: 5, Alive: 2, Dead: 2, Held: 10}
@@ -89,7 +89,7 @@ func paused() workflows.Status {
 	return s
 }
 
-// accounts is a campaign of two, one of them braked.
+// accounts is a campaign of two accounts. One of them has its brake on.
 func accounts() workflows.Status {
 	s := statusOf(workflows.StateRunning, rotation.Counts{Total: 60, Done: 14, Pending: 46})
 	s.Accounts = []workflows.AccountStatus{

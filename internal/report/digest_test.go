@@ -41,8 +41,8 @@ func TestVerifyAcceptsAnyLayout(t *testing.T) {
 	}
 }
 
-// Whatever single letter or digit is changed, and whatever is cut off, Verify
-// notices.
+// Verify notices every change of a single letter or digit, and everything that
+// is cut off.
 func TestVerifyNoticesEveryChange(t *testing.T) {
 	var b bytes.Buffer
 	if err := newCampaign(t, 2, func(int) string { return nasty }).build(t).WriteJSON(&b); err != nil {
@@ -92,7 +92,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// The examples of RFC 8785 §3.2.2 and §3.2.3, as far as they have no fractions.
+// These are the examples of RFC 8785 §3.2.2 and §3.2.3 that have no fractions.
 func TestCanonical(t *testing.T) {
 	const in = `{ "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [ null, true, false ],
 	 "b": {"\r": 1, "z": [], "1": {}}, "a": [ -12 , 0,[ 7 ] ] }`

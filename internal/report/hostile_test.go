@@ -31,8 +31,8 @@ func saying(t *testing.T, w string) Report {
 	return c.build(t)
 }
 
-// No form of a report lets a word of others act, whoever said it: a campaign's
-// reason, a host, EdgeOne, a person.
+// In no form of a report does a word of others act, whoever said it: a
+// campaign's reason, a host, EdgeOne, a person.
 func TestReportsStandHostileWords(t *testing.T) {
 	calm := saying(t, "calm")
 	forms := map[string]func(Report, *bytes.Buffer) error{
@@ -54,7 +54,7 @@ func TestReportsStandHostileWords(t *testing.T) {
 			if bad := hostile.Seen(strings.ReplaceAll(b.String(), "\n", "")); bad != "" {
 				t.Errorf("%s of what hopes for %s: %s", name, w.Hope, bad)
 			}
-			if got, want := lines(b.String()), lines(quiet.String()); got != want && name != "html" { // a break is a blank there
+			if got, want := lines(b.String()), lines(quiet.String()); got != want && name != "html" { // a line break is a blank there
 				t.Errorf("%s of what hopes for %s has %d lines, want %d", name, w.Hope, got, want)
 			}
 			judge(t, name, w.Hope, b.String(), quiet.String())

@@ -25,7 +25,7 @@ func page(t *testing.T, r Report) string {
 	return b.String()
 }
 
-// The page loads nothing, and runs nothing but its own script.
+// The page loads nothing, and runs nothing except its own script.
 func TestThePageLoadsNothing(t *testing.T) {
 	html := page(t, badDay(t).build(t))
 	if !strings.Contains(html, `content="default-src &#39;none&#39;`) {
@@ -36,7 +36,7 @@ func TestThePageLoadsNothing(t *testing.T) {
 	}
 }
 
-// Names that are markup, code or formulas stay names.
+// Names that are markup, code or formulas are shown as names.
 func TestHostileNames(t *testing.T) {
 	for _, name := range []string{
 		`</script><script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `<!--`, "{{.Secret}}", `=cmd|' /C calc'!A0`, "+1", "@sum", "\t=1", "a\"b,c\nd",
@@ -68,7 +68,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// What the page shows is what the report in it says: an edit of either is found.
+// The page shows what the report inside it says. A change of either is found.
 func TestVerifyOfAPage(t *testing.T) {
 	html := page(t, badDay(t).build(t))
 	if _, err := Verify(strings.NewReader(html)); err != nil {
@@ -86,7 +86,7 @@ func TestVerifyOfAPage(t *testing.T) {
 	}
 }
 
-// A strip of a wave shows its worst zone, however many zones a cell has.
+// In a wave's strip each cell shows its worst zone, however many zones it has.
 func TestOneExposedZoneOfTenThousandIsSeen(t *testing.T) {
 	c := newCampaign(t, 10000, func(i int) string { return fmt.Sprintf("shop-%d.example.com", i) })
 	r := c.build(t)
@@ -115,8 +115,8 @@ func BenchmarkHTML(b *testing.B) {
 	}
 }
 
-// largeDay is a campaign of 10,000 zones as it looks at full speed, with pauses
-// and one exposed zone, from a seed.
+// largeDay is a campaign of 10,000 zones at full speed, with pauses and one
+// exposed zone. It is made from a seed.
 func largeDay(t testing.TB) Report {
 	random := rand.New(rand.NewPCG(1, 2))
 	r := newCampaign(t, 10000, func(i int) string { return fmt.Sprintf("shop-%d.example.com", i) }).build(t)
@@ -148,7 +148,7 @@ func largeDay(t testing.TB) Report {
 	return r
 }
 
-// With REPORT_OUT=FILE it is kept, to be looked at.
+// With REPORT_OUT=FILE the report is kept, so that a person can look at it.
 func TestLargeDay(t *testing.T) {
 	html := page(t, largeDay(t))
 	if _, err := Verify(strings.NewReader(html)); err != nil {

@@ -27,7 +27,8 @@ func splitRow(row string) []string {
 	return append(cells, strings.TrimSpace(b.String()))
 }
 
-// Every table of a report is rectangular, whatever zones are called.
+// All rows of a report's table have the same number of cells, whatever the
+// zones' names are.
 func FuzzMarkdown(f *testing.F) {
 	f.Add(nasty, "\n\n# <b>|", "|\\")
 	f.Fuzz(func(t *testing.T, name, why, campaignName string) {

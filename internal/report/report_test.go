@@ -166,7 +166,8 @@ func (c *campaign) set(i int, change func(*rotation.Record)) {
 
 const nasty = "a|b\n<script>alert(1)</script> `x` *y* [z](http://example.com) \\| & \u202e$1$ ~~s~~ \x1b[2J"
 
-// badDay has every outcome, and names and reasons that would like to break out.
+// badDay has every outcome, and names and reasons that try to break out of
+// their place.
 func badDay(t testing.TB) campaign {
 	c := newCampaign(t, 12, func(i int) string {
 		return map[int]string{0: "shop.example.com", 1: nasty, 3: "商店.example.cn"}[i]
@@ -210,7 +211,7 @@ func badDay(t testing.TB) campaign {
 		})
 	}
 	c.records[11].Why = ""
-	c.records = c.records[:11] // never started: its shard has no record of it
+	c.records = c.records[:11] // it never started, so its shard has no record of it
 	slices.Reverse(c.records)
 	before := len(c.status.Log)
 	c.past = pastOf(&c)
@@ -220,14 +221,14 @@ func badDay(t testing.TB) campaign {
 	return c
 }
 
-// pastOf has an earlier run of the campaign, and a repair.
+// pastOf is an earlier run of the campaign, and a repair.
 func pastOf(c *campaign) Past {
 	before, ended := c.status, began.Add(-time.Hour)
 	before.StartedAt, before.EndedAt, before.Emergency = began.Add(-2*time.Hour), &ended, "first leak, INC-7780"
 	before.Drift, before.Also = nil, &workflows.AlsoRotated{Zones: 2, Texts: []string{"campaign winter is open and has 2 of them: " + nasty}, Reason: "known"}
 	before.Zones = rotation.NewCounts(12)
 	before.Log = []workflows.Entry{{At: before.StartedAt, What: "started", By: "ann", Reason: "INC-7780"}, {At: ended, What: "cancelled", By: "ann", Reason: nasty}}
-	c.status.Log = append(slices.Clone(before.Log), c.status.Log...) // which the latest run took over
+	c.status.Log = append(slices.Clone(before.Log), c.status.Log...) // the latest run took this log over
 	return Past{
 		Runs: []workflows.Status{before}, Forgotten: "runs before that are forgotten",
 		Repairs: []Repair{{Zone: "zone-27q0p0000001", Verb: rotation.Repair, By: "bob", Reason: nasty, StartedAt: ended, EndedAt: &began, Outcome: rotation.Done}},
@@ -261,8 +262,9 @@ func TestReportHasTheWholePast(t *testing.T) {
 	}
 }
 
-// Acknowledged is what was acknowledged: a list of missing hosts adds nothing to it
-// and takes nothing away, and a retired host is a number of its own.
+// Only acknowledgements that came are counted as acknowledged. A list of
+// missing hosts does not change the number, and retired hosts are counted by
+// themselves.
 func TestAcknowledgedIsCountedFromAcknowledgements(t *testing.T) {
 	c := badDay(t)
 	was := c.build(t)
@@ -339,7 +341,7 @@ func TestOrderOfRecordsDoesNotMatter(t *testing.T) {
 	}
 }
 
-// Promise 9: what does not add up is no report.
+// Promise 9: if the numbers do not add up, there is no report.
 func TestBuildRefusesWhatDoesNotAddUp(t *testing.T) {
 	const key = "b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY=" // the public example
 	for name, c := range map[string]struct {
@@ -414,8 +416,8 @@ func TestARunningCampaignIsAskedAgainLater(t *testing.T) {
 	}
 }
 
-// Promise 7: a report has the fields that it is known to have, none of a type
-// that could hold anything, and none that is a secret.
+// Promise 7: a report has exactly the known fields. None has a type that could
+// hold anything, and none is a secret.
 func TestReportHoldsNothingButItsFields(t *testing.T) {
 	var noted func(at string, typ reflect.Type) []string
 	noted = func(at string, typ reflect.Type) []string {

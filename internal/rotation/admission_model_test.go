@@ -9,14 +9,16 @@ import (
 	"time"
 )
 
-// A million random events go into Admission: orders, zones that start, fail to,
-// say news and end in every way, hosts that prove or do not, clocks that pass.
-// After each, what it says and what it wants done is held against a model of what
-// is so: how many zones are at risk, what may start, what each zone has become.
+// A million random events go into Admission: orders, zones that start, fail to
+// start, say news and end in every way, hosts that prove or do not, clocks that
+// move on. After each event, what Admission says and what it wants done is
+// compared with a model of the truth: how many zones are at risk, what may
+// start, what each zone has become.
 
 var admissionNoon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// shardWorld is a shard's surroundings: it carries out commands and makes events.
+// shardWorld is what surrounds a shard: it carries out commands and makes
+// events.
 type shardWorld struct {
 	t    *testing.T
 	dice *rand.Rand
@@ -31,14 +33,14 @@ type shardWorld struct {
 	batches []AskHosts
 	probing bool
 	looking []ZoneID
-	keys    []ZoneID          // EdgeOne is asked for
-	strange map[ZoneID]bool   // EdgeOne and all hosts agree on a key that nobody knows
-	proofs  map[HostName]bool // its latest proof was good
+	keys    []ZoneID          // zones whose key EdgeOne is asked for
+	strange map[ZoneID]bool   // zones whose hosts and EdgeOne agree on a key that nobody knows
+	proofs  map[HostName]bool // whether its latest proof was good
 
 	window          int
 	stopped         bool
 	closed, refused bool
-	halted          bool // it said that it stands still
+	halted          bool // it told the campaign that it stands still
 	idleSince       time.Time
 	retired         []RetiredHost
 	skipped, was    map[ZoneID]bool
@@ -147,7 +149,8 @@ func (w *shardWorld) load() {
 	w.linedUp()
 }
 
-// linedUp: what failed before any refresh is pending again, and has all its tries.
+// linedUp notes that people resumed: what failed before any refresh is pending
+// again, and has all its tries again.
 func (w *shardWorld) linedUp() {
 	for id, z := range w.records {
 		if z.tries = 0; w.flights[id] != nil {
@@ -163,7 +166,8 @@ func (w *shardWorld) linedUp() {
 	}
 }
 
-// decided: a zone that is excluded now is so at once, unless it is in flight.
+// decided notes that a zone that people exclude now is skipped at once, unless
+// it is in flight.
 func (w *shardWorld) decided() {
 	for id, z := range w.records {
 		newly := w.skippedNow(id) && !w.was[id]
@@ -184,7 +188,7 @@ func (w *shardWorld) acks(m Member) []HostTime {
 	return acks
 }
 
-// step has one event happen, and carries out what comes of it.
+// step makes one event, and carries out what follows from it.
 func (w *shardWorld) step() {
 	w.n.events++
 	switch d := w.dice.IntN(20); {
@@ -208,7 +212,7 @@ func (w *shardWorld) step() {
 	w.settle()
 }
 
-// settle carries out all that is wanted now.
+// settle carries out everything that is wanted now.
 func (w *shardWorld) settle() {
 	for {
 		commands := w.m.Next(w.now)
@@ -223,8 +227,8 @@ func (w *shardWorld) settle() {
 	}
 }
 
-// pass has time pass: up to when it wants to wake nothing but questions to hosts
-// may come of that.
+// pass lets time pass. Before the time at which the machine wants to wake, it
+// may want nothing new, except to ask hosts.
 func (w *shardWorld) pass() {
 	wake := w.m.Wake(w.now)
 	if !wake.IsZero() && !wake.After(w.now) {
@@ -376,7 +380,8 @@ func (w *shardWorld) answerLook() {
 	w.m.HeardBegun(seen)
 }
 
-// answerKeys says that EdgeOne has the key that the hosts hold, or another one.
+// answerKeys answers that EdgeOne has the key that the hosts hold, or another
+// one.
 func (w *shardWorld) answerKeys() {
 	var keys []LiveKey
 	slices.Sort(w.keys)
@@ -409,7 +414,7 @@ func (w *shardWorld) answerKeys() {
 	}
 }
 
-// isStrange says that EdgeOne was seen to have the key that the hosts hold.
+// isStrange says that EdgeOne was found to have the key that the hosts hold.
 func (w *shardWorld) isStrange(c StartZone) bool {
 	return w.strange[c.Zone] && !c.Urgent && w.m.byID[c.Zone].agreed(w.m) == "d"
 }
@@ -418,7 +423,7 @@ func (w *shardWorld) crowd() Crowd {
 	return CrowdOf(w.m.in.Surprised+len(w.strange), w.m.in.Accepted, w.m.in.Told)
 }
 
-// stale is what comes too late, or is of nobody.
+// stale makes an event that comes too late, or belongs to nobody.
 func (w *shardWorld) stale() {
 	m := pickOf(w.dice, w.members)
 	try := w.m.byID[m.ID]
@@ -521,7 +526,7 @@ func (w *shardWorld) land(id ZoneID, f *modelFlight) {
 	}
 }
 
-// end is a zone's end, and what the zone is from then on.
+// end notes a zone's end, and what the zone is from then on.
 func (w *shardWorld) end(id ZoneID, l Landing, o Outcome) {
 	f, z := w.flights[id], w.records[id]
 	delete(w.flights, id)
@@ -534,12 +539,12 @@ func (w *shardWorld) end(id ZoneID, l Landing, o Outcome) {
 	switch {
 	case (o == Pending || o == Unchanged) && w.skippedNow(id):
 		z.outcome = Skipped
-	case o == Pending && mended: // as it was
+	case o == Pending && mended: // it stays as it was
 	default:
 		z.outcome = o
 	}
 	switch {
-	case o == Pending && mended, o == Unknown: // the acknowledgements of before came
+	case o == Pending && mended, o == Unknown: // earlier acknowledgements did come
 	case l.Record != nil:
 		z.acks = l.Record.Acks
 	default:
@@ -618,7 +623,7 @@ func (w *shardWorld) carryOut(c Command) {
 }
 
 // giveUp takes the zones that did not start in time out of flight: all of them
-// were cancelled.
+// must have been cancelled.
 func (w *shardWorld) giveUp() {
 	for id, f := range w.flights {
 		if f.started || f.foreign || w.now.Sub(f.at) < time.Minute {
@@ -630,7 +635,7 @@ func (w *shardWorld) giveUp() {
 		w.tell("%s did not start", id)
 		delete(w.flights, id)
 		z := w.records[id]
-		z.tries = handedBack + 1 // not before people resume
+		z.tries = handedBack + 1 // no try is left until people resume
 		if !f.start.Urgent || !failed(z.outcome) {
 			z.outcome, z.acks = Pending, nil
 		}
@@ -706,7 +711,7 @@ func (w *shardWorld) ask(c AskHosts) {
 	w.batches = append(w.batches, c)
 }
 
-// heard judges what the campaign is told.
+// heard checks what the campaign is told.
 func (w *shardWorld) heard(n ShardNews) {
 	if n.Note.Halt != "" && !w.halted {
 		w.halted = true
@@ -723,7 +728,7 @@ func (w *shardWorld) heard(n ShardNews) {
 	}
 }
 
-// judge holds what the machine says against the model, after every event.
+// judge compares what the machine says with the model, after every event.
 func (w *shardWorld) judge() {
 	if !w.m.loaded {
 		return
@@ -781,8 +786,8 @@ func (w *shardWorld) compare(n ShardNews, truly Counts, pairs HostCounts, kept b
 	}
 }
 
-// bringHome heals the world: whatever is asked is answered, zones end done, and
-// people resume. It must end then, with every zone done or skipped.
+// bringHome repairs the world: every question is answered, zones end done, and
+// people resume. The shard must end then, with every zone done or skipped.
 func (w *shardWorld) bringHome() {
 	for range 2000 {
 		if w.out != nil {

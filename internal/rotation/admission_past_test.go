@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// starts answers what is asked until nothing more starts, and ends what does.
+// starts answers every question until nothing more starts, and ends each zone
+// that starts.
 func (k *shardTalker) starts(live Fingerprint) map[ZoneID]StartZone {
 	k.Helper()
 	all := map[ZoneID]StartZone{}
@@ -34,13 +35,13 @@ func (k *shardTalker) starts(live Fingerprint) map[ZoneID]StartZone {
 	return all
 }
 
-// What becomes of a zone whose history is deleted is decided by what the campaign
-// remembers.
+// When a zone's history is deleted, what the campaign remembers decides what is
+// done with the zone.
 func TestAdmissionRemembers(t *testing.T) {
 	for _, c := range []struct {
 		memory Memory
 		found  Found
-		starts Verb // empty: not at all
+		starts Verb // empty: it does not start
 		doubt  bool
 	}{
 		{MemoryNever, Found{History: HistoryForgotten}, Rotate, false},
@@ -73,7 +74,8 @@ func TestAdmissionRemembers(t *testing.T) {
 	}
 }
 
-// A zone whose own workflow runs is not started: its end is awaited.
+// A zone whose own workflow is running is not started: the shard waits for its
+// end.
 func TestAdmissionJoinsWhatRuns(t *testing.T) {
 	k := shardTalk(t, 0, Setup{Again: true})
 	k.load(1, []Found{{History: HistoryRunning}})
@@ -82,8 +84,8 @@ func TestAdmissionJoinsWhatRuns(t *testing.T) {
 	}
 }
 
-// What the campaign has to remember follows each zone; of a page that was not
-// loaded it is what it was.
+// What the campaign has to remember follows each zone. For a page that was not
+// loaded it does not change.
 func TestAdmissionPast(t *testing.T) {
 	k := shardTalk(t, 3, Setup{})
 	k.prove()
@@ -103,8 +105,8 @@ func TestAdmissionPast(t *testing.T) {
 }
 
 // Three zones whose hosts and EdgeOne agree on a key that nobody knows stop the
-// run before any of them is refreshed. A person has it go on: then they are
-// delivered, and not refreshed.
+// run before any of them is refreshed. When a person lets it go on, they are
+// delivered and not refreshed.
 func TestAdmissionMeetsACrowd(t *testing.T) {
 	k := shardTalk(t, 4, Setup{Window: 4})
 	k.drift = map[ZoneID]Fingerprint{"z1": "x", "z2": "x", "z4": "x"}
@@ -151,8 +153,8 @@ func TestAdmissionCountsACrowd(t *testing.T) {
 	}
 }
 
-// A few are somebody's own rotations: they are rotated too, and last. What EdgeOne
-// does not confirm is drift as ever.
+// Fewer such zones are taken for rotations by somebody else. They are rotated
+// too, but last. A key that EdgeOne does not confirm is treated as drift.
 func TestAdmissionMeetsAFew(t *testing.T) {
 	k := shardTalk(t, 4, Setup{Window: 1})
 	k.drift = map[ZoneID]Fingerprint{"z1": "x", "z2": "x"}

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// shardTalker is a conversation with Admission: what is wanted now, by kind.
+// shardTalker holds a conversation with Admission. It shows what is wanted now,
+// by kind.
 type shardTalker struct {
 	*testing.T
 	m     *Admission
 	now   time.Time
 	news  ShardNews
 	tells int                    // how often the campaign was told
-	drift map[ZoneID]Fingerprint // that gw-1 has
+	drift map[ZoneID]Fingerprint // what gw-1 holds otherwise than expected
 	out   *ShardOut
 }
 
@@ -42,7 +43,7 @@ func (k *shardTalker) load(zones int, found []Found) {
 	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}}, members, found)
 }
 
-// next gives the commands but news, which are kept.
+// next returns the commands except news, which it keeps.
 func (k *shardTalker) next() []Command {
 	var all []Command
 	for _, c := range k.m.Next(k.now) {
@@ -86,7 +87,8 @@ func (k *shardTalker) prove() {
 	k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
 }
 
-// wake has time pass until it wants to wake, which must be then.
+// wake lets time pass until Admission wants to wake, which must be at that
+// time.
 func (k *shardTalker) wake(at time.Duration) {
 	k.Helper()
 	if k.now = k.m.Wake(k.now); k.now.Sub(admissionNoon) != at {
@@ -107,7 +109,7 @@ func (k *shardTalker) end(z ZoneID, r Record) {
 func TestAdmissionGoodPath(t *testing.T) {
 	k := shardTalk(t, 3, Setup{})
 	k.prove()
-	k.wants("StartZone z1", "StartZone z2", "AskHosts") // of z3, ahead
+	k.wants("StartZone z1", "StartZone z2", "AskHosts") // the proof of z3 is asked for in advance
 	k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
 	k.run("z1", "z2")
 	k.now = k.now.Add(2 * time.Second)
@@ -122,9 +124,10 @@ func TestAdmissionGoodPath(t *testing.T) {
 	}
 }
 
-// Temporal is asked about zones that are silent for long, by one question, and
-// about those that are still queued again at growing gaps. A zone whose refresh has
-// begun hears since when, and is asked about no more.
+// When zones have been silent for long, one question to Temporal asks about all
+// of them. It is repeated at growing gaps for those that are still queued. A
+// zone whose refresh has begun hears since when, and is not asked about any
+// more.
 func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	k := shardTalk(t, 3, Setup{Window: 3})
 	k.prove()
@@ -157,10 +160,10 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	}
 }
 
-// Each time that a shard tells its campaign costs a line on the campaign's
-// timeline: mere progress is told ever more rarely, and what happens to zones of a
-// shard that is stopped every second at most. A failure that may exhaust the
-// budget is told at once.
+// Each time that a shard tells its campaign something, the campaign's timeline
+// gets a line. So mere progress is told at growing gaps, and what happens to
+// zones of a stopped shard at most once a second. A failure that may exhaust
+// the budget is told at once.
 func TestAdmissionNewsIsRare(t *testing.T) {
 	k := shardTalk(t, 300, Setup{Window: 2, Last: true})
 	k.prove()
@@ -227,8 +230,8 @@ func TestAdmissionExposureIsTakenBack(t *testing.T) {
 	}
 }
 
-// Zones at their refresh that get nowhere are idle, with the reason; hours in
-// which nothing could start are not.
+// If zones are at their refresh and nothing is executed, the shard is idle, and
+// says why. Hours in which nothing could start do not count.
 func TestAdmissionIdle(t *testing.T) {
 	k := shardTalk(t, 2, Setup{})
 	k.prove()
@@ -261,8 +264,9 @@ func TestAdmissionIdle(t *testing.T) {
 	}
 }
 
-// Zones that come back unsent and are tried again with new proofs have got nowhere:
-// the time until the proofs are there does not count, and begins nothing anew.
+// Zones that come back unsent and are tried again with new proofs have made no
+// progress. The time until the new proofs are there does not count, but what
+// was counted before is kept.
 func TestAdmissionIdleOverHandbacks(t *testing.T) {
 	k := shardTalk(t, 1, Setup{})
 	k.prove()
@@ -282,7 +286,8 @@ func TestAdmissionIdleOverHandbacks(t *testing.T) {
 	}
 }
 
-// A probe that does not come is a stall of its own, after the time that it may take.
+// If no probe comes, the shard stalls once the time that a probe may take is
+// over.
 func TestAdmissionIdleWithoutAProbe(t *testing.T) {
 	k := shardTalk(t, 2, Setup{})
 	k.wants("AskProbe")
@@ -342,8 +347,8 @@ func TestAdmissionBreaker(t *testing.T) {
 	}
 }
 
-// A host that fails twice is set aside and its zones wait, named; when it is
-// retired they go on without it.
+// A host that fails twice is set aside. Its zones wait, and it is named as the
+// reason. When it is retired they go on without it.
 func TestAdmissionSetAsideAndRetired(t *testing.T) {
 	k := shardTalk(t, 0, Setup{})
 	k.m.Loaded([]HostRef{{Name: "gw-1", Location: "hk"}, {Name: "gw-2", Location: "eu"}},
@@ -369,8 +374,8 @@ func TestAdmissionSetAsideAndRetired(t *testing.T) {
 	}
 }
 
-// A bastion that is lost stands for all hosts behind it, and their zones wait for one
-// thing.
+// When a bastion is lost, the bastion is set aside in place of all hosts behind
+// it, and their zones wait for it alone.
 func TestAdmissionSetsABastionAside(t *testing.T) {
 	k := shardTalk(t, 0, Setup{})
 	var hosts []HostRef
@@ -425,7 +430,8 @@ func TestAsideTogether(t *testing.T) {
 	}
 }
 
-// A zone that another shard of the campaign started is asked to say its news again.
+// When another shard of the campaign started a zone, the zone is asked to tell
+// its news again.
 func TestAdmissionAdoptsAnOrphan(t *testing.T) {
 	k := shardTalk(t, 1, Setup{Emergency: true})
 	k.wants("StartZone z1")

@@ -28,7 +28,7 @@ func TestDiagram(t *testing.T) {
 	}
 }
 
-// Every way of the table is drawn, once, and nothing else.
+// The diagram has each transition of the table once, and nothing else.
 func TestDiagramIsTheTable(t *testing.T) {
 	drawn := map[took]int{}
 	for line := range strings.Lines(Diagram()) {
@@ -55,7 +55,7 @@ func TestDiagramIsTheTable(t *testing.T) {
 	}
 }
 
-// No row of the table is written twice, where the second would be dead.
+// No row is in the table twice: the second would never be read.
 func TestTableHasEachRowOnce(t *testing.T) {
 	seen := map[string]bool{}
 	for _, row := range Table() {

@@ -10,8 +10,8 @@ func refs(location Location, names ...HostName) []HostRef {
 	return all
 }
 
-// A key goes to whom the fleet file gives it, and a refresh leaves none of them
-// out.
+// A key goes to the hosts to which the fleet file gives it, and a refresh must
+// name all of them.
 func TestHolders(t *testing.T) {
 	given := Holders(refs("hk", "gw-1", "gw-3"))
 	for _, c := range []struct {

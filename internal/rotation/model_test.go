@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// The model: a pretend EdgeOne and pretend hosts drive a Trip by its phase
-// until it has ended, and know at every moment what is really true. A story is
-// told by dice; zero is always the good roll, so that dice that have run out
-// let any story end.
+// The model: a pretended EdgeOne and pretended hosts drive a Trip by its phase
+// until it has ended, and know at every moment what is true. Dice decide how a
+// story goes. Zero is always the good roll, so a story whose dice have run out
+// comes to its end.
 
 type dice interface {
 	// roll gives a number from 0 to n-1.
@@ -35,7 +35,7 @@ func (s *scripted) roll(n int) int {
 	return int(b) * n / 256
 }
 
-// climate is what may go wrong in a story, in percent where it is a chance.
+// climate is what may go wrong in a story. A chance is in percent.
 type climate struct {
 	verb      Verb
 	ambiguous int
@@ -49,14 +49,14 @@ type climate struct {
 	console   int
 	orders    int
 	keyless   int
-	lag       time.Duration // a read may show what was live that long ago
+	lag       time.Duration // a read may show the key that was live so long ago
 	stuck     bool          // every read shows the oldest key, for ever
 	timing    Timing
 	remarshal bool
 }
 
-// request is a refresh on its way to EdgeOne. It lands, if ever, while its
-// signature lives.
+// request is a refresh on its way to EdgeOne. If it lands at all, it does so
+// while its signature lives.
 type request struct {
 	signed   time.Time
 	dead     time.Time
@@ -94,7 +94,7 @@ func (w *world) execute(at time.Time) Fingerprint {
 	return key
 }
 
-// pass lets time go by; requests land on the way, in their order.
+// pass moves the clock on. Requests that land on the way do so in their order.
 func (w *world) pass(d time.Duration) {
 	till := w.now.Add(d)
 	for {
@@ -119,14 +119,15 @@ func (w *world) passUntil(t time.Time) {
 	}
 }
 
-// bad says whether something that goes wrong in percent of all cases does.
+// bad says whether something goes wrong that does so in the given percentage of
+// cases.
 func (w *world) bad(percent int) bool { return w.roll(100) >= 100-percent }
 
 func (w *world) about(d time.Duration) time.Duration {
 	return d/2 + time.Duration(w.roll(256))*d/256
 }
 
-// read is what EdgeOne answers: the live key, or one that was live within lag.
+// read is EdgeOne's answer: the live key, or one that was live within lag.
 func (w *world) read() Fingerprint {
 	if w.stuck {
 		return w.keys[0].key
@@ -138,8 +139,8 @@ func (w *world) read() Fingerprint {
 	return w.keys[shown].key
 }
 
-// stillLanding are the requests that could be executed from now on, as far as
-// anybody but the model can know.
+// stillLanding is how many requests could still be executed, as far as anybody
+// but the model can know.
 func (w *world) stillLanding() int {
 	n := 0
 	for _, r := range w.requests {
@@ -160,7 +161,7 @@ type took struct {
 type story struct {
 	*world
 	t        *Trip
-	first    Fingerprint // live when the story began
+	first    Fingerprint // the live key when the story began
 	path     []took
 	aloud    bool
 	said     []string
@@ -189,7 +190,7 @@ func newStory(d dice, c climate) *story {
 	}
 	baseline := w.live()
 	if c.verb == Repair {
-		w.execute(w.now.Add(-time.Hour)) // longer ago than any read lags
+		w.execute(w.now.Add(-time.Hour)) // longer ago than any read can lag
 		baseline = ""
 		for _, h := range hosts {
 			w.held[h] = []Fingerprint{w.keys[0].key, w.live(), Absent, w.newKey()}[w.roll(4)]
@@ -221,7 +222,7 @@ func (s *story) fault(format string, args ...any) {
 
 const tooLong = 3000
 
-// tell runs the story to its end and says what was wrong in it, or "".
+// tell runs the story to its end. It returns what was wrong in it, or "".
 func (s *story) tell() string {
 	for steps := 0; s.t.Phase != PhaseEnded && s.wrong == ""; steps++ {
 		if steps == tooLong {
@@ -272,8 +273,8 @@ func (s *story) disturb() {
 	}
 }
 
-// order is an operator's. As a zone's workflow does, it leaves a zone alone
-// while nobody knows whether its key changed.
+// order gives an operator's order. Like a zone's workflow, it leaves a zone
+// alone while nobody knows whether its key changed.
 func (s *story) order() {
 	skip := s.roll(3) == 2
 	if s.roll(4) == 3 && (s.t.MayHaveRefreshed() || s.t.Verb == Repair) {
@@ -285,15 +286,15 @@ func (s *story) order() {
 		s.say("an operator retires %s", host)
 		s.t.Retire(host, "scrapped")
 	}
-	// What the zone's workflow does with orders.
+	// The zone's workflow does this with orders.
 	if (skip || len(s.t.Hosts) == 0) && !s.t.MayLand(s.now) {
 		s.say("an operator skips the zone")
 		s.t.Skip("gone")
 	}
 }
 
-// rehost has some hosts defined otherwise: what they hold by the new definition is
-// anybody's guess.
+// rehost changes the definition of some hosts. What they hold by the new
+// definition is unknown.
 func (s *story) rehost() {
 	var asBefore []HostName
 	for _, h := range s.t.Hosts {
@@ -305,7 +306,7 @@ func (s *story) rehost() {
 	}
 	s.say("a person accepts other definitions of all but %v", asBefore)
 	s.t.Rehost(s.now, s.t.Hosts, asBefore, "other definitions")
-	s.liveAt = s.now // delivery has its whole time again
+	s.liveAt = s.now // delivery has its full time again
 }
 
 func (s *story) step() Event {
@@ -396,8 +397,8 @@ func (s *story) refresh() Event {
 	return EvRefreshed
 }
 
-// send is a request whose answer will be lost: executed at once, later, just
-// before its signature dies, or never.
+// send sends a request whose answer will be lost. It is executed at once,
+// later, just before its signature dies, or never.
 func (s *story) send(signed time.Time) {
 	life := s.timing.SignatureLife.D()
 	r := &request{signed: signed, dead: signed.Add(life)}
@@ -420,7 +421,7 @@ func (s *story) send(signed time.Time) {
 	s.requests = append(s.requests, r)
 }
 
-// checkMaySend is promise 4.
+// checkMaySend checks promise 4.
 func (s *story) checkMaySend() {
 	if s.t.Verb == Repair {
 		s.fault("a repair asks for a refresh")
@@ -478,7 +479,7 @@ func (s *story) readStep() Event {
 	return EvSame
 }
 
-// unreadable is what the zone's workflow does when EdgeOne cannot be read.
+// unreadable does what the zone's workflow does when EdgeOne cannot be read.
 func (s *story) unreadable() Event {
 	if patience := !s.t.Looking(s.now) && s.t.MayHaveRefreshed() && s.roll(8) < 7; patience {
 		s.say("EdgeOne cannot be read; again in 10 s")
@@ -503,7 +504,8 @@ func (s *story) wait() Event {
 	return EvWaited
 }
 
-// checkHold: it lasts until nothing can land, and is looked at on the way.
+// checkHold: a hold lasts until nothing can land, and the key is read on the
+// way.
 func (s *story) checkHold() {
 	for _, r := range s.requests {
 		if !r.executed && s.t.HeldUntil.Before(r.dead) {
@@ -554,7 +556,7 @@ func (s *story) put(h HostName) Ack {
 	case s.bad(s.badHost):
 		s.downTill[h] = s.now.Add(s.downTime())
 		a.Problem = "connect: no route"
-		if s.roll(2) == 1 { // the file was written, but the answer or the reload was not
+		if s.roll(2) == 1 { // the file was written, but the answer was lost or the reload failed
 			s.swap(h, &a)
 			a.Problem = "reload: exit status 1"
 		}
@@ -590,7 +592,7 @@ func (s *story) checkTable(step took) {
 	s.fault("the table has no way from %s on %q to %s", step.from, step.on, step.to)
 }
 
-// checkStep holds after every step.
+// checkStep checks what must be true after every step.
 func (s *story) checkStep(before *Trip) {
 	if before.Live != "" && s.t.Live == "" {
 		s.fault("the live key was forgotten")
@@ -613,9 +615,9 @@ func (s *story) checkStep(before *Trip) {
 	s.checkStanding()
 }
 
-// checkStanding is promise 3: while some host does not hold the key that EdgeOne
-// holds, a zone that may have refreshed says so, and since when; but for what no
-// read could show yet.
+// checkStanding checks promise 3: while some host does not hold the key that
+// EdgeOne holds, a zone that may have refreshed says that it is exposed, and
+// since when. What no read could show yet is excepted.
 func (s *story) checkStanding() {
 	before := s.checked
 	s.checked = s.now
@@ -640,7 +642,7 @@ func (s *story) checkStanding() {
 		s.fault("some host does not hold the live key since %s, and the zone is %s", s.darkFrom.Sub(noon), standing)
 	}
 	died := s.darkFrom
-	if s.t.Lit.After(died) { // a read that lagged showed the hosts' key meanwhile
+	if s.t.Lit.After(died) { // meanwhile a read that lagged showed the hosts' key
 		died = s.keys[len(s.keys)-1].from
 	}
 	if since := s.t.ExposedSince(); s.t.Verb == Rotate && !s.unseen && since.After(died.Add(s.lag)) {
@@ -662,8 +664,8 @@ func (s *story) diedAfter(at time.Time) time.Time {
 	return s.now
 }
 
-// checkExposure: once the key has changed, an exposure never shrinks, but to
-// the moment of the last acknowledgement.
+// checkExposure: once the key has changed, an exposure never gets shorter,
+// except at its end, which is the moment of the last acknowledgement.
 func (s *story) checkExposure() {
 	if s.t.Live == "" {
 		s.exposure = 0
@@ -676,14 +678,14 @@ func (s *story) checkExposure() {
 	s.exposure = e
 }
 
-// checkEnd compares the outcome with what is true.
+// checkEnd compares the outcome with the truth.
 func (s *story) checkEnd() {
 	switch s.t.Ended {
 	case Done:
 		s.checkDone()
 	case Unchanged:
 		if s.stuck {
-			break // what can be read says so
+			break // the outcome is what can be read
 		}
 		if s.live() != s.first && s.byPeople == 0 {
 			s.fault("unchanged, but EdgeOne holds %s and held %s", s.live(), s.first)
@@ -746,8 +748,8 @@ func (s *story) checkDone() {
 	}
 }
 
-// checkSince: an exposure does not begin after the old key's death, but for
-// what a lagging read may have hidden.
+// checkSince: an exposure begins no later than the old key's death, except for
+// a time that a lagging read may have hidden.
 func (s *story) checkSince() {
 	if s.t.Verb != Rotate || s.t.Live == "" || s.byPeople > 0 || s.stuck || s.t.Sent > 1 {
 		return
@@ -770,7 +772,7 @@ func modelTiming(d dice) Timing {
 	}
 }
 
-// trouble is what makes a chapter's promises weaker.
+// trouble is what weakens the promises in a group of stories.
 type trouble int
 
 const (
@@ -779,7 +781,7 @@ const (
 	stuck          // EdgeOne reads back the oldest key for ever
 )
 
-// weather draws a climate: calm and stormy ones.
+// weather draws a climate, from calm to stormy.
 func weather(d dice, verb Verb, trouble trouble) climate {
 	rate := func(of ...int) int { return of[d.roll(len(of))] }
 	c := climate{
@@ -802,7 +804,7 @@ func randomStory(verb Verb, trouble trouble, seed uint64) *story {
 	return newStory(d, weather(d, verb, trouble))
 }
 
-// explain tells a story once more, aloud.
+// explain tells a story once more and prints each step.
 func explain(s *story) string {
 	s.aloud = true
 	wrong := s.tell()
@@ -826,8 +828,8 @@ func chapters() []chapter {
 	}
 }
 
-// Every story keeps the promises, and together they take every row of the
-// table and meet every outcome.
+// Every story keeps the promises. Together, the stories use every row of the
+// table and have every outcome.
 func TestTripAgainstTheModel(t *testing.T) {
 	taken := map[took]int{}
 	ended := map[Outcome]int{}
@@ -862,7 +864,8 @@ func TestTripAgainstTheModel(t *testing.T) {
 	}
 }
 
-// A trip that was written down and read again at every step goes the same way.
+// A trip that is written as JSON and read again at every step goes the same
+// way.
 func TestTripSurvivesJSONAtAnyPoint(t *testing.T) {
 	for _, c := range chapters() {
 		for seed := range uint64(c.stories / 20) {

@@ -126,7 +126,7 @@ func TestBudgetIsMonotone(t *testing.T) {
 	}
 }
 
-// naive is the percentile by nearest rank of a sorted list.
+// naive is the percentile of a sorted list, by nearest rank.
 func naive(sorted []int64, percent int) int64 {
 	if len(sorted) == 0 {
 		return 0
@@ -212,7 +212,7 @@ func TestExposuresPlus(t *testing.T) {
 	}
 }
 
-// A histogram stays small, whatever a campaign meets.
+// A histogram stays small, whatever happens in a campaign.
 func TestExposuresStaySmall(t *testing.T) {
 	r := dicedRand(6)
 	var e Exposures

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// everyPast walks the product of all columns.
+// everyPast visits every combination of all columns.
 func everyPast(visit func(m Memory, h History, l Live, c Crowd)) {
 	for _, m := range Memories() {
 		for _, h := range Histories() {
@@ -23,7 +23,7 @@ func everyPast(visit func(m Memory, h History, l Live, c Crowd)) {
 	}
 }
 
-// Every combination is in exactly one row, and every row has some.
+// Every combination is in exactly one row, and every row has at least one.
 func TestEveryPastHasOneRow(t *testing.T) {
 	hit := make([]int, len(Pasts()))
 	everyPast(func(m Memory, h History, l Live, c Crowd) {
@@ -78,7 +78,7 @@ func TestNoPastRefreshesOnAGuess(t *testing.T) {
 	})
 }
 
-// The rules, as people say them.
+// The rules, in the words of people.
 func TestPasts(t *testing.T) {
 	for _, c := range []struct {
 		memory  Memory
@@ -168,8 +168,8 @@ func TestRemember(t *testing.T) {
 	}
 }
 
-// A past comes back as it was, and takes what the state of a campaign has room
-// for.
+// A packed past is unpacked as it was, and takes no more room than a campaign's
+// state has for it.
 func TestPastIsPacked(t *testing.T) {
 	memories := make([]Memory, 500)
 	for i := range memories {
@@ -212,7 +212,7 @@ func TestALostShardsPast(t *testing.T) {
 	}
 }
 
-// The table stands in the docs as it is.
+// The table in the docs is the one in the code.
 func TestDrawPasts(t *testing.T) {
 	golden := filepath.Join("testdata", "pasts.md")
 	got := DrawPasts()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A clock is off by what neither the way to EdgeOne and back nor the whole second
-// of its date explains.
+// A clock is off by as much as cannot be explained by the way to EdgeOne and
+// back, and by EdgeOne's date being in whole seconds.
 func TestAhead(t *testing.T) {
 	at := time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
 	second := time.Second

@@ -18,7 +18,8 @@ import (
 // The documentation's example of a key.
 const planted = "b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY="
 
-// forms are the ways in which a key, or a good part of it, could be recognised.
+// forms are the ways in which a key, or a large part of it, could be
+// recognised.
 func forms() []string {
 	raw, _ := base64.StdEncoding.DecodeString(planted)
 	decimal := strings.Trim(fmt.Sprint([]byte(planted)), "[]")
@@ -42,7 +43,7 @@ func leaks(text string) string {
 	return ""
 }
 
-// holders put a value of any type into everything that code may print.
+// holders puts a value of any type into everything that code may print.
 func holders[T any](v T) map[string]any {
 	return map[string]any{
 		"value":               v,
@@ -63,7 +64,7 @@ func holders[T any](v T) map[string]any {
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%t", "%o", "%p", "%c", "%T", "%10.3v"}
 
-// ways are all the ways in which a value gets out by accident.
+// ways are all the ways in which a value may be printed by accident.
 func ways(v any) map[string]string {
 	out := map[string]string{
 		"Sprint":    fmt.Sprint(v),
@@ -103,7 +104,8 @@ func TestSecretIsNeverSeen(t *testing.T) {
 	}
 }
 
-// A plain string is seen in most of these ways, so the test above can fail.
+// A plain string is found in most of these ways. So the test above is able to
+// fail.
 func TestTheSearchForSecretsFindsThem(t *testing.T) {
 	type plain string
 	found := 0

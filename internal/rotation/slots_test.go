@@ -68,8 +68,9 @@ func TestSlotsOfAnAccount(t *testing.T) {
 	}
 }
 
-// Shards of one account come, take what they were given, say so late, and end:
-// together they never have more zones at risk than the window has places.
+// Shards of one account come, use the slots that they were given, report it
+// late, and end. Together they never have more zones at risk than the window
+// has places.
 func TestSlotsAreNeverOwnedTwice(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	steps := 0
@@ -127,7 +128,7 @@ func (a *accountModel) step() {
 			a.shards[page].given = n
 		}
 	case 2:
-		if s != nil { // it says what it uses; with its last zone started it takes no more
+		if s != nil { // it says what it uses; once its last zone has started it takes no more
 			final := a.dice.IntN(2) == 0
 			if final {
 				s.given = s.used
@@ -140,7 +141,7 @@ func (a *accountModel) step() {
 			delete(a.shards, page)
 		}
 	case 4:
-		if a.dice.IntN(10) == 0 { // all are quiet when people resume: what they said is so
+		if a.dice.IntN(10) == 0 { // when people resume, all shards are quiet, and what they said is true
 			a.slots.Ordered()
 			for page, s := range a.shards {
 				a.slots.Uses(page, s.used, false)

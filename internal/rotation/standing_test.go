@@ -2,7 +2,7 @@ package rotation
 
 import "testing"
 
-// Each standing is in one row, in no other, and the rows add up.
+// Each standing is counted in exactly one row, and the rows add up.
 func TestStandingsHaveARowEach(t *testing.T) {
 	for at, row := range map[Standing]string{NotBegun: "not begun", Alive: "in flight", Dark: "old key dead", Dead: "old key dead", Held: "held"} {
 		s := Standings{1, 1, 1, 1}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The table of docs/steering.md is SteeringTable, drawn.
+// The table in docs/steering.md is drawn from SteeringTable.
 func TestSteeringTableIsInTheDocs(t *testing.T) {
 	const begin, end = "<!-- SteeringTable -->\n", "<!-- end -->\n"
 	page := filepath.Join("..", "..", "docs", "steering.md")

@@ -8,7 +8,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// steeringInputs are all inputs, with each account and wave that they can be of.
+// steeringInputs are all inputs, for each account and each wave that they can
+// have.
 func steeringInputs(accounts []rotation.Account, waves int) []rotation.Happening {
 	var all []rotation.Happening
 	for _, r := range rotation.SteeringTable() {
@@ -28,7 +29,7 @@ func steeringInputs(accounts []rotation.Account, waves int) []rotation.Happening
 	return all
 }
 
-// steeringKey tells two states apart by what matters.
+// steeringKey is equal for two states that differ in nothing that matters here.
 func steeringKey(s rotation.Steering) [6]int {
 	reasons, approved, flags := 0, 0, 0
 	for _, r := range s.Reasons {
@@ -54,7 +55,7 @@ var steeringStages = []rotation.Stage{
 	rotation.StageHealth, rotation.StageApproval, rotation.StageEnded,
 }
 
-// mayLift says by which inputs a reason may vanish. It is written apart from the
+// mayLift says which inputs may take a reason away. It is written without the
 // table on purpose.
 func mayLift(r rotation.PauseReason, h rotation.Happening) bool {
 	switch r.Kind {
@@ -71,7 +72,7 @@ func resumes(h rotation.Happening) bool {
 	return h.On == rotation.OrderResume || h.On == rotation.OrderOutside || h.On == rotation.OrderWaive
 }
 
-// checkSteering compares one step with what must always hold.
+// checkSteering checks what must hold for every single step.
 func checkSteering(before, after rotation.Steering, h rotation.Happening, c rotation.Change) error {
 	for _, r := range before.Reasons {
 		stays := slices.ContainsFunc(after.Reasons, func(o rotation.PauseReason) bool { return o.Kind == r.Kind && o.Account == r.Account })
@@ -110,8 +111,8 @@ func checkSteering(before, after rotation.Steering, h rotation.Happening, c rota
 	return wayOut(after)
 }
 
-// checkResumeBeforeApproval wants a person's resume obeyed while a wave waits for its
-// approval: zones of earlier waves may be exposed.
+// checkResumeBeforeApproval wants a person's resume to be obeyed while a wave
+// waits for its approval, because zones of earlier waves may be exposed.
 func checkResumeBeforeApproval(before, after rotation.Steering, h rotation.Happening, c rotation.Change) error {
 	if before.Stage != rotation.StageApproval || before.Cancelled || !resumes(h) {
 		return nil
@@ -128,7 +129,7 @@ func checkResumeBeforeApproval(before, after rotation.Steering, h rotation.Happe
 	return nil
 }
 
-// wayOut follows what Next names until nothing holds the campaign.
+// wayOut does what Next names until nothing holds the campaign.
 func wayOut(s rotation.Steering) error {
 	if s.Stage == rotation.StageEnded || s.Cancelled {
 		return nil
@@ -150,8 +151,8 @@ func wayOut(s rotation.Steering) error {
 	return fmt.Errorf("what Next names leads nowhere: %+v", s)
 }
 
-// TestSteeringExplored takes every order and event in every state that a number
-// of steps can reach.
+// TestSteeringExplored tries every order and event in every state that can be
+// reached in a number of steps.
 func TestSteeringExplored(t *testing.T) {
 	const depth = 8
 	accounts := []rotation.Account{"a", "b"}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Exposed by definition: a refresh may have been sent, and no read younger than the
-// last send shows the key that the hosts hold.
+// A zone is exposed by definition when a refresh may have been sent, and no
+// read younger than the last send shows the key that the hosts hold.
 func TestExposureConversations(t *testing.T) {
 	for _, c := range []conversation{
 		{name: "answered: until the last acknowledgement", story: `
@@ -182,7 +182,8 @@ func TestExposureConversations(t *testing.T) {
 	}
 }
 
-// What people read says which of the two it is, and of which hosts.
+// The reason that people read says which kind of exposure it is, and which
+// hosts it is about.
 func TestStandingWhy(t *testing.T) {
 	for _, c := range []struct{ story, want string }{
 		{`
@@ -212,8 +213,8 @@ func TestStandingWhy(t *testing.T) {
 	}
 }
 
-// Whoever was retired stands in the record with what was last seen there, also when
-// the live key is another by now.
+// Each retired host is in the record with what was last seen on it, even if the
+// live key is another one by now.
 func TestRecordHasRetiredHosts(t *testing.T) {
 	trip := conversation{story: `
 		rotate b proved       -> refresh
@@ -232,8 +233,8 @@ func TestRecordHasRetiredHosts(t *testing.T) {
 	}
 }
 
-// Acknowledgements that came are kept, also where nobody knows when the exposure
-// began; an exposure is then not invented.
+// Acknowledgements that came are kept, even if nobody knows when the exposure
+// began. No exposure is invented then.
 func TestRecordKeepsAcknowledgements(t *testing.T) {
 	trip := conversation{story: `
 		repair - unproved -> baseline
@@ -245,7 +246,8 @@ func TestRecordKeepsAcknowledgements(t *testing.T) {
 	}
 }
 
-// What EdgeOne rejected was sent: nobody says that it was not.
+// A request that EdgeOne rejected was sent, and the record does not say that it
+// was not.
 func TestHandedBackUnreached(t *testing.T) {
 	trip := NewTrip(Rotate, "zone-1", []HostName{"h1"}, talk, "b", true)
 	trip.NotSent(noon, "EdgeOne rejects the time of the signature", BackUnreached, true)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A trip that begins in doubt does at each read what the table of pasts says.
+// A trip that begins in doubt does what the table of pasts says, at each read.
 func TestTripObeysThePasts(t *testing.T) {
 	timing := Timing{Settle: Span(10 * time.Second), SignatureLife: Span(5 * time.Minute), ExposedAfter: Span(30 * time.Second), DeliverFor: Span(time.Hour)}
 	const old, other = Fingerprint("0000000000000001"), Fingerprint("0000000000000002")

@@ -715,7 +715,8 @@ func TestStaleReadsComeToAnEnd(t *testing.T) {
 	c.hold(t)
 }
 
-// A host that surprises for ever does not keep the trip away from its limit.
+// A host that surprises the trip again and again does not keep it from reaching
+// its limit.
 func TestSurprisesComeToAnEnd(t *testing.T) {
 	trip := conversation{story: `
 		rotate b proved       -> refresh

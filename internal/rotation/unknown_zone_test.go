@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Of the key of a deleted zone nobody says that it is alive.
+// Of a deleted zone's key, no text says that it is alive.
 func TestADeletedZonesKeyIsNotKnown(t *testing.T) {
 	now := time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
 	for code, gone := range map[string]bool{

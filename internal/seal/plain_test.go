@@ -7,7 +7,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// What opens is a key of the zone in our form, or it is nothing.
+// What is opened is either a key of the zone in our form, or nothing.
 func TestOnlyOurFormIsRead(t *testing.T) {
 	g := rotation.GrantFor([]rotation.HostName{"gw-1"}, time.Now(), time.Hour)
 	ours := plain("zone-a", rotation.NewSecret("a key"), g)

@@ -29,7 +29,7 @@ const (
 // key is a key in EdgeOne's form, to be sealed and searched for.
 const key = "b8sfnemqzF5TNCwwtshVmG/gyCJVi/rP+7A+jsBwqGY="
 
-// grant is to whom, and until when.
+// grant says to whom, and until when.
 var grant = rotation.GrantFor([]rotation.HostName{"gw-1", "gw-3"}, time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC), 2*time.Hour)
 
 func keyring(t *testing.T, locations ...rotation.Location) string {
@@ -104,7 +104,7 @@ func TestSealedKeyCannotBeMoved(t *testing.T) {
 	b := sealed(t, s, hk)
 
 	same := filepath.Join(t.TempDir(), "same")
-	renamed := cloneAs(t, dir, same, hk, eu) // hk's private keyset, posing as eu-west's
+	renamed := cloneAs(t, dir, same, hk, eu) // hk's private keyset, under the name of eu-west's
 	for name, tt := range map[string]struct {
 		o        *seal.Opener
 		location rotation.Location
@@ -233,7 +233,7 @@ func TestRotationNeedsNoRestart(t *testing.T) {
 	}
 }
 
-// keyringWith is a copy of a location's files.
+// keyringWith is a keyring directory with a copy of a location's files.
 func keyringWith(t *testing.T, from string, l rotation.Location) string {
 	t.Helper()
 	to := t.TempDir()
@@ -242,8 +242,8 @@ func keyringWith(t *testing.T, from string, l rotation.Location) string {
 	return to
 }
 
-// The private file is in place before the public one, so at no moment of a
-// rotation is something sealed that cannot be opened.
+// The private file is in place before the public one. So at no moment of a
+// keyset's rotation is anything sealed that cannot be opened.
 func TestSealingGoesOnDuringRotations(t *testing.T) {
 	dir := keyring(t, hk)
 	s, o := sealer(t, dir, hk), opener(t, dir, hk)
@@ -482,7 +482,8 @@ func TestSealRefusesWhatIsNoKey(t *testing.T) {
 	}
 }
 
-// privateKeys are the forms in which a private key of the keyring could show.
+// privateKeys are the forms in which a private key of the keyring could be
+// seen.
 func privateKeys(t *testing.T, dir string) []string {
 	t.Helper()
 	var file struct {

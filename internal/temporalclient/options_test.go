@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is wrong in temporal.toml is named with the file, the key and the line.
+// A mistake in temporal.toml is reported with the file, the key and the line.
 func TestOptionsNameWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, address string

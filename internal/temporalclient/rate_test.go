@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// queueRate is what Temporal keeps of a queue's limit.
+// queueRate is what Temporal keeps about a queue's limit.
 type queueRate struct {
 	t    *testing.T
-	kept Rate // as it is stored
+	kept Rate // in the form in which it is stored
 	at   time.Time
 }
 
@@ -49,8 +49,8 @@ func (q *queueRate) wants(what string, perSecond *float32, by, reason string) {
 
 func perSecond(f float32) *float32 { return &f }
 
-// The brake takes no set rate away: not when it is put on, not when it is put on
-// twice, and not when it is released.
+// The brake keeps the rate that was set: when it is put on, when it is put on
+// twice, and when it is released.
 func TestBrakeKeepsTheRate(t *testing.T) {
 	for name, reason := range map[string]string{
 		"plain":   "the origin is busy",
@@ -87,7 +87,7 @@ func TestBrakeWithoutARate(t *testing.T) {
 	q.wants("released", nil, "dan", "over")
 }
 
-// Nobody lifts somebody's brake by setting a rate.
+// Nobody releases somebody's brake by setting a rate.
 func TestNoRateIsSetUnderTheBrake(t *testing.T) {
 	for _, rate := range []*float32{perSecond(5), nil} {
 		q := &queueRate{t: t}

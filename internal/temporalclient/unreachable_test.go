@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What is at the address is told as what it is: a wrong TLS setting is no reason to
-// start another Temporal.
+// The error says what is at the address. A wrong TLS setting, for example, is
+// no reason to start another Temporal.
 func TestUnreachableSaysWhatIsThere(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	plain, secret := httptest.NewServer(handler), httptest.NewTLSServer(handler)

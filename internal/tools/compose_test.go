@@ -1,5 +1,5 @@
-// Package tools holds the programs that the Makefile runs on the product, pinned
-// in this module's go.mod, and the test of docker-compose.yml's shape: nothing
+// Package tools holds the programs that the Makefile runs on the product,
+// pinned in this module's go.mod, and a test of docker-compose.yml. Nothing
 // here starts a container.
 package tools
 
@@ -23,7 +23,7 @@ import (
 
 const root = "../.."
 
-// settings are an operator's .env, every secret recognizable.
+// settings are an operator's .env in which every secret can be recognised.
 func settings() types.Mapping {
 	return types.Mapping{
 		"POSTGRES_PASSWORD":       "the-database-password",
@@ -147,8 +147,8 @@ func TestNothingListensBeyondThisMachine(t *testing.T) {
 	}
 }
 
-// A service holds the secrets that it needs and no others, and every secret
-// comes from the environment.
+// A service has the secrets that it needs and no others, and every secret comes
+// from the environment.
 func TestSecrets(t *testing.T) {
 	needs := map[string][]string{
 		"the-database-password": {"postgres", "schema", "temporal"},
@@ -205,8 +205,8 @@ func TestWhatIsRequiredIsRequired(t *testing.T) {
 	}
 }
 
-// The example names every variable of docker-compose.yml, and no value of a
-// secret.
+// The example names every variable of docker-compose.yml, and has no value for
+// a secret.
 func TestExampleEnvironment(t *testing.T) {
 	var example []string
 	lines := bufio.NewScanner(strings.NewReader(source(t, "deploy/example.env")))
@@ -241,8 +241,8 @@ func TestWorkersMayFinish(t *testing.T) {
 	}
 }
 
-// Every flag and role that a worker is given is one that it knows, and all roles
-// are played.
+// Every flag and role that a worker is given exists, and every role is given to
+// a worker.
 func TestWorkerFlags(t *testing.T) {
 	config := source(t, "worker/config.go")
 	known := func(pattern string) []string {
@@ -282,8 +282,8 @@ func TestWorkerFlags(t *testing.T) {
 	}
 }
 
-// A worker's file is mounted read-only, is not made by the mount, and the private
-// keyset is where the hosts are, and nowhere else.
+// Files are mounted read-only, and the mount does not create them. The private
+// keyset is only where the hosts are.
 func TestMounts(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
@@ -333,7 +333,7 @@ func TestHardening(t *testing.T) {
 	}
 }
 
-// The scripts and the dynamic config say what the rest of the house says.
+// The scripts and the dynamic config agree with the rest of the repository.
 func TestOneNamespaceOnePartition(t *testing.T) {
 	p := project(t)
 	namespace := map[string]bool{}

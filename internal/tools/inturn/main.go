@@ -1,7 +1,7 @@
-// Command inturn runs shell command lines one after the other, whatever became of
-// those before, and ends with the worst of their exit codes. Its last lines name
-// each test that was skipped, and each that failed with the command that runs it
-// alone.
+// Command inturn runs shell command lines one after the other, even if an
+// earlier one failed, and ends with the worst of their exit codes. Its last
+// lines name each test that was skipped, and each that failed, with the command
+// that runs it alone.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 // failure is something that failed, and the command line that runs it alone.
 type failure struct{ what, alone string }
 
-// ended is what did not pass.
+// ended are the tests and lines that did not pass.
 type ended struct {
 	failed  []failure
 	skipped []string
@@ -57,7 +57,7 @@ func inTurn(lines []string, out *os.File) int {
 	return worst
 }
 
-// goTest is a word of a line whose tests are told apart.
+// goTest is the beginning of a line whose tests are reported one by one.
 const goTest = "go test "
 
 func run(line string, out *os.File) (int, ended) {
@@ -83,7 +83,8 @@ func command(line string, out *os.File) *exec.Cmd {
 	return cmd
 }
 
-// passed is the exit code, and what did not pass: tests, or else the whole line.
+// passed returns the exit code, and what did not pass: tests, or else the whole
+// line.
 func passed(line string, err error, tests *testjson.Execution) (int, ended) {
 	var e ended
 	for _, test := range tests.Skipped() {
@@ -111,8 +112,8 @@ func nameOf(test testjson.TestCase) string {
 	return strings.TrimSpace(test.Package + " " + test.Test.Name())
 }
 
-// alone is the line with one test in the place of all. A package that failed
-// without a test, such as one that does not build, is run whole.
+// alone is the line with one test in place of all. A package that failed
+// without a test, for example because it does not build, is run whole.
 func alone(line string, test testjson.TestCase) string {
 	name := test.Test.Name()
 	if name == "" {
@@ -126,8 +127,8 @@ func alone(line string, test testjson.TestCase) string {
 	return strings.Replace(line, "./...", "-run "+quoted+" "+test.Package, 1)
 }
 
-// teller says how each package ended, and what its failing tests, a build that
-// failed or a package that died had to say.
+// teller prints how each package ended, and the output of its failing tests, of
+// a build that failed or of a package that crashed.
 type teller struct {
 	testjson.EventFormatter
 	out *os.File

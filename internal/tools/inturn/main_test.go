@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// module has a package for each way to fail, and one after them that passes.
+// module has a package for each way to fail, and a last one that passes.
 func module() map[string]string {
 	return map[string]string{
 		"go.mod":             "module planted\n\ngo 1.26\n",
@@ -37,8 +37,9 @@ func plant(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// A line that fails hides none after it, a package that fails none beside it; the
-// last lines name what failed, and the commands that they give run just that.
+// After a line that fails, the next ones are still run, and beside a package
+// that fails the others are. The last lines name what failed, and their
+// commands run exactly that.
 func TestFailuresHideNothing(t *testing.T) {
 	dir := plant(t, module())
 	code, said := inTurnSays(t, "echo first; exit 3", "cd "+dir+" && go test -timeout 1m ./...", "echo last")
@@ -92,7 +93,7 @@ func inTurnSays(t *testing.T, lines ...string) (code int, said string) {
 	return code, string(all)
 }
 
-// commands reads the last lines: what failed, and how it is run alone.
+// commands reads the last lines: what failed, and how to run it alone.
 func commands(t *testing.T, said string) map[string]string {
 	t.Helper()
 	_, last, _ := strings.Cut(said, "\nfailed: ")
