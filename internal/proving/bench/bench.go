@@ -32,15 +32,15 @@ const (
 	roundTrip  = 20 // ms
 	hosts      = 30
 	window     = 40
-	hostsEach  = 3 // of a zone, where the limit holds
-	hostsAlone = 1 // of a zone, where it is lifted
+	hostsEach  = 3 // hosts of a zone, in runs with the limit
+	hostsAlone = 1 // hosts of a zone, in runs without it
 )
 
 // sizes are how many zones each part has.
 type sizes struct {
-	// main is for one worker and the baselines, more for several workers, few
-	// for the script, free for the engine.
-	// near is for the runs without a network; 0 leaves them out.
+	// main is for one worker and the baselines, more for several workers, few for
+	// the script, free for the engine. near is for the runs without a network; if
+	// it is 0, there are none.
 	main, more, few, near, free int
 	scale                       []int
 	workers                     []int
@@ -60,7 +60,7 @@ func (c config) sizes() sizes {
 	return s
 }
 
-// part is one of the benchmark's parts; run adds a figure for each of its runs.
+// part is one of the benchmark's parts. run adds a figure for each of its runs.
 type part struct {
 	name string
 	run  func(*bench, context.Context) error
@@ -104,14 +104,14 @@ func (c config) chosen() ([]part, error) {
 	return slices.DeleteFunc(all, func(p part) bool { return !slices.Contains(wanted, p.name) }), nil
 }
 
-// bench is one benchmark under way.
+// bench is one benchmark that is running.
 type bench struct {
 	sizes
 	programs stage.Programs
 	bin, dir string
 	say      func(format string, args ...any)
 	results  []result
-	// empty is the size of an empty database, once it is known.
+	// empty is the size of an empty database. It is 0 until it is known.
 	empty int64
 }
 
@@ -128,8 +128,7 @@ func (b *bench) add(f figure) {
 	b.say("%s", f.line())
 }
 
-// run runs the chosen parts. One that fails does not keep the others from
-// running.
+// run runs the chosen parts. If one fails, the others still run.
 func run(ctx context.Context, c config, out, progress io.Writer) error {
 	chosen, err := c.chosen()
 	if err != nil {

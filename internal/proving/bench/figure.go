@@ -17,14 +17,15 @@ type figure struct {
 	Workers   int    `json:"workers"`
 	// Seconds is the campaign's time, without its plan.
 	Seconds float64 `json:"seconds"`
-	// Refreshes is how many were asked for, by whomever.
+	// Refreshes is how many were asked for, by anybody.
 	Refreshes          int     `json:"refreshes"`
 	RefreshesPerSecond float64 `json:"refreshesPerSecond"`
 	LongestGapMs       float64 `json:"longestGapMs"`
-	// MaxPerSecond is the worst sliding second of each action.
+	// MaxPerSecond is the largest number of calls in any sliding second, for each
+	// action.
 	MaxPerSecond map[string]int `json:"maxPerSecond"`
 	Throttled    int            `json:"throttled"`
-	// Exposure is by the run's own clock, Outside by the simulator's.
+	// Exposure is measured by the run's own clock, Outside by the simulator's.
 	Exposure *spread `json:"exposureMs,omitempty"`
 	Outside  *spread `json:"exposureOutsideMs,omitempty"`
 
@@ -46,7 +47,8 @@ func (f figure) zonesPerSecond() float64 {
 	return float64(f.Zones) / f.Seconds
 }
 
-// kind is the histories of one type of workflow; none were where it is zero.
+// kind is the size of the histories of one type of workflow. It is zero if
+// there were none.
 func (f figure) kind(name string) history {
 	if h := f.Histories[name]; h != nil {
 		return *h
@@ -77,10 +79,10 @@ func (s *spread) String() string {
 
 func megabytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// rounded has two decimals.
+// rounded is x with two decimals.
 func rounded(x float64) float64 { return math.Round(x*100) / 100 }
 
-// spread is how exposures are spread, in milliseconds.
+// spread says how exposures are distributed, in milliseconds.
 type spread struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
@@ -99,5 +101,5 @@ func spreadOf(d []time.Duration) *spread {
 	return &spread{rank(0.50), rank(0.99), ms(d[len(d)-1])}
 }
 
-// ms is in milliseconds, with one decimal.
+// ms is d in milliseconds, with one decimal.
 func ms(d time.Duration) float64 { return math.Round(float64(d)/float64(time.Millisecond)*10) / 10 }

@@ -52,7 +52,7 @@ func TestLineGoesThroughTheSizes(t *testing.T) {
 func TestTheCommandThatWroteAFile(t *testing.T) {
 	noon := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	at := func(ms int) time.Time { return noon.Add(time.Duration(ms) * time.Millisecond) }
-	// In the order of their ends, as endOf wants them.
+	// They are in the order of their ends, as endOf needs them.
 	commands := []*command{{at(0), at(40)}, {at(100), at(140)}, {at(120), at(170)}, {at(10), at(500)}}
 	for written, want := range map[int]int{20: 40, 110: 140, 130: 140, 150: 170, 300: 500, -5: 40} {
 		if got, found := endOf(commands, at(written)); !found || !got.Equal(at(want)) {

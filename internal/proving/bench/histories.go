@@ -58,7 +58,8 @@ func (s *stand) histories(ctx context.Context, f *figure) error {
 	}
 }
 
-// sized asks for what a list does not say of workflows that still run.
+// sized asks for the sizes of workflows that still run, which a list does not
+// have.
 func sized(ctx context.Context, c client.Client, e *workflow.WorkflowExecutionInfo) (*workflow.WorkflowExecutionInfo, error) {
 	if e.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return e, nil
@@ -67,7 +68,7 @@ func sized(ctx context.Context, c client.Client, e *workflow.WorkflowExecutionIn
 	return described.GetWorkflowExecutionInfo(), err
 }
 
-// largest are the types with the longest history and with the biggest one.
+// largest are the types with the longest history and with the largest one.
 func largest(all map[string]*history) (longest, biggest string) {
 	var events, bytes int64
 	for name, h := range all {

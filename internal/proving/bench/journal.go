@@ -27,8 +27,8 @@ type edge struct {
 
 func (e edge) refresh() bool { return e.Kind == "executed" && e.Action == stage.RefreshAction }
 
-// journal collects the simulator's edges while a run goes on, because the
-// simulator itself keeps only so many.
+// journal collects the simulator's edges during a run, because the simulator
+// itself keeps only a limited number.
 type journal struct {
 	stack     *stage.Stack
 	refreshed atomic.Int64
@@ -61,7 +61,7 @@ func follow(ctx context.Context, s *stage.Stack) *journal {
 	return j
 }
 
-// end is all edges until now; nothing is collected after it.
+// end returns all edges so far. Nothing is collected after it.
 func (j *journal) end() ([]edge, error) {
 	j.once.Do(func() { close(j.stop) })
 	<-j.done
@@ -133,11 +133,13 @@ func pace(edges []edge) (perSecond float64, gap time.Duration) {
 // command is one command on a host, as the journal saw it.
 type command struct{ fed, exited time.Time }
 
-// outside is each zone's exposure as the simulator saw it: from the execution of
-// its last refresh until the end of the last command that put a key file of the
-// zone in place, whose acknowledgement is then on its way. The journal does not know what a command was about,
-// but the file was written while its command ran: of several commands that ran
-// on the host then, the one that ended first is taken.
+// outside is each zone's exposure as the simulator saw it. It goes from the
+// execution of the zone's last refresh to the end of the last command that put
+// a key file of the zone in place; the acknowledgement is then on its way.
+//
+// The journal does not know which zone a command was about, but the file was
+// written while its command ran. If several commands ran on the host then, the
+// one that ended first is taken.
 func outside(s *stand, edges []edge) ([]time.Duration, error) {
 	executed := map[string]time.Time{}
 	ran := map[string]map[int64]*command{}
@@ -200,8 +202,8 @@ func (c *command) note(e edge) {
 	}
 }
 
-// grain is how much older than the truth a file's time may be: the kernel's
-// clock for files ticks, and a machine that is busy misses ticks.
+// grain is how much too old a file's time may be: the kernel's clock for files
+// moves in ticks, and a busy machine misses some.
 const grain = 100 * time.Millisecond
 
 func endOf(commands []*command, written time.Time) (time.Time, bool) {

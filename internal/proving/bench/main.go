@@ -1,7 +1,7 @@
-// Command bench measures Keywave, with every part a real process, against the
-// simulator, next to the floor that nobody can get below and the scripts that
-// people use instead. It asserts nothing: it prints tables and one JSON line
-// for each part, and writes the page that docs/ shows.
+// Command bench measures Keywave against the simulator, beside the floor that
+// nobody can beat and the scripts that people use instead. Every part is a real
+// process. It checks nothing: it prints tables and one JSON line for each part,
+// and writes the page that docs/ shows.
 package main
 
 import (

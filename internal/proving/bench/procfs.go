@@ -17,7 +17,7 @@ import (
 
 // usage is what a process has used up, as Linux counts it.
 type usage struct {
-	// own is its CPU time, children that of those it has waited for.
+	// own is its CPU time. children is that of child processes it has waited for.
 	own, children time.Duration
 	// peakRSS is the most memory that it ever had resident, in bytes.
 	peakRSS int64
@@ -50,7 +50,7 @@ func usageOf(pid int) (usage, error) {
 	return usage{own: ticks[0] + ticks[1], children: ticks[2] + ticks[3], peakRSS: peak}, err
 }
 
-// kilobytes finds a line such as "VmHWM:  1024 kB", and gives bytes.
+// kilobytes finds a line such as "VmHWM:  1024 kB", and returns bytes.
 func kilobytes(file, name string) (int64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -107,8 +107,8 @@ func look(ctx context.Context, p stage.Programs) (surroundings, error) {
 	return s, nil
 }
 
-// revision is that of the working directory; the programs may be built without
-// one.
+// revision is the commit of the working directory, because the programs may be
+// built without one.
 func revision(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
 	if err != nil {
@@ -126,8 +126,8 @@ func version(i *buildinfo.BuildInfo, module string) string {
 	return "of an unknown version"
 }
 
-// databaseBytes is the size of SQLite's file and its journals, of which a server
-// that was stopped leaves none.
+// databaseBytes is the size of SQLite's file and its journals. A server that
+// was stopped leaves no journals.
 func databaseBytes(db string) (int64, error) {
 	files, err := filepath.Glob(db + "*")
 	if err != nil {

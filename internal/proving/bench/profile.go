@@ -15,8 +15,8 @@ import (
 // profileFor is how long the server is watched, in the middle of a campaign.
 const profileFor = 20 * time.Second
 
-// profileEngine records what the Temporal server does in a campaign at full
-// speed, in a file: the profile by which the compiler arranges devserver.
+// profileEngine records in a file what the Temporal server does during a
+// campaign at full speed. The compiler uses this profile to optimise devserver.
 func (b *bench) profileEngine(ctx context.Context, file string) error {
 	port := stage.FreePort()
 	run := setup{

@@ -12,7 +12,7 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// table is shown as text and on the page.
+// table is shown as text, and on the page.
 type table struct {
 	title string
 	head  []string
@@ -21,7 +21,7 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// tables are those that have something to show.
+// tables are the tables that have something to show.
 func tables(results []result, s summary) []table {
 	all := []table{goalsTable(s), runsTable(results), costTable(results), fitsTable(s)}
 	return slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })

@@ -17,17 +17,17 @@ import (
 	"keywave/workflows"
 )
 
-// floor is the floor at both distances.
+// floor runs the floor, with and without a distance to the hosts.
 func (b *bench) floor(ctx context.Context) error {
 	return b.nearAndFar(ctx, "floor", baseline.Floor)
 }
 
-// good is the good script at both distances.
+// good runs the good script, with and without a distance to the hosts.
 func (b *bench) good(ctx context.Context) error {
 	return b.nearAndFar(ctx, "good script", baseline.GoodScript)
 }
 
-// script is the loop, on few zones: it takes its time.
+// script runs the loop, with few zones because it takes long.
 func (b *bench) script(ctx context.Context) error {
 	return b.plain(ctx, setup{name: "script", zones: b.few, hostsEach: hostsEach, delayMs: roundTrip, limit: limit}, baseline.Script)
 }
@@ -40,10 +40,10 @@ func (b *bench) nearAndFar(ctx context.Context, name string, rotate rotate) erro
 	return b.plain(ctx, setup{name: name + " 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit}, rotate)
 }
 
-// rotate is a baseline.
+// rotate runs a baseline.
 type rotate func(context.Context, baseline.World) (baseline.Result, error)
 
-// plain is one run of a baseline.
+// plain measures one run of a baseline.
 func (b *bench) plain(ctx context.Context, run setup, rotate rotate) error {
 	s, err := b.raise(ctx, run)
 	defer s.strike()
@@ -67,7 +67,8 @@ func (b *bench) plain(ctx context.Context, run setup, rotate rotate) error {
 	return nil
 }
 
-// keywave is the campaign with one worker, with several, and close by.
+// keywave runs the campaign with one worker, with several, and without a
+// distance to the hosts.
 func (b *bench) keywave(ctx context.Context) error {
 	for _, n := range b.workers {
 		run := setup{name: fmt.Sprintf("keywave %d", n), zones: b.more, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: n}
@@ -84,9 +85,9 @@ func (b *bench) keywave(ctx context.Context) error {
 	return b.durable(ctx, setup{name: "keywave 1 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit, workers: 1}, nil)
 }
 
-// joinKill is a campaign in which a worker joins at a quarter, and the one that
-// calls EdgeOne is killed half-way. What is in doubt after the kill is settled
-// within seconds: the simulator is waited for no longer than it needs.
+// joinKill runs a campaign in which a worker joins at a quarter, and the one
+// that calls EdgeOne is killed half-way. Its settings are short, so zones that
+// are in doubt after the kill take seconds and not minutes.
 func (b *bench) joinKill(ctx context.Context) error {
 	run := setup{
 		name: "joinkill", zones: b.more, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: 2,
@@ -112,12 +113,12 @@ func (b *bench) joinKill(ctx context.Context) error {
 	})
 }
 
-// engine is what the machine can do when the API does not hold it back.
+// engine measures what the machine can do when the API sets no limit.
 func (b *bench) engine(ctx context.Context) error {
 	return b.durable(ctx, setup{name: "engine", zones: b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil)
 }
 
-// scaleUp is the same with more and more zones.
+// scaleUp does the same with more and more zones.
 func (b *bench) scaleUp(ctx context.Context) error {
 	for _, n := range b.scale {
 		if err := b.durable(ctx, setup{name: fmt.Sprintf("scale %d", n), zones: n, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil); err != nil {
@@ -127,11 +128,11 @@ func (b *bench) scaleUp(ctx context.Context) error {
 	return nil
 }
 
-// patience is how much longer than at the limit a campaign may take.
+// patience is how much longer than by the account's limit a campaign may take.
 const patience = 5 * time.Minute
 
-// durable is one run of Keywave: a plan, then its campaign, as operators run
-// them. meanwhile, if any, happens while the campaign runs.
+// durable measures one run of Keywave: a plan, then its campaign, as operators
+// run them. meanwhile, if it is not nil, runs during the campaign.
 func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.Context, *stand) error) error {
 	s, err := b.raise(ctx, run)
 	defer s.strike()
@@ -184,7 +185,7 @@ func (b *bench) emptyDatabase(ctx context.Context) (int64, error) {
 	return b.empty, err
 }
 
-// plan freezes a plan of the stand's fleet.
+// plan makes a plan of the stand's fleet.
 func (s *stand) plan(ctx context.Context) (digest string, err error) {
 	out, err := s.Detached(ctx, "plan", "-f", s.Places.Fleet, "--name", campaign, "--output", "json")
 	if err != nil {
@@ -201,7 +202,7 @@ func (s *stand) plan(ctx context.Context) (digest string, err error) {
 }
 
 // rotate runs the plan, and waits for the campaign's end without asking it
-// anything on the way.
+// anything before.
 func (s *stand) rotate(ctx context.Context, digest string, meanwhile func(context.Context, *stand) error) (workflows.Status, error) {
 	var status workflows.Status
 	c, err := s.dial(ctx)
@@ -226,7 +227,8 @@ func (s *stand) rotate(ctx context.Context, digest string, meanwhile func(contex
 	return status, nil
 }
 
-// lastWords is what the campaign says of itself when it was waited for in vain.
+// lastWords is what the campaign says about itself when its end did not come in
+// time.
 func (s *stand) lastWords() string {
 	ctx, cancel := context.WithTimeout(context.Background(), readyFor)
 	defer cancel()
@@ -241,7 +243,8 @@ func (s *stand) dial(ctx context.Context) (client.Client, error) {
 	return client.DialContext(ctx, client.Options{HostPort: s.Temporal.Address, Logger: silent{}})
 }
 
-// silent is a Temporal logger: the client's retries are nobody's news.
+// silent is a Temporal logger that drops everything: the client's retries are
+// of no interest.
 type silent struct{}
 
 var _ log.Logger = silent{}
@@ -251,7 +254,7 @@ func (silent) Info(string, ...any)  {}
 func (silent) Warn(string, ...any)  {}
 func (silent) Error(string, ...any) {}
 
-// seenFromOutside adds what the simulator saw.
+// seenFromOutside adds what the simulator saw to a figure.
 func (s *stand) seenFromOutside(ctx context.Context, f *figure) error {
 	edges, err := s.journal.end()
 	if err != nil {
@@ -276,8 +279,8 @@ func (s *stand) seenFromOutside(ctx context.Context, f *figure) error {
 	return err
 }
 
-// The processes whose usage is counted. Who rotates is Keywave's workers or,
-// in a baseline's run, this process.
+// The processes whose usage is counted. Those that rotate are Keywave's workers
+// or, in a baseline's run, this process.
 const (
 	whoRotates  = "rotating"
 	ofTemporal  = "temporal"
@@ -285,7 +288,7 @@ const (
 	ofHosts     = "hosts"
 )
 
-// counted are the processes that still run, by their ID.
+// counted are the processes that are still running, by their ID.
 func (s *stand) counted() map[int]string {
 	pids := map[int]string{s.Sim.PID(): ofSimulator}
 	if t := s.server(); t != nil {
@@ -315,8 +318,8 @@ func (s *stand) usages() (map[int]usage, error) {
 	return used, nil
 }
 
-// used adds what the processes used up since before. The hosts' shells are the
-// simulator's children.
+// used adds what the processes have used since before was taken. The hosts'
+// shells are the simulator's children.
 func (s *stand) used(before map[int]usage, f *figure) error {
 	after, err := s.usages()
 	if err != nil {

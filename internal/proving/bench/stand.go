@@ -19,7 +19,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// setup is what one run stands on.
+// setup describes the world of one run.
 type setup struct {
 	name             string
 	zones, hostsEach int
@@ -28,12 +28,12 @@ type setup struct {
 	workers int
 	// settings are added to the campaign section of the fleet file.
 	settings string
-	// serverFlags are given to the Temporal server besides.
+	// serverFlags are additional flags of the Temporal server.
 	serverFlags []string
 }
 
-// stand is a simulated world with its hosts full of live keys, and Keywave's
-// processes around it if the run needs them.
+// stand is a simulated world whose hosts all hold live keys, and Keywave's
+// processes if the run needs them.
 type stand struct {
 	*stage.Stack
 	setup
@@ -50,7 +50,7 @@ const (
 )
 
 // raise starts the world, writes its fleet file and its hosts' key files, and
-// begins to follow its journal. The stand is to be struck even when that failed.
+// begins to follow its journal. The stand must be struck even if raise failed.
 func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 	b.say("%s: %d zones, %d hosts each, %d ms away", run.name, run.zones, run.hostsEach, run.delayMs)
 	dir := filepath.Join(b.dir, strings.ReplaceAll(run.name, " ", "-"))
@@ -96,7 +96,7 @@ func (s *stand) startSim(ctx context.Context) error {
 }
 
 // writeFleet gives every zone the same number of hosts, which the simulator's
-// own fleet file does not, and lifts the limit where it is lifted.
+// own fleet file does not, and raises the limit where the simulator has none.
 func (s *stand) writeFleet() error {
 	written, err := fleet.Read(s.Places.Fleet)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *stand) writeFleet() error {
 		return fmt.Errorf("%s has no zones", s.Places.Fleet)
 	}
 	if s.limit <= 0 {
-		const most = 1000 // that a fleet file may say
+		const most = 1000 // the largest number that a fleet file may have
 		head = strings.Replace(head, fmt.Sprintf("requestsPerSecond: %d\n", limit), fmt.Sprintf("requestsPerSecond: %d\n", most), 1)
 	}
 	names := make([]string, 0, len(written.Hosts))
@@ -141,7 +141,8 @@ func (s *stand) writeFleet() error {
 	return err
 }
 
-// writeKeys puts each zone's live key on its hosts, as a fleet in order has it.
+// writeKeys puts each zone's live key on its hosts, as it is in a fleet without
+// drift.
 func (s *stand) writeKeys(ctx context.Context) error {
 	keys, err := s.Keys(ctx)
 	if err != nil {
@@ -185,7 +186,7 @@ func (s *stand) addWorker(ctx context.Context) error {
 	return s.awaitSaid(ctx, i, "msg=ready")
 }
 
-// awaitSaid waits until worker i's log has a text.
+// awaitSaid waits until worker i's log contains a text.
 func (s *stand) awaitSaid(ctx context.Context, i int, text string) error {
 	deadline := time.Now().Add(readyFor)
 	for time.Now().Before(deadline) {
@@ -202,7 +203,7 @@ func (s *stand) awaitSaid(ctx context.Context, i int, text string) error {
 	return fmt.Errorf("%s did not say %q within %s; see %s", s.Workers[i].Name, text, readyFor, s.Workers[i].Log)
 }
 
-// active is the worker that calls EdgeOne: the one whose log says so last.
+// active is the worker that calls EdgeOne: the last one whose log says so.
 func (s *stand) active() (*stage.Process, error) {
 	const begins, ends = "active: this process calls EdgeOne", "not active any more"
 	for _, w := range s.Workers {
@@ -217,7 +218,7 @@ func (s *stand) active() (*stage.Process, error) {
 	return nil, errors.New("no worker's log says that it is active")
 }
 
-// world is what a baseline gets of it.
+// world is what a baseline needs to know of the stand.
 func (s *stand) world() baseline.World {
 	return baseline.World{Fleet: s.fleet, Credentials: s.Places.Credentials, Identity: s.Places.Identity, Window: window}
 }
@@ -237,7 +238,7 @@ func (s *stand) called(ctx context.Context) (map[string]calls, error) {
 	return state.Actions, s.Control(ctx, http.MethodGet, "/state", nil, &state)
 }
 
-// strike ends everything. The database is whole on disk then.
+// strike ends everything. After that the database is complete on disk.
 func (s *stand) strike() {
 	if s.journal != nil {
 		_, _ = s.journal.end()

@@ -18,7 +18,7 @@ type headline struct {
 	WorkerRSSMB          *float64 `json:"workerRSSMB"`
 }
 
-// summary is what the runs say together.
+// summary is what follows from all runs together.
 type summary struct {
 	headline headline
 	goals    []goal
@@ -28,7 +28,7 @@ type summary struct {
 // goal is one figure of the goals, and whether it was reached.
 type goal struct {
 	figure, want, got string
-	// verdict is empty where there is nothing to reach.
+	// verdict is empty where the figure has no goal.
 	verdict string
 }
 
@@ -65,7 +65,8 @@ func (s *summary) state(figure, format string, args ...any) {
 	s.goals = append(s.goals, goal{figure: figure, want: "stated", got: fmt.Sprintf(format, args...)})
 }
 
-// limits is how much of the account's limit was used, and that it was kept.
+// limits says how much of the account's limit was used, and whether it was
+// kept.
 func (s *summary) limits(campaigns, killed []figure) {
 	var worst, throttled int
 	for _, f := range slices.Concat(campaigns, killed) {
@@ -89,7 +90,7 @@ func (s *summary) limits(campaigns, killed []figure) {
 	}
 }
 
-// at is the first figure of a part at a distance.
+// at is the first figure with that distance to the hosts.
 func at(figures []figure, delayMs int) (figure, bool) {
 	i := slices.IndexFunc(figures, func(f figure) bool { return f.DelayMs == delayMs && f.Exposure != nil })
 	if i < 0 {
@@ -124,7 +125,8 @@ func (s *summary) exposures(all map[string][]figure) {
 	}
 }
 
-// times compares seconds per zone, because the script rotates fewer zones.
+// times compares seconds per zone, because the script rotates fewer zones than
+// Keywave.
 func (s *summary) times(all map[string][]figure) {
 	ours, measured := at(all["keywave"], roundTrip)
 	script, there := at(all["script"], roundTrip)
@@ -133,7 +135,7 @@ func (s *summary) times(all map[string][]figure) {
 	}
 }
 
-// unlimited is what the machine does when the API does not hold it back.
+// unlimited says what the machine does when the API sets no limit.
 func (s *summary) unlimited(engine, scale []figure) {
 	if len(engine) > 0 {
 		speed := rounded(engine[0].zonesPerSecond())
@@ -158,7 +160,8 @@ func (s *summary) unlimited(engine, scale []figure) {
 	s.fit(scale)
 }
 
-// fit puts a line through the sizes and reads it at a size that was not run.
+// fit puts a line through the sizes that were run, and reads from it a size
+// that was not.
 func (s *summary) fit(scale []figure) {
 	for _, of := range []struct {
 		name, unit string

@@ -14,9 +14,9 @@ import (
 	"keywave/workflows"
 )
 
-// Forgetting: closed histories vanish under the campaign, as a namespace's
-// retention makes them, while people pause, terminate and resume. A zone that was
-// done before its history vanished is never refreshed again.
+// Forgetting: closed histories vanish during the campaign, as they do after a
+// namespace's retention, while people pause, terminate and resume. A zone that
+// was done before its history vanished is never refreshed again.
 
 func (w *weather) beForgetful(ctx context.Context, while time.Duration) {
 	end := time.Now().Add(while)
@@ -81,7 +81,7 @@ func (w *weather) terminate(ctx context.Context) {
 	if w.rng.IntN(3) > 0 {
 		id = workflows.ShardID(campaign, 1+w.rng.IntN(2))
 	}
-	w.witness.disturbed() // who is gone counts nothing
+	w.witness.disturbed() // a workflow that was terminated counts nothing
 	defer w.witness.recovered()
 	if c.TerminateWorkflow(ctx, id, "", "chaos") == nil {
 		w.kills++

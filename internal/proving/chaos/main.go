@@ -1,8 +1,9 @@
 // Command chaos runs campaigns while it makes bad days from a seed: faults of
 // the API and of hosts, kill -9 and freezes of workers and of the Temporal
-// server, operators who pause, cancel and resume. Then it heals the world,
-// resumes, and checks from outside that nothing was lost: see stage.Stack.Check. Every
-// part is a real process; a seed that fails says how to play it again.
+// server, operators who pause, cancel and resume. Then it ends the faults,
+// resumes, and checks from outside that nothing was lost: see
+// stage.Stack.Check. Every part is a real process. When a seed fails, it prints
+// how to run that seed again.
 package main
 
 import (

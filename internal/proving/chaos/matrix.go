@@ -12,15 +12,15 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// The crash matrix: at each edge in turn, each victim is killed, exactly there.
-// The edge is held open where that can be done, so that the kill falls between
-// it and the next one.
+// The crash matrix: for each edge, each victim is killed exactly there. Where
+// possible the edge is held open, so that the kill falls between it and the
+// next one.
 
 // at is an edge of the journal.
 type at struct {
 	kind, action string
-	hold         map[string]any // the API fault that holds it open
-	bad          map[string]any // the hosts' bad day that does
+	hold         map[string]any // the fault of the API that holds it open
+	bad          map[string]any // the hosts' bad day that holds it open
 }
 
 func edgesToTry() []at {
@@ -46,8 +46,8 @@ var victims = []string{"workers", "temporal", "workers and temporal"}
 
 const matrixZones = 8
 
-// matrix tries the first most cells, or all when most is negative, of those whose
-// name contains only.
+// matrix tries the cells whose name contains only. It tries the first most of
+// them, or all when most is negative.
 func matrix(ctx context.Context, bin, dir string, most int, only string) (total, error) {
 	var sum total
 	tried := 0
@@ -56,7 +56,7 @@ func matrix(ctx context.Context, bin, dir string, most int, only string) (total,
 			if most >= 0 && tried >= most {
 				return sum, nil
 			}
-			// A short matrix walks the diagonal, so that it meets every victim.
+			// A short matrix takes the diagonal, so that it has every victim.
 			if most >= 0 && most < len(edgesToTry())*len(victims) && j != i%len(victims) {
 				continue
 			}
@@ -90,7 +90,7 @@ func cell(ctx context.Context, bin, dir string, e at, victim string) (total, err
 	if err != nil {
 		return total{}, err
 	}
-	if e.kind == "connected" { // the plan's connections are warm: begin without them
+	if e.kind == "connected" { // connections from the plan would be used again, so begin without them
 		c.kill("workers")
 		if err := s.Heal(ctx); err != nil {
 			return total{}, err
@@ -124,10 +124,10 @@ func cell(ctx context.Context, bin, dir string, e at, victim string) (total, err
 	return t, nil
 }
 
-// crash is a stack in which somebody is about to be killed.
+// crash is a stack in which a process is about to be killed.
 type crash struct{ *stage.Stack }
 
-// plan makes a plan beforehand, so that the edges of planning are over.
+// plan makes a plan in advance, so that the edges of planning are over.
 func (s *crash) plan(ctx context.Context) (digest string, err error) {
 	out, err := s.CLI(ctx, "plan", "-f", s.Places.Fleet, "--output", "json")
 	if err != nil {
@@ -140,8 +140,8 @@ func (s *crash) plan(ctx context.Context) (digest string, err error) {
 	return plan.Digest, err
 }
 
-// holdOpen sets the bad days that hold the edge open, and says where the
-// journal stands.
+// holdOpen sets the bad days that hold the edge open. It returns the number of
+// the journal's last edge.
 func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
 	if e.hold != nil {
 		if err := s.Control(ctx, http.MethodPost, "/faults", e.hold, nil); err != nil {
@@ -166,8 +166,8 @@ func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
 	return edges[len(edges)-1].Seq, nil
 }
 
-// waitFor waits for the edge: of a host, one after the first refresh, when what
-// happens on hosts is delivery.
+// waitFor waits for the edge. An edge of a host counts only after the first
+// refresh, because only then what happens on hosts is a delivery.
 func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
 	deadline := time.Now().Add(time.Minute)
 	refreshed := e.action != "" || e.kind == "connected"

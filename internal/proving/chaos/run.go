@@ -26,7 +26,7 @@ type config struct {
 	dir    string
 }
 
-// total is the last line.
+// total is what the last line prints.
 type total struct{ campaigns, zones, kills, faults, violations int }
 
 func (t total) String() string {
@@ -62,8 +62,8 @@ func run(ctx context.Context, c config) (total, error) {
 	return sum, nil
 }
 
-// all runs the matrix and the seeds, c.atOnce of them beside each other: each has
-// a stack of its own, and waits more than it computes.
+// all runs the matrix and the seeds. c.atOnce of them run side by side: each
+// has a stack of its own, and mostly waits.
 func all(ctx context.Context, c config, bin, dir string) (total, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.atOnce)
@@ -88,7 +88,7 @@ func all(ctx context.Context, c config, bin, dir string) (total, error) {
 	return sum, err
 }
 
-// played is one seed, and how to play it again where something was wrong.
+// played runs one seed. If something was wrong, it prints how to run it again.
 func played(ctx context.Context, c config, bin, dir string, seed int64) (total, error) {
 	one, err := seeded(ctx, bin, filepath.Join(dir, fmt.Sprintf("seed-%d", seed)), seed, c.zones)
 	if err != nil {
@@ -109,20 +109,22 @@ func workDir(given string) (dir string, remove bool, err error) {
 	return dir, false, err
 }
 
-// The campaign's settings: spans are short, so that what takes five minutes in
-// earnest takes seconds here; budgets are wide, so that bad days do not end it.
+// The campaign's settings. Times are short, so that what normally takes five
+// minutes takes seconds here. Budgets are wide, so that bad days do not end the
+// campaign.
 const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
 
 const (
 	campaign  = "chaos"
 	workers   = 2
-	limit     = 6                // calls a second: slow enough for a storm to meet a campaign
+	limit     = 6                // calls a second: slow enough for a campaign to be still running during a storm
 	storm     = 30 * time.Second // how long bad days go on
-	healing   = 4 * time.Minute  // how long a healed campaign may take to end
+	healing   = 4 * time.Minute  // how long a campaign may take after the faults have ended
 	maxFreeze = 8 * time.Second
 )
 
-// seeded is one campaign under random bad days. The kind of weather is the seed's.
+// seeded runs one campaign under random bad days. The seed decides the kind of
+// weather.
 func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total, error) {
 	kind := weatherOf(seed)
 	fmt.Printf("seed %d: %d zones, %s\n", seed, zones, kind)
@@ -164,7 +166,7 @@ func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total,
 	return t, nil
 }
 
-// during is the campaign's bad time, with a witness beside it.
+// during is the time of the campaign's bad days, which a witness watches.
 func (w *weather) during(ctx context.Context, kind string, zones int) {
 	watched, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup

@@ -8,12 +8,12 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// Silence: answers that never come. Reads hang until the client gives up, and the
-// process that asks EdgeOne is killed between the execution of a refresh and its
-// answer, while the orchestrator and the hosts' worker go on.
+// Silence: answers that never come. Reads hang until the client gives up. The
+// process that calls EdgeOne is killed after a refresh was executed and before
+// its answer is sent, while the orchestrator and the hosts' worker go on.
 
-// silentWorkers are an orchestrator that serves the hosts, and two processes that
-// ask EdgeOne, of which one is active.
+// silentWorkers are an orchestrator that also serves the hosts, and two
+// processes for EdgeOne, of which one is active.
 func silentWorkers() [][]string {
 	return [][]string{{"--roles", "orchestrator,location"}, {"--roles", "edgeone"}, {"--roles", "edgeone"}}
 }
@@ -35,7 +35,7 @@ func (w *weather) beSilent(ctx context.Context, while time.Duration) {
 	}
 }
 
-// hangReads has some of the next reads hang for a minute.
+// hangReads makes some of the next reads hang for a minute.
 func (w *weather) hangReads(ctx context.Context) {
 	f := map[string]any{"action": stage.DescribeAction, "count": 2 + w.rng.IntN(10), "fault": "delayBefore", "delayMs": 60_000}
 	if w.Control(ctx, http.MethodPost, "/faults", f, nil) == nil {
@@ -43,9 +43,9 @@ func (w *weather) hangReads(ctx context.Context) {
 	}
 }
 
-// killBetweenExecutionAndAnswer holds the next answers back, waits for an
-// execution, and kills both processes that ask EdgeOne right there. They stay away
-// for a while.
+// killBetweenExecutionAndAnswer delays the next answers, waits for an
+// execution, and then kills both processes for EdgeOne. They stay away for a
+// while.
 func (w *weather) killBetweenExecutionAndAnswer(ctx context.Context) {
 	edges, err := w.Edges(ctx, 0)
 	if err != nil || len(edges) == 0 {

@@ -13,7 +13,7 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// weather makes bad days.
+// weather makes bad days during a campaign.
 type weather struct {
 	*stage.Stack
 	rng                   *rand.Rand
@@ -24,7 +24,8 @@ type weather struct {
 	done map[string]time.Time
 }
 
-// apiFaults are all kinds of the simulator, and answers of EdgeOne's own.
+// apiFaults are all kinds of faults that the simulator has, and some of
+// EdgeOne's own errors.
 var apiFaults = []string{
 	"resetBefore", "resetAfter", "closeAfter", "delayBefore", "delayAfter", "truncatedBody", "stalledBody", "truncatedJSON",
 	"html502Before", "html502After", "error5xxBody", "internalErrorBefore", "internalErrorAfter", "emptyObject",
@@ -36,8 +37,8 @@ var hostFaults = []string{
 	"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck", "lateReload",
 }
 
-// counted are the bad days of commands, which strike a number of times; the
-// others last.
+// counted are the bad days that strike a number of commands; the others last
+// for a time.
 var counted = []string{"dropAtExec", "dropMidTransfer", "dropBeforeAck", "lateStart", "lateAck", "diskFull", "hang"}
 
 // look learns the hosts' names.
@@ -47,7 +48,7 @@ func (w *weather) look(ctx context.Context) error {
 	return err
 }
 
-// blow makes bad days for a while, one after the other.
+// blow makes bad days for a time, one after the other.
 func (w *weather) blow(ctx context.Context, while time.Duration) {
 	end := time.Now().Add(while)
 	for time.Now().Before(end) && ctx.Err() == nil {
@@ -124,7 +125,8 @@ func (w *weather) killTemporal(ctx context.Context) {
 	}
 }
 
-// freeze stops a worker as a paused virtual machine would, and wakes it.
+// freeze stops a worker, as a paused virtual machine would, and wakes it up
+// later.
 func (w *weather) freeze(ctx context.Context) {
 	w.witness.disturbed()
 	defer w.witness.recovered()
@@ -135,7 +137,7 @@ func (w *weather) freeze(ctx context.Context) {
 	w.faults++
 }
 
-// operator does what people do. An order may be refused; that is part of it.
+// operator does what people do. An order may be refused; that is no failure.
 func (w *weather) operator(ctx context.Context) {
 	orders := [][]string{
 		{"campaign", "pause", campaign, "--reason", "chaos"},

@@ -20,28 +20,29 @@ import (
 	"keywave/workflows"
 )
 
-// witness looks at the world while the campaign runs: for each zone whether its
-// clients are turned away, because a host's file does not hold the key that
-// EdgeOne holds, and whether Keywave counts it. A zone that is turned away for
-// exposedAfter and some seconds must be counted as exposed: in the campaign's
-// status, and on its own workflow, where the list of exposed zones finds it.
+// witness watches the world while the campaign runs. For each zone it checks
+// whether its clients are turned away, because a host's file does not hold the
+// key that EdgeOne holds, and whether Keywave counts the zone. A zone that is
+// turned away for exposedAfter and some seconds must be counted as exposed: in
+// the campaign's status, and on its own workflow, where the list of exposed
+// zones finds it.
 type witness struct {
 	*stage.Stack
 	pairs []stage.Pair
 	dark  map[string]time.Time // since when a zone is turned away
 
 	mu    sync.Mutex
-	able  time.Time // since when Temporal and a worker of each role run
+	able  time.Time // since when Temporal and a worker of each role have been running
 	found map[string]string
-	seen  int // zones that were turned away for so long
+	seen  int // zones that were turned away for that long
 }
 
 const (
 	exposedAfter = 5 * time.Second
 	// countedWithin is how much later than exposedAfter a zone may be counted.
 	countedWithin = 5 * time.Second
-	// recovers is what a new worker needs before it can count: a lost worker's
-	// workflow tasks time out after ten seconds.
+	// recovers is the time that a new worker needs before it can count: the
+	// workflow tasks of a lost worker time out after ten seconds.
 	recovers = 12 * time.Second
 	lookEach = 500 * time.Millisecond
 )
@@ -51,7 +52,8 @@ func newWitness(ctx context.Context, s *stage.Stack) (*witness, error) {
 	return &witness{Stack: s, pairs: pairs, dark: map[string]time.Time{}, found: map[string]string{}, able: time.Now()}, err
 }
 
-// disturbed says that a process is away, or frozen; recovered that all run again.
+// disturbed says that a process is away or frozen, recovered that all are
+// running again.
 func (w *witness) disturbed() { w.set(time.Time{}) }
 func (w *witness) recovered() { w.set(time.Now()) }
 
@@ -61,7 +63,7 @@ func (w *witness) set(at time.Time) {
 	w.able = at
 }
 
-// ableSince is since when nothing keeps Keywave from counting; zero while
+// ableSince is since when nothing keeps Keywave from counting. It is zero while
 // something does.
 func (w *witness) ableSince() time.Time {
 	w.mu.Lock()
@@ -112,8 +114,9 @@ func (w *witness) look(ctx context.Context, now time.Time) ([]string, error) {
 	return overdue, nil
 }
 
-// judge holds what Keywave says against the zones that are turned away. What is
-// disturbed meanwhile, or no more turned away at the end, is not judged.
+// judge compares what Keywave says with the zones that are turned away. It
+// judges nothing if a process was disturbed meanwhile, and leaves out zones
+// that are no longer turned away at the end.
 func (w *witness) judge(ctx context.Context, overdue []string) {
 	before := w.ableSince()
 	counted, state, err := w.counted(ctx)
@@ -164,8 +167,8 @@ func (w *witness) counted(ctx context.Context) (int, string, error) {
 	return st.Zones["exposed"] + st.Zones["unknown"], st.State, err
 }
 
-// saysExposed: the zone's workflow carries the outcome by which it is found, or
-// has ended with one that is counted.
+// saysExposed says that the zone's workflow has the outcome by which it is
+// found, or has ended with an outcome that counts.
 func saysExposed(ctx context.Context, c client.Client, zone string) bool {
 	described, err := c.DescribeWorkflowExecution(ctx, workflows.ZoneID(rotation.ZoneID(zone)), "")
 	if err != nil {
@@ -181,14 +184,14 @@ func saysExposed(ctx context.Context, c client.Client, zone string) bool {
 }
 
 // lateLandings are the zones whose present key came from a request that landed
-// late and that nobody has read since: they cannot be known yet. A held zone is
-// read at gaps of at most exposedAfter.
+// late, if nobody has read the key since. Nobody can know of these yet. A held
+// zone is read at gaps of at most exposedAfter.
 func (w *witness) lateLandings(ctx context.Context) (map[string]bool, error) {
 	edges, err := w.Edges(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	answered := map[string]bool{} // request IDs that were let go before they were executed
+	answered := map[string]bool{} // IDs of requests whose answer was dropped before they were executed
 	unread := map[string]bool{}
 	for _, e := range edges {
 		switch {
@@ -206,8 +209,8 @@ func (w *witness) lateLandings(ctx context.Context) (map[string]bool, error) {
 	return unread, nil
 }
 
-// verdict is what was found, and how many zones were turned away for so long at
-// the same time.
+// verdict is what was wrong, and the largest number of zones that were turned
+// away for that long at the same time.
 func (w *witness) verdict() (wrong []string, seen int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

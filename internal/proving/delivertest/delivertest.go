@@ -1,6 +1,6 @@
-// Package delivertest is the contract of rotation.Host as tests: whatever
-// passes Run can be trusted with a key. It needs a transport whose host keeps
-// its files on the machine that the tests run on.
+// Package delivertest is the contract of rotation.Host, as tests. A transport
+// that passes Run can be trusted with a key. The tests need a transport whose
+// host keeps its files on the machine that the tests run on.
 package delivertest
 
 import (
@@ -28,13 +28,13 @@ import (
 type Config struct {
 	Name rotation.HostName
 	deliver.Settings
-	// CommandTimeout is when a command that hangs is given up.
+	// CommandTimeout is the time after which a command that hangs is given up.
 	CommandTimeout time.Duration
 	// ReloadLife is how old a reload gets before the next delivery ends it.
 	ReloadLife time.Duration
 }
 
-// New makes a host as cfg says, and takes it down at the end of the test.
+// New makes a host from cfg, and closes it at the end of the test.
 type New func(t *testing.T, cfg Config) rotation.Host
 
 // Run runs the contract.
@@ -79,14 +79,14 @@ func Run(t *testing.T, start New) {
 	}
 }
 
-// RunShared runs what the contract says of transports that run the host's commands
-// themselves: deliveries share them.
+// RunShared runs the part of the contract for transports that run the host's
+// commands themselves: deliveries share these.
 func RunShared(t *testing.T, start New) {
 	run(t, "Puts at once share reloads that began after each", start, reloadsShared)
 }
 
-// RunFiles runs what the contract says of files beyond what they hold: owners, modes,
-// links, mounts, formats.
+// RunFiles runs the part of the contract about files, besides their content:
+// owners, modes, links, mounts, formats.
 func RunFiles(t *testing.T, start New) {
 	for name, test := range fileTests {
 		run(t, name, start, test)
@@ -139,8 +139,8 @@ func (f *fixture) logged(t *testing.T) []string {
 	return strings.Fields(string(text))
 }
 
-// holds fails unless the file holds exactly key, and the directory nothing that
-// an attempt left behind.
+// holds fails unless the file holds exactly key, and no attempt has left
+// anything else in the directory.
 func (f *fixture) holds(t *testing.T, zone rotation.ZoneID, key rotation.Secret) {
 	t.Helper()
 	text, err := os.ReadFile(f.file(zone))
@@ -173,7 +173,7 @@ func (f *fixture) write(t *testing.T, zone rotation.ZoneID, text string) {
 	}
 }
 
-// NewKey is a key as EdgeOne makes them.
+// NewKey makes a key as EdgeOne does.
 func NewKey() rotation.Secret {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw)
@@ -193,7 +193,7 @@ func put(t *testing.T, host rotation.Host, key rotation.Secret, expect ...rotati
 	}
 }
 
-// failsAt fails unless err is a HostError of step that shows no key.
+// failsAt fails unless err is a HostError of step, and shows none of the keys.
 func failsAt(t *testing.T, err error, step rotation.HostStep, keys ...rotation.Secret) string {
 	t.Helper()
 	var failure *rotation.HostError
@@ -372,8 +372,8 @@ func (f *fixture) refusesWrites(t *testing.T, host rotation.Host, held, key rota
 	}
 }
 
-// readOnly makes dir refuse new files: by its mode, or for root, whom modes do
-// not stop, by a mount.
+// readOnly makes dir refuse new files. It sets its mode, or, because modes do
+// not stop root, mounts it read-only.
 func readOnly(t *testing.T, dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -501,10 +501,11 @@ func manyAtOnce(t *testing.T, f *fixture) {
 }
 
 // reloadsShared has a consumer that reads every file when it is reloaded, and
-// takes its time: at each acknowledgement it must have read that zone's new key.
+// is slow. When a zone's delivery is acknowledged, it must have read that
+// zone's new key.
 func reloadsShared(t *testing.T, f *fixture) {
 	read := t.TempDir()
-	// At least so many are in place when the first reload ends.
+	// At least this many files must be in place when the first reload ends.
 	const atOnce = 4
 	f.cfg.Reload = fmt.Sprintf("f=$(mktemp %s/XXXXXX) && cat %s/*.key >$f; until set -- %s/*.key && [ $# -ge %d ]; do sleep 0.02; done; mv $f $f.used", read, f.dir, f.dir, atOnce)
 	f.cfg.CommandTimeout = time.Minute
@@ -539,8 +540,8 @@ func anyHolds(t *testing.T, pattern, text string) bool {
 	})
 }
 
-// reloadsFail has a reload that fails whenever it sees one zone's file: nobody is
-// acknowledged by it.
+// reloadsFail has a reload that fails whenever it sees one zone's file. No
+// delivery may be acknowledged by such a reload.
 func reloadsFail(t *testing.T, f *fixture) {
 	f.cfg.Reload = "sleep 0.1; test ! -e " + f.file("zone-bad")
 	host := f.host(t)
@@ -561,8 +562,8 @@ func reloadsFail(t *testing.T, f *fixture) {
 	failsAt(t, err, rotation.StepReload)
 }
 
-// rivals races attempts that all expect the same old key: at most one may win
-// each round, and the file must hold the winner's key.
+// rivals runs attempts that all expect the same old key at the same time. At
+// most one may win each round, and the file must hold the winner's key.
 func rivals(t *testing.T, f *fixture) {
 	host, held := f.host(t), NewKey()
 	put(t, host, held, rotation.Absent)
@@ -749,8 +750,8 @@ func endingContext(t *testing.T, f *fixture) {
 	}
 }
 
-// keyInNoProcess looks at all processes of the machine while keys are put: at
-// their leisure in the reload, and all the time from outside.
+// keyInNoProcess checks all processes of the machine while keys are put:
+// thoroughly in the reload, and all the time from outside.
 func keyInNoProcess(t *testing.T, f *fixture) {
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
 		t.Skip("there is no /proc here")

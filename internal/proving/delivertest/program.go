@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// WriteProgram writes a file that can be executed at once. A process that another
-// test starts meanwhile would inherit the open file, and Linux executes no file that
-// somebody may write to ("text file busy").
+// WriteProgram writes a file that can be executed at once. Without it, a
+// process that another test starts at the same time could inherit the open
+// file, and Linux executes no file that is open for writing ("text file busy").
 func WriteProgram(path, text string) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

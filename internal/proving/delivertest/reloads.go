@@ -25,8 +25,8 @@ func until(t *testing.T, what string, ready func() bool) {
 	}
 }
 
-// deliveries are how often a delivery of a key was written down beside a run of the
-// reload that serves it.
+// deliveries is how often a delivery of a key was written down for the run of
+// the reload that serves it.
 func deliveries(zone rotation.ZoneID, key rotation.Fingerprint) int {
 	n := 0
 	files, _ := filepath.Glob("/tmp/keywave-*/1*")
@@ -45,14 +45,15 @@ func verifyNotRepeated(t *testing.T, f *fixture) {
 	f.notRepeated(t, rotation.StepVerify, &f.cfg.Verify)
 }
 
-// notRepeated has a command that hangs until a gate opens. Deliveries that are tried
-// again add no process, and its end serves those that wait for it.
+// notRepeated has a command that hangs until a gate opens. Deliveries that are
+// tried again start no other process, and when the command ends it serves those
+// that wait.
 func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *string) {
 	gate, ran := filepath.Join(filepath.Dir(f.dir), "gate"), filepath.Join(filepath.Dir(f.dir), "ran")
 	*command = fmt.Sprintf("echo $$ >>%s; while [ ! -e %s ]; do sleep 0.02; done", ran, gate)
 	open := func() { _ = os.WriteFile(gate, nil, 0o600) }
 	t.Cleanup(open)
-	f.cfg.CommandTimeout, f.cfg.ReloadLife = 3*time.Second, time.Hour // it does not get too old on a busy machine
+	f.cfg.CommandTimeout, f.cfg.ReloadLife = 3*time.Second, time.Hour // so that a command does not get too old on a busy machine
 	host, key := f.host(t), NewKey()
 	f.hangs(t, host, key, step, ran)
 	for range 3 {
@@ -82,8 +83,8 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 	}
 }
 
-// hangs delivers until the command hangs, which a busy machine may not come to within
-// the first attempt.
+// hangs delivers until the command hangs. On a busy machine the first attempt
+// may not come that far.
 func (f *fixture) hangs(t *testing.T, host rotation.Host, key rotation.Secret, step rotation.HostStep, began string) {
 	t.Helper()
 	until(t, "the command hangs", func() bool {
@@ -99,7 +100,7 @@ func (f *fixture) hangs(t *testing.T, host rotation.Host, key rotation.Secret, s
 	})
 }
 
-// reloadEnded has a reload that hangs once, with a child of its own.
+// reloadEnded has a reload that hangs once and has a child process.
 func reloadEnded(t *testing.T, f *fixture) {
 	pids := filepath.Join(filepath.Dir(f.dir), "pids")
 	f.cfg.Reload = fmt.Sprintf("[ ! -e %s ] || exit 0; sleep 1000 & echo $! $$ >%s; wait", pids, pids)

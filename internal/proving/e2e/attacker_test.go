@@ -28,16 +28,17 @@ import (
 	"keywave/workflows"
 )
 
-// attacker has a Temporal client, whatever can be made with it, and nothing else.
-// It wants a zone's key on a host to which the fleet file does not give it.
+// attacker has a Temporal client and everything that can be done with it, and
+// nothing else. It wants a zone's key on a host to which the fleet file does
+// not give it.
 type attacker struct {
 	*testing.T
 	client.Client
 	s     *stage.Stack
 	fleet *fleet.Fleet
 	zone  fleet.Zone
-	hosts []rotation.HostRef // the zone's
-	foe   rotation.HostRef   // another, in the location of the first of them
+	hosts []rotation.HostRef // the hosts of the zone
+	foe   rotation.HostRef   // another host, in the location of the first of them
 	other fleet.Zone         // a zone that the foe has
 	n     int
 }
@@ -70,8 +71,8 @@ func newAttacker(t *testing.T, s *stage.Stack) *attacker {
 	return a
 }
 
-// unharmed says that nothing was refreshed, and that no key of any zone, of now or
-// before, is on a host to which the fleet does not give it.
+// unharmed fails if anything was refreshed, or if a key of any zone, present or
+// past, is on a host to which the fleet does not give it.
 func (a *attacker) unharmed() {
 	a.Helper()
 	calls, err := a.s.Calls(a.Context())
@@ -125,7 +126,7 @@ func (a *attacker) start(id, queue, kind string, in, out any) error {
 	return run.Get(ctx, out)
 }
 
-// refused wants a sentence.
+// refused fails unless the refusal has this sentence.
 func (a *attacker) refused(what, said string, err error, sentence string) {
 	a.Helper()
 	if app, ok := errors.AsType[*sdktemporal.ApplicationError](err); ok {
@@ -138,7 +139,7 @@ func (a *attacker) refused(what, said string, err error, sentence string) {
 	}
 }
 
-// zoneIn is a forged operation on the zone. It asks for no proofs.
+// zoneIn is a forged operation on the zone that asks for no proofs.
 func (a *attacker) zoneIn(verb rotation.Verb, hosts ...rotation.HostRef) workflows.ZoneIn {
 	return workflows.ZoneIn{
 		Verb: verb, Zone: a.zone.ID, Account: a.zone.Account, Hosts: hosts, Timing: a.fleet.Campaign.Timing,
@@ -151,9 +152,9 @@ func (a *attacker) gives() string {
 	return fmt.Sprintf("the fleet file of this worker gives %s to %s; asked for: ", a.zone.ID, rotation.Named(a.zone.Hosts))
 }
 
-// Who can write to Temporal, and no more, gets no key to a host to which the fleet
-// file does not give it, and has nothing refreshed for such a host. What such a
-// person can do all the same is said in docs/security.md.
+// A person who can write to Temporal, and has nothing else, gets no key to a
+// host to which the fleet file does not give it, and causes no refresh for such
+// a host. docs/security.md says what such a person can still do.
 func TestAttacker(t *testing.T) {
 	s := raise(t, 6, 6, 2)
 	a := newAttacker(t, s)
@@ -186,8 +187,8 @@ func TestAttacker(t *testing.T) {
 	noKey(t, s)
 }
 
-// sealedInHistory is the zone's live key as the history of its repair has it, for
-// anybody to read.
+// sealedInHistory is the zone's live key as it is in the history of its repair,
+// where anybody can read it.
 func (a *attacker) sealedInHistory() activities.ReadOut {
 	a.Helper()
 	for events := a.GetWorkflowHistory(a.Context(), workflows.ZoneID(a.zone.ID), "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
@@ -227,7 +228,8 @@ func (a *attacker) forgesStarts() {
 	}
 }
 
-// forgesDoubt has the zone read back and delivered as if a refresh had been lost.
+// forgesDoubt has the zone read back and delivered as if a refresh had been
+// lost.
 func (a *attacker) forgesDoubt() {
 	in := a.zoneIn(rotation.Rotate, a.foe)
 	in.Doubt, in.Baseline = time.Now().Add(-time.Hour), "0123456789abcdef"
@@ -237,7 +239,7 @@ func (a *attacker) forgesDoubt() {
 	a.refused("a doubt", r.Why, err, "it gets no key: "+a.gives()[:40])
 }
 
-// forgesPlan has a plan made that gives the zone to the foe, and runs it.
+// forgesPlan makes a plan that gives the zone to the foe, and runs it.
 func (a *attacker) forgesPlan() {
 	draft, err := planning.NewDraft(a.forgedFleet(), "evil")
 	if err != nil {
@@ -261,17 +263,17 @@ func (a *attacker) forgesPlan() {
 	a.stops("evil", a.gives()[:40])
 }
 
-// stops waits until a campaign says why it does not get on, and ends it.
+// stops waits until a campaign says why it makes no progress, and ends it.
 func (a *attacker) stops(campaign, sentence string) {
 	a.Helper()
 	eventually(a.T, "campaign "+campaign+" says: "+sentence, time.Minute, func() bool {
 		out, _ := a.s.CLI(a.Context(), "campaign", "status", campaign, "--output", "json")
 		return strings.Contains(out, sentence)
 	})
-	_, _ = a.s.CLI(a.Context(), "campaign", "cancel", campaign, "--reason", "somebody else's") // or it has ended
+	_, _ = a.s.CLI(a.Context(), "campaign", "cancel", campaign, "--reason", "somebody else's") // unless it has ended
 }
 
-// forgedFleet is the fleet with the zone alone, on the foe.
+// forgedFleet is a fleet with only this zone, on the foe.
 func (a *attacker) forgedFleet() *fleet.Fleet {
 	forged := *a.fleet
 	zone := a.zone
@@ -280,7 +282,7 @@ func (a *attacker) forgedFleet() *fleet.Fleet {
 	return &forged
 }
 
-// forgesShard skips the plan: a page that nobody planned, and its shard.
+// forgesShard starts a page that nobody planned, and its shard, without a plan.
 func (a *attacker) forgesShard() {
 	draft, err := planning.NewDraft(a.forgedFleet(), "evil-page")
 	if err != nil {
@@ -321,7 +323,7 @@ func (a *attacker) forgesIDs() {
 	}
 }
 
-// takesAnID holds the ID that a campaign needs for its first shard.
+// takesAnID takes the ID that a campaign needs for its first shard.
 func (a *attacker) takesAnID() {
 	squatter, err := a.ExecuteWorkflow(a.Context(), client.StartWorkflowOptions{
 		ID: workflows.ShardID("honest", 1), TaskQueue: "nobody polls this", TypedSearchAttributes: workflows.Searchable("honest", "", ""),
@@ -336,7 +338,8 @@ func (a *attacker) takesAnID() {
 	}
 }
 
-// forgesOrders talks to a repair that cannot end, because a host is down.
+// forgesOrders sends orders to a repair that cannot end, because a host is
+// down.
 func (a *attacker) forgesOrders() {
 	post(a.T, a.s, "/hosts/"+string(a.hosts[1].Name)+"/bad", map[string]string{"kind": "down"})
 	id := workflows.ZoneID(a.zone.ID)
@@ -372,13 +375,14 @@ func (a *attacker) forgesOrders() {
 		return trip.Phase == rotation.PhaseEnded || len(trip.Last) > 0 &&
 			(trip.Last[0].Host == a.hosts[1].Name || strings.Contains(trip.Last[0].Problem, "it gets no key: "))
 	})
-	_ = a.TerminateWorkflow(a.Context(), id, "", "enough") // or it has ended, without its hosts
+	_ = a.TerminateWorkflow(a.Context(), id, "", "enough") // unless it has ended, without its hosts
 	if err := a.s.Heal(a.Context()); err != nil {
 		a.Fatal(err)
 	}
 }
 
-// asksAlone asks for activities without a workflow, on the queues of all workers.
+// asksAlone asks for activities without a workflow, on the queues of all
+// workers.
 func (a *attacker) asksAlone(sealed activities.ReadOut) {
 	const sentence = "asked for by nobody's workflow"
 	alone := func(queue, name string, in, out any) error {
@@ -410,13 +414,13 @@ func (a *attacker) asksAlone(sealed activities.ReadOut) {
 	a.refused("a lease", "", err, sentence)
 }
 
-// order is what a workflow of the attacker's own asks for.
+// forgedOrder is what a workflow of the attacker's own asks for.
 type forgedOrder struct {
 	Queue, Activity string
 	In              json.RawMessage
 }
 
-// puppet poses as a Zone: it has the zone's ID and the name of the type, and asks
+// puppet poses as a Zone: it has the zone's ID and the type's name, and asks
 // for whatever it is told.
 func puppet(ctx workflow.Context, o forgedOrder) (json.RawMessage, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -427,8 +431,8 @@ func puppet(ctx workflow.Context, o forgedOrder) (json.RawMessage, error) {
 	return out, err
 }
 
-// plays runs workflows of its own, under the zone's ID and the name of its type,
-// and replays seals.
+// plays runs workflows of the attacker's own under the zone's ID and the type's
+// name, and uses old seals again.
 func (a *attacker) plays(sealed activities.ReadOut) {
 	const queue = "mallory"
 	w := sdkworker.New(a.Client, queue, sdkworker.Options{})
@@ -468,8 +472,8 @@ func (a *attacker) plays(sealed activities.ReadOut) {
 	}
 }
 
-// oldSeal is what a history of some hours ago would have: the live key, sealed to
-// its own host.
+// oldSeal is a seal as in a history from some hours ago: the live key, sealed
+// to the zone's own host.
 func (a *attacker) oldSeal() []byte {
 	a.Helper()
 	keys, err := a.s.Keys(a.Context())

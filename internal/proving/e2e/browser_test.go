@@ -39,23 +39,23 @@ func look(t *testing.T, s *stage.Stack) *browser {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1280, 1500), chromedp.UserDataDir(t.TempDir()),
-		chromedp.WSURLReadTimeout(stepWithin), // a busy machine takes its time to start it
+		chromedp.WSURLReadTimeout(stepWithin), // a busy machine needs long to start it
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
-	ctx, stop = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {})) // of events that it does not know
+	ctx, stop = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {})) // drop errors about events that it does not know
 	t.Cleanup(stop)
 	return &browser{t, ctx, s.Temporal.UI + "/namespaces/default/workflows"}
 }
 
 const (
-	stepWithin = time.Minute // of a busy machine
+	stepWithin = time.Minute // for a busy machine
 	lookEvery  = 100 * time.Millisecond
 )
 
-// eyes are JavaScript that all steps see with. What is shown is what a person
-// sees: the UI keeps dialogs and menus in the page that are closed.
+// eyes is JavaScript that all steps use to see. Visible means visible to a
+// person: the UI keeps closed dialogs and menus in the page.
 const eyes = `
 	const words = (e) => (e.innerText || e.value || "").toString().replace(/\s+/g, " ").trim();
 	const isShown = (e) => {
@@ -69,16 +69,16 @@ const eyes = `
 	const frames = [...document.querySelectorAll("iframe")].map((f) => f.contentDocument).filter((d) => d && d.body);
 `
 
-// step acts, again and again until it could, and then waits until the page shows
-// what the act was for. Both are JavaScript that gives true or false.
+// step acts, again and again until it succeeds, and then waits until the page
+// shows what the act was for. Both are JavaScript that returns true or false.
 func (b *browser) step(name, act, until string) {
 	b.Helper()
 	b.await(name, func() (bool, error) { return b.is(act) })
 	b.await(name+", and then to see it", func() (bool, error) { return b.is(until) })
 }
 
-// await looks until something is there. A script may fail while one page gives
-// way to the next.
+// await waits until something is there. A script may fail while one page is
+// replaced by the next.
 func (b *browser) await(what string, there func() (bool, error)) {
 	b.Helper()
 	for deadline := time.Now().Add(stepWithin); ; {
@@ -102,10 +102,10 @@ func (b *browser) evaluate(script string, to any) error {
 }
 
 // page is a place in the UI: its address below that of all workflows, and
-// JavaScript that is true only where it is shown.
+// JavaScript that is true only on that page.
 type page struct{ address, shown string }
 
-// ofWorkflow is a tab of a workflow's latest run.
+// ofWorkflow is a tab of the page of a workflow's latest run.
 func (b *browser) ofWorkflow(s *stage.Stack, id, tab string) page {
 	b.Helper()
 	d, err := temporal(b.T, s).DescribeWorkflowExecution(b.ctx, id, "")
@@ -116,14 +116,14 @@ func (b *browser) ofWorkflow(s *stage.Stack, id, tab string) page {
 	return page{address + tab, showsTab(address, id, tab)}
 }
 
-// tabs are the tabs that are looked at, each with JavaScript that is true when its
-// own content is there.
+// tabs are the tabs that are used here, each with JavaScript that is true when
+// its own content is shown.
 func tabs() map[string]string {
 	return map[string]string{"timeline": `shown("button", "Descending")`, "user-metadata": `shown("#user-metadata-summary")`}
 }
 
-// showsTab is true where the address, the heading, the selected tab and its own
-// content are those of a workflow's tab.
+// showsTab is JavaScript that is true when the address, the heading, the
+// selected tab and the content are those of a workflow's tab.
 func showsTab(address, id, tab string) string {
 	return fmt.Sprintf(`location.pathname.endsWith(%q) && shown("h1[data-testid=workflow-id-heading]", %q) && shown("[role=tab][aria-selected=true]#%s-tab") && %s`,
 		address+tab, id, tab, tabs()[tab])
@@ -134,7 +134,8 @@ func listOf(query string) page {
 	return page{"?query=" + url.QueryEscape(query), fmt.Sprintf(`new URLSearchParams(location.search).get("query") === %q && /^[0-9]+ Workflows?$/.test(words(shown("h1") || document.body))`, query)}
 }
 
-// columns has the list of workflows show these, as *Configure Workflow Table* does.
+// columns makes the list of workflows show these columns, as *Configure
+// Workflow Table* does.
 func (b *browser) columns(labels ...string) {
 	b.Helper()
 	type column struct {
@@ -159,8 +160,8 @@ func (b *browser) opens(p page) {
 	b.step("to open "+p.address, fmt.Sprintf("goTo(%q)", b.ui+p.address), "!window.isLeft && "+p.shown)
 }
 
-// follows goes where the one link of these words in the page's Markdown leads; it
-// opens in this window, not in another.
+// follows follows the one link with these words in the page's Markdown. It
+// opens the link in this window, not in another.
 func (b *browser) follows(link string, to page) {
 	b.Helper()
 	b.step("to follow the link "+link, fmt.Sprintf(`((to) => to.length === 1 && goTo(to[0].href))(
@@ -173,7 +174,7 @@ func (b *browser) turnsTo(tab string) {
 	b.step("to turn to "+tab, fmt.Sprintf(`click(shown("[role=tab]#%s-tab"))`, tab), showsTab("/", "", tab))
 }
 
-// sends sends an update as a person does; without data the editor stays empty.
+// sends sends an update as a person does. Without data the editor stays empty.
 func (b *browser) sends(update, data string) {
 	b.Helper()
 	const dialog, title, choice = "dialog[open] ", "Send an Update", `dialog[open] [data-testid=update-select-button]`
@@ -189,7 +190,7 @@ func (b *browser) sends(update, data string) {
 	b.step("to submit it", fmt.Sprintf(`click(shown(%q, "Submit"))`, dialog+"button"), fmt.Sprintf("!open(%q)", title))
 }
 
-// types puts JSON into an editor, in the place of what was there.
+// types writes JSON into an editor, and replaces what was there.
 func (b *browser) types(editor, data string) {
 	b.Helper()
 	focused := fmt.Sprintf("((e) => e && (e.focus(), document.activeElement === e))(shown(%q))", editor)
@@ -224,7 +225,7 @@ func (b *browser) reads(words ...string) {
 	b.await(fmt.Sprintf("to read %q", words), func() (bool, error) { return b.shows(words), nil })
 }
 
-// becomes is reads of what the UI asks for anew when R is pressed.
+// becomes is like reads, for words that the UI shows only after R is pressed.
 func (b *browser) becomes(words ...string) {
 	b.Helper()
 	looks := 0
@@ -240,7 +241,7 @@ func (b *browser) becomes(words ...string) {
 	})
 }
 
-// asksEvery is how many looks an answer to R is waited for.
+// asksEvery is how many checks are made before R is pressed again.
 const asksEvery = 10
 
 func (b *browser) shows(words []string) bool {
@@ -248,8 +249,8 @@ func (b *browser) shows(words []string) bool {
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
 
-// text is what is to be seen of the page and its frames: the UI shows Markdown in
-// a frame, which is loaded anew whenever its text changes.
+// text is the visible text of the page and its frames. The UI shows Markdown in
+// a frame, which is loaded again whenever its text changes.
 func (b *browser) text() string {
 	b.Helper()
 	var said string
@@ -259,7 +260,7 @@ func (b *browser) text() string {
 	return strings.Join(strings.Fields(said), " ")
 }
 
-// keep takes a screenshot; with UI_IMAGES=DIR it stays there.
+// keep takes a screenshot. With UI_IMAGES=DIR the file is kept there.
 func (b *browser) keep(name string) {
 	b.Helper()
 	dir := os.Getenv("UI_IMAGES")

@@ -31,7 +31,7 @@ import (
 	"keywave/workflows"
 )
 
-// bin holds the programs, built anew once.
+// bin holds the programs, which are built once for each run of the tests.
 var bin string
 
 const root = "../../.."
@@ -69,12 +69,12 @@ func build(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// The spans are short; an exposure is an outage only when it lasts as long as no
-// busy machine makes it.
+// The times are short. exposedAfter is long enough that a busy machine alone
+// makes no zone exposed.
 const (
 	quick = `{waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 50%, exposedAfter: 30s, deliverFor: 2m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
-	// touchy is for outages that are meant. Delivery goes on for longer than any
-	// command is waited for.
+	// touchy is for outages that are meant to happen. deliverFor is longer than
+	// any command of a test waits.
 	touchy = `{waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 50%, exposedAfter: 5s, deliverFor: 10m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
 )
 
@@ -88,8 +88,8 @@ func raiseWith(t *testing.T, settings string, zones, hosts, workers int) *stage.
 	return raiseAs(t, stage.Config{Zones: zones, Hosts: hosts, Limit: 20, Settings: settings, Workers: workers})
 }
 
-// raiseAs raises a stack of the test's own. Tests wait more than they compute:
-// they run beside each other.
+// raiseAs starts a stack for one test. The tests mostly wait, so they run side
+// by side.
 func raiseAs(t *testing.T, c stage.Config) *stage.Stack {
 	t.Helper()
 	t.Parallel()
@@ -105,7 +105,7 @@ func raiseAs(t *testing.T, c stage.Config) *stage.Stack {
 	return s
 }
 
-// must runs a command that succeeds.
+// must runs a command that must succeed.
 func must(t *testing.T, s *stage.Stack, args ...string) string {
 	t.Helper()
 	out, err := s.CLI(t.Context(), args...)
@@ -115,7 +115,7 @@ func must(t *testing.T, s *stage.Stack, args ...string) string {
 	return out
 }
 
-// exits runs a command that ends with a code and says something.
+// exits runs a command that must end with a code and say something.
 func exits(t *testing.T, s *stage.Stack, code int, says string, args ...string) string {
 	t.Helper()
 	out, err := s.CLI(t.Context(), args...)
@@ -146,7 +146,7 @@ func fault(t *testing.T, s *stage.Stack, zone, kind string) {
 	post(t, s, "/faults", map[string]any{"action": stage.RefreshAction, "zone": zone, "nth": 1, "fault": kind, "delayMs": 300})
 }
 
-// truth fails the test for everything that is wrong as seen from outside.
+// truth reports everything that is wrong as seen from outside.
 func truth(t *testing.T, s *stage.Stack) {
 	t.Helper()
 	for _, wrong := range s.Check(t.Context(), stage.Status{}, nil) {
@@ -192,8 +192,9 @@ func zonesOf(t *testing.T, s *stage.Stack) []string {
 	return zones
 }
 
-// A campaign with answers lost in every way: done, one executed refresh per
-// zone, every host's file is the live key; and no key anywhere else.
+// A campaign in which answers are lost in every way is done, with one executed
+// refresh per zone. Every host's file holds the live key, and no key is
+// anywhere else.
 func TestCampaignWithFaults(t *testing.T) {
 	hook, told := receiver(t)
 	s := raiseAs(t, stage.Config{
@@ -229,7 +230,7 @@ func TestCampaignWithFaults(t *testing.T) {
 	noKeyAnywhere(t, s)
 }
 
-// receiver takes the notices of workers that are given its address.
+// receiver accepts the notices of workers that are given its address.
 func receiver(t *testing.T) (address string, told func() []byte) {
 	t.Helper()
 	var mu sync.Mutex
@@ -248,7 +249,7 @@ func receiver(t *testing.T) (address string, told func() []byte) {
 	}
 }
 
-// status is a campaign's, as the CLI documents it.
+// status is a campaign's status, as the CLI documents it.
 type status struct {
 	Campaign   *string        `json:"campaign"`
 	PlanDigest *string        `json:"planDigest"`
@@ -261,7 +262,7 @@ type status struct {
 	EndedAt    *time.Time     `json:"endedAt"`
 }
 
-// statusHasItsShape reads standard output that is one JSON document with the
+// statusHasItsShape fails unless standard output is one JSON document with the
 // fields that the CLI documents.
 func statusHasItsShape(t *testing.T, out string) status {
 	t.Helper()
@@ -290,8 +291,8 @@ func statusHasItsShape(t *testing.T, out string) status {
 	return st
 }
 
-// statusIsTrue holds the numbers against what the simulator counted. Nobody else
-// has called it since.
+// statusIsTrue compares the numbers with what the simulator counted. Nobody
+// else has called it since.
 func statusIsTrue(t *testing.T, s *stage.Stack, st status) {
 	t.Helper()
 	calls, err := s.Calls(t.Context())
@@ -310,7 +311,7 @@ func statusIsTrue(t *testing.T, s *stage.Stack, st status) {
 		"hosts acknowledged": {st.Hosts["acknowledged"], len(pairs)},
 		"refresh calls":      {st.API["refresh"], refresh.Calls},
 		"describe calls":     {st.API["describe"], describe.Calls},
-		"throttled calls":    {st.API["throttled"], 1}, // by a fault; the limit itself was never met
+		"throttled calls":    {st.API["throttled"], 1}, // by a fault; the limit itself was never reached
 		"refreshes executed": {refresh.Executed, s.Config.Zones},
 		"beyond the limit":   {refresh.Throttled + describe.Throttled, 1},
 	} {
@@ -323,7 +324,7 @@ func statusIsTrue(t *testing.T, s *stage.Stack, st status) {
 	}
 }
 
-// reportIsTrue holds the report against the simulator, zone by zone.
+// reportIsTrue compares the report with the simulator, zone by zone.
 func reportIsTrue(t *testing.T, s *stage.Stack, st status) {
 	t.Helper()
 	var report struct {
@@ -361,7 +362,7 @@ func reportIsTrue(t *testing.T, s *stage.Stack, st status) {
 	}
 }
 
-// nothingIsLeftOnHosts: no temporary file, no copy.
+// nothingIsLeftOnHosts: hosts have no temporary file and no copy.
 func nothingIsLeftOnHosts(t *testing.T, s *stage.Stack) {
 	t.Helper()
 	pairs, err := s.Pairs(t.Context())
@@ -379,7 +380,7 @@ func nothingIsLeftOnHosts(t *testing.T, s *stage.Stack) {
 		}
 		for _, f := range there {
 			if path := filepath.Join(filepath.Dir(p.File), f.Name()); !expected[path] {
-				expected[path] = true // said once
+				expected[path] = true // so that it is reported only once
 				t.Errorf("%s was left on %s", path, p.Host)
 			}
 		}
@@ -436,7 +437,7 @@ func exportHistory(t *testing.T, c client.Client, e *common.WorkflowExecution, t
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Payloads are base64 in JSON: look inside, too.
+		// Payloads are base64 in JSON, so search their content too.
 		for _, p := range [][]byte{body, plainPayloads(body)} {
 			if _, err := to.Write(append(p, '\n')); err != nil {
 				t.Fatal(err)
@@ -455,7 +456,7 @@ func temporal(t *testing.T, s *stage.Stack) client.Client {
 	return c
 }
 
-// noKey searches everywhere.
+// noKey searches for keys everywhere.
 func noKey(t *testing.T, s *stage.Stack) {
 	t.Helper()
 	if found, err := s.NoKeyAnywhere(t.Context()); err != nil || len(found) > 0 {
@@ -463,7 +464,8 @@ func noKey(t *testing.T, s *stage.Stack) {
 	}
 }
 
-// noKeyAnywhere searches, and shows that the search can fail.
+// noKeyAnywhere searches for keys, and shows that the search is able to find
+// them.
 func noKeyAnywhere(t *testing.T, s *stage.Stack) {
 	t.Helper()
 	noKey(t, s)
@@ -475,8 +477,8 @@ func noKeyAnywhere(t *testing.T, s *stage.Stack) {
 	if len(keys[zone].Ever) != 2 {
 		t.Fatalf("%s had %d keys", zone, len(keys[zone].Ever))
 	}
-	// What can be read of the database and the histories is what was written
-	// there: nothing hides in them compressed or encrypted.
+	// What was written to the database and the histories can be found there as
+	// plain text. So nothing is hidden in them by compression or encryption.
 	inDatabase := slices.ContainsFunc([]string{s.Temporal.DB, s.Temporal.DB + "-wal"}, func(path string) bool { return holds(path, workflows.ZoneID(rotation.ZoneID(zone))) })
 	if !inDatabase || !holds(histories(s), `"zone":"`+zone+`"`) {
 		t.Errorf("the database or the histories cannot be searched: they do not hold %s", zone)
@@ -513,8 +515,8 @@ func holds(path, text string) bool {
 	return err == nil && strings.Contains(string(content), text)
 }
 
-// Pauses, cancels and terminations by people: whatever is not done is gone on
-// with, and what is done is never refreshed again.
+// People pause, cancel and terminate. Zones that are not done go on after a
+// resume, and zones that are done are never refreshed again.
 func TestStopsAndResumes(t *testing.T) {
 	s := raise(t, 90, 12, 2)
 	ctx := t.Context()
@@ -556,9 +558,10 @@ func TestStopsAndResumes(t *testing.T) {
 	exits(t, s, 0, "nothing is left", "campaign", "resume", "c")
 }
 
-// A host that goes away in mid-campaign: its zones are exposed, the budget stops
-// the campaign, status says which zone, which host and what next; when the host
-// is back, its zones are delivered, before anything else and without a refresh.
+// A host goes away during a campaign. Its zones are exposed, the budget stops
+// the campaign, and status says which zone, which host and what to do next.
+// When the host is back, its zones get their key before anything else, without
+// a refresh.
 func TestExposedAndBudget(t *testing.T) {
 	s := raiseWith(t, touchy, 40, 8, 1)
 	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
@@ -594,8 +597,8 @@ func TestExposedAndBudget(t *testing.T) {
 	onceEach(t, s)
 }
 
-// A host that is away for longer than delivery is tried: its zones end exposed,
-// and resume, when it is back, gets the live key to them without a refresh.
+// A host is away for longer than deliverFor. Its zones end exposed. When it is
+// back, a resume delivers the live key to them without a refresh.
 func TestDeliveryGivenUp(t *testing.T) {
 	s := raiseWith(t, strings.Replace(touchy, "deliverFor: 10m", "deliverFor: 6s", 1), 12, 4, 1)
 	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
@@ -615,7 +618,7 @@ func TestDeliveryGivenUp(t *testing.T) {
 	onceEach(t, s)
 }
 
-// exposedZone is the first that status names.
+// exposedZone is the first exposed zone that status names.
 func exposedZone(t *testing.T, s *stage.Stack) string {
 	t.Helper()
 	var st struct {
@@ -645,7 +648,7 @@ func onceEach(t *testing.T, s *stage.Stack) {
 	}
 }
 
-// The zone's own verbs, and drift that somebody made.
+// The verbs for single zones, and a key that somebody changed by hand.
 func TestZoneVerbs(t *testing.T) {
 	s := raise(t, 4, 4, 1)
 	pairs, err := s.Pairs(t.Context())
@@ -667,7 +670,7 @@ func TestZoneVerbs(t *testing.T) {
 	if n := refreshes(t, s)[p.Zone]; n != 1 {
 		t.Errorf("repair refreshed: %d", n)
 	}
-	// Even after a terminate, repair ends the exposure without a refresh.
+	// Even after a terminate, a repair ends the exposure without a refresh.
 	post(t, s, "/hosts/"+p.Host+"/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { _, _ = s.Detached(ctx, "zone", "rotate", p.Zone, "-f", s.Places.Fleet) }()
@@ -687,8 +690,8 @@ func TestZoneVerbs(t *testing.T) {
 	}
 }
 
-// Two workers, of which one is active; it is killed in the middle, and another
-// takes over: the pace holds.
+// Of two workers one is active. It is killed during the campaign, and the other
+// takes over. The pace is kept.
 func TestFailover(t *testing.T) {
 	s := raise(t, 150, 12, 2)
 	if err := s.StartCampaign(t.Context()); err != nil {
@@ -714,7 +717,8 @@ func TestFailover(t *testing.T) {
 	onceEach(t, s)
 }
 
-// activations are the workers that became active, each as often as it did.
+// activations are the workers that became active, once for each time that they
+// did.
 func activations(t *testing.T, s *stage.Stack) []int {
 	t.Helper()
 	var workers []int

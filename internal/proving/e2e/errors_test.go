@@ -19,32 +19,31 @@ import (
 	"keywave/workflows"
 )
 
-// row is one way in which EdgeOne can fail, and what must come of the zone that
-// meets it. A fault without an action is of the zone's first refresh.
+// row is one way in which EdgeOne can fail, and what must happen to the zone. A
+// fault without an action strikes the zone's first refresh.
 type row struct {
 	name   string
 	faults []sim.Fault
 	want   fate
 }
 
-// fate is how a zone's rotation went, seen from outside, and what its record
-// says.
+// fate is how a zone's rotation went, as seen from outside and in its record.
 type fate struct {
 	outcome  rotation.Outcome
 	sent     int // refreshes that arrived
 	executed int // refreshes that took effect
-	reads    int // reads of the live key, those of the plan and of its start included, but not the looks of a held zone; 0 is not said
-	keys     int // keys that were put in place on each host, one after the other; -1 is not said
+	reads    int // reads of the live key, with those of the plan and of the campaign's start, but without those on the way of a held zone; 0 means any number
+	keys     int // keys that were put in place on each host, one after the other; -1 means any number
 	// locked is how long after its first refresh the zone is read once more, and
-	// let go only then: a signature's life.
+	// only then let go: the life of a signature.
 	locked time.Duration
-	why    string // is part of the record's
-	// lost says that a worker was lost with a refresh: the record counts what may
-	// have been sent.
+	why    string // part of the record's reason
+	// lost says that a worker was lost during a refresh. The record then counts
+	// what may have been sent.
 	lost bool
 }
 
-// The usual fates, and what the record says of how they came about.
+// The usual fates, and what the record says about how they came about.
 func done() fate { return fate{outcome: rotation.Done, sent: 1, executed: 1, reads: 3, keys: 1} }
 
 func adopted() fate {
@@ -65,19 +64,19 @@ func refused(why string) fate {
 
 const (
 	landsAfter = 25 * time.Second
-	signatures = 32 * time.Second // how long one lives, in this test
-	// rowSettings: nothing but the errors themselves stops a campaign.
+	signatures = 32 * time.Second // how long a signature lives in this test
+	// rowSettings let only the errors themselves stop a campaign.
 	rowSettings = `{waves: [100%], bake: 0s, window: 60, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 32s}`
 )
 
-// errorTable is how EdgeOne can fail. What is said of a row was measured with the
-// real SDK; whether a refresh was executed is the simulator's truth.
+// errorTable is how EdgeOne can fail. What a row says was measured with the
+// real SDK. Whether a refresh was executed is known from the simulator.
 func errorTable() []row {
 	table := []row{
 		{"executed/RST before answer", one("resetAfter"), adopted()},
 		{"executed/clean close before answer", one("closeAfter"), adopted()},
 		{"executed/slow, ReqTimeout hit", []sim.Fault{{Kind: "delayAfter", DelayMs: 11_000}}, adopted()},
-		{"executed/ctx cancelled", []sim.Fault{{Kind: "delayAfter", DelayMs: 2_000}}, done()}, // by an operator, see below
+		{"executed/ctx cancelled", []sim.Fault{{Kind: "delayAfter", DelayMs: 2_000}}, done()}, // an operator cancels it, see below
 		{"executed/connection cut in the middle of the body", one("truncatedBody"), adopted()},
 		{"executed/body stalls, timeout", one("stalledBody"), adopted()},
 		{"executed/truncated JSON, right length", one("truncatedJSON"), adopted()},
@@ -106,7 +105,8 @@ func errorTable() []row {
 		{
 			"late landing/after the second refresh",
 			[]sim.Fault{{Kind: "lateLanding", DelayMs: int(landsAfter.Milliseconds())}},
-			// A look on the way finds it, and its key proves that the attempt was executed.
+			// A read on the way finds it, and its key proves that the attempt was
+			// executed.
 			fate{outcome: rotation.Done, sent: 2, executed: 2, keys: 2, why: "yet another key after delivery"},
 		},
 		{
@@ -143,8 +143,9 @@ func errorTable() []row {
 // one is a fault that strikes once.
 func one(kind string) []sim.Fault { return []sim.Fault{{Kind: kind}} }
 
-// Every row of the error table, on one stage, each on a zone of its own.
-// Meanwhile other campaigns meet the errors that concern every zone alike.
+// Every row of the error table is tried on one stage, each on a zone of its
+// own. At the same time other campaigns meet the errors that concern every zone
+// alike.
 func TestErrorTable(t *testing.T) {
 	table := errorTable()
 	const revoked, cam = 6, 2
@@ -194,8 +195,8 @@ func TestErrorTable(t *testing.T) {
 	noKey(t, s)
 }
 
-// authStops: one refresh is refused because of the credentials, and no zone after
-// it is touched, until a person says so.
+// authStops: one refresh is refused because of the credentials. No other zone
+// is touched until a person resumes.
 func authStops(t *testing.T, s *stage.Stack, zones []string) {
 	const code = "AuthFailure.SecretIdNotFound"
 	c := planned(t, s, "revoked", strings.Replace(rowSettings, "window: 60", "window: 1", 1), zones)
@@ -211,7 +212,7 @@ func authStops(t *testing.T, s *stage.Stack, zones []string) {
 	}
 	seen := c.look(t)
 	for i, zone := range zones {
-		want := fate{outcome: rotation.Pending, reads: 2} // by the plan and its start
+		want := fate{outcome: rotation.Pending, reads: 2} // the reads of the plan and of its start
 		switch {
 		case i < 2:
 			want = done()
@@ -232,9 +233,9 @@ func authStops(t *testing.T, s *stage.Stack, zones []string) {
 	}
 }
 
-// denied: the answer to the refresh is lost, and policy (CAM) forbids to read the
-// key: nobody can tell, until the policy is put right. A resume before that
-// learns nothing and sends nothing.
+// denied: the answer to the refresh is lost, and policy (CAM) forbids to read
+// the key. Nobody can tell whether it changed until the policy is corrected. A
+// resume before that learns nothing and sends nothing.
 func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost string, want fate) {
 	const code = "UnauthorizedOperation.CamNoAuth"
 	c := planned(t, s, name, strings.Replace(rowSettings, "signatureLife: 32s", "signatureLife: 4s", 1), zones)
@@ -261,7 +262,7 @@ func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost stri
 }
 
 // dialRefused: nobody listens at the endpoint. The zone waits, and nothing is
-// read back, for nothing was sent.
+// read back, because nothing was sent.
 func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
 	c := planned(t, s, "dial", strings.Replace(rowSettings, "bake: 0s", "bake: 0s, approve: [1]", 1), zones)
 	port := stage.FreePort()
@@ -276,7 +277,7 @@ func dialRefused(t *testing.T, s *stage.Stack, zones []string) {
 	if err := s.StartWorker(0); err != nil {
 		t.Fatal(err)
 	}
-	c.start(t) // reads the live keys again
+	c.start(t) // it reads the live keys again
 	cut()
 	must(t, s, "campaign", "approve", c.name, "--wave", "1", "--reason", "nobody listens now")
 	eventually(t, "the refresh is tried", 3*time.Minute, func() bool { return refreshing(t, s, zones[0]) })
@@ -298,8 +299,8 @@ type run struct {
 	zones        []string
 }
 
-// planned makes a campaign's plan, so that faults set from now on are met by the
-// campaign alone.
+// planned makes a campaign's plan. So faults that are set from now on strike
+// only the campaign.
 func planned(t *testing.T, s *stage.Stack, name, settings string, zones []string) *run {
 	t.Helper()
 	whole, err := os.ReadFile(s.Places.Fleet)
@@ -339,8 +340,8 @@ func (r *run) start(t *testing.T) {
 	must(t, r.Stack, "campaign", "start", "--plan", r.digest, "--name", r.name)
 }
 
-// watch waits until the campaign needs nobody any more; that some of its zones
-// are not done is no surprise here.
+// watch waits until the campaign has ended or needs a person. Zones that are
+// not done are no failure here.
 func (r *run) watch(t *testing.T) {
 	t.Helper()
 	if out, err := r.CLI(t.Context(), "campaign", "watch", r.name); err != nil {
@@ -350,7 +351,7 @@ func (r *run) watch(t *testing.T) {
 	}
 }
 
-// sight is what there is to see of a campaign's zones, from outside and in its
+// sight is what can be seen of a campaign's zones, from outside and in its
 // report.
 type sight struct {
 	records map[string]record
@@ -391,7 +392,7 @@ func (r *run) look(t *testing.T) *sight {
 	return seen
 }
 
-// met holds a zone against its fate.
+// met compares a zone with its fate.
 func (s *sight) met(t *testing.T, zone string, want fate) {
 	t.Helper()
 	record := s.records[zone]
@@ -414,7 +415,7 @@ func (s *sight) met(t *testing.T, zone string, want fate) {
 			t.Errorf("%s: the record has %d refreshes, and %d were sent", zone, record.API.Refresh, want.sent)
 		}
 	}
-	looks := int(want.locked / time.Second) // at most, in a held zone
+	looks := int(want.locked / time.Second) // at most, for a held zone
 	if reads := counts["arrived"+stage.DescribeAction]; want.reads > 0 && (reads < want.reads || reads > want.reads+looks) {
 		t.Errorf("%s: %d reads of the live key, want %d and at most %d looks (%s)", zone, reads, want.reads, looks, record.Why)
 	}
@@ -423,7 +424,7 @@ func (s *sight) met(t *testing.T, zone string, want fate) {
 			continue
 		}
 		content, err := os.ReadFile(p.File)
-		// Only a key that nobody has been told of is not delivered yet.
+		// Only a key that nobody has learned yet is not delivered.
 		delivered := want.outcome != rotation.Unknown || want.executed == 0
 		if holds := string(content) == s.keys[zone].Live+"\n"; err != nil || holds != delivered {
 			t.Errorf("%s holds the live key of %s: %t (%v)", p.Host, zone, holds, err)
@@ -442,8 +443,8 @@ func (s *sight) met(t *testing.T, zone string, want fate) {
 	}
 }
 
-// locked: the zone is read once more when what was sent at the time since cannot
-// be executed any more, life later.
+// locked: the zone is read once more when the request that was sent at since
+// can no longer be executed, which is life later.
 func (s *sight) locked(t *testing.T, zone string, since, life time.Duration) {
 	t.Helper()
 	if _, last := arrivals(s.edges[zone], stage.DescribeAction); last < since+life {
@@ -465,7 +466,7 @@ func arrivals(edges []stage.Edge, action string) (first, last time.Duration) {
 	return first, last
 }
 
-// strike sets faults of one zone.
+// strike sets faults for one zone.
 func strike(t *testing.T, s *stage.Stack, zone string, faults ...sim.Fault) {
 	t.Helper()
 	set := slices.Clone(faults)
@@ -475,14 +476,14 @@ func strike(t *testing.T, s *stage.Stack, zone string, faults ...sim.Fault) {
 		case set[i].Action == "":
 			set[i].Action = stage.RefreshAction
 		case strings.HasPrefix(set[i].Kind, "error"):
-			set[i].Nth = 2 // the start of a plan reads every key again, and is let pass
+			set[i].Nth = 2 // the start of a plan reads every key once more; that read is not struck
 		}
 	}
 	post(t, s, "/faults", set)
 }
 
-// cancelZone cancels a zone's workflow, as an operator can in the Temporal UI,
-// when its refresh is executed and not answered yet.
+// cancelZone cancels a zone's workflow when its refresh has been executed and
+// not answered yet, as an operator can in the Temporal UI.
 func cancelZone(t *testing.T, s *stage.Stack, zone string) {
 	t.Helper()
 	eventually(t, "the refresh is executed", 3*time.Minute, func() bool { return refreshes(t, s)[zone] == 1 })

@@ -16,12 +16,13 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// A campaign over hosts as companies have them: behind two bastions, of which one dies
-// in the middle; where sudo does the work, with the rule that doctor prints; where only
-// a certificate that lives for a minute logs in, and is renewed beside the worker; where
-// a file is written in place; and one to which a program brings the key. Every file is
-// right, with the owner, group and list of who may read that it had, and no key is in
-// the arguments or the environment of any process, nor in sudo's log.
+// A campaign over hosts as companies have them. Some are behind two bastions,
+// of which one dies during the campaign. On some sudo does the work, with the
+// rule that doctor prints. Some accept only a certificate that lives for a
+// minute and is renewed beside the worker. On some a file is written in place,
+// and to one a program brings the key. Every file is right at the end, with the
+// owner, group and access list that it had. No key is in the arguments or the
+// environment of any process, or in sudo's log.
 func TestFieldCampaign(t *testing.T) {
 	f := newField(t)
 	authorized := "AuthorizedKeysFile " + f.identity + ".pub"
@@ -98,12 +99,12 @@ zones:
 	f.noKeyIn(keys, seen())
 }
 
-// field is a stack's API and Temporal with people and servers of this machine's own.
+// field is a stack's API and Temporal, with users and servers of this machine.
 type field struct {
 	*stage.Stack
 	*testing.T
 	dir, identity, authority string
-	edge, gateway, consumer  string // who logs in; a group; who reads the keys
+	edge, gateway, consumer  string // the user who logs in; a group; the user who reads the keys
 	binary, log              string
 }
 
@@ -135,7 +136,8 @@ func newField(t *testing.T) *field {
 	return f
 }
 
-// runs runs a program, one at a time on this machine: there is one list of people.
+// runs runs a program. One test at a time may do so, because the machine has
+// one list of users.
 func (f *field) runs(command ...string) {
 	f.Helper()
 	if out, err := exec.Command("flock", append([]string{os.TempDir()}, command...)...).CombinedOutput(); err != nil {
@@ -148,8 +150,8 @@ func (f *field) sshd(name string, settings ...string) *server {
 	return startSSHD(f.T, f.binary, filepath.Join(f.dir, name), settings...)
 }
 
-// renewCertificate has a certificate beside the identity that lives for a minute, and a
-// new one every 20 s, until the test ends.
+// renewCertificate puts a certificate that lives for a minute beside the
+// identity, and a new one every 20 s, until the test ends.
 func (f *field) renewCertificate() {
 	f.Helper()
 	anew := filepath.Join(f.dir, "anew")
@@ -186,7 +188,7 @@ func (f *field) renewCertificate() {
 	})
 }
 
-// dirOf makes a directory for keys that somebody owns.
+// dirOf makes a directory for keys that belongs to a user.
 func (f *field) dirOf(name, owner string) string {
 	f.Helper()
 	dir := filepath.Join(f.dir, name)
@@ -197,8 +199,8 @@ func (f *field) dirOf(name, owner string) string {
 	return dir
 }
 
-// held lays the live key of a zone where a consumer of the group reads it, and one more
-// who is named in a list.
+// held writes the live key of a zone into a file that a consumer in the group
+// can read, and one more user who is named in an access list.
 func (f *field) held(dir, zone, owner string) {
 	f.Helper()
 	keys, err := f.Keys(f.Context())
@@ -257,14 +259,14 @@ func (f *field) zones(zones []string) string {
 	for i, zone := range zones {
 		hosts := "deep, root, place, certified"
 		if i == 0 {
-			hosts += ", brought" // into one file
+			hosts += ", brought" // that host has one file, so it can hold the key of one zone
 		}
 		fmt.Fprintf(&b, "  - {id: %s, hosts: [%s]}\n", zone, hosts)
 	}
 	return b.String()
 }
 
-// sudoers has sudo obey what doctor printed, and log what it runs.
+// sudoers makes sudo obey what doctor printed, and log its input.
 func (f *field) sudoers(lines string) {
 	f.Helper()
 	file := "/etc/sudoers.d/" + f.edge
@@ -275,8 +277,8 @@ func (f *field) sudoers(lines string) {
 	f.runs("visudo", "-cf", file)
 }
 
-// watchProcesses looks at the arguments and the environment of every process of this
-// machine until it is asked what it saw.
+// watchProcesses reads the arguments and the environment of every process of
+// this machine, until it is asked what it saw.
 func (f *field) watchProcesses() (seen func() map[string]bool) {
 	ctx, stop := context.WithCancel(context.Background())
 	all := make(chan map[string]bool)
@@ -297,7 +299,8 @@ func (f *field) watchProcesses() (seen func() map[string]bool) {
 	return func() map[string]bool { stop(); return <-all }
 }
 
-// noKeyIn looks for every key that ever was, and whether it would have been seen.
+// noKeyIn searches for every key that ever existed, and shows that the search
+// is able to find them.
 func (f *field) noKeyIn(keys map[string]stage.ZoneKeys, processes map[string]bool) {
 	f.Helper()
 	log, err := os.ReadFile(f.log)

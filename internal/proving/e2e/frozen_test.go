@@ -11,11 +11,11 @@ import (
 )
 
 // The active worker is frozen while the answer to one refresh is on its way to
-// it, and others wait for their turn: past everything that could still call them
-// back, not sent yet. Another worker takes over, adopts the first key, and sends
-// the others itself. The frozen one wakes and sends nothing; and because nobody
-// could know that, every zone stays locked until its request would have been dead,
-// and is read once more.
+// it. Other refreshes wait there for their turn: nothing can call them back,
+// and they are not sent yet. Another worker takes over, adopts the first key,
+// and sends the others itself. The frozen worker wakes up and sends nothing.
+// Because nobody could know that, every zone stays locked until its request
+// would have been dead, and is read once more.
 func TestFrozenWorker(t *testing.T) {
 	const life = 8 * time.Second
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 8s}`
@@ -52,8 +52,8 @@ func TestFrozenWorker(t *testing.T) {
 	if waiting == 0 {
 		t.Fatalf("%d refreshes were sent before the worker was frozen, and none was waiting", len(sent))
 	}
-	// What the server hands to the frozen worker's open polls is lost, too: a zone
-	// that this happens to again and again ends unchanged.
+	// What the server hands to the frozen worker's open polls is lost too. A zone
+	// to which this happens again and again ends unchanged.
 	eventually(t, "the other worker does what it can", 2*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
 		return len(refreshes(t, s)) == len(c.zones) || err == nil && st.State != "running"

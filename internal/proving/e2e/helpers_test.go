@@ -36,14 +36,15 @@ func plainPayloads(event []byte) []byte {
 	return all
 }
 
-// refreshing says that a worker has taken up the zone's refresh and has not ended
+// refreshing says that a worker has begun the zone's refresh and has not ended
 // it.
 func refreshing(t *testing.T, s *stage.Stack, zone string) bool {
 	t.Helper()
 	return isAt(t, s, zone, workflows.ActRefresh)
 }
 
-// isAt says that a worker has taken up an activity of the zone and has not ended it.
+// isAt says that a worker has begun an activity of the zone and has not ended
+// it.
 func isAt(t *testing.T, s *stage.Stack, zone, activity string) bool {
 	t.Helper()
 	seen, err := temporal(t, s).DescribeWorkflowExecution(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), "")
@@ -75,8 +76,8 @@ func reads(t *testing.T, s *stage.Stack, zone string) int {
 	return n
 }
 
-// forward listens at an address and passes connections on to another, until the
-// test ends.
+// forward listens at one address and passes connections on to another, until
+// the test ends. cut ends those that are open.
 func forward(t *testing.T, from, to string) (cut func()) {
 	t.Helper()
 	var mu sync.Mutex

@@ -7,8 +7,8 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// The only worker is killed in mid-campaign, and another one started: whatever
-// was under way goes on by itself.
+// The only worker is killed during a campaign, and another one is started.
+// Everything that was under way goes on by itself.
 func TestKillTheOnlyWorker(t *testing.T) {
 	killed(t, func(s *stage.Stack) error {
 		s.Workers[0].Kill()
@@ -16,8 +16,8 @@ func TestKillTheOnlyWorker(t *testing.T) {
 	})
 }
 
-// The Temporal server is killed in mid-campaign, and started again on the same
-// file.
+// The Temporal server is killed during a campaign, and started again on the
+// same file.
 func TestKillTheServer(t *testing.T) {
 	killed(t, func(s *stage.Stack) error {
 		s.Temporal.Kill()
@@ -25,11 +25,11 @@ func TestKillTheServer(t *testing.T) {
 	})
 }
 
-// killed runs a campaign, during which two zones wait for a lost answer and for
-// a slow host, and kills when some zones are done and others under way.
+// killed runs a campaign in which two zones wait for a lost answer and for a
+// slow host. It kills when some zones are done and others are under way.
 func killed(t *testing.T, kill func(*stage.Stack) error) {
 	t.Helper()
-	s := raiseAs(t, stage.Config{Zones: 60, Hosts: 8, Limit: 10, Settings: quick, Workers: 1}) // slow enough not to be over before
+	s := raiseAs(t, stage.Config{Zones: 60, Hosts: 8, Limit: 10, Settings: quick, Workers: 1}) // slow enough that the campaign is not over before
 	zones := zonesOf(t, s)
 	fault(t, s, zones[10], "resetAfter")
 	fault(t, s, zones[12], "delayAfter")

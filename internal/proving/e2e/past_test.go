@@ -20,9 +20,9 @@ import (
 	"keywave/workflows"
 )
 
-// A copy of Temporal's database from the middle of a campaign is put back when
-// the campaign is over: the campaign meets zones whose keys nobody knows, pauses,
-// and once a person had it go on refreshes none of those that were refreshed
+// When a campaign is over, a copy of Temporal's database from the middle of it
+// is restored. The campaign finds zones whose keys nobody knows, and pauses.
+// When a person lets it go on, it does not refresh those that were refreshed
 // after the copy.
 func TestRestoredBackup(t *testing.T) {
 	s, err := stage.Raise(t.Context(), stage.Config{
@@ -72,7 +72,7 @@ func TestRestoredBackup(t *testing.T) {
 	truth(t, s)
 }
 
-// frozen has a process stand still for a moment.
+// frozen stops a process for a moment.
 func frozen(t *testing.T, p interface{ Signal(syscall.Signal) error }, do func()) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
@@ -86,8 +86,8 @@ func frozen(t *testing.T, p interface{ Signal(syscall.Signal) error }, do func()
 	do()
 }
 
-// copyDatabase puts the server's file, and what SQLite keeps beside it, in place
-// of another.
+// copyDatabase replaces one database, with the files that SQLite keeps beside
+// it, by another.
 func copyDatabase(t *testing.T, from, to string) {
 	t.Helper()
 	for _, name := range []string{"temporal.db", "temporal.db-wal", "temporal.db-shm"} {
@@ -97,7 +97,7 @@ func copyDatabase(t *testing.T, from, to string) {
 		}
 		body, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) || strings.HasSuffix(name, "-shm") {
-			continue // SQLite makes it anew
+			continue // SQLite makes a new one
 		}
 		if err == nil {
 			err = os.WriteFile(target, body, 0o600)
@@ -109,14 +109,14 @@ func copyDatabase(t *testing.T, from, to string) {
 }
 
 // Every history of a page's zones and of its shard is deleted under an open
-// campaign. What the campaign remembers of each zone decides, and none is
+// campaign. What the campaign remembers of each zone decides, and no zone is
 // refreshed a second time.
 func TestForgottenZones(t *testing.T) {
 	s := raiseWith(t, `{waves: [8, 100%], bake: 100ms, window: 20, approve: [2], maxFailed: 100%, maxExposed: 8, exposedAfter: 1s, deliverFor: 6s, proofFor: 20s, settle: 1s, signatureLife: 40s}`, 9, 9, 1)
 	zones := zonesOf(t, s)
 	own := ownHosts(t, s)
 	var rest []string
-	var apart []string // with a host that no other zone has
+	var apart []string // zones with a host that no other zone has
 	for _, zone := range zones[:8] {
 		if len(own[zone]) > 0 && len(apart) < 2 {
 			apart = append(apart, zone)
@@ -126,8 +126,9 @@ func TestForgottenZones(t *testing.T) {
 	}
 	exposed, never, unknown, changed, unchanged, done := apart[0], apart[1], rest[0], rest[1], rest[2], rest[3]
 
-	// The first read of each key is the plan's. One ends exposed, one unknown; one is lost when its key had changed, one
-	// before; one waits for a host that is set aside; the others are done.
+	// The first read of each key is the plan's. One zone ends exposed, one
+	// unknown. One is lost after its key has changed, and one before. One waits
+	// for a host that is set aside. The others are done.
 	for _, h := range own[exposed] {
 		post(t, s, "/hosts/"+h+"/bad", map[string]any{"kind": "reloadFails"})
 	}
@@ -161,7 +162,8 @@ func TestForgottenZones(t *testing.T) {
 			return true
 		}
 	}
-	// Those that are lost, the one that waits and the second wave's are pending.
+	// The zones that are lost, the one that waits and those of the second wave
+	// are pending.
 	eventually(t, "each zone is where it is to be", time.Minute, zonesAre(map[string]int{"done": 3, "exposed": 1, "unknown": 1, "pending": 4}))
 	before := refreshes(t, s)
 	for zone, n := range map[string]int{done: 1, exposed: 1, unknown: 1, changed: 1, unchanged: 0, never: 0} {
@@ -187,9 +189,9 @@ func TestForgottenZones(t *testing.T) {
 	truth(t, s)
 }
 
-// Everything that closed is deleted under an open campaign: the plan, a shard and
-// its zones. The campaign continues as new, goes on to its end, and its report has
-// every zone.
+// Everything that is closed is deleted under an open campaign: the plan, a
+// shard and its zones. The campaign continues as new, goes on to its end, and
+// its report has every zone.
 func TestCampaignOutlivesWhatTemporalKeeps(t *testing.T) {
 	s := raiseWith(t, `{waves: [4, 100%], bake: 100ms, window: 20, approve: [2], exposedAfter: 30s, deliverFor: 2m, proofFor: 30s, settle: 1s, signatureLife: 5s}`, 10, 6, 1)
 	if err := s.StartCampaign(t.Context()); err != nil {
@@ -206,7 +208,7 @@ func TestCampaignOutlivesWhatTemporalKeeps(t *testing.T) {
 	}
 	c := temporal(t, s)
 	first := latestRun(t, c, workflows.CampaignID("c"))
-	for range 4100 { // Temporal suggests to continue as new after so many events
+	for range 4100 { // after so many events, Temporal suggests to continue as new
 		if err := c.SignalWorkflow(t.Context(), workflows.CampaignID("c"), "", "noise", nil); err != nil {
 			t.Fatal(err)
 		}
@@ -246,14 +248,14 @@ func forget(t *testing.T, s *stage.Stack, id string) {
 	})
 }
 
-// ownHosts are the hosts of each zone that no other zone has.
+// ownHosts are, for each zone, the hosts that no other zone has.
 func ownHosts(t *testing.T, s *stage.Stack) map[string][]string {
 	t.Helper()
 	pairs, err := s.Pairs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	zones := map[string]int{} // of each host
+	zones := map[string]int{} // how many zones each host has
 	for _, p := range pairs {
 		zones[p.Host]++
 	}

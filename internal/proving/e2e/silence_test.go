@@ -11,16 +11,17 @@ import (
 	"keywave/workflows"
 )
 
-// The answer to a refresh is lost, and every read-back hangs: the zone counts as
-// exposed while it only waits, and the campaign says so; as soon as EdgeOne can be
-// read again it is delivered, and counts no more.
+// The answer to a refresh is lost, and every read-back hangs. The zone counts
+// as exposed although it only waits, and the campaign says so. As soon as
+// EdgeOne can be read again the key is delivered, and the zone no longer
+// counts.
 func TestReadBacksThatHangAreCounted(t *testing.T) {
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, maxExposed: 100, exposedAfter: 3s, deliverFor: 10m, proofFor: 1m, settle: 1s, signatureLife: 5s}`
 	s := raiseWith(t, settings, 3, 2, 1)
 	c := planned(t, s, "c", settings, zonesOf(t, s))
 	post(t, s, "/faults", []sim.Fault{
 		{Zone: c.zones[0], Action: stage.RefreshAction, Nth: 1, Kind: "closeAfter"},
-		// The start of a plan reads every key again, and is let pass.
+		// The start of a plan reads every key once more; that read is not struck.
 		{Zone: c.zones[0], Action: stage.DescribeAction, Nth: 2, Count: 1000, Kind: "delayAfter", DelayMs: 60_000},
 	})
 	c.start(t)

@@ -17,13 +17,14 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// A fleet file written by hand: hosts that are real OpenSSH servers, one behind a bastion
-// and one where sudo does the work, one to which a program brings keys, an endpoint that
-// is somebody else's, Temporal and a worker started as the README shows.
-// Nothing is special-cased for the simulator's own fleet.
+// A fleet file written by hand. Its hosts are real OpenSSH servers, one of them
+// behind a bastion and one on which sudo does the work, and a host to which a
+// program brings keys. The endpoint belongs to somebody else. Temporal and a
+// worker are started as the README shows. So nothing works only for the
+// simulator's own fleet.
 func TestHandWrittenFleet(t *testing.T) {
 	sshd := findSSHD(t)
-	s := raise(t, 3, 2, 0) // its API alone is used; no worker knows its fleet
+	s := raise(t, 3, 2, 0) // only its API is used; no worker knows its fleet
 	dir := t.TempDir()
 	me, err := user.Current()
 	if err != nil {
@@ -92,12 +93,12 @@ campaign: {bake: 0s, waves: [1, 100%%]}
 	exits(t, s, 0, "0 differences", "audit", "-f", fleet)
 }
 
-// server is a real sshd on a loopback port that can be killed and started again.
+// server is a real sshd on a loopback port. It can be killed and started again.
 type server struct {
 	binary, dir string
 	port        int
 	hostKey     string
-	keys        string // a directory that holds keys
+	keys        string // a directory for keys
 	process     *stage.Process
 }
 
@@ -148,7 +149,8 @@ func (s *server) start(t *testing.T) {
 	listens(t, s.port)
 }
 
-// kill ends the server and whatever it started, as the loss of a machine does.
+// kill ends the server and everything that it started, as the loss of a machine
+// does.
 func (s *server) kill() {
 	below := descendants(s.process.PID())
 	s.process.Kill()
@@ -157,7 +159,8 @@ func (s *server) kill() {
 	}
 }
 
-// descendants are the processes that a process started, and those that they did.
+// descendants are the processes that a process started, those that these
+// started, and so on.
 func descendants(pid int) []int {
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	var all []int

@@ -8,15 +8,15 @@ import (
 	"keywave/workflows"
 )
 
-// What somebody sees in the Temporal UI who has never seen Keywave: a campaign
-// that is paused, resumed and approved from there, one that a host has stopped
-// that does not answer, its exposed zones, the story of a zone whose answer was
+// What a person who has never seen Keywave finds in the Temporal UI: a campaign
+// that is paused, resumed and approved from there, one that stopped because a
+// host does not answer, its exposed zones, the story of a zone whose answer was
 // lost, and the end.
 func TestTemporalUI(t *testing.T) {
 	s := raiseWith(t, strings.Replace(touchy, "{", "{approve: [2], ", 1), 40, 8, 1)
 	b := look(t, s)
 	exits(t, s, 2, "approve", "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--reason", "ticket 4711", "--watch")
-	lost := zonesOf(t, s)[1] // of the second wave, on gw-eu-west-1 and gw-eu-west-2
+	lost := zonesOf(t, s)[1] // it is in the second wave, on gw-eu-west-1 and gw-eu-west-2
 	fault(t, s, lost, "resetAfter")
 	post(t, s, "/hosts/gw-hk-2/bad", map[string]any{"kind": "dropAtExec", "match": "\nput\n"})
 

@@ -10,9 +10,9 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// Workers are replaced one after the other under a running campaign, as in an
-// upgrade: each is told to stop, and ends what it holds. It takes no task along: a
-// workflow would wait for that until it times out.
+// Workers are replaced one after the other during a campaign, as in an upgrade.
+// Each is told to stop, and ends what it holds. It leaves with no task that it
+// has not answered: a workflow would wait for such a task until it times out.
 func TestUpgradeUnderARunningCampaign(t *testing.T) {
 	s := raise(t, 200, 8, 2)
 	if err := s.StartCampaign(t.Context()); err != nil {
@@ -36,7 +36,8 @@ func TestUpgradeUnderARunningCampaign(t *testing.T) {
 	}
 }
 
-// lost are the workflows with a task that a worker was given and never answered.
+// lost are the workflows with a task that was given to a worker and never
+// answered.
 func lost(t *testing.T, s *stage.Stack) []string {
 	t.Helper()
 	c := temporal(t, s)

@@ -11,16 +11,16 @@ import (
 	"keywave/internal/rotation"
 )
 
-// A window closes while a campaign runs: what has refreshed is delivered, and no
-// refresh is executed, or even arrives, until the next window opens; then the
-// campaign goes on by itself to its end.
+// A window closes while a campaign runs. Zones that have refreshed are
+// delivered. No refresh is executed, or even arrives, until the next window
+// opens. Then the campaign goes on by itself to its end.
 func TestWindowClosesMidRun(t *testing.T) {
 	settings := `{waves: [100%], bake: 0s, window: 1, exposedAfter: 30s, deliverFor: 2m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
 	const zones = 40
 	s := raiseWith(t, settings, zones, 4, 2)
 	began := time.Now()
 	must(t, s, "plan", "-f", s.Places.Fleet)
-	slow := 3 * time.Since(began)        // what this machine takes for a start, and some
+	slow := 3 * time.Since(began)        // what this machine needs for a start, and some more
 	for _, zone := range zonesOf(t, s) { // one after the other, a second each
 		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 1000})
 	}

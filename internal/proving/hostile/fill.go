@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Fill has every exported text below *v say w, whatever it is for: what can be
-// said is said. Lists get one element where they have none, numbers stay.
+// Fill sets every exported text below *v to w, whatever it is for. Empty lists
+// get one element. Numbers stay.
 func Fill(v any, w string) { fill(reflect.ValueOf(v), w, 0) }
 
-// deepest is how far Fill follows types that hold themselves.
+// deepest is how far Fill goes into types that contain themselves.
 const deepest = 12
 
 func fill(v reflect.Value, w string, depth int) {

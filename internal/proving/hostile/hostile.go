@@ -1,6 +1,5 @@
-// Package hostile is what nobody should be able to do with words: a table of
-// hostile ones, which tests feed to every source, and what must never be seen at
-// a sink.
+// Package hostile has a table of hostile words, which tests feed to every
+// source, and says what must never be seen at a sink.
 package hostile
 
 import (
@@ -55,8 +54,8 @@ func Words() []Word {
 	}
 }
 
-// unseen are runes that nobody sees, or that act: by the standards' own lists,
-// apart from the tables that the product uses.
+// unseen are runes that nobody sees, or that act. They are taken from the
+// standards' own lists, and not from the tables that the product uses.
 var unseen = [...][2]rune{
 	{0, 8},
 	{0x0B, 0x1F},
@@ -77,8 +76,8 @@ var unseen = [...][2]rune{
 	{0xE0000, 0xE0FFF},
 }
 
-// Seen says what of a text must not stand on any sink; "" is nothing. Line feeds
-// and tabs are the caller's affair.
+// Seen says what in a text must not reach any sink; "" means nothing. The
+// caller decides about line feeds and tabs.
 func Seen(text string) string {
 	if !utf8.ValidString(text) {
 		return fmt.Sprintf("%q is no UTF-8", text)

@@ -10,8 +10,8 @@ import (
 	"github.com/gomarkdown/markdown/parser"
 )
 
-// InUI is Markdown as Temporal's UI server makes HTML of it, but for the changes
-// to quotes and dashes.
+// InUI turns Markdown into HTML as Temporal's UI server does, except for its
+// changes to quotes and dashes.
 func InUI(text string) string {
 	p := parser.NewWithExtensions(parser.CommonExtensions | parser.AutoHeadingIDs)
 	return string(markdown.Render(p.Parse([]byte(text)), uihtml.NewRenderer(uihtml.RendererOptions{Flags: uihtml.HrefTargetBlank})))
@@ -22,8 +22,8 @@ var (
 	ids     = regexp.MustCompile(` id="[^"]*"`)
 )
 
-// Dissect parts a page into its elements, in their order, and the text between
-// them.
+// Dissect separates a page into its elements, in their order, and the text
+// between them.
 func Dissect(page string) (elements, text string) {
 	page = ids.ReplaceAllString(page, "")
 	return strings.Join(element.FindAllString(page, -1), ""),

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// Talk has everybody who connects hear the same, and then nothing more, until l
+// Talk sends the same to everybody who connects, and then nothing more, until l
 // is closed.
 func Talk(l net.Listener, says ...[]byte) {
 	for {
@@ -24,7 +24,7 @@ func Talk(l net.Listener, says ...[]byte) {
 	}
 }
 
-// Packet is an SSH packet as it is before keys are exchanged (RFC 4253, 6).
+// Packet is an SSH packet in the form before keys are exchanged (RFC 4253, 6).
 func Packet(payload []byte) []byte {
 	padding := 16 - (len(payload)+5)%8
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(payload)+padding+1))
@@ -41,7 +41,7 @@ func KexInit(exchange, hostKey, others string) []byte {
 	return append(b, 0, 0, 0, 0, 0)
 }
 
-// Disconnect is how an SSH peer hangs up, and says why.
+// Disconnect is the message with which an SSH peer hangs up and says why.
 func Disconnect(why string) []byte {
 	return text(text([]byte{1, 0, 0, 0, 11}, why), "")
 }

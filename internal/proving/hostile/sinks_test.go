@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// rendered are the fields of Temporal's that its UI shows to people.
+// rendered are the fields of Temporal's API that its UI shows to people.
 var rendered = map[string]bool{"StaticSummary": true, "StaticDetails": true, "Summary": true}
 
-// What Temporal's UI shows as Markdown leaves this tree by few doors: details by
-// workflows.show, whose argument has a type of its own, and summaries only through
-// package harmless, or as words of ours.
+// Only two kinds of text reach Temporal's UI, which shows them as Markdown:
+// details pass through workflows.show, whose argument has a type of its own,
+// and summaries come from package harmless or are literals of ours.
 func TestNothingReachesTemporalsUIPastItsDoors(t *testing.T) {
 	tree := os.DirFS("../../..")
 	seen := 0

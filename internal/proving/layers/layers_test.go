@@ -1,6 +1,6 @@
-// Package layers keeps the directions in which packages may import each other.
-// It reads the sources themselves, every file whatever its build tags, so that
-// the test cache notices every change.
+// Package layers is the test of which packages may import which. It reads the
+// sources themselves, every file whatever its build tags are, so that the test
+// cache notices every change.
 package layers
 
 import (
@@ -25,28 +25,30 @@ const (
 	workerName = "sdkworker"
 )
 
-// layer is what the packages at a pattern may import. A pattern is a path in
-// the house or, ending in /..., that path and all below it.
+// layer says what the packages that match a pattern may import. A pattern is a
+// path in this module; if it ends in /..., it matches that path and everything
+// below it.
 type layer struct {
 	packages string
-	// house lists patterns of packages of the house.
+	// house lists patterns of packages of this module.
 	house []string
 	// outside lists patterns of other modules; anywhere allows all of them. The
 	// standard library is always allowed.
 	outside []string
-	// tests says that test files are held to house too; they may also import
+	// tests says that house is the rule for test files too. They may also import
 	// the package that they test and the testing aids.
 	tests bool
 }
 
 const anywhere = "..."
 
-// testingAids are what the tests of any layer may import.
+// testingAids are the packages that the tests of any layer may import.
 func testingAids() []string {
 	return []string{"internal/proving/delivertest", "internal/proving/hostile", "internal/proving/sim/..."}
 }
 
-// layers has a rule for every package of the tree: a new one needs a rule first.
+// layers has a rule for every package of the tree. A new package needs a rule
+// first.
 func layers() []layer {
 	rotation := []string{"internal/rotation"}
 	plan := []string{"internal/plan", "internal/rotation"}
@@ -55,18 +57,19 @@ func layers() []layer {
 	temporal := []string{"go.temporal.io/..."}
 	harmless := "internal/harmless"
 	return []layer{
-		// What decides, from values alone.
+		// Packages that decide, from values alone.
 		{packages: "internal/rotation", tests: true},
 		{packages: "internal/plan", house: rotation, tests: true},
 		{packages: "internal/calendar", tests: true},
 		{packages: "internal/charset", outside: []string{"golang.org/x/text/..."}, tests: true},
 		{packages: harmless},
 
-		// What Temporal runs.
+		// Packages that Temporal runs.
 		{packages: "activities", house: append(plan, "internal/temporalclient"), outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
 		{packages: "workflows", house: append(plan, "activities", "internal/calendar", harmless), outside: temporal},
 
-		// Adapters: each knows one thing of the world, and none of the others.
+		// Adapters: each knows one thing of the world, and none knows another
+		// adapter.
 		{packages: "internal/edgeone", house: append(rotation, "internal/charset"), outside: world, tests: true},
 		{packages: "internal/private", tests: true},
 		{packages: "internal/seal", house: append(rotation, "internal/private"), outside: world, tests: true},
@@ -89,8 +92,8 @@ func layers() []layer {
 		{packages: "worker", house: world, outside: world, tests: true},
 		{packages: "starter", house: world, outside: world, tests: true},
 
-		// What tests the product may know all of it, but for what the product is
-		// tested against: the simulator and the suite of transports.
+		// What tests the product may import all of it, except the two things that
+		// the product is tested against: the simulator and the suite of transports.
 		{packages: "internal/proving/bench/...", house: world, outside: world},
 		{packages: "internal/proving/chaos", house: world, outside: world},
 		{packages: "internal/proving/e2e", house: world, outside: world},
@@ -119,13 +122,14 @@ func reservations() []reserved {
 	return []reserved{
 		{imports: tencentSDK + "/...", by: []string{"internal/edgeone"}, tests: []string{"internal/edgeone", "internal/proving/sim/..."}},
 		{imports: server + "/..."},
-		// The product does not know what tests it, except for the commands that
+		// The product does not import what tests it, except for the commands that
 		// show it on one machine.
 		{imports: house + "/internal/proving/...", by: []string{"starter/demo.go", "starter/sim.go", "internal/proving/..."}, tests: []string{anywhere}},
 	}
 }
 
-// unreachable is what a program must not link, through whatever it imports.
+// unreachable names a package that a program must not link, by any chain of
+// imports.
 type unreachable struct{ program, never string }
 
 func unreachables() []unreachable {
@@ -145,7 +149,8 @@ func TestImportsPointInwards(t *testing.T) {
 	}
 }
 
-// The checker itself: sound is a house in order, and each case breaks it once.
+// These test the checker itself: sound is a tree without violations, and each
+// case adds one.
 func TestViolationsAreFound(t *testing.T) {
 	sound := fstest.MapFS{}
 	put := func(tree fstest.MapFS, file, source string) {
@@ -275,11 +280,11 @@ func TestViolationsAreFound(t *testing.T) {
 
 // one is one import in one file.
 type one struct {
-	// file and in are the importing file's and package's paths in the house, such
-	// as internal/seal.
+	// file and in are the paths of the importing file and of its package, such as
+	// internal/seal.
 	file, in string
 	at       string
-	// name is the name it is imported under, if one is given.
+	// name is the name under which it is imported, if one is given.
 	name, path string
 	test       bool
 }
@@ -396,7 +401,7 @@ func (r reserved) who() string {
 }
 
 // wayTo is the shortest chain of imports by which a program links what it must
-// not, or "".
+// not. It is "" if there is none.
 func wayTo(all []one, u unreachable) string {
 	imports := map[string][]string{}
 	for _, i := range all {
@@ -438,7 +443,8 @@ func matchesAny(p string, patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(p, pattern) })
 }
 
-// isStandard holds for paths whose first element is no host name.
+// isStandard says that a path is one of the standard library: its first element
+// is no host name.
 func isStandard(p string) bool {
 	first, _, _ := strings.Cut(p, "/")
 	return !strings.Contains(first, ".") && first != house

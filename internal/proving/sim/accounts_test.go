@@ -10,8 +10,8 @@ import (
 	"keywave/internal/proving/sim"
 )
 
-// Two accounts at one EdgeOne: each sees its own zones alone, and has a limit
-// and counters of its own.
+// Two accounts at one EdgeOne: each sees only its own zones, and has its own
+// limit and counters.
 func TestAccounts(t *testing.T) {
 	a := start(t, sim.Config{
 		Credentials: map[string]sim.Credential{
@@ -26,7 +26,7 @@ func TestAccounts(t *testing.T) {
 	}{
 		{a, "zone-a", ""},
 		{a, "zone-b", "UnauthorizedOperation.NoPermission"},
-		{a, "zone-c", ""}, // is nobody's
+		{a, "zone-c", ""}, // belongs to nobody
 		{other, "zone-b", ""},
 		{other, "zone-a", "UnauthorizedOperation.NoPermission"},
 		{other, "zone-b", "RequestLimitExceeded"},

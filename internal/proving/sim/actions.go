@@ -23,8 +23,8 @@ const (
 	actionGateways = "DescribeMultiPathGateways"
 )
 
-// action executes a request's body under e.mu; only stale, noKey and account of
-// the conduct concern it.
+// action executes a request's body under e.mu. Of the conduct, only stale,
+// noKey and account matter to it.
 type action func(e *EdgeOne, body []byte, how conduct) (any, *refusal)
 
 func actions() map[string]action {
@@ -142,7 +142,7 @@ func missing(parameter string) *refusal {
 	return refuse("MissingParameter", fmt.Sprintf("The parameter `%s` is missing.", parameter))
 }
 
-// newKey is what EdgeOne invents: the base64 form of 32 random bytes.
+// newKey is a key as EdgeOne makes it: the base64 form of 32 random bytes.
 func newKey() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:])

@@ -21,18 +21,18 @@ const (
 	journalSize    = 1 << 16
 )
 
-// Config is a pretend EdgeOne. Its zero values work, except that without
-// Credentials nobody can call it.
+// Config describes a pretended EdgeOne. Its zero values work, except that
+// without Credentials nobody can call it.
 type Config struct {
-	// Credentials is who may call, by SecretId.
+	// Credentials are those with which EdgeOne can be called, by SecretId.
 	Credentials map[string]Credential
-	// Roles can be assumed by who may call, over STS at the same address, or are
+	// Roles can be assumed by every caller, over STS at the same address, or are
 	// given out by Metadata.
 	Roles []Role
 	// Zones exist at the start.
 	Zones []Zone
-	// Limit is how many calls of one action one SecretId may make in any
-	// sliding second: 0 is the real 20, negative is none.
+	// Limit is how many calls of one action one SecretId may make in any sliding
+	// second: 0 means the real 20, a negative number means no limit.
 	Limit int
 	// UnknownZone is the error code for a zone that does not exist; empty is
 	// InvalidParameter. The real code is not documented.
@@ -45,8 +45,8 @@ type Config struct {
 	KeylessZone string
 	// Faults are set from the start.
 	Faults []Fault
-	// StateFile, if not empty, keeps every key (mode 0600, in clear) so that a
-	// later EdgeOne on the same file resumes with them.
+	// StateFile, if not empty, keeps every key (mode 0600, in clear), so that a
+	// later EdgeOne with the same file has them again.
 	StateFile string
 	// Journal receives the edges; nil makes a new one.
 	Journal *journal.Journal
@@ -57,22 +57,24 @@ type Config struct {
 // Credential is what belongs to a SecretId.
 type Credential struct {
 	SecretKey string
-	// Token is that of a temporary credential; empty for a permanent one.
+	// Token is the token of a temporary credential. It is empty for a permanent
+	// one.
 	Token string
-	// Until is the end of a temporary one; zero is never.
+	// Until is when a temporary credential ends. Zero means never.
 	Until time.Time
-	// owner is whose limit its calls count against; empty is the SecretId's.
+	// owner is the SecretId whose limit its calls count against. Empty means its
+	// own.
 	owner string
-	// session is the name that who assumed a role gave.
+	// session is the name that was given when a role was assumed.
 	session string
-	// Account is whose it is: it is let at that account's zones alone, and at
-	// those that are nobody's.
+	// Account is the account that the credential belongs to. It sees only the
+	// zones of that account, and zones that belong to nobody.
 	Account string
-	// Limit is as in Config, for this SecretId alone; 0 is that of Config.
+	// Limit is a limit for this SecretId alone. 0 means that of Config.
 	Limit int
 }
 
-// EdgeOne is the pretend API, an http.Handler. Its control API is Control.
+// EdgeOne is the pretended API, an http.Handler. Its control API is Control.
 type EdgeOne struct {
 	roles       []Role
 	unknownZone string
@@ -100,8 +102,8 @@ type EdgeOne struct {
 	fired    map[string]int
 }
 
-// NewEdgeOne is a pretend EdgeOne that serves what cfg says, and what its
-// StateFile remembers. The error names every mistake in cfg.
+// NewEdgeOne makes a pretended EdgeOne from cfg, and from what its StateFile
+// remembers. The error names every mistake in cfg.
 func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 	e := &EdgeOne{
 		credentials: maps.Clone(cfg.Credentials),
@@ -163,8 +165,8 @@ func (e *EdgeOne) load(stateFile string) error {
 	return err
 }
 
-// Close ends what still waits: a delayed call or a late landing that has not
-// been executed yet never is.
+// Close ends everything that still waits. A delayed call, or a late landing,
+// that has not been executed yet never is.
 func (e *EdgeOne) Close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -178,10 +180,10 @@ func (e *EdgeOne) Close() error {
 	return e.store.Close()
 }
 
-// Journal is where the edges go.
+// Journal is where the edges are written.
 func (e *EdgeOne) Journal() *journal.Journal { return e.journal }
 
-// AddFaults sets more rules, after those that are set.
+// AddFaults adds rules after those that are set.
 func (e *EdgeOne) AddFaults(faults ...Fault) error {
 	var errs []error
 	for i, f := range faults {
@@ -200,7 +202,8 @@ func (e *EdgeOne) AddFaults(faults ...Fault) error {
 	return nil
 }
 
-// ClearFaults unsets every rule. What was delayed or will land late still does.
+// ClearFaults removes every rule. What was delayed already, or will land late,
+// still does.
 func (e *EdgeOne) ClearFaults() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -228,8 +231,8 @@ type call struct {
 	body     []byte
 }
 
-// ServeHTTP answers one API request: authenticated, under the limit, struck by
-// at most one fault, executed, answered, in this order.
+// ServeHTTP answers one API request. It authenticates it, checks the limit,
+// lets at most one fault strike it, executes and answers it, in this order.
 func (e *EdgeOne) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, no := e.receive(r)
 	e.journal.Add(c.edge(journal.Arrived, "", ""))
@@ -277,7 +280,7 @@ func (e *EdgeOne) receive(r *http.Request) (*call, *refusal) {
 	return c, nil
 }
 
-// admit counts an arrival and holds it against the limit.
+// admit counts an arrival and checks it against the limit.
 func (e *EdgeOne) admit(c *call) *refusal {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -341,7 +344,7 @@ func (e *EdgeOne) perform(w http.ResponseWriter, c *call) {
 	e.journal.Add(c.edge(journal.Dropped, code, fault.Kind))
 }
 
-// execute runs the action and says what is to be answered.
+// execute runs the action and returns the answer.
 func (e *EdgeOne) execute(c *call, how conduct) (any, *refusal) {
 	var result any
 	var no *refusal
@@ -375,7 +378,7 @@ func (e *EdgeOne) run(c *call, how conduct) (any, *refusal) {
 	return result, no
 }
 
-// landLater executes the call after d, whoever still listens.
+// landLater executes the call after d, even if nobody listens any more.
 func (e *EdgeOne) landLater(c *call, d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

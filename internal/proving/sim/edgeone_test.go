@@ -34,7 +34,7 @@ const (
 	describe = "DescribeMultiPathGatewaySecretKey"
 )
 
-// api is a pretend EdgeOne on loopback and the real SDK as its client.
+// api is a pretended EdgeOne on loopback, and the real SDK as its client.
 type api struct {
 	*sim.EdgeOne
 	*teo.Client
@@ -88,7 +88,7 @@ func sdk(t *testing.T, addr string, credential common.CredentialIface) *teo.Clie
 	return client
 }
 
-// refresh is the new key, or the SDK's error.
+// refresh returns the new key, or the SDK's error.
 func (a *api) refresh(zone string) (string, error) {
 	in := teo.NewRefreshMultiPathGatewaySecretKeyRequest()
 	in.ZoneId = &zone
@@ -472,8 +472,8 @@ func TestStateFileSurvivesAndForgetsNothing(t *testing.T) {
 	}
 }
 
-// What somebody does in the console: another key, and no zone any more; both
-// outlive the process.
+// What somebody does in the console: the key is changed, or the zone is
+// deleted. A later process remembers both.
 func TestBehindEverybodysBack(t *testing.T) {
 	cfg := sim.Config{StateFile: filepath.Join(t.TempDir(), "edgeone.jsonl")}
 	a := start(t, cfg)

@@ -13,26 +13,26 @@ import (
 )
 
 // Fault is a rule that spoils calls. Only calls that passed the signature and
-// the limit are counted and struck; of the rules that would strike a call, the
-// one set first does.
+// the limit are counted and struck. If several rules would strike a call, the
+// one that was set first does.
 type Fault struct {
-	// Action is an API action's name; "*" or empty is any.
+	// Action is the name of an API action. "*" or empty means any.
 	Action string `json:"action,omitempty"`
-	// Zone is a zone ID; "*" or empty is any.
+	// Zone is a zone ID. "*" or empty means any.
 	Zone string `json:"zone,omitempty"`
-	// Nth is the first call struck, counted from 1 for each zone since the rule
-	// was set; 0 is every call.
+	// Nth is the first call that is struck, counted from 1 for each zone since
+	// the rule was set. 0 means every call.
 	Nth int `json:"nth,omitempty"`
-	// Count is, with Nth, how many consecutive calls of each zone are struck
-	// (0 means 1); without Nth, how many calls of all zones together (0 means
-	// all).
+	// Count is, with Nth, how many consecutive calls of each zone are struck (0
+	// means 1). Without Nth it is how many calls of all zones together are struck
+	// (0 means all).
 	Count int `json:"count,omitempty"`
-	// Kind is one of FaultKinds, or "error:" and an API error code, which is
-	// answered without executing, or "errorAfter:" and one that is answered
-	// after executing.
+	// Kind is one of FaultKinds; or "error:" and an API error code, which is
+	// answered without executing the action; or "errorAfter:" and one that is
+	// answered after executing it.
 	Kind string `json:"fault"`
-	// DelayMs is how long the answer is held back after execution; see
-	// delayBefore, lateLanding and staleDescribe for what they do with it.
+	// DelayMs is how long the answer is delayed after execution. For delayBefore,
+	// lateLanding and staleDescribe it means something else, see there.
 	DelayMs int `json:"delayMs,omitempty"`
 }
 
@@ -63,16 +63,17 @@ func conducts() map[string]conduct {
 		"resetAfter":  {spoil: reset},
 		// The connection is closed in order, without an answer.
 		"closeAfter": {spoil: closeSilently},
-		// Slow: execution waits for DelayMs, or only the answer does. The action
+		// Slow: execution is delayed by DelayMs, or only the answer is. The action
 		// is executed even when the client has gone.
 		"delayBefore": {before: true},
 		"delayAfter":  {},
-		// Half of the body of the promised length; half of it as if it were all.
+		// Half of the body, whose full length was announced; half of the body as if
+		// it were all.
 		"truncatedBody": {spoil: truncateBody},
 		"truncatedJSON": {spoil: truncateJSON},
 		// Half of the body, and then nothing until the client gives up.
 		"stalledBody": {spoil: stallBody},
-		// A proxy's error page; a 5xx around the true answer.
+		// A proxy's error page; a 5xx status with the true answer.
 		"html502Before": {skip: true, spoil: badGateway},
 		"html502After":  {spoil: badGateway},
 		"error5xxBody":  {spoil: serverErrorWithBody},
@@ -83,17 +84,19 @@ func conducts() map[string]conduct {
 		"emptyObject": {spoil: emptyObject},
 		// The connection is reset now, the action is executed DelayMs later.
 		"lateLanding": {skip: true, lands: true, spoil: reset},
-		// Describe answers with the key before the present one: for DelayMs
-		// after each change, or, without DelayMs, as Nth and Count say. Calls of
-		// a zone whose key never changed are not struck.
+		// Describe answers with the key before the present one: for DelayMs after
+		// each change, or, without DelayMs, as Nth and Count say. Calls for a zone
+		// whose key never changed are not struck.
 		"staleDescribe": {stale: true, onlyAction: actionDescribe},
 		"throttle":      {skip: true, throttle: true},
-		// Describe: no key; the others: the refusal of a zone without a key.
+		// Describe answers without a key. The others refuse, as for a zone without
+		// a key.
 		"noKey": {noKey: true},
 	}
 }
 
-// FaultKinds names every fault but the "error:" and "errorAfter:" ones, sorted.
+// FaultKinds names every fault except the "error:" and "errorAfter:" ones,
+// sorted.
 func FaultKinds() []string { return slices.Sorted(maps.Keys(conducts())) }
 
 func conductOf(kind string) (conduct, bool) {
@@ -107,7 +110,7 @@ func conductOf(kind string) (conduct, bool) {
 	return c, ok
 }
 
-// Validate says everything that is wrong with the rule.
+// Validate reports everything that is wrong with the rule.
 func (f Fault) Validate() error {
 	var errs []error
 	if _, ok := conductOf(f.Kind); !ok {
@@ -139,7 +142,7 @@ func newRule(f Fault) *rule {
 	return &rule{Fault: f, conduct: c, seen: map[string]int{}}
 }
 
-// matches says whether the rule is about this call at all.
+// matches says whether the rule concerns this call at all.
 func (r *rule) matches(action string, zone string, z *zone, now time.Time) bool {
 	if !wild(r.Action) && r.Action != action || !wild(r.Zone) && r.Zone != zone {
 		return false
@@ -153,7 +156,7 @@ func (r *rule) matches(action string, zone string, z *zone, now time.Time) bool 
 	return true
 }
 
-// strikes counts a matching call and says whether the rule wants it.
+// strikes counts a matching call and says whether the rule strikes it.
 func (r *rule) strikes(zone string) bool {
 	r.seen[zone]++
 	if r.Nth == 0 {
@@ -163,7 +166,8 @@ func (r *rule) strikes(zone string) bool {
 	return n >= r.Nth && n < r.Nth+max(r.Count, 1)
 }
 
-// strike finds the rule that spoils the call; every rule about it counts it.
+// strike finds the rule that spoils the call. Every rule that matches the call
+// counts it.
 func (e *EdgeOne) strike(c *call) (Fault, conduct) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -182,7 +186,7 @@ func (e *EdgeOne) strike(c *call) (Fault, conduct) {
 	return hit.Fault, hit.conduct
 }
 
-// takeConnection gets the TCP connection out of the HTTP server's hands.
+// takeConnection takes the TCP connection away from the HTTP server.
 func takeConnection(w http.ResponseWriter) net.Conn {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
@@ -211,18 +215,18 @@ func stallBody(w http.ResponseWriter, body []byte) {
 	conn := beginBody(w, body)
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-	_, _ = io.Copy(io.Discard, conn) // ends when the client closes
+	_, _ = io.Copy(io.Discard, conn) // ends when the client closes the connection
 }
 
-// beginBody sends the first half of what it promises.
+// beginBody announces the whole body and sends its first half.
 func beginBody(w http.ResponseWriter, body []byte) net.Conn {
 	conn := takeConnection(w)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)/2])
 	return conn
 }
 
-// truncateJSON ends inside the last field, so that a key stands whole in the
-// damaged text: what a client must not print.
+// truncateJSON ends inside the last field. So the damaged text contains a whole
+// key, which a client must not print.
 func truncateJSON(w http.ResponseWriter, body []byte) {
 	writeJSON(w, http.StatusOK, body[:len(body)-3])
 }

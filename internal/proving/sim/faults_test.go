@@ -134,7 +134,7 @@ func awaitRefreshes(t *testing.T, a *api, zone string, n int) {
 func TestStaleDescribe(t *testing.T) {
 	t.Run("counted", func(t *testing.T) {
 		a := start(t, sim.Config{Faults: []sim.Fault{{Kind: "staleDescribe", Count: 2}}})
-		first := a.describe(t, "zone-a") // nothing to be stale with yet
+		first := a.describe(t, "zone-a") // there is no earlier key yet
 		second, err := a.refresh("zone-a")
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestWhichCallsARuleStrikes(t *testing.T) {
 	const boom = "error:FailedOperation"
 	for name, row := range map[string]struct {
 		fault sim.Fault
-		want  string // calls a a a b b b: x is struck
+		want  string // for the calls a a a b b b: x is struck
 	}{
 		"second of each zone":   {sim.Fault{Nth: 2, Kind: boom}, ".x..x."},
 		"two from the second":   {sim.Fault{Nth: 2, Count: 2, Kind: boom}, ".xx.xx"},

@@ -57,7 +57,7 @@ func (w *World) accountLines() string {
 	return lines
 }
 
-// pace is an account's limit, or the real one where the simulator has none.
+// pace is an account's limit, or the real one where the simulator has no limit.
 func (w *World) pace(i int) int {
 	limit := w.limitOf(i)
 	if limit == 0 {
@@ -89,13 +89,13 @@ func (w *World) hostsIn(location string) []string {
 	return names
 }
 
-// quote is a YAML double-quoted text; JSON's are such texts.
+// quote makes a double-quoted text of YAML. A JSON text is one too.
 func quote(s string) string {
 	text, _ := json.Marshal(s)
 	return string(text)
 }
 
-// shellWord quotes s for sh if it has to be.
+// shellWord quotes s for sh where that is needed.
 func shellWord(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@") == "" {
 		return s

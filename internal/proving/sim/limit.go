@@ -9,7 +9,8 @@ import (
 // half-open: a call exactly one second old is no longer in it.
 type window []time.Time
 
-// at forgets what is older than a second at now and says how many are left.
+// at forgets calls that are older than a second at now, and returns how many
+// are left.
 func (w *window) at(now time.Time) int {
 	old := 0
 	for old < len(*w) && now.Sub((*w)[old]) >= time.Second {
@@ -19,8 +20,8 @@ func (w *window) at(now time.Time) int {
 	return len(*w)
 }
 
-// add counts a call at now, which must not be before the last one, and says how
-// many the second that ends with it has.
+// add counts a call at now, which must not be before the last one. It returns
+// how many calls there are in the second that ends with it.
 func (w *window) add(now time.Time) int {
 	w.at(now)
 	*w = append(*w, now)

@@ -22,7 +22,8 @@ type filter struct {
 	Fuzzy  bool
 }
 
-// holds says whether one of the texts is, or with Fuzzy contains, one of Values.
+// holds says whether one of the texts equals one of Values, or, with Fuzzy,
+// contains it.
 func (f filter) holds(texts ...string) bool {
 	return slices.ContainsFunc(f.Values, func(want string) bool {
 		return slices.ContainsFunc(texts, func(have string) bool {
@@ -34,7 +35,8 @@ func (f filter) holds(texts ...string) bool {
 // page is Offset and Limit of a listing.
 type page struct{ Offset, Limit *int }
 
-// cut is the page of rows; above most, or negative, it is refused.
+// cut returns the rows of the page. A Limit above most, or a negative one, is
+// refused.
 func cut[T any](rows []T, p page, most int) ([]T, *refusal) {
 	offset, limit := 0, defaultPage
 	if p.Offset != nil {
@@ -50,8 +52,8 @@ func cut[T any](rows []T, p page, most int) ([]T, *refusal) {
 	return rows[:min(limit, len(rows))], nil
 }
 
-// matching are the rows for which every filter holds; a filter that fields does
-// not know is refused.
+// matching are the rows for which every filter holds. A filter that is not in
+// fields is refused.
 func matching[T any](rows []T, filters []filter, fields map[string]func(T) []string) ([]T, *refusal) {
 	for _, f := range filters {
 		field, ok := fields[f.Name]
@@ -99,7 +101,8 @@ func zoneFilters() map[string]func(*zone) []string {
 	}
 }
 
-// zoneOrders are the documented orders; rows come in the order of creation.
+// zoneOrders are the documented orders. Rows come in the order in which they
+// were created.
 func zoneOrders() map[string]func(a, b *zone) int {
 	byCreation := func(a, b *zone) int { return cmp.Compare(a.number, b.number) }
 	return map[string]func(a, b *zone) int{
@@ -150,7 +153,8 @@ func describeZones(e *EdgeOne, body []byte, how conduct) (any, *refusal) {
 	}{len(rows), zones}, nil
 }
 
-// ordered sorts zones by a documented Order and Direction, default newest first.
+// ordered sorts zones by a documented Order and Direction. The default is
+// newest first.
 func ordered(rows []*zone, order, direction string) ([]*zone, *refusal) {
 	compare, known := zoneOrders()[order]
 	if !known || !slices.Contains([]string{"", "asc", "desc"}, direction) {

@@ -53,7 +53,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Port is the port alone.
 func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
-// URL is "http://127.0.0.1:PORT", what the fleet file wants as endpoint.
+// URL is "http://127.0.0.1:PORT", the endpoint for the fleet file.
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
 // Close closes the listener and every connection.

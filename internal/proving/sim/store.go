@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// entry is one line of the state file: a zone that was added or is gone, or a key
-// that it was given by an action.
+// entry is one line of the state file: a zone that was added or deleted, or a
+// key that an action gave to a zone.
 type entry struct {
 	Zone *Zone     `json:"zone,omitempty"`
 	Gone bool      `json:"gone,omitempty"`
@@ -20,12 +20,12 @@ type entry struct {
 	At   time.Time `json:"at"`
 }
 
-// store is the state file: a line is written before what it says becomes true.
+// store is the state file. A line is written before what it says becomes true.
 // A nil store keeps nothing.
 type store struct{ file *os.File }
 
-// openStore replays the file, which need not exist, and goes on writing to it.
-// A last line cut short by a kill never became true, and is cut off.
+// openStore reads the file, if it exists, and goes on writing to it. A last
+// line that a kill cut short never became true, and is removed.
 func openStore(path string, replay func(entry)) (*store, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -45,7 +45,7 @@ func openStore(path string, replay func(entry)) (*store, error) {
 	return &store{file}, nil
 }
 
-// replayLines says how many bytes are whole lines.
+// replayLines returns how many bytes are whole lines.
 func replayLines(file io.Reader, replay func(entry)) (int64, error) {
 	data, err := io.ReadAll(file)
 	if err != nil {

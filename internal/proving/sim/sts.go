@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// Role is a CAM role and who gets its credentials.
+// Role is a CAM role, and who can get its credentials.
 type Role struct {
-	// ARN is "qcs::cam::uin/UIN:roleName/NAME". Whoever may call may assume it.
+	// ARN is "qcs::cam::uin/UIN:roleName/NAME". Every caller can assume it.
 	ARN string
-	// ExternalID must be given by who assumes it; empty for none.
+	// ExternalID must be given to assume it. Empty means none.
 	ExternalID string
-	// ProviderID and Identity are the OIDC provider, and the token of it, that
-	// may take the role unsigned; empty for none.
+	// ProviderID and Identity are an OIDC provider, and its token, for which the
+	// role is given without a signature. Empty means none.
 	ProviderID, Identity string
-	// Instance says that it is the role of the instance that asks Metadata.
+	// Instance says that this is the role of the instance that asks Metadata.
 	Instance bool
 }
 
-// name is what stands after the last slash.
+// name is what follows the last slash.
 func (r Role) name() string { return r.ARN[strings.LastIndex(r.ARN, "/")+1:] }
 
 // The STS actions.
@@ -31,7 +31,7 @@ const (
 	actionAssumeWeb = "AssumeRoleWithWebIdentity"
 )
 
-// service is a part of Tencent's API. Where Tencent has a host for each, the
+// service is a part of Tencent's API. Tencent has a host for each, the
 // simulator has one for all.
 type service struct {
 	name, version      string
@@ -92,7 +92,7 @@ func assumeRoleWithWebIdentity(e *EdgeOne, body []byte, _ conduct) (any, *refusa
 
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,128}$`)
 
-// assume gives a role's credential to who may have it.
+// assume returns a role's credential to a caller that may have it.
 func (e *EdgeOne) assume(body []byte, may func(Role, assumeRequest) *refusal) (any, *refusal) {
 	in, no := decode[assumeRequest](body)
 	if no != nil {
@@ -128,7 +128,7 @@ func (e *EdgeOne) role(is func(Role) bool) (Role, bool) {
 	return Role{}, false
 }
 
-// lend makes a temporary credential of the role; under e.mu.
+// lend makes a temporary credential of the role. The caller holds e.mu.
 func (e *EdgeOne) lend(role Role, session string, life time.Duration) assumeAnswer {
 	until := e.clock().Add(life).Truncate(time.Second)
 	var out assumeAnswer
@@ -138,8 +138,8 @@ func (e *EdgeOne) lend(role Role, session string, life time.Duration) assumeAnsw
 	return out
 }
 
-// Lent is whose credential it is, and the session that it was asked for; role is
-// "" for one that was not lent.
+// Lent is the role of a credential, and the session for which it was asked.
+// role is "" for a permanent credential.
 func (e *EdgeOne) Lent(secretID string) (role, session string) {
 	c, _ := e.credential(secretID)
 	return c.owner, c.session
@@ -158,8 +158,8 @@ const (
 )
 
 // Metadata is the metadata service of an instance that has the role marked
-// Instance: GET /latest/meta-data/cam/security-credentials/ and, below it, the
-// role's name.
+// Instance. It answers GET /latest/meta-data/cam/security-credentials/ and,
+// below that, the role's name.
 func (e *EdgeOne) Metadata() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+metadataRoles+"{name...}", func(w http.ResponseWriter, r *http.Request) {

@@ -31,7 +31,7 @@ func (l lent) credential() common.CredentialIface {
 	return common.NewTokenCredential(l.TmpSecretId, l.TmpSecretKey, l.Token)
 }
 
-// assume makes a call to STS with the SDK's own client, which signs it unless
+// assume calls STS with the SDK's own client. The client signs the call, unless
 // it is the one that needs no signature.
 func (a *api) assume(t *testing.T, action, region string, params map[string]any) (lent, error) {
 	t.Helper()
@@ -66,7 +66,8 @@ func withRole(clock func() time.Time) sim.Config {
 	}}
 }
 
-// What STS hands out is taken by EdgeOne, with its token and until its end.
+// EdgeOne accepts the credential that STS gives, with its token and until its
+// end.
 func TestRolesCredentials(t *testing.T) {
 	late := time.Duration(0)
 	a := start(t, withRole(func() time.Time { return time.Now().Add(late) }))
@@ -103,7 +104,7 @@ func TestRolesCredentials(t *testing.T) {
 	}
 }
 
-// A credential that has ended is refused, as one with a wrong token is.
+// A credential that has ended is refused, and so is one with a wrong token.
 func TestRolesCredentialEnds(t *testing.T) {
 	a := start(t, withRole(nil))
 	l, err := a.assume(t, "AssumeRole", "ap-guangzhou", map[string]any{"RoleArn": testRole, "RoleSessionName": "ops", "DurationSeconds": 1, "ExternalId": "fleet-7"})
@@ -146,7 +147,7 @@ func TestRolesAreRefused(t *testing.T) {
 }
 
 // The metadata service says which role the instance has, and gives its
-// credential; another role's it does not have.
+// credential. It does not give that of another role.
 func TestMetadata(t *testing.T) {
 	a := start(t, withRole(nil))
 	server := listen(t, a.Metadata())

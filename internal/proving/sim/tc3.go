@@ -45,8 +45,8 @@ func parseAuthorization(header string) (authorization, bool) {
 	return authorization{scope[0], scope[1], scope[2], headers, fields["Signature"]}, true
 }
 
-// authenticate checks a request as Tencent's front door does (API reference §5)
-// and says whose it is: a SecretId, or the ARN of a role.
+// authenticate checks a request as Tencent does (API reference §5), and says
+// whose it is: a SecretId, or the ARN of a role.
 func (e *EdgeOne) authenticate(r *http.Request, body []byte, now time.Time) (string, *refusal) {
 	service := serviceOf(r.Header.Get("X-TC-Action"))
 	if service.unsigned {
@@ -82,8 +82,8 @@ func (e *EdgeOne) authenticate(r *http.Request, body []byte, now time.Time) (str
 	return orElse(credential.owner, auth.secretID), nil
 }
 
-// unsigned checks a request that carries its proof in its body: it says SKIP
-// where others have a signature, and no token of a credential.
+// unsigned checks a request that has its proof in its body. It has the word
+// SKIP in place of a signature, and no token of a credential.
 func (e *EdgeOne) unsigned(r *http.Request) (string, *refusal) {
 	if r.Header.Get("Authorization") != "SKIP" || r.Header.Get("X-TC-Token") != "" {
 		return "", refuse("AuthFailure.InvalidAuthorization", "The request header `Authorization` must be SKIP, without X-TC-Token.")

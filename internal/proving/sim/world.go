@@ -21,20 +21,20 @@ import (
 	"keywave/internal/proving/sim/journal"
 )
 
-// WorldConfig is a pretend EdgeOne and its hosts. A Dir that holds a world
-// already is taken up again, with its zones, hosts, keys and ports.
+// WorldConfig describes a pretended EdgeOne and its hosts. If Dir has a world
+// already, that world is used again, with its zones, hosts, keys and ports.
 type WorldConfig struct {
 	// Dir is where everything is kept.
 	Dir string
 	// Zones and Hosts are how many there are; 0 takes those of Dir, or 60 and 12.
 	Zones, Hosts int
-	// Locations share the hosts; none are hk and eu-west.
+	// Locations share the hosts. None means hk and eu-west.
 	Locations []string
 	// Limit is as in Config.
 	Limit int
-	// Accounts share the zones, each with a SecretId of its own: 1 or 2, of which
-	// the second's credential is for the environment; 0 takes those of Dir, or 1.
-	// Limits are theirs where they differ.
+	// Accounts share the zones. Each has its own SecretId, and its own limit
+	// where there are two. There are 1 or 2; the credential of the second is for
+	// the environment. 0 takes those of Dir, or 1.
 	Accounts int
 	Limits   []int
 	// APIPort and ControlPort are the ports on 127.0.0.1; 0 takes those of Dir,
@@ -45,10 +45,10 @@ type WorldConfig struct {
 	// Faults and Bad are the bad days at the start; Bad is by host name.
 	Faults []Fault
 	Bad    map[string][]hosts.Bad
-	// EmptyHosts leaves the hosts without the first keys.
+	// EmptyHosts leaves the hosts without their first keys.
 	EmptyHosts bool
-	// Campaign is the fleet file's campaign section, a YAML flow mapping such as
-	// "{bake: 1s}"; empty writes none.
+	// Campaign is the campaign section of the fleet file, a YAML flow mapping
+	// such as "{bake: 1s}". Empty means no section.
 	Campaign string
 }
 
@@ -130,7 +130,7 @@ func (w *World) start() error {
 	return errors.Join(w.savePlan(), os.WriteFile(w.FleetPath(), []byte(w.FleetFile()), 0o644))
 }
 
-// makePlan takes up the plan of Dir, or makes one; it says whether there was one.
+// makePlan uses the plan in Dir, or makes one. It says whether there was one.
 func (w *World) makePlan() (bool, error) {
 	data, err := os.ReadFile(filepath.Join(w.cfg.Dir, planFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,7 +158,8 @@ func (w *World) makePlan() (bool, error) {
 	return true, nil
 }
 
-// newPlan lays out zones and hosts, the same for the same numbers.
+// newPlan lays out zones and hosts. The same numbers always give the same
+// layout.
 func newPlan(cfg WorldConfig) worldPlan {
 	locations := cfg.Locations
 	if len(locations) == 0 {
@@ -182,8 +183,8 @@ func newPlan(cfg WorldConfig) worldPlan {
 	return p
 }
 
-// hostsOf gives a zone one host, two in one location, two in two, or three;
-// neighbours in the list of hosts are in different locations.
+// hostsOf gives a zone one host, two in one location, two in two locations, or
+// three. Neighbours in the list of hosts are in different locations.
 func (p worldPlan) hostsOf(i, locations int) []string {
 	shapes := [][]int{{0}, {0, locations}, {0, 1}, {0, 1, locations}}
 	var names []string
@@ -196,7 +197,7 @@ func (p worldPlan) hostsOf(i, locations int) []string {
 	return names
 }
 
-// zoneID looks like EdgeOne's, and is the same for the same number.
+// zoneID looks like EdgeOne's. It is always the same for the same number.
 func zoneID(i int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "zone %d", i))
 	return "zone-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:]))[:12]
@@ -252,7 +253,7 @@ func (w *World) startEdgeOne(log *journal.Journal) error {
 
 func localhost(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// zones are the plan's, with a private gateway on each host.
+// zones are the plan's zones, with a private gateway for each host.
 func (w *World) zones() []Zone {
 	zones := make([]Zone, 0, len(w.plan.Zones))
 	for i, p := range w.plan.Zones {
@@ -268,8 +269,8 @@ func (w *World) zones() []Zone {
 	return zones
 }
 
-// credentials reads the SecretId and SecretKey of each account from Dir, or makes
-// them.
+// credentials reads the SecretId and SecretKey of each account from Dir, or
+// makes new ones.
 func (w *World) credentials() (map[string]Credential, error) {
 	all := map[string]Credential{}
 	files := []struct{ path, form string }{
@@ -298,7 +299,7 @@ func (w *World) credentials() (map[string]Credential, error) {
 	return all, nil
 }
 
-// limitOf is the i-th account's own limit; 0 is everybody's.
+// limitOf is the i-th account's own limit. 0 means the common one.
 func (w *World) limitOf(i int) int {
 	if i < len(w.cfg.Limits) {
 		return w.cfg.Limits[i]
@@ -306,8 +307,8 @@ func (w *World) limitOf(i int) int {
 	return 0
 }
 
-// role may be assumed with the credentials, or taken with the web identity token
-// of Dir, which is made where it is missing.
+// role can be assumed with the credentials, or got with the web identity token
+// in Dir, which is made if it is missing.
 func (w *World) role() (Role, error) {
 	token, err := os.ReadFile(w.WebIdentityPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -335,7 +336,7 @@ func (w *World) spreadKeys() error {
 	return errors.Join(errs...)
 }
 
-// savePlan replaces the plan with the present ports.
+// savePlan writes the plan again, with the present ports.
 func (w *World) savePlan() error {
 	w.plan.APIPort, w.plan.ControlPort = w.api.Port(), w.control.Port()
 	for i := range w.plan.Hosts {
@@ -364,14 +365,14 @@ func (w *World) Endpoint() string { return w.api.URL() }
 // ControlURL is where the control API is, "http://127.0.0.1:PORT".
 func (w *World) ControlURL() string { return w.control.URL() }
 
-// FleetPath is the fleet file.
+// FleetPath is the path of the fleet file.
 func (w *World) FleetPath() string { return filepath.Join(w.cfg.Dir, "fleet.yaml") }
 
 // CredentialsPath is the credentials file (INI, as ~/.tencentcloud/credentials;
 // mode 0600), for TENCENTCLOUD_CREDENTIALS_FILE.
 func (w *World) CredentialsPath() string { return filepath.Join(w.cfg.Dir, "credentials") }
 
-// The world's role, and the OIDC provider that it trusts.
+// The world's role, and the OIDC provider that the role trusts.
 const (
 	RoleARN    = "qcs::cam::uin/100000000001:roleName/keywave"
 	ProviderID = "simulator"
@@ -381,14 +382,15 @@ const (
 // TKE_WEB_IDENTITY_TOKEN_FILE.
 func (w *World) WebIdentityPath() string { return filepath.Join(w.cfg.Dir, "web-identity-token") }
 
-// EnvironmentPath is the second account's credential (lines NAME=VALUE; mode
-// 0600), for the environment of a worker.
+// EnvironmentPath is the file with the second account's credential (lines
+// NAME=VALUE; mode 0600), for the environment of a worker.
 func (w *World) EnvironmentPath() string { return filepath.Join(w.cfg.Dir, "second.env") }
 
-// Accounts names them, where there are two.
+// Accounts are the names of the accounts, where there are two.
 func (w *World) Accounts() []string { return slices.Clone(w.plan.Accounts) }
 
-// ClientKeyPath is the SSH private key that the hosts let in (OpenSSH; mode 0600).
+// ClientKeyPath is the SSH private key that can log in to the hosts (OpenSSH;
+// mode 0600).
 func (w *World) ClientKeyPath() string { return filepath.Join(w.cfg.Dir, "client_ed25519") }
 
 // ZoneHosts are the names of a zone's hosts by zone ID.
@@ -409,7 +411,7 @@ func (w *World) ZoneIDs() []string {
 	return ids
 }
 
-// Close stops everything. What Dir holds stays.
+// Close stops everything. What is in Dir stays.
 func (w *World) Close() error {
 	var errs []error
 	for _, s := range []*Server{w.api, w.control} {

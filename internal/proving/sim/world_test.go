@@ -38,7 +38,7 @@ func worldAPI(t *testing.T, w *sim.World) *api {
 	return &api{EdgeOne: w.EdgeOne, Client: sdk(t, strings.TrimPrefix(w.Endpoint(), "http://"), credential)}
 }
 
-// fleetFile is what a reader of the fleet file takes from it.
+// fleetFile has what these tests need of the fleet file.
 type fleetFile struct {
 	Version int
 	Account struct {

@@ -12,8 +12,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Zone is a zone to be simulated. Empty texts take the usual value: Area
-// "global", Type "full", Status "active", LockStatus "enable".
+// Zone is a zone to simulate. Empty texts get the usual value: Area "global",
+// Type "full", Status "active", LockStatus "enable".
 type Zone struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
@@ -24,15 +24,16 @@ type Zone struct {
 	Paused     bool              `json:"paused,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 	Gateways   []Gateway         `json:"gateways,omitempty"`
-	// Account is whose it is; empty is everybody's.
+	// Account is the account that the zone belongs to. Empty means all.
 	Account string `json:"account,omitempty"`
-	// Key is the first key, base64 of 32 to 48 bytes; empty invents one.
+	// Key is the first key, base64 of 32 to 48 bytes. If it is empty, one is
+	// made.
 	Key string `json:"key,omitempty"`
 	// Keyless leaves the zone without a key.
 	Keyless bool `json:"keyless,omitempty"`
 }
 
-// zone is a Zone and what became of its key.
+// zone is a Zone and the history of its key.
 type zone struct {
 	Zone
 	number    int
@@ -79,10 +80,10 @@ func (e *EdgeOne) addZone(z Zone) error {
 	return nil
 }
 
-// byConsole is who changed a key behind everybody's back.
+// byConsole is the name for somebody who changes a key in the console.
 const byConsole = "console"
 
-// ChangeKey gives a zone another key without any call of the API.
+// ChangeKey gives a zone another key without a call of the API.
 func (e *EdgeOne) ChangeKey(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,7 +97,7 @@ func (e *EdgeOne) ChangeKey(id string) error {
 	return nil
 }
 
-// DeleteZone takes a zone away.
+// DeleteZone deletes a zone.
 func (e *EdgeOne) DeleteZone(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -111,7 +112,7 @@ func (e *EdgeOne) DeleteZone(id string) error {
 	return nil
 }
 
-// setKey makes key the only one of the zone; the one before is dead at once.
+// setKey makes key the only key of the zone. The one before is dead at once.
 func (e *EdgeOne) setKey(z *zone, key, by string) *refusal {
 	entry := entry{ID: z.ID, Key: key, By: by, At: e.clock()}
 	if err := e.store.append(entry); err != nil {
@@ -159,36 +160,38 @@ func (z *zone) fingerprint(key string) rotation.Fingerprint {
 type State struct {
 	Zones   map[string]ZoneState `json:"zones"`
 	Actions map[string]Counter   `json:"actions"`
-	// Accounts are the same counters of each account that credentials name.
+	// Accounts has the same counters for each account that credentials name.
 	Accounts map[string]AccountState `json:"accounts,omitempty"`
 	// Rejected counts answered API errors by code.
 	Rejected map[string]int `json:"rejected"`
 	// Faults counts the faults that struck by kind.
 	Faults map[string]int `json:"faults"`
-	// Limit is the calls per sliding second, action and SecretId; 0 or less is none.
+	// Limit is the number of calls per sliding second, action and SecretId. 0 or
+	// less means no limit.
 	Limit int `json:"limit"`
 }
 
 // AccountState is what one account's credentials called.
 type AccountState struct {
-	// Limit is the calls per sliding second and action; 0 or less is none.
+	// Limit is the number of calls per sliding second and action. 0 or less means
+	// no limit.
 	Limit   int                `json:"limit"`
 	Actions map[string]Counter `json:"actions"`
 }
 
-// ZoneState is one zone's truth.
+// ZoneState is the truth about one zone.
 type ZoneState struct {
 	Name string `json:"name"`
-	// Live is the present key's fingerprint, "absent" without one.
+	// Live is the fingerprint of the present key, or "absent".
 	Live rotation.Fingerprint `json:"live"`
-	// Refreshes is how many Refresh calls were executed, earlier processes on
-	// the same state file included.
+	// Refreshes is how many Refresh calls were executed, also by earlier
+	// processes with the same state file.
 	Refreshes int `json:"refreshes"`
 	// Ever has the fingerprint of every key that ever existed, oldest first.
 	Ever []rotation.Fingerprint `json:"ever"`
 }
 
-// State is a consistent view of everything but the keys.
+// State is a consistent view of everything except the keys.
 func (e *EdgeOne) State() State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -228,14 +231,14 @@ func (e *EdgeOne) State() State {
 
 // ZoneKeys are a zone's keys in clear: base64, as EdgeOne answers them.
 type ZoneKeys struct {
-	// Live is the present key; empty without one.
+	// Live is the present key. It is empty if there is none.
 	Live string `json:"live"`
 	// Ever has every key that ever existed, oldest first.
 	Ever []string `json:"ever"`
 }
 
-// Keys is every key that ever existed, by zone, in clear: for leak tests and for
-// comparison with what hosts hold.
+// Keys has every key that ever existed, by zone, in clear. It is for leak
+// tests, and to compare with what hosts hold.
 func (e *EdgeOne) Keys() map[string]ZoneKeys {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -246,12 +249,13 @@ func (e *EdgeOne) Keys() map[string]ZoneKeys {
 	return keys
 }
 
-// MAC is what a zone's client shows to the data plane: hex of HMAC-SHA256 with
-// the key, in its base64 form as a host's file holds it, over the nonce.
+// MAC is what a zone's client shows to the data plane: HMAC-SHA256 over the
+// nonce, in hex. Its key is the zone's key in the base64 form in which a host's
+// file holds it.
 func MAC(key, nonce string) string { return hex.EncodeToString(hmacSHA256([]byte(key), nonce)) }
 
-// LetsIn says whether the zone's data plane accepts the MAC of the nonce: only
-// one made with the live key.
+// LetsIn says whether the zone's data plane accepts the MAC of the nonce. It
+// accepts only a MAC that was made with the live key.
 func (e *EdgeOne) LetsIn(zone, nonce, mac string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// whoIsKilled is set in a process of its own, which starts a program and is killed.
+// whoIsKilled is set in a process that starts a program and is killed.
 const whoIsKilled = "KEYWAVE_STARTS_A_PROGRAM"
 
-// A test that is killed, by a timeout or by a person, leaves no program behind.
+// A test that is killed, by a timeout or by a person, leaves no program
+// running.
 func TestProgramsDieWithWhoStartedThem(t *testing.T) {
 	if log := os.Getenv(whoIsKilled); log != "" {
 		if _, err := Start("sh", "/bin/sh", log, os.Environ(), "-c", "echo $$; exec sleep 600"); err != nil {
@@ -52,7 +53,7 @@ func trimLine(said []byte) []byte {
 	return nil
 }
 
-// isZombie says that a process has ended and nobody has asked how.
+// isZombie says that a process has ended, but nobody has waited for it.
 func isZombie(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	return err == nil && zombie.Match(stat)

@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// NoKeyAnywhere looks for every key that ever existed, in every form, in the
-// database, the logs, whatever the CLI said, the argv and environment of every
-// process that runs, and every other file below Dir: all but the key files of
-// the hosts and the simulator's own memory.
+// NoKeyAnywhere searches for every key that ever existed, in every form. It
+// searches the database, the logs, the output of the CLI, the argv and
+// environment of every running process, and every other file below Dir, except
+// the key files of the hosts and the simulator's own memory.
 func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
 	keys, err := s.Keys(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				return nil // it was there a moment ago
+				return nil // the file has vanished since it was listed
 			case err != nil:
 				return err
 			case path == filepath.Join(s.Dir, worldDir):
@@ -72,8 +72,8 @@ func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
 // worldDir is the simulator's part of a stack's directory.
 const worldDir = "world"
 
-// isKeyFile says that a host's file is where a zone's key belongs, or the
-// temporary file from which it is put there.
+// isKeyFile says that a host's file is a zone's key file, or the temporary file
+// from which that is made.
 func isKeyFile(path string, keys map[string]ZoneKeys) bool {
 	name := filepath.Base(path)
 	if hidden, ok := strings.CutPrefix(name, "."); ok {
@@ -86,8 +86,8 @@ func isKeyFile(path string, keys map[string]ZoneKeys) bool {
 	return ok && keys[zone].Live != ""
 }
 
-// proc is what everybody on this machine can see of the running processes;
-// nothing where there is no /proc.
+// proc is what everybody on this machine can see of the running processes. It
+// is empty where there is no /proc.
 func (s *Stack) proc() map[string][]byte {
 	seen := map[string][]byte{}
 	for _, p := range s.processes() {
@@ -133,7 +133,7 @@ func newSearch(keys map[string]ZoneKeys) *search {
 	return s
 }
 
-// in lists the zones of which a key is in content, sorted.
+// in lists the zones whose keys are in content, sorted.
 func (s *search) in(content []byte) []string {
 	zones := map[string]bool{}
 	for i := 0; i+stem <= len(content); i++ {
@@ -149,13 +149,13 @@ func (s *search) in(content []byte) []string {
 	return slices.Sorted(maps.Keys(zones))
 }
 
-// part is how much of a key gives it away: 120 bits of it.
+// part is how much of a key is enough to give it away: 120 bits.
 const part = 20
 
-// FormsOf are the ways in which a key, which is base64 of random bytes, could be
-// written down whole or in part: as it is, its bytes, those and these in hex, and
-// in base64 wherever they stand in what was encoded, that once more; escaped for
-// a URL, JSON or HTML.
+// FormsOf are the ways in which a key, which is base64 of random bytes, could
+// be written down, whole or in part. They are: as it is; its bytes; both in
+// hex; both in base64, wherever they stand in what was encoded, and that
+// encoded once more; escaped for a URL, JSON or HTML.
 func FormsOf(key string) []string {
 	forms := []string{key, key[:part], key[len(key)-part:]}
 	for _, escape := range [][3]string{{"%2B", "%2F", "%3D"}, {"%2b", "%2f", "%3d"}, {`\u002b`, `\u002f`, `\u003d`}, {"+", `\/`, "="}, {"&#43;", "/", "="}} {
@@ -180,8 +180,9 @@ func FormsOf(key string) []string {
 	return slices.Compact(forms)
 }
 
-// insideBase64 is what shows of p when something that contains it is encoded:
-// the digits that hold bits of p alone, for each place at which p can begin.
+// insideBase64 is what can be seen of p when something that contains it is
+// encoded: the digits that hold only bits of p, for each place at which p can
+// begin.
 func insideBase64(encoding *base64.Encoding, p string) []string {
 	var inside []string
 	for before := range 3 {

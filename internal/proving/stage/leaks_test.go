@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// However a key is written down, in whatever stands around it, it is found; and
-// nothing else is.
+// However a key is written down, and whatever stands around it, it is found.
+// Nothing else is found.
 func TestSearchFindsEveryForm(t *testing.T) {
 	for range 200 {
 		raw := make([]byte, 32)

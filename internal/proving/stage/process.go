@@ -1,7 +1,7 @@
 // Package stage runs Keywave's own programs as real processes on this machine:
 // the embedded Temporal server, the simulator and workers. The demo, the
-// end-to-end tests, the benchmark and the chaos harness all stand on it.
-// Everything it starts listens on loopback and is ended by Strike.
+// end-to-end tests, the benchmark and the chaos harness all use it. Everything
+// that it starts listens on loopback and is ended by Strike.
 package stage
 
 import (
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// Process is a program that runs beside this one. What it says goes to a file.
+// Process is a program that runs beside this one. Its output goes to a file.
 type Process struct {
 	Name string
 	// Log holds its standard output and standard error.
@@ -33,14 +33,14 @@ type Process struct {
 	err   error
 }
 
-// Start runs the program at path in the background; its output is appended to
+// Start runs the program at path in the background. Its output is appended to
 // log. It is in a process group of its own, so that Ctrl-C reaches only the
-// caller, which stops the others in order.
+// caller, who stops the others in order.
 func Start(name, path, log string, env []string, args ...string) (*Process, error) {
 	return startIn("", name, path, log, env, args...)
 }
 
-// startIn is Start with a working directory; "" is the caller's.
+// startIn is Start with a working directory. "" means the caller's.
 func startIn(dir, name, path, log string, env []string, args ...string) (*Process, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("%s is not there; build it: make build", path)
@@ -66,7 +66,7 @@ func startIn(dir, name, path, log string, env []string, args ...string) (*Proces
 	return p, nil
 }
 
-// drain keeps the first line for whoever waits for it, and logs them all.
+// drain keeps the first line for FirstLine, and logs all lines.
 func (p *Process) drain(out io.Reader, log *os.File) {
 	defer close(p.done)
 	defer func() { _ = log.Close() }()
@@ -105,7 +105,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Running says whether it still runs.
+// Running says whether it is still running.
 func (p *Process) Running() bool {
 	select {
 	case <-p.done:
@@ -124,7 +124,7 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks it to end, and kills it when it has not within grace.
+// Stop asks it to end, and kills it if it has not ended within grace.
 func (p *Process) Stop(grace time.Duration) {
 	_ = p.Signal(syscall.SIGCONT)
 	_ = p.Signal(syscall.SIGTERM)
@@ -145,8 +145,8 @@ func ProgramsIn(bin string) Programs {
 	return Programs{filepath.Join(bin, "keywave"), filepath.Join(bin, "worker"), filepath.Join(bin, "devserver")}
 }
 
-// Notice looks at every source of the programs below root: a test that builds them
-// and calls this is not served from the test cache when one has changed.
+// Notice reads every source of the programs below root. A test that builds them
+// and calls this is not served from the test cache when a source has changed.
 func Notice(root string) error {
 	for _, dir := range []string{"activities", "internal", "starter", "worker", "workflows"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
@@ -157,8 +157,8 @@ func Notice(root string) error {
 	return nil
 }
 
-// DevServer is the embedded server's program below root, which is made where it is
-// missing: that takes minutes.
+// DevServer is the path of the embedded server's program below root. It is
+// built if it is missing, which takes minutes.
 func DevServer(root string) (string, error) {
 	path, err := filepath.Abs(filepath.Join(root, "bin", "devserver"))
 	if err != nil {
@@ -181,8 +181,8 @@ type Temporal struct {
 
 const readyWithin = time.Minute
 
-// StartTemporal starts the embedded server on db. A port of 0 takes a free one;
-// the ports that were given back serve a restart on the same file.
+// StartTemporal starts the embedded server on db. A port of 0 takes a free one.
+// The ports that it returns can be used to start it again on the same file.
 func StartTemporal(ctx context.Context, p Programs, db, log string, port, uiPort int) (*Temporal, error) {
 	return startTemporal(ctx, p, "", os.Environ(), db, log, port, uiPort)
 }
@@ -220,8 +220,8 @@ func startTemporal(ctx context.Context, p Programs, dir string, env []string, db
 	return t, nil
 }
 
-// Environment is this process's environment without anything that would lead a
-// Keywave program to another Temporal or another account, and with set.
+// Environment is this process's environment with set, and without anything that
+// would lead a Keywave program to another Temporal or another account.
 func Environment(set ...string) []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -232,7 +232,7 @@ func Environment(set ...string) []string {
 	return append(env, set...)
 }
 
-// Ports that were handed out by this process are not handed out again.
+// This process gives out no port twice.
 type ports struct {
 	mu   sync.Mutex
 	used map[int]bool
@@ -240,9 +240,9 @@ type ports struct {
 
 var handed = ports{used: map[int]bool{}}
 
-// FreePort is a loopback port that was free a moment ago. It is none of those that
-// the kernel gives to connections, so that a program that is started again finds
-// its port free.
+// FreePort is a loopback port that was free a moment ago. The kernel gives none
+// of these ports to connections, so a program that is started again finds its
+// port free.
 func FreePort() int {
 	const lowest, ephemeral = 10_000, 32_768
 	handed.mu.Lock()

@@ -18,21 +18,23 @@ import (
 	"time"
 )
 
-// Config is what a Stack is made of.
+// Config describes a Stack.
 type Config struct {
-	// Bin holds the programs, Dir everything that the stack writes.
+	// Bin is the directory of the programs, Dir that of everything that the stack
+	// writes.
 	Bin, Dir string
-	// Zones and Hosts are the simulator's; Limit is its calls per second and
-	// action, Settings the campaign section of its fleet file.
+	// Zones and Hosts are the numbers for the simulator. Limit is its calls per
+	// second and action, Settings the campaign section of its fleet file.
 	Zones, Hosts, Limit int
 	Settings            string
 	Workers             int
-	// WorkerFlags are given to worker i besides; nil is none, and a worker plays
-	// every role then.
+	// WorkerFlags are additional flags of worker i. Without them a worker plays
+	// every role.
 	WorkerFlags [][]string
-	// ServerFlags are given to the Temporal server besides, WorkerEnv to the workers.
+	// ServerFlags are additional flags of the Temporal server, WorkerEnv
+	// additional variables of the workers.
 	ServerFlags, WorkerEnv []string
-	// Campaign is the name of the one that Finish and Check look at.
+	// Campaign is the name of the campaign that Finish and Check are about.
 	Campaign string
 }
 
@@ -55,7 +57,7 @@ type Places struct {
 	Endpoint, Control, Fleet, Credentials, Identity string
 }
 
-// Raise starts everything. The stack is to be struck even when that failed.
+// Raise starts everything. The stack must be struck even if Raise failed.
 func Raise(ctx context.Context, c Config) (*Stack, error) {
 	s := &Stack{Config: c, Port: FreePort(), UIPort: FreePort()}
 	for _, path := range []*string{&s.Bin, &s.Dir} { // processes have working directories of their own
@@ -100,8 +102,8 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 	return s, nil
 }
 
-// FirstTemporal starts the server for the first time. A port that was free a
-// moment ago may be somebody else's by now: then it takes others.
+// FirstTemporal starts the server for the first time. If a port that was free a
+// moment ago is taken by now, it takes others.
 func (s *Stack) FirstTemporal(ctx context.Context) error {
 	var err error
 	for range 3 {
@@ -113,7 +115,7 @@ func (s *Stack) FirstTemporal(ctx context.Context) error {
 	return err
 }
 
-// Log is the file that a process's output goes to.
+// Log is the file for a process's output.
 func (s *Stack) Log(name string) string { return filepath.Join(s.Dir, name+".log") }
 
 // Keyring is the directory of the keysets.
@@ -144,9 +146,10 @@ func (s *Stack) StartWorker(i int) error {
 	return err
 }
 
-// Home makes a process's home, which is its working directory and holds its
-// temporary files, so that whatever it writes by itself is found below Dir; and
-// the environment that says so. One that starts again finds the same.
+// Home makes a process's home, which is also its working directory and holds
+// its temporary files. So whatever the process writes by itself is found below
+// Dir. It returns the environment that says so. A process that is started again
+// gets the same home.
 func (s *Stack) Home(name string) (dir string, env []string, err error) {
 	dir = filepath.Join(s.Dir, "home", name)
 	temp := filepath.Join(dir, "tmp")
@@ -158,7 +161,8 @@ func (s *Stack) Home(name string) (dir string, env []string, err error) {
 		"XDG_STATE_HOME="+filepath.Join(dir, ".local", "state"), "XDG_CACHE_HOME="+filepath.Join(dir, ".cache")), nil
 }
 
-// connection leads a program to this stack's Temporal and account.
+// connection is the environment that leads a program to this stack's Temporal
+// and account.
 func (s *Stack) connection() []string {
 	return []string{fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TENCENTCLOUD_CREDENTIALS_FILE=" + s.Places.Credentials}
 }
@@ -169,14 +173,15 @@ func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
 	return ran.Stdout, err
 }
 
-// Ran is what a command said, and its exit code; -1 when it was killed.
+// Ran is what a command printed, and its exit code. The code is -1 when the
+// command was killed.
 type Ran struct {
 	Stdout, Stderr string
 	Code           int
 }
 
-// Run is CLI with all that a command said. Its error is that of a command that
-// did not exit with 0.
+// Run is CLI, and returns everything that the command printed. It fails if the
+// command did not exit with 0.
 func (s *Stack) Run(ctx context.Context, args ...string) (Ran, error) {
 	ctx, cancel := context.WithTimeout(ctx, cliWithin)
 	defer cancel()
@@ -187,7 +192,7 @@ func (s *Stack) Run(ctx context.Context, args ...string) (Ran, error) {
 
 const cliWithin = 3 * time.Minute
 
-// Detached is CLI for a command that runs beside others; what it said is not
+// Detached is CLI for a command that runs beside others. Its output is not
 // kept.
 func (s *Stack) Detached(ctx context.Context, args ...string) (string, error) {
 	ran, err := s.run(ctx, args)
@@ -215,7 +220,7 @@ func (s *Stack) StartCampaign(ctx context.Context) error {
 	return err
 }
 
-// Status is the part of a campaign's status that is looked at.
+// Status is the part of a campaign's status that is used here.
 type Status struct {
 	State string         `json:"state"`
 	Zones map[string]int `json:"zones"`
@@ -231,7 +236,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	return st, err
 }
 
-// Heal ends every bad day and has every process run.
+// Heal ends every bad day and starts every process that is not running.
 func (s *Stack) Heal(ctx context.Context) error {
 	if err := s.Control(ctx, http.MethodDelete, "/faults", nil, nil); err != nil {
 		return err
@@ -262,7 +267,7 @@ func (s *Stack) Heal(ctx context.Context) error {
 	return nil
 }
 
-// Finish resumes as often as it takes until every zone is done.
+// Finish resumes again and again until every zone is done.
 func (s *Stack) Finish(ctx context.Context, within time.Duration) (Status, error) {
 	deadline := time.Now().Add(within)
 	var st Status
@@ -289,7 +294,7 @@ func (s *Stack) Finish(ctx context.Context, within time.Duration) (Status, error
 // ErrNotDone says that a campaign did not end in time with every zone done.
 var ErrNotDone = errors.New("the campaign did not end with every zone done")
 
-// Pause waits, or says why not.
+// Pause waits for a time. It fails if ctx ends before.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -301,9 +306,9 @@ func Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Until asks until the answer is yes, the time is over or ctx ends. It rests for four
-// times as long as an answer took, so that asking leaves the machine to what it
-// asks about.
+// Until asks until the answer is yes, the time is over or ctx ends. After each
+// answer it rests for four times as long as the answer took, so that the
+// machine has time for what is asked about.
 func Until(ctx context.Context, within time.Duration, yes func() bool) bool {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
 		asked := time.Now()
@@ -354,7 +359,7 @@ func (s *Stack) Control(ctx context.Context, method, path string, in, out any) e
 	return json.Unmarshal(answer, out)
 }
 
-// Strike ends everything at once; what is to be kept is on disk.
+// Strike ends everything at once. What must be kept is on disk.
 func (s *Stack) Strike() {
 	for _, w := range s.Workers {
 		if w != nil && w.Running() {

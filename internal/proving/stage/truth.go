@@ -20,7 +20,7 @@ const (
 	DescribeAction = "DescribeMultiPathGatewaySecretKey"
 )
 
-// What the simulator knows: the truth.
+// What the simulator knows, which is the truth.
 type (
 	HostState struct {
 		Dir string `json:"dir"`
@@ -39,7 +39,7 @@ type (
 		ID     string `json:"requestId"`
 		Fault  string `json:"fault"`
 		MonoUs int64  `json:"monoUs"`
-		// At is wall time, which on this machine is Temporal's too.
+		// At is wall time. On this machine, Temporal's clock is the same.
 		At time.Time `json:"at"`
 	}
 	// Calls are the simulator's counters of one action: authenticated arrivals,
@@ -66,8 +66,9 @@ func (s *Stack) Hosts(ctx context.Context) (map[string]HostState, error) {
 	return hosts, s.Control(ctx, http.MethodGet, "/hosts", nil, &hosts)
 }
 
-// Check says everything that is wrong, seen from outside: the simulator, the
-// hosts' files and the disk, and Keywave's own reports against those.
+// Check reports everything that is wrong, seen from outside. It compares the
+// simulator, the hosts' files and the disk with each other and with Keywave's
+// own reports.
 func (s *Stack) Check(ctx context.Context, st Status, ended error) []string {
 	var wrong []string
 	if ended != nil {
@@ -125,7 +126,7 @@ func (s *Stack) Keys(ctx context.Context) (map[string]ZoneKeys, error) {
 }
 
 // everyHostHoldsTheLiveKey: the file's bytes are the live key and a newline,
-// and the data plane lets in whoever signs with what the file holds.
+// and the data plane lets in whoever signs with the file's key.
 func (s *Stack) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) {
 	keys, err := s.Keys(ctx)
 	if err != nil {
@@ -161,7 +162,7 @@ func (s *Stack) everyHostHoldsTheLiveKey(ctx context.Context) ([]string, error) 
 // Pair is a zone's key file on one host.
 type Pair struct{ Zone, Host, File string }
 
-// Pairs reads the simulator's own memory of which host has which zone.
+// Pairs reads from the simulator's own memory which host has which zone.
 func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
 	hosts, err := s.Hosts(ctx)
 	if err != nil {
@@ -196,8 +197,8 @@ func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
 	return pairs, nil
 }
 
-// noRefreshOnAGuess: between a refresh that was executed, now or later, and the
-// next one of the same zone, the live key was read twice at least.
+// noRefreshOnAGuess: between a refresh that was executed, at once or late, and
+// the next one of the same zone, the live key was read at least twice.
 func (s *Stack) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
 	edges, err := s.Edges(ctx, 0)
 	if err != nil {
@@ -252,8 +253,8 @@ func (s *Stack) Edges(ctx context.Context, after uint64) ([]Edge, error) {
 	}
 }
 
-// neverAboveTheLimit: no sliding second saw more calls of an action than the
-// account's limit, rejected ones included.
+// neverAboveTheLimit: in no sliding second were there more calls of an action
+// than the account's limit, rejected ones included.
 func (s *Stack) neverAboveTheLimit(ctx context.Context) ([]string, error) {
 	actions, err := s.Calls(ctx)
 	if err != nil {
@@ -273,8 +274,8 @@ func (s *Stack) neverAboveTheLimit(ctx context.Context) ([]string, error) {
 	return wrong, nil
 }
 
-// worst shows the arrivals around the fullest second, in milliseconds from the
-// one before it.
+// worst lists the arrivals around the fullest second, each in milliseconds from
+// the one before.
 func worst(edges []Edge, action string, limit int) string {
 	var at []int64
 	for _, e := range edges {

@@ -1,7 +1,7 @@
-// Package baseline rotates zones in the ways that Keywave is held against: the
-// floor, below which nobody can get, and the scripts that people write today.
-// They are written plainly, keep no record, and stop at the first error: what
-// they lose then is the reason why Keywave exists.
+// Package baseline rotates zones in the ways that Keywave is compared with: the
+// floor, which nobody can beat, and the scripts that people write today. They
+// are written plainly, keep no record, and stop at the first error. What they
+// lose then is the reason why Keywave exists.
 package baseline
 
 import (
@@ -24,11 +24,12 @@ type World struct {
 	Fleet *fleet.Fleet
 	// Credentials is Tencent's INI file, Identity an SSH private key file.
 	Credentials, Identity string
-	// Window is how many zones are under way at once, where more than one is.
+	// Window is how many zones are under way at once, for the ways that do more
+	// than one.
 	Window int
 }
 
-// Result is what a baseline's own clock says.
+// Result is what a baseline measured with its own clock.
 type Result struct {
 	// Took is the time from the first zone's beginning to the last one's end.
 	Took time.Duration
@@ -54,7 +55,7 @@ func (w World) api() (*edgeone.Client, error) {
 	})
 }
 
-// push hands one host its key.
+// push puts a zone's key on one host.
 type push func(ctx context.Context, zone rotation.ZoneID, host fleet.Host, key rotation.Secret) error
 
 // inParallel rotates many zones at once, and each zone's hosts at once.

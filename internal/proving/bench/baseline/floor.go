@@ -13,9 +13,9 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Floor is the least that a rotation can be: a refresh, and the key to all of
-// the zone's hosts at once over connections that are open already. Opening them
-// and asking what the hosts hold is not counted.
+// Floor does the least that a rotation can do: a refresh, and then the key to
+// all of the zone's hosts at once over connections that are already open.
+// Opening them, and asking what the hosts hold, does not count.
 func Floor(ctx context.Context, w World) (Result, error) {
 	shared, err := ssh.NewShared(ssh.Options{Keys: []string{w.Identity}, Agent: "none"})
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Script is the loop that people write today: one zone after the other, and of
-// each zone one host after the other, each over a fresh SSH connection. It is
-// spared what a loop around two command line tools costs besides: the starting
-// of their processes, and a fresh connection for each call of the API.
+// Script is the loop that people write today: one zone after the other, and for
+// each zone one host after the other, each over a fresh SSH connection. It does
+// not pay for what a loop around two command line tools costs besides: the
+// start of their processes, and a fresh connection for each call of the API.
 func Script(ctx context.Context, w World) (Result, error) {
 	api, err := w.api()
 	if err != nil {
@@ -46,10 +46,10 @@ func Script(ctx context.Context, w World) (Result, error) {
 	return r, nil
 }
 
-// GoodScript is what a careful engineer writes in an afternoon: the account's
-// limit is kept, many zones are under way at once, and a zone's hosts are
-// served in parallel, each over a fresh SSH connection. It forgets everything
-// when it is killed.
+// GoodScript is what a careful engineer writes in an afternoon. It keeps the
+// account's limit, has many zones under way at once, and serves a zone's hosts
+// in parallel, each over a fresh SSH connection. When it is killed, it forgets
+// everything.
 func GoodScript(ctx context.Context, w World) (Result, error) {
 	push, err := freshly(w.Identity)
 	if err != nil {
@@ -111,7 +111,7 @@ func dial(ctx context.Context, address string, config *ssh.ClientConfig) (*ssh.C
 	return ssh.NewClient(conn, channels, requests), nil
 }
 
-// replace is the one-liner that everybody writes.
+// replace is the one-line command that everybody writes.
 func replace(host fleet.Host, zone rotation.ZoneID) string {
 	file := "'" + strings.ReplaceAll(host.SSH.Path, "{zone}", string(zone)) + "'"
 	tmp := strings.TrimSuffix(file, "'") + ".tmp'"

@@ -82,7 +82,7 @@ func run(ctx context.Context, settings, verb string) error {
 	return nil
 }
 
-// put answers with what the file holds when it holds what nobody expects.
+// put answers what the file holds, if that is a key that nobody expects.
 func put(ctx context.Context, host rotation.Host, in *bufio.Reader, o order) (rotation.Fingerprint, error) {
 	key, err := in.ReadString('\n')
 	if err != nil {

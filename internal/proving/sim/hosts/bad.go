@@ -12,16 +12,17 @@ import (
 // Kind is a kind of bad day.
 type Kind string
 
-// The kinds of bad days. What Count counts stands in brackets.
+// The kinds of bad days. In brackets is what Count counts.
 const (
 	// Down: connections are refused and existing ones reset. [nothing]
 	Down Kind = "down"
 	// AuthRefused: no key is good enough; existing connections are cut. [connections]
 	AuthRefused Kind = "authRefused"
-	// OtherHostKey: another host key is shown; existing connections are cut. [connections]
+	// OtherHostKey: another host key is presented; existing connections are cut.
+	// [connections]
 	OtherHostKey Kind = "otherHostKey"
-	// Hang: connections are accepted and never answered. Uncounted, existing
-	// ones freeze too, and all go on when the day ends. [connections]
+	// Hang: connections are accepted and never answered. Without a count,
+	// existing ones freeze too. All go on when the day ends. [connections]
 	Hang Kind = "hang"
 	// DiskFull: no command can write a byte to a file. [commands]
 	DiskFull Kind = "diskFull"
@@ -29,8 +30,8 @@ const (
 	ReadOnlyDir Kind = "readOnlyDir"
 	// ReloadFails: the host's reload script fails. [reloads]
 	ReloadFails Kind = "reloadFails"
-	// DropAtExec: the connection is reset when a command arrives, which is not
-	// run. [commands]
+	// DropAtExec: the connection is reset when a command arrives, and the command
+	// is not run. [commands]
 	DropAtExec Kind = "dropAtExec"
 	// DropMidTransfer: the connection is reset when a command's first input
 	// arrives; the command finds an empty input. [commands with input]
@@ -40,10 +41,11 @@ const (
 	DropBeforeAck Kind = "dropBeforeAck"
 	// LateStart: commands start DelayMs late. [commands]
 	LateStart Kind = "lateStart"
-	// LateAck: output and status are sent DelayMs after a command's end. [commands]
+	// LateAck: output and status are sent DelayMs after the command's end.
+	// [commands]
 	LateAck Kind = "lateAck"
-	// LateReload: the host's reload script takes DelayMs; the key file is in
-	// place by then. [nothing]
+	// LateReload: the host's reload script takes DelayMs. The key file is already
+	// in place. [nothing]
 	LateReload Kind = "lateReload"
 )
 
@@ -51,14 +53,15 @@ const (
 // passed, or until it is healed, whichever is first.
 type Bad struct {
 	Kind Kind `json:"kind"`
-	// Nth is the first occasion struck, from 1; 0 is the first.
+	// Nth is the first occasion that is struck, counted from 1. 0 means the
+	// first.
 	Nth int `json:"nth,omitempty"`
-	// Count is how many are struck; 0 is all.
+	// Count is how many occasions are struck. 0 means all.
 	Count   int     `json:"count,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 	DelayMs int     `json:"delayMs,omitempty"`
-	// Match narrows a bad day of commands to those that contain it, or whose first
-	// input does.
+	// Match restricts a bad day to commands that contain it, or whose first input
+	// does.
 	Match string `json:"match,omitempty"`
 }
 
@@ -70,7 +73,7 @@ func Kinds() []Kind {
 	}
 }
 
-// Validate says everything that is wrong with the bad day.
+// Validate reports everything that is wrong with the bad day.
 func (b Bad) Validate() error {
 	var errs []error
 	if !slices.Contains(Kinds(), b.Kind) {
@@ -109,7 +112,7 @@ type badDay struct {
 	over  chan struct{} // closed when it ends
 }
 
-// begin starts a bad day in place of an older one of its kind.
+// begin starts a bad day. It replaces an older one of its kind.
 func (h *Host) begin(b Bad) error {
 	if err := b.Validate(); err != nil {
 		return err
@@ -144,7 +147,7 @@ func (h *Host) takeEffect(b Bad) error {
 	return nil
 }
 
-// expire ends a bad day whose time has come, unless another took its place.
+// expire ends a bad day when its time is over, unless another has replaced it.
 func (h *Host) expire(day *badDay) {
 	h.days.Lock()
 	defer h.days.Unlock()
@@ -156,7 +159,7 @@ func (h *Host) expire(day *badDay) {
 	}
 }
 
-// end heals one kind; h.days is held.
+// end ends one kind of bad day. The caller holds h.days.
 func (h *Host) end(kind Kind) error {
 	h.mu.Lock()
 	day := h.bad[kind]
@@ -180,7 +183,7 @@ func (h *Host) end(kind Kind) error {
 	return nil
 }
 
-// chooses says that a bad day is for some commands only.
+// chooses says that some bad day is only for some commands.
 func (h *Host) chooses() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,7 +217,8 @@ func (h *Host) struck(kind Kind, command string) (Bad, bool) {
 	return day.Bad, true
 }
 
-// frozen is closed when an uncounted hang ends; nil when there is none.
+// frozen is closed when a hang without a count ends. It is nil when there is
+// none.
 func (h *Host) frozen() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()

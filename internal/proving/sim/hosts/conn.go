@@ -19,7 +19,7 @@ const (
 	maxSessions = 10              // OpenSSH's MaxSessions
 )
 
-// conn is a TCP connection to a host, which a bad day can freeze or cut.
+// conn is a TCP connection to a host. A bad day can freeze or cut it.
 type conn struct {
 	net.Conn
 	tcp    *net.TCPConn
@@ -45,7 +45,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// cut closes with a TCP reset.
+// cut closes the connection with a TCP reset.
 func (c *conn) cut() {
 	_ = c.tcp.SetLinger(0)
 	_ = c.tcp.Close()
@@ -75,7 +75,7 @@ func (h *Host) handle(accepted net.Conn) {
 		_, _ = io.Copy(io.Discard, c.tcp)
 		return
 	}
-	time.Sleep(h.delay) // the connect's own round trip, which the kernel gave away
+	time.Sleep(h.delay) // the round trip of connecting, which costs nothing on loopback
 	_ = c.tcp.SetDeadline(time.Now().Add(loginGrace))
 	server, channels, requests, err := ssh.NewServerConn(c, h.serverConfig())
 	if err != nil {
@@ -87,7 +87,7 @@ func (h *Host) handle(accepted net.Conn) {
 	h.stats.Authenticated++
 	h.mu.Unlock()
 	h.journal.Add(journal.Edge{Edge: journal.Connected, Host: h.name})
-	go ssh.DiscardRequests(requests) // as sshd answers keepalive@openssh.com: with a failure
+	go ssh.DiscardRequests(requests) // answers as sshd does to keepalive@openssh.com: with a failure
 	h.accept(c, channels)
 }
 
@@ -111,8 +111,8 @@ func (h *Host) forget(c *conn) {
 	delete(h.conns, c)
 }
 
-// serverConfig is that of one connection: bad days of authentication and
-// identity strike connections, not attempts.
+// serverConfig is the configuration for one connection: bad days of
+// authentication and identity strike connections, not attempts.
 func (h *Host) serverConfig() *ssh.ServerConfig {
 	_, refused := h.struck(AuthRefused, "")
 	config := &ssh.ServerConfig{
@@ -126,7 +126,7 @@ func (h *Host) serverConfig() *ssh.ServerConfig {
 	}
 	config.AddHostKey(h.signer)
 	if _, ok := h.struck(OtherHostKey, ""); ok {
-		config.AddHostKey(h.other) // replaces the one of the same type
+		config.AddHostKey(h.other) // it replaces the key of the same type
 	}
 	return config
 }
@@ -140,7 +140,7 @@ func (h *Host) knows(key ssh.PublicKey) bool {
 	return false
 }
 
-// accept opens the connection's sessions until it ends.
+// accept opens the connection's sessions until the connection ends.
 func (h *Host) accept(c *conn, channels <-chan ssh.NewChannel) {
 	var open atomic.Int32
 	for offered := range channels {

@@ -13,7 +13,7 @@ import (
 const lineChunks = 1024
 
 // delayed is a connection on which everything takes half longer in each
-// direction; what is under way does not wait for each other.
+// direction. Chunks on their way do not wait for one another.
 func delayed(raw net.Conn, half time.Duration) net.Conn {
 	if half <= 0 {
 		return raw
@@ -39,7 +39,7 @@ type slowConn struct {
 	closed  chan struct{}
 }
 
-// receive stamps what arrives with the time at which it may be read.
+// receive marks what arrives with the time from which it may be read.
 func (c *slowConn) receive() {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -55,8 +55,8 @@ func (c *slowConn) receive() {
 	}
 }
 
-// send puts on the wire what was written half ago. When the connection is closed
-// in order, what is under way still arrives.
+// send sends what was written half ago. When the connection is closed in order,
+// what is on its way still arrives.
 func (c *slowConn) send() {
 	defer c.Conn.Close()
 	for {
@@ -86,7 +86,7 @@ func (c *slowConn) put(next chunk) bool {
 	return err == nil
 }
 
-// Read hands out what is due.
+// Read returns what is due.
 func (c *slowConn) Read(p []byte) (int, error) {
 	if len(c.rest.data) == 0 && c.rest.err == nil {
 		select {
@@ -104,7 +104,7 @@ func (c *slowConn) Read(p []byte) (int, error) {
 	return 0, c.rest.err
 }
 
-// Write returns as soon as the bytes are under way.
+// Write returns as soon as the bytes are on their way.
 func (c *slowConn) Write(p []byte) (int, error) {
 	select {
 	case <-c.closed:
@@ -114,7 +114,7 @@ func (c *slowConn) Write(p []byte) (int, error) {
 	}
 }
 
-// Close lets what is under way arrive.
+// Close closes the connection after what is on its way has arrived.
 func (c *slowConn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return nil

@@ -27,7 +27,7 @@ const (
 	reloadScript   = "reload"
 	reloadLog      = "reloads"
 	failureLog     = "failed-reloads"
-	reloadFails    = ".reload-fails" // all reloads fail; in "….d" each file fails one
+	reloadFails    = ".reload-fails" // all reloads fail; in the directory "….d", each file makes one fail
 	reloadLate     = ".reload-late"  // how many seconds reloads take
 	keyExt         = ".key"
 	hostKeyFile    = "ssh_host_ed25519_key"
@@ -35,8 +35,8 @@ const (
 	reopenPause    = 20 * time.Millisecond
 )
 
-// reloadText is what stands for the gateway's reload command. Removing a file is
-// atomic, so that each counted failure strikes one reload.
+// reloadText stands in for the gateway's reload command. Removing a file is
+// atomic, so each counted failure strikes one reload.
 const reloadText = `#!/bin/sh
 # Stands for the gateway's reload command: one line in "reloads" for each success,
 # one in "failed-reloads" for each failure. It starts no process, so that what a
@@ -56,7 +56,7 @@ done
 note ` + reloadLog + `
 `
 
-// Host is one pretend host.
+// Host is one pretended host.
 type Host struct {
 	name       string
 	dir        string
@@ -70,7 +70,7 @@ type Host struct {
 	sessions   atomic.Int64
 	running    *sync.WaitGroup
 
-	days sync.Mutex // one bad day begins or ends at a time
+	days sync.Mutex // only one bad day begins or ends at a time
 
 	mu       sync.Mutex
 	closed   bool
@@ -78,7 +78,7 @@ type Host struct {
 	reserved *reservation // keeps the port while the host is down
 	conns    map[*conn]struct{}
 	bad      map[Kind]*badDay
-	modes    map[string]fs.FileMode // of directories, before they were frozen
+	modes    map[string]fs.FileMode // of directories, before they were made read-only
 	procs    map[int]struct{}       // process groups
 	stats    Stats
 }
@@ -87,13 +87,13 @@ type Host struct {
 type Stats struct {
 	// Connections is how many TCP connections were accepted.
 	Connections int `json:"connections"`
-	// Authenticated is how many of them got in.
+	// Authenticated is how many of them logged in.
 	Authenticated int `json:"authenticated"`
 	// Open is how many are open now.
 	Open int `json:"open"`
 	// Sessions is how many commands were run.
 	Sessions int `json:"sessions"`
-	// Running is how many run now, MaxRunning the most at once.
+	// Running is how many are running now, MaxRunning the most that ran at once.
 	Running    int `json:"running"`
 	MaxRunning int `json:"maxRunning"`
 	// Struck counts the occasions that bad days struck, by kind.
@@ -106,7 +106,8 @@ type State struct {
 	Address string `json:"address"`
 	// HostKey is "ssh-ed25519 AAAA…".
 	HostKey string `json:"hostKey"`
-	// Dir is the host's own directory: home and working directory of commands.
+	// Dir is the host's own directory, which is the home and the working
+	// directory of commands.
 	Dir string `json:"dir"`
 	// Reloads is how often the reload script succeeded.
 	Reloads int   `json:"reloads"`
@@ -114,8 +115,8 @@ type State struct {
 	Stats
 }
 
-// prepare makes the host's directory, reload script and key, or takes those that
-// are there; it does not listen yet.
+// prepare makes the host's directory, reload script and key, or uses those that
+// exist. It does not listen yet.
 func (h *Host) prepare() error {
 	if err := h.thawAll(); err != nil {
 		return err
@@ -181,7 +182,7 @@ func (h *Host) Name() string { return h.name }
 // Addr is "127.0.0.1:PORT"; it stays the same while the host is down.
 func (h *Host) Addr() string { return fmt.Sprintf("127.0.0.1:%d", h.port) }
 
-// Port is the port alone.
+// Port is only the port.
 func (h *Host) Port() int { return h.port }
 
 // HostKey is "ssh-ed25519 AAAA…", as the fleet file pins it.
@@ -192,8 +193,8 @@ func (h *Host) HostKey() string {
 // Dir is the host's own directory.
 func (h *Host) Dir() string { return h.dir }
 
-// KeyFile is where the host holds a zone's key; "{zone}" gives the fleet file's
-// path.
+// KeyFile is where the host holds a zone's key. With "{zone}" it is the path
+// for the fleet file.
 func (h *Host) KeyFile(zone string) string { return filepath.Join(h.dir, keysDir, zone+keyExt) }
 
 // ReloadCommand is the path of the host's reload script.
@@ -207,7 +208,7 @@ func (h *Host) lines(name string) int {
 	return bytes.Count(data, []byte("\n"))
 }
 
-// Begin starts a bad day; it replaces one of the same kind.
+// Begin starts a bad day. It replaces one of the same kind.
 func (h *Host) Begin(b Bad) error {
 	if err := h.begin(b); err != nil {
 		return fmt.Errorf("host %s: %w", h.name, err)
@@ -215,7 +216,7 @@ func (h *Host) Begin(b Bad) error {
 	return nil
 }
 
-// Heal ends the bad days of these kinds, or without any all of them.
+// Heal ends the bad days of these kinds. Without kinds it ends all.
 func (h *Host) Heal(kinds ...Kind) error {
 	if len(kinds) == 0 {
 		kinds = Kinds()
@@ -253,7 +254,8 @@ func (h *Host) State() State {
 	return s
 }
 
-// open listens on the host's port, a free one at first, and serves it.
+// open listens on the host's port, which is any free one the first time, and
+// serves it.
 func (h *Host) open() error {
 	listener, err := net.Listen("tcp", h.Addr())
 	for range reopenAttempts {
@@ -281,7 +283,7 @@ func (h *Host) open() error {
 	return nil
 }
 
-// shut stops listening, keeps the port, and resets what is connected.
+// shut stops listening, keeps the port, and resets all connections.
 func (h *Host) shut() error {
 	h.mu.Lock()
 	listener := h.listener
@@ -307,7 +309,7 @@ func (h *Host) serve(listener net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			time.Sleep(reopenPause) // out of descriptors: others must close first
+			time.Sleep(reopenPause) // out of descriptors: others must be closed first
 		}
 	}
 }
@@ -320,7 +322,7 @@ func (h *Host) cutAll() {
 	}
 }
 
-// close ends the host and kills what its commands still do.
+// close ends the host and kills what is left of its commands.
 func (h *Host) close() error {
 	h.mu.Lock()
 	h.closed = true
@@ -340,7 +342,7 @@ func (h *Host) close() error {
 	return err
 }
 
-// breakReload makes the next count reloads fail, or with 0 all of them.
+// breakReload makes the next count reloads fail. With 0 it makes all fail.
 func (h *Host) breakReload(count int) error {
 	if count == 0 {
 		return os.WriteFile(filepath.Join(h.dir, reloadFails), nil, 0o600)
@@ -357,7 +359,7 @@ func (h *Host) breakReload(count int) error {
 	return nil
 }
 
-// reloadsMended says whether the next reload succeeds.
+// reloadsMended says whether the next reload will succeed.
 func (h *Host) reloadsMended() bool {
 	_, err := os.Lstat(filepath.Join(h.dir, reloadFails))
 	tokens, _ := os.ReadDir(filepath.Join(h.dir, reloadFails+".d"))
@@ -376,7 +378,7 @@ func (h *Host) delayReload(d time.Duration) error {
 
 func (h *Host) hastenReload() error { return os.RemoveAll(filepath.Join(h.dir, reloadLate)) }
 
-// freezeDirs takes the write permission from every directory of the host.
+// freezeDirs removes the write permission from every directory of the host.
 func (h *Host) freezeDirs() error {
 	modes := map[string]fs.FileMode{}
 	err := h.eachDir(func(path string, mode fs.FileMode) error {
@@ -400,7 +402,7 @@ func (h *Host) thawDirs() error {
 	return errors.Join(errs...)
 }
 
-// thawAll gives write permission back after a simulator was killed on a
+// thawAll gives the write permission back, for a simulator that was killed on a
 // read-only day.
 func (h *Host) thawAll() error {
 	return h.eachDir(func(path string, mode fs.FileMode) error { return os.Chmod(path, mode|0o200) })

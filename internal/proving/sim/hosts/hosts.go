@@ -19,16 +19,17 @@ import (
 
 // Config is a set of hosts.
 type Config struct {
-	// Dir holds a directory for each host, named after it, which a later Start
-	// takes up again, host keys included.
+	// Dir holds a directory for each host, which has the host's name. A later
+	// Start uses them again, with their host keys.
 	Dir string
 	// Names are the hosts' names, each a directory name.
 	Names []string
-	// ClientKeys are let in, as any user.
+	// ClientKeys can log in, as any user.
 	ClientKeys []ssh.PublicKey
-	// Ports asks for a port by host name; without one the host takes a free one.
+	// Ports asks for a port by host name. A host without one takes a free one.
 	Ports map[string]int
-	// DelayMs is the round trip of the network, by host name; "" is all others.
+	// DelayMs is the round trip of the network, by host name. "" means all other
+	// hosts.
 	DelayMs map[string]int
 	// Bad are the hosts' bad days at the start.
 	Bad map[string][]Bad
@@ -36,7 +37,7 @@ type Config struct {
 	Journal *journal.Journal
 }
 
-// Hosts are pretend hosts that run until Close.
+// Hosts are pretended hosts that run until Close.
 type Hosts struct {
 	names   []string
 	byName  map[string]*Host
@@ -110,7 +111,7 @@ func (hs *Hosts) Names() []string { return slices.Clone(hs.names) }
 // Host is the host of that name, or nil.
 func (hs *Hosts) Host(name string) *Host { return hs.byName[name] }
 
-// State is every host's, by name.
+// State is the state of every host, by name.
 func (hs *Hosts) State() map[string]State {
 	states := make(map[string]State, len(hs.byName))
 	for name, h := range hs.byName {
@@ -119,7 +120,7 @@ func (hs *Hosts) State() map[string]State {
 	return states
 }
 
-// Close ends every host, and kills what their commands still do.
+// Close ends every host, and kills what is left of their commands.
 func (hs *Hosts) Close() error {
 	var errs []error
 	for _, h := range hs.byName {
@@ -172,7 +173,7 @@ func (hs *Hosts) named(do func(*Host, *http.Request) error) http.HandlerFunc {
 	}
 }
 
-// WriteKey puts a zone's key on the host as a delivery would leave it.
+// WriteKey puts a zone's key on the host, as a delivery would.
 func (h *Host) WriteKey(zone, key string) error {
 	return os.WriteFile(h.KeyFile(zone), []byte(key+"\n"), 0o600)
 }

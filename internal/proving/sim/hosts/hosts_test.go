@@ -29,7 +29,7 @@ import (
 	"keywave/internal/proving/sim/journal"
 )
 
-// fixture is hosts, and a client that they let in.
+// fixture is a set of hosts, and a client that can log in to them.
 type fixture struct {
 	*hosts.Hosts
 	client ssh.Signer
@@ -101,7 +101,7 @@ func (f *fixture) mustDial(t *testing.T, name string) *ssh.Client {
 	return client
 }
 
-// run is a command's output, with stderr behind it.
+// run returns a command's output, and after it its stderr.
 func run(client *ssh.Client, command, input string) (string, error) {
 	session, err := client.NewSession()
 	if err != nil {
@@ -191,8 +191,8 @@ func TestACommandIsReallyRun(t *testing.T) {
 	}
 }
 
-// sshd closes a session when its command has ended, whatever the client still
-// means to send.
+// sshd closes a session when its command has ended, even if the client still
+// wants to send.
 func TestACommandMayEndBeforeItsInput(t *testing.T) {
 	f := start(t, nil, "gw-1")
 	session, err := f.mustDial(t, "gw-1").NewSession()
@@ -486,9 +486,9 @@ func TestReloadFailsAndIsCounted(t *testing.T) {
 
 func TestDroppedConnections(t *testing.T) {
 	for kind, want := range map[hosts.Kind]string{
-		hosts.DropAtExec:      "old\n", // nothing was run
-		hosts.DropMidTransfer: "",      // the script found an empty input, and this one does not care
-		hosts.DropBeforeAck:   "new\n", // all was done, and nobody was told
+		hosts.DropAtExec:      "old\n", // the command was not run
+		hosts.DropMidTransfer: "",      // the script found an empty input, and this one does not check it
+		hosts.DropBeforeAck:   "new\n", // everything was done, but the client was not told
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			f := start(t, nil, "gw-1")
@@ -563,16 +563,16 @@ func TestLateStartAndLateAckPlaceTheEdges(t *testing.T) {
 	}
 }
 
-// Every key file that a command renamed into place is reported before its end,
-// on the host and for the zone, however many there are; other files are not.
-// And a reload that takes long keeps the two apart.
+// Every key file that a command renames into place is reported before the
+// command's end, with host and zone, however many there are. Other files are
+// not reported. A slow reload keeps the two edges apart.
 func TestRenamedIsPlacedBeforeTheEnd(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("renames are seen on Linux only")
 	}
 	f := start(t, nil, "gw-1", "gw-2")
 	client := f.mustDial(t, "gw-2")
-	if _, err := run(client, "true", ""); err != nil { // by now it is connected
+	if _, err := run(client, "true", ""); err != nil { // after this it is connected
 		t.Fatal(err)
 	}
 	for range 20 {

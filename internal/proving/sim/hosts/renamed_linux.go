@@ -12,8 +12,8 @@ import (
 )
 
 // renames reports key files that are renamed into place. The kernel queues the
-// event within the rename, so that whoever looks after a command's end has
-// reported all of that command's.
+// event during the rename. So whoever looks after a command's end has reported
+// all files of that command.
 type renames struct {
 	journal *journal.Journal
 	file    *os.File // inotify(7)
@@ -23,7 +23,7 @@ type renames struct {
 	hosts map[int32]string // by watch
 }
 
-// watchRenames is nil where the kernel grants no more inotify instances.
+// watchRenames returns nil where the kernel allows no more inotify instances.
 func watchRenames(j *journal.Journal) *renames {
 	fd, err := syscall.InotifyInit1(syscall.IN_NONBLOCK | syscall.IN_CLOEXEC)
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *renames) add(host, dir string) error {
 	return err
 }
 
-// serve looks whenever there is something to see, until close.
+// serve looks whenever there is an event, until close.
 func (r *renames) serve() {
 	if r == nil {
 		return
@@ -60,7 +60,7 @@ func (r *renames) close() {
 	}
 }
 
-// look reports what the kernel has queued.
+// look reports the events that the kernel has queued.
 func (r *renames) look() {
 	if r == nil {
 		return

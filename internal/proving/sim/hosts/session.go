@@ -23,7 +23,7 @@ type session struct {
 	channel ssh.Channel
 	number  int64
 	command string
-	first   []byte      // what was read of the input to tell commands apart
+	first   []byte      // the part of the input that was read to tell commands apart
 	fed     atomic.Bool // input was received
 	gone    chan struct{}
 }
@@ -60,8 +60,8 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 	}
 }
 
-// run runs the command as sshd does: its status is sent when it has ended, the
-// channel is closed when nobody holds its output any more.
+// run runs the command as sshd does: the status is sent when the command has
+// ended, and the channel is closed when nobody holds its output any more.
 func (s *session) run() {
 	h := s.host
 	s.number = h.sessions.Add(1)
@@ -90,8 +90,8 @@ func (s *session) run() {
 	_ = s.channel.CloseWrite()
 }
 
-// peek reads the first of the input where a bad day is only for some commands: they
-// differ in nothing else.
+// peek reads the beginning of the input when a bad day is only for some
+// commands, because commands differ in nothing else.
 func (s *session) peek() {
 	if !s.host.chooses() {
 		return
@@ -101,7 +101,7 @@ func (s *session) peek() {
 	s.first = buffer[:n]
 }
 
-// told is what a bad day's Match is looked for in.
+// told is the text in which a bad day's Match is searched.
 func (s *session) told() string { return s.command + "\n" + string(s.first) }
 
 // execute runs the command and returns its status, or -1 and the signal's name.
@@ -248,8 +248,8 @@ func (h *Host) has(kind Kind) bool {
 	return h.bad[kind] != nil
 }
 
-// output carries what a command writes to the client. Held back, it waits, so
-// that a lost acknowledgement takes the output with it.
+// output carries what a command writes to the client. While it is held back it
+// waits, so that when an acknowledgement is lost the output is lost too.
 type output struct {
 	readers []*os.File
 	copies  sync.WaitGroup
@@ -291,7 +291,7 @@ func (o *output) write(to io.Writer, p []byte) (int, error) {
 	return to.Write(p)
 }
 
-// hold begins or ends holding back.
+// hold begins or ends holding the output back.
 func (o *output) hold(on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -302,8 +302,8 @@ func (o *output) hold(on bool) {
 	o.held = nil
 }
 
-// drain waits until all holders of the output have closed it, or the client is
-// gone, which closes it for them.
+// drain waits until every process that holds the output has closed it. When the
+// client is gone, drain closes it for them.
 func (o *output) drain(gone <-chan struct{}) {
 	drained := make(chan struct{})
 	go func() { o.copies.Wait(); close(drained) }()

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// reservation holds a port without listening on it, so that connections are
-// refused and nobody else is given the port.
+// reservation holds a port without listening on it. So connections are refused,
+// and nobody else gets the port.
 type reservation struct{ fd int }
 
 func reserve(port int) (*reservation, error) {

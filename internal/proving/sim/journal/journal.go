@@ -1,6 +1,7 @@
 // Package journal remembers what happened in the simulator, edge by edge and in
-// one order, so that a harness can stop a process exactly there and a test can
-// say afterwards what came first. It holds no key, and a bounded number of edges.
+// one order. With it a harness can stop a process exactly at an edge, and a
+// test can say afterwards what came first. It holds no key, and a limited
+// number of edges.
 package journal
 
 import (
@@ -16,7 +17,8 @@ import (
 // Kind is what happened.
 type Kind string
 
-// The edges of an API call, in their order; a call ends answered or dropped.
+// The edges of an API call, in their order. The last one of a call is answered
+// or dropped.
 const (
 	Arrived  Kind = "arrived"  // the request was read
 	Executed Kind = "executed" // the action took effect: after a Refresh the old key is dead
@@ -30,7 +32,7 @@ const (
 	Exec         Kind = "exec"         // a command was received
 	Stdin        Kind = "stdin"        // the command's first input bytes were received
 	Renamed      Kind = "renamed"      // a zone's key file was renamed into place (seen on Linux only)
-	Exited       Kind = "exited"       // the command ended; what it wrote to disk is there
+	Exited       Kind = "exited"       // the command ended; what it wrote is on disk
 	Acknowledged Kind = "acknowledged" // its exit status was sent
 	Cut          Kind = "cut"          // a bad day cut the connection
 )
@@ -68,12 +70,12 @@ type Journal struct {
 	changed chan struct{}
 }
 
-// New is a journal that keeps the last size edges.
+// New makes a journal that keeps the last size edges.
 func New(size int) *Journal {
 	return &Journal{began: time.Now(), ring: make([]Edge, size), changed: make(chan struct{})}
 }
 
-// Add stamps the edge with its number and times and keeps it.
+// Add gives the edge its number and times, and keeps it.
 func (j *Journal) Add(e Edge) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -86,7 +88,8 @@ func (j *Journal) Add(e Edge) {
 }
 
 // Since returns at most max kept edges with a number above after, oldest first
-// (all of them when max is 0), and the number of the last edge of all.
+// (all of them when max is 0). It also returns the number of the very last
+// edge.
 func (j *Journal) Since(after uint64, max int) ([]Edge, uint64) {
 	edges, last, _ := j.since(after, max)
 	return edges, last
@@ -106,7 +109,8 @@ func (j *Journal) since(after uint64, max int) ([]Edge, uint64, <-chan struct{})
 	return edges, j.last, j.changed
 }
 
-// Wait is Since that waits until there is an edge above after, or ctx is done.
+// Wait is like Since, but waits until there is an edge above after, or ctx is
+// done.
 func (j *Journal) Wait(ctx context.Context, after uint64, max int) ([]Edge, uint64) {
 	for {
 		edges, last, changed := j.since(after, max)
@@ -124,9 +128,9 @@ func (j *Journal) Wait(ctx context.Context, after uint64, max int) ([]Edge, uint
 // Page is the answer of GET /edges.
 type Page struct {
 	Edges []Edge `json:"edges"`
-	// Last is the number of the last edge of all.
+	// Last is the number of the very last edge.
 	Last uint64 `json:"last"`
-	// Lost is how many asked-for edges the ring no longer holds.
+	// Lost is how many of the edges that were asked for the ring no longer has.
 	Lost uint64 `json:"lost,omitempty"`
 }
 
