@@ -1,4 +1,4 @@
-# What this house does, by name. `make` alone lists it.
+# What can be done in this repository, by name. `make` alone lists it.
 
 TOOL := go tool -modfile=internal/tools/go.mod
 
@@ -23,11 +23,11 @@ programs:
 	@go build -o bin/keywave ./starter
 	@go build -o bin/worker ./worker
 
-# A Temporal server is a lot to compile: only when it changed. default.pgo tells the
-# compiler where the server spends its time; that is an eighth of it.
+# A Temporal server takes minutes to compile, so it is compiled only when it has changed.
+# default.pgo tells the compiler where the server spends its time, which saves an eighth.
 bin/devserver: $(filter-out %_test.go,$(wildcard devserver/*.go)) devserver/go.mod devserver/go.sum devserver/default.pgo
 	@echo "building bin/devserver, Temporal in one binary: the first time takes some minutes" >&2
-	@cd devserver && go build -trimpath -ldflags='-s -w' -o ../$@.$$$$ . && mv ../$@.$$$$ ../$@ # two may make it at once
+	@cd devserver && go build -trimpath -ldflags='-s -w' -o ../$@.$$$$ . && mv ../$@.$$$$ ../$@ # two may build it at the same time
 	@touch $@
 
 .PHONY: pgo
@@ -38,9 +38,9 @@ pgo: build ## record devserver/default.pgo, with which devserver is compiled
 demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json)
 	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --output $(OUTPUT)
 
-# Whatever fails hides nothing after it, and is named at the end. devserver is
-# tested as bin/devserver was compiled. Tests wait more than they compute: three
-# packages, and six tests of each, run beside each other.
+# When a line fails, the others still run, and the end names what failed. devserver is
+# tested with the flags with which bin/devserver is compiled. Tests wait more than they
+# compute, so three packages, and six tests of each, run side by side.
 .PHONY: test
 test: ## everything that can be tested on this machine
 	@go build -C internal/tools -o $(CURDIR)/bin/inturn ./inturn

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the namespace, with 30 days of retention, and Keywave's search attributes
-# where they are missing; what is there stays as it is. Safe to run again;
+# Makes the namespace, with 30 days of retention, and Keywave's search attributes,
+# where they are missing. What exists stays as it is. Safe to run again;
 # TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where.
 set -eu
 
-# again runs a command until it succeeds: a server that has just started, or a
-# namespace that has just been made, is not known everywhere at once.
+# again runs a command until it succeeds, because a server that has just started, or
+# a namespace that has just been made, is not known everywhere at once.
 again() {
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 		if "$@"; then return 0; fi
