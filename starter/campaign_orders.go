@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/plan"
@@ -18,6 +18,10 @@ import (
 	"keywave/workflows"
 )
 
+// campaignAnswersWithin is how long a campaign may take to answer an order. A pause or
+// a cancel waits up to 30 s for its shards.
+const campaignAnswersWithin = 90 * time.Second
+
 // order sends an update to an open campaign and waits for its answer.
 func order(ctx context.Context, conn *temporalclient.Connection, name, update string, o workflows.Order) (workflows.Answer, error) {
 	var answer workflows.Answer
@@ -25,13 +29,9 @@ func order(ctx context.Context, conn *temporalclient.Connection, name, update st
 		return answer, err
 	}
 	o.By = operator()
-	handle, err := conn.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflows.CampaignID(name), UpdateName: update, Args: []any{o},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	if err == nil {
-		err = handle.Get(ctx, &answer)
-	}
+	ctx, cancel := context.WithTimeout(ctx, campaignAnswersWithin)
+	defer cancel()
+	err := conn.Order(ctx, workflows.CampaignID(name), update, o, &answer)
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return answer, refused(errors.New(app.Message()))
@@ -40,7 +40,7 @@ func order(ctx context.Context, conn *temporalclient.Connection, name, update st
 		return answer, refused(fmt.Errorf("campaign %s is not open; see: keywave campaign status %s", name, name))
 	}
 	if err != nil {
-		return answer, fmt.Errorf("campaign %s did not answer (%w); is it open, and is a worker running? keywave campaign status %s", name, err, name)
+		return answer, fmt.Errorf("campaign %s did not answer (%w); whether it obeys is not known, so look before you order again: keywave campaign status %s; is a worker with the orchestrator role running? keywave doctor", name, err, name)
 	}
 	return answer, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
 	"keywave/internal/fleet"
@@ -103,13 +102,8 @@ func orderRepair(ctx context.Context, conn *temporalclient.Connection, in workfl
 	var answer workflows.RepairAnswer
 	ctx, cancel := context.WithTimeout(ctx, orderWithin)
 	defer cancel()
-	handle, err := conn.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflows.ZoneID(in.Zone), UpdateName: workflows.UpdateRepair, WaitForStage: client.WorkflowUpdateStageCompleted,
-		Args: []any{workflows.RepairOrder{Hosts: in.Hosts, AcceptChanges: o.acceptChanges, By: operator(), Reason: o.reason}},
-	})
-	if err == nil {
-		err = handle.Get(ctx, &answer)
-	}
+	err := conn.Order(ctx, workflows.ZoneID(in.Zone), workflows.UpdateRepair,
+		workflows.RepairOrder{Hosts: in.Hosts, AcceptChanges: o.acceptChanges, By: operator(), Reason: o.reason}, &answer)
 	var app *temporal.ApplicationError
 	switch {
 	case err == nil:
@@ -119,7 +113,7 @@ func orderRepair(ctx context.Context, conn *temporalclient.Connection, in workfl
 	case errors.As(err, &app):
 		return answer, refused(fmt.Errorf("%s; what it does: keywave zone show %s", app.Message(), in.Zone))
 	}
-	return answer, fmt.Errorf("the operation of zone %s did not answer within %s (%w); nothing was changed; is a worker with the orchestrator role running? keywave doctor", in.Zone, orderWithin, err)
+	return answer, fmt.Errorf("the operation of zone %s did not answer within %s (%w); whether it has the order is not known, so look first: keywave zone show %s; is a worker with the orchestrator role running? keywave doctor", in.Zone, orderWithin, err, in.Zone)
 }
 
 // orderWithin is how long a running zone may take to answer an order.

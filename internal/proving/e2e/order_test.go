@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/internal/temporalclient"
+)
+
+// A signal comes in while a workflow's task carries out an order and ends the workflow.
+// Temporal fails that task, and the order with it. The order is given again: the person
+// who gave it sees an answer.
+func TestOrderOfATaskThatFails(t *testing.T) {
+	s := raise(t, 1, 1, 0)
+	ctx, conn := t.Context(), &temporalclient.Connection{Client: temporal(t, s)}
+	const name, queue, order = "ends-by-order", "orders", "end"
+
+	var first sync.Once
+	given, signalled := make(chan struct{}), make(chan struct{})
+	ends := func(ctx workflow.Context) error {
+		ordered := false
+		err := workflow.SetUpdateHandler(ctx, order, func(_ workflow.Context, by string) (string, error) {
+			first.Do(func() { close(given); <-signalled })
+			ordered = true
+			return "ended by " + by, nil
+		})
+		if err != nil {
+			return err
+		}
+		return workflow.Await(ctx, func() bool { return ordered })
+	}
+	w := worker.New(conn.Client, queue, worker.Options{DeadlockDetectionTimeout: time.Minute})
+	w.RegisterWorkflowWithOptions(ends, workflow.RegisterOptions{Name: name})
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	run, err := conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: queue}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-given
+		if err := conn.SignalWorkflow(ctx, name, "", "news", nil); err != nil {
+			t.Error(err)
+		}
+		close(signalled)
+	}()
+	var answer string
+	if err := conn.Order(ctx, name, order, "a person", &answer); err != nil || answer != "ended by a person" {
+		t.Fatalf("%q, %v", answer, err)
+	}
+	if err := run.Get(ctx, nil); err != nil {
+		t.Error(err)
+	}
+	failed := 0
+	for events := conn.GetWorkflowHistory(ctx, name, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		e, err := events.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.GetWorkflowTaskFailedEventAttributes().GetCause() == enums.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d tasks failed; the order met none", failed)
+	}
+}
