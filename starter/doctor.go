@@ -85,7 +85,7 @@ with the same content, by all that a delivery does, reload and verify included.`
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.fleetFile, "fleet", "f", "", "also look at the queues, workers, keysets and hosts of this fleet file")
+	f.StringVarP(&o.fleetFile, "fleet", "f", "", "also check the queues, workers, keysets and hosts of this fleet file")
 	f.StringVar(&o.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	f.BoolVar(&o.fix, "fix", false, "mend the namespace, its retention and the search attributes")
 	f.BoolVar(&o.rehearse, "rehearse", false, "have each host put one of its files over itself, then reload and verify")

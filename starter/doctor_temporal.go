@@ -22,7 +22,7 @@ import (
 
 const wantedRetention = 30 * 24 * time.Hour
 
-// examineTemporal looks at the server and the namespace. Without a connection
+// examineTemporal checks the server and the namespace. Without a connection
 // nothing else can be asked.
 func (a *app) examineTemporal(ctx context.Context, fix bool) ([]check, *temporalclient.Connection) {
 	conn, err := a.connect(ctx)
@@ -68,7 +68,7 @@ func examineNamespace(ctx context.Context, conn *temporalclient.Connection, fix 
 func checkServer(ctx context.Context, conn *temporalclient.Connection) check {
 	info, err := conn.WorkflowService().GetSystemInfo(ctx, &workflowservice.GetSystemInfoRequest{})
 	if err != nil {
-		return failed("Temporal", err, "look at the log of the server at "+conn.Address)
+		return failed("Temporal", err, "read the log of the server at "+conn.Address)
 	}
 	return check{What: "Temporal", Level: levelOK, Saw: fmt.Sprintf("%s, version %s, namespace %s", conn.Address, info.GetServerVersion(), conn.Namespace)}
 }

@@ -43,7 +43,7 @@ func examineWorkers(ctx context.Context, conn *temporalclient.Connection, f *fle
 	}
 	outs, err := checkup(ctx, conn, f, o.rehearse)
 	if err != nil {
-		return append([]check{failed(what, err, "look at the log of the worker with the orchestrator role")}, checkKeyring(f, keyring)...)
+		return append([]check{failed(what, err, "read the log of the worker with the orchestrator role")}, checkKeyring(f, keyring)...)
 	}
 	var checks []check
 	var sealed []workflows.CheckupOut
@@ -172,13 +172,13 @@ var credentialRemedies = map[string]string{
 	"env":      "export the right variables where the account's edgeone workers start, and restart them",
 	"profile":  "correct that section of the credentials file on the account's edgeone workers; it is read again when it changes",
 	"tccli":    "run tccli auth login or tccli configure as the user of the account's edgeone workers",
-	"cvm-role": "look at the role that is bound to the instance: it needs the permissions of keywave doctor --policy",
-	"tke-oidc": "look at the role of the pod's service account: it needs the permissions of keywave doctor --policy",
+	"cvm-role": "check the role that is bound to the instance: it needs the permissions of keywave doctor --policy",
+	"tke-oidc": "check the role of the pod's service account: it needs the permissions of keywave doctor --policy",
 }
 
 func credentialRemedy(c fleet.Credentials) string {
 	if c.Role != "" {
-		return fmt.Sprintf("look at the role %s: its trust policy must name who assumes it (%s), and it needs the permissions of keywave doctor --policy", c.Role, c.Kind)
+		return fmt.Sprintf("check the role %s: its trust policy must name who assumes it (%s), and it needs the permissions of keywave doctor --policy", c.Role, c.Kind)
 	}
 	return credentialRemedies[c.Kind]
 }
@@ -311,7 +311,7 @@ var hostRemedies = map[rotation.HostStep]string{
 	rotation.StepWrite:    "the directory of path must exist, have room, and take new files from the user",
 	rotation.StepReload:   "correct reload in the fleet file, or install what it calls",
 	rotation.StepVerify:   "correct verify in the fleet file, or install what it calls",
-	rotation.StepSession:  "look at its sshd log, and try again",
+	rotation.StepSession:  "read its sshd log, and try again",
 }
 
 // remedyOfPrograms is what to do about a host to which a program brings keys: it has no
@@ -359,7 +359,7 @@ func checkKeyring(f *fleet.Fleet, dir string) []check {
 			}
 			c.Level, c.Saw, c.Remedy = levelOK, i.Fingerprint+", in "+dir+"; whether the workers have the same is not known", ""
 			if i.Problem != "" {
-				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "look at "+dir+"; the workers may have one that is whole"
+				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "check the files in "+dir+"; the workers may have a keyset that is in order"
 			}
 		}
 		checks = append(checks, c)

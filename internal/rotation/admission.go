@@ -9,34 +9,36 @@ import (
 type Setup struct {
 	Page   int
 	Window int
-	Seq    int // the campaign's latest control number
+	Seq    int // the number of the campaign's latest order
 	Timing Timing
 	// Emergency waives proofs.
 	Emergency bool
-	// Again says that an earlier run may have refreshed: baselines are read again.
+	// Again says that an earlier run may have refreshed zones, so their baselines
+	// are read again.
 	Again bool
-	// Mend only delivers what an earlier run left exposed or unknown.
+	// Mend says that the shard only delivers what an earlier run left exposed or
+	// unknown.
 	Mend bool
 	// Last says that no other page waits for the slots of this one.
 	Last     bool
 	Decided  Decided
 	ClosesAt time.Time
-	// Surprised counts zones of other pages with a key that nobody knows, Accepted
-	// those that had one when the campaign started; Told says that a person let the
-	// campaign go on.
+	// Surprised counts zones of other pages that have a key that nobody knows.
+	// Accepted counts those that had such a key when the campaign started. Told
+	// says that a person let the campaign go on in spite of them.
 	Surprised int
 	Accepted  int
 	Told      bool
-	// Before is what the campaign knew of the page; it holds until the page is
+	// Before is what the campaign knew of the page. It is used until the page is
 	// loaded.
 	Before ShardOut
-	// StallAfter is how long nothing may happen before that is told, ProofsWithin
-	// how long a batch of proofs may be on its way.
+	// StallAfter is how long a shard may be idle before the campaign is told.
+	// ProofsWithin is how long the answer to a batch of proofs may take.
 	StallAfter   time.Duration
 	ProofsWithin time.Duration
 }
 
-// Member is a zone of a page; Hosts are indices into the page's hosts.
+// Member is a zone of a page. Hosts are indices into the page's hosts.
 type Member struct {
 	ID       ZoneID
 	Baseline Fingerprint
@@ -48,33 +50,34 @@ type Command interface{ command() }
 
 // The commands.
 type (
-	// StartZone starts a zone's operation, the Try-th of this shard.
+	// StartZone starts a zone's operation. Try counts the starts of this zone by
+	// this shard.
 	StartZone struct {
 		Zone     ZoneID
 		Try      int
-		Join     bool // its workflow runs already: its end is awaited
+		Join     bool // its workflow is already running: wait for its end
 		Verb     Verb
-		Urgent   bool // its key may be dead: it goes before others
+		Urgent   bool // its key may be dead: it goes before the others
 		Hosts    []HostRef
-		Retired  []RetiredHost // of those that the plan names
-		Baseline Fingerprint   // read first when empty
+		Retired  []RetiredHost // those of the plan's hosts that people retired
+		Baseline Fingerprint   // empty: it is read first
 		Drift    []Fingerprint
 		Proofs   []Proof
 		Since    time.Time // when an exposure that an earlier run left began
-		Doubt    time.Time // see Trip.Resume; zero is no doubt
+		Doubt    time.Time // see Trip.Resume; zero means no doubt
 		ClosesAt time.Time
 	}
-	// CancelZone has a zone send no refresh that was not sent yet.
+	// CancelZone keeps a zone from sending a refresh that it has not sent yet.
 	CancelZone struct {
 		Zone ZoneID
 		Try  int
 	}
-	// OrderZone tells a zone that has started.
+	// OrderZone sends an order to a zone that has started.
 	OrderZone struct {
 		Zone  ZoneID
 		Order ZoneOrder
 	}
-	// AskProbe asks for a probe, sealed as keys will be.
+	// AskProbe asks for a probe that is sealed as keys will be.
 	AskProbe struct{ Locations []Location }
 	// AskHosts asks a location's hosts to prove that they can take a key.
 	AskHosts struct {
@@ -83,7 +86,7 @@ type (
 	}
 	// AskBegun asks Temporal which of these zones' refreshes have begun.
 	AskBegun struct{ Zones []ZoneID }
-	// Tell tells the campaign.
+	// Tell sends news to the campaign.
 	Tell struct{ News ShardNews }
 	// End is the last command.
 	End struct{ Out ShardOut }
@@ -98,25 +101,26 @@ func (AskBegun) command()   {}
 func (Tell) command()       {}
 func (End) command()        {}
 
-// Landing is how a zone's operation ended: with a record, or as the field says
-// that is set.
+// Landing is how a zone's operation ended: with a record, or with the text that
+// is set.
 type Landing struct {
 	Record *Record
-	Busy   string // it was not begun: somebody else's operation has the zone
+	Busy   string // it was not begun: somebody else's operation is running on the zone
 	Lost   string // its workflow ended without a record
 	Absent string // its workflow did not start
 }
 
 const (
 	startWithin = time.Minute // a zone that has not started by then is given up
-	handedBack  = 3           // how often a zone may come back without a refresh before it stays pending
-	breakAfter  = 5           // zones in a row that fail alike stop the campaign
+	handedBack  = 3           // a zone that came back more often than this without a refresh stays pending
+	breakAfter  = 5           // so many zones in a row that fail alike stop the campaign
 )
 
-// Admission decides for one shard: which zone starts when, whose hosts are asked,
-// what people's orders mean for each, and what the campaign is told. It is a value
-// machine like Trip: its methods take what happened, and Next gives what is to be
-// done about it. Wake says when Next must be asked although nothing happened.
+// Admission decides for one shard: which zone starts when, whose hosts are
+// asked, what people's orders mean for each zone, and what the campaign is
+// told. It is a value machine like Trip. Its methods take what happened, and
+// Next returns what must be done then. Wake says when Next must be called even
+// if nothing happens.
 type Admission struct {
 	in     Setup
 	loaded bool
@@ -131,13 +135,13 @@ type Admission struct {
 
 	stopped bool
 	closed  bool // it returns as soon as nothing is in flight
-	refused bool // its page or probe cannot be had
+	refused bool // there will be no page or no probe
 	ended   bool
 	halt    string
-	cause   string // of the latest failures in a row
+	cause   string // the cause of the latest failures, if they are alike
 	alike   int    // how many there are
 
-	asking  bool // a AskBegun is on its way
+	asking  bool // an AskBegun is on its way
 	askedAt time.Time
 
 	idleFrom time.Time // zero while nothing could make progress
@@ -145,11 +149,11 @@ type Admission struct {
 	idleTold bool
 	began    time.Time
 
-	told   bool // that the last zone has started
+	told   bool // the campaign was told that the last zone has started
 	urgent bool // news that must not wait
-	soon   bool // news that people look for
+	soon   bool // news that people wait for
 	dirty  bool // any news
-	quiet  bool // told so, of the present Seq
+	quiet  bool // the campaign was told, for the present Seq, that the shard is quiet
 	toldAt time.Time
 
 	out []Command
@@ -162,14 +166,14 @@ type entry struct {
 	verb   Verb
 	tries  int
 	back   int     // times handed back
-	looks  []sight // of Hosts; nil before the first
+	looks  []sight // what each of Hosts was seen to hold; nil before the first proof
 	skip   string  // why people excluded it
 	cause  string  // why it made no progress when that was last checked
 	flight *flight
-	// mending says that the outcome is an earlier one and is being mended, prior
-	// that it is an earlier run's.
+	// mending says that the outcome is an earlier one and that the zone is being
+	// mended now. prior says that the outcome is from an earlier run.
 	mending, prior bool
-	// joins says that its workflow runs already.
+	// joins says that its workflow is already running.
 	joins bool
 	// surprising says that EdgeOne and all hosts agreed on a key that nobody knows.
 	surprising bool
@@ -182,21 +186,21 @@ type flight struct {
 	started   bool
 	foreign   bool // another shard started it
 	cancelled bool
-	orders    []ZoneOrder // for when it has started
+	orders    []ZoneOrder // they are sent when it has started
 	news      ZoneNews
 	heard     bool
 	begun     bool      // it was told when its refresh began
-	askAt     time.Time // when it is looked up next
+	askAt     time.Time // when Temporal is asked about it next
 	asks      int
 }
 
-// NewAdmission begins before the page is loaded.
+// NewAdmission makes the machine of a shard whose page is not loaded yet.
 func NewAdmission(now time.Time, in Setup) *Admission {
 	return &Admission{in: in, byID: map[ZoneID]*entry{}, slots: NewSlots[ZoneID](in.Window), began: now, toldAt: now}
 }
 
-// Loaded gives it the page and, where an earlier run may have left something, what was
-// found of each zone, in their order.
+// Loaded gives the machine its page. found is what was found of each zone, in
+// the order of the zones, if an earlier run may have left something.
 func (a *Admission) Loaded(hosts []HostRef, members []Member, found []Found) {
 	for _, ref := range hosts {
 		a.hosts = append(a.hosts, &host{HostRef: ref})
@@ -212,8 +216,8 @@ func (a *Admission) Loaded(hosts []HostRef, members []Member, found []Found) {
 	a.enqueue()
 }
 
-// Refuse says that there is no page or no probe: no refresh starts. Zones in flight
-// that are mended without proofs go on.
+// Refuse says that there is no page or no probe, so no refresh can start. Zones
+// in flight that are mended without proofs go on.
 func (a *Admission) Refuse(why string) {
 	a.refused, a.halt, a.urgent = true, why, true
 	for _, z := range a.zones {
@@ -223,8 +227,8 @@ func (a *Admission) Refuse(why string) {
 	}
 }
 
-// enqueue lines up what is not done, by the outcome table of the design: exposed
-// zones first, and those get the live key without a refresh.
+// enqueue puts all zones that are not done into the queue. Exposed zones come
+// first; they get the live key without a refresh.
 func (a *Admission) enqueue() {
 	a.queue = nil
 	var rest []*entry
@@ -256,7 +260,8 @@ func (a *Admission) enqueue() {
 	a.queue = append(a.queue, rest...)
 }
 
-// Follow takes the campaign's order; one that is older than the last is ignored.
+// Follow obeys the campaign's order. It ignores an order that is older than the
+// last one.
 func (a *Admission) Follow(order Control) {
 	if order.Seq < a.in.Seq {
 		return
@@ -277,8 +282,8 @@ func (a *Admission) Follow(order Control) {
 	}
 }
 
-// Cancelled says that the shard itself was cancelled, by its campaign's end or by
-// a person: it is closed.
+// Cancelled says that the shard itself was cancelled, because its campaign
+// ended or by a person. It is closed then.
 func (a *Admission) Cancelled() {
 	a.closed, a.urgent = true, true
 	a.stop()
@@ -310,14 +315,14 @@ func (a *Admission) cancel(z *entry) {
 	a.out = append(a.out, CancelZone{z.ID, z.tries})
 }
 
-// standStill stops without waiting for the campaign's order, which comes when the
-// campaign has heard why.
+// standStill stops at once. It does not wait for the campaign's order, which
+// comes only after the campaign has heard why.
 func (a *Admission) standStill(why string) {
 	a.halt, a.urgent = why, true
 	a.stop()
 }
 
-// decide takes what people decided now.
+// decide takes over all that people have decided so far.
 func (a *Admission) decide(d Decided) {
 	for _, r := range d.Retired {
 		if slices.Contains(a.in.Decided.Retired, r) {
@@ -334,14 +339,14 @@ func (a *Admission) decide(d Decided) {
 	for _, z := range a.zones {
 		waited := z.record.Back == BackAside && z.record.Outcome == Pending && z.flight == nil
 		if waited && a.asideHost(z) == nil && !slices.Contains(a.queue, z) {
-			z.record.Back, z.record.Why = "", "" // it waited in vain for hosts that are retired now
+			z.record.Back, z.record.Why = "", "" // it waited for hosts that are retired now
 			a.queue = append(a.queue, z)
 		}
 	}
 }
 
-// skipDecided marks the zones that people excluded, and those whose hosts are all
-// retired; one that is under way is told.
+// skipDecided marks the zones that people excluded, and those whose hosts are
+// all retired. A zone that is in flight gets an order.
 func (a *Admission) skipDecided() {
 	for _, s := range a.in.Decided.Skipped {
 		if z := a.byID[s.Zone]; z != nil {
@@ -357,7 +362,7 @@ func (a *Admission) skipDecided() {
 
 func (a *Admission) skipZone(z *entry, why string) {
 	switch f := z.flight; {
-	case z.skip != "": // decided before
+	case z.skip != "": // it was decided before
 	case f != nil:
 		z.skip = why
 		a.tellZone(z, ZoneOrder{Skip: true, Reason: why})
@@ -398,7 +403,7 @@ func (a *Admission) retired(z *entry, name HostName) bool {
 	})
 }
 
-// Next is what to do now.
+// Next returns what must be done now.
 func (a *Admission) Next(now time.Time) []Command {
 	if a.ended {
 		return nil
@@ -419,7 +424,7 @@ func (a *Admission) Next(now time.Time) []Command {
 	return commands
 }
 
-// Wake is when Next must be asked although nothing happened; zero is never.
+// Wake is when Next must be called even if nothing happens. Zero means never.
 func (a *Admission) Wake(now time.Time) time.Time {
 	var wake time.Time
 	at := func(t time.Time) {
@@ -449,8 +454,8 @@ func (a *Admission) Wake(now time.Time) time.Time {
 	return wake
 }
 
-// admit starts zones while there is room, in their order, each as soon as all of
-// its hosts have proved that they can take a key.
+// admit starts zones in the order of the queue, as long as there is room. A
+// zone starts only when all of its hosts have proved that they can take a key.
 func (a *Admission) admit(now time.Time) {
 	a.lastStrangers()
 	for len(a.queue) > 0 && !a.stopped && !a.refused {
@@ -479,12 +484,12 @@ func (a *Admission) admit(now time.Time) {
 	}
 }
 
-// shut says that the calendar lets no refresh of the zone be signed any more.
+// shut says that by the calendar no refresh of the zone may be signed any more.
 func (a *Admission) shut(z *entry, now time.Time) bool {
 	return !z.mending && !a.in.ClosesAt.IsZero() && !now.Before(a.in.ClosesAt)
 }
 
-// over says that there is, and will be, nothing more to do.
+// over says that nothing is left to do, now or later.
 func (a *Admission) over() bool {
 	switch {
 	case a.flying() > 0:

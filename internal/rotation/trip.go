@@ -18,7 +18,7 @@ const (
 	PhaseSettle   Phase = "settle"   // wait until a read can be believed
 	PhaseDeliver  Phase = "deliver"  // bring the live key to every host
 	PhaseVerify   Phase = "verify"   // read the live key after the last acknowledgement
-	PhaseHold     Phase = "hold"     // wait until no request given up can still land, with reads on the way
+	PhaseHold     Phase = "hold"     // wait until no request given up can land any more; read the key meanwhile
 	PhaseEnded    Phase = "ended"
 )
 
@@ -49,7 +49,7 @@ const (
 type Transition struct {
 	From Phase
 	On   Event
-	To   []Phase // one of these, by what else is known
+	To   []Phase // one of these; what else is known decides which
 }
 
 // Table is the whole story of a zone. Trip cannot leave it, and the docs draw
@@ -88,7 +88,8 @@ const (
 	maxStaleReads = 20
 )
 
-// firstLook is the pause before the first read of a held zone; it doubles.
+// firstLook is the pause before the first read of a held zone. Each further
+// pause is twice as long.
 const firstLook = 2 * time.Second
 
 // Trip is one zone's rotation: what is known, and what comes next. It is a
@@ -102,46 +103,47 @@ type Trip struct {
 	Timing Timing     `json:"timing"`
 
 	Phase Phase `json:"phase"`
-	// Wake is when the present wait ends; zero when there is none.
+	// Wake is when the present wait ends. It is zero when the zone does not wait.
 	Wake time.Time `json:"wake,omitzero"`
 
 	Baseline Fingerprint `json:"baseline,omitempty"`
-	// Live is the key EdgeOne is believed to hold after a refresh or a repair's
-	// read; empty until known.
+	// Live is the key that EdgeOne is believed to hold after a refresh or a
+	// repair's read. It is empty until known.
 	Live Fingerprint `json:"live,omitempty"`
 	// Replaced are keys that were live before Live. None is ever delivered.
 	Replaced []Fingerprint `json:"replaced,omitempty"`
-	// Drift is what hosts were found to hold that is none of the above.
+	// Drift are keys that hosts were found to hold and that are none of the
+	// above.
 	Drift []Fingerprint `json:"drift,omitempty"`
-	// Given are the attempts given up without an answer.
+	// Given are the attempts that were given up without an answer.
 	Given []Attempt `json:"given,omitempty"`
 	// Sent counts refreshes that may have been executed.
 	Sent int `json:"sent"`
-	// Adopted counts distinct keys learned from a read and not from an answer:
-	// each proves that one given-up attempt was executed.
+	// Adopted counts the different keys that were learned from a read and not
+	// from an answer. Each proves that one given-up attempt was executed.
 	Adopted int `json:"adopted,omitempty"`
 
 	// Since is when the old key may have died; zero while it is known to live.
 	Since time.Time `json:"since,omitzero"`
-	// Dark is since when nobody knows that the hosts hold the live key, although
-	// a refresh may have been sent; zero while it is known. Lit is until when it
-	// was known last.
+	// Dark is since when it is not known that the hosts hold the live key,
+	// although a refresh may have been sent. It is zero while it is known. Lit is
+	// the last time at which it was known.
 	Dark time.Time `json:"dark,omitzero"`
 	Lit  time.Time `json:"lit,omitzero"`
-	// Begun is when Temporal says that the present refresh began: from then on it
-	// may have been sent, unanswered as it is.
+	// Begun is when the present refresh began, as Temporal says. From then on it
+	// may have been sent, although it has no answer yet.
 	Begun time.Time `json:"begun,omitzero"`
-	// HeldUntil is when no request given up can land any more; zero unless that
-	// is waited for. Looks counts the reads on the way.
+	// HeldUntil is when no request given up can land any more. It is zero unless
+	// the zone waits for that. Looks counts the reads during that wait.
 	HeldUntil time.Time `json:"heldUntil,omitzero"`
 	Looks     int       `json:"looks,omitempty"`
-	// SureFrom is when a read can no longer show a key from before Live; zero
-	// until the first verification of Live.
+	// SureFrom is from when a read can no longer show a key from before Live. It
+	// is zero until Live is verified for the first time.
 	SureFrom time.Time `json:"sureFrom,omitzero"`
 	Acks     []Ack     `json:"acks,omitempty"` // of Live
 	Last     []Ack     `json:"last,omitempty"` // the latest failures
-	// Held is what each host was last seen to hold, Retired are those that people
-	// took out.
+	// Held is what each host was last seen to hold. Retired are the hosts that
+	// people took out.
 	Held    []HostHeld `json:"held,omitempty"`
 	Retired []HostHeld `json:"retired,omitempty"`
 	Same    int        `json:"same,omitempty"` // reads in a row that showed the baseline
@@ -151,7 +153,7 @@ type Trip struct {
 	Stop    bool       `json:"stop,omitempty"`    // no further refresh: cancelled or refused
 	Resumed bool       `json:"resumed,omitempty"` // see Resume
 	Halt    bool       `json:"halt,omitempty"`
-	Met     []string   `json:"met,omitempty"` // what went wrong on the way, for people
+	Met     []string   `json:"met,omitempty"` // what went wrong meanwhile, for people
 	Why     string     `json:"why,omitempty"`
 	Cause   string     `json:"cause,omitempty"` // the kind of failure, for the circuit breaker
 	Back    Handback   `json:"back,omitempty"`  // why it ended pending
@@ -161,11 +163,11 @@ type Trip struct {
 // Attempt is a refresh given up without an answer.
 type Attempt struct {
 	SentAt time.Time `json:"sentAt"`
-	DeadAt time.Time `json:"deadAt"` // its signature is refused from here on
+	DeadAt time.Time `json:"deadAt"` // from here on its signature is refused
 }
 
-// NewTrip begins a trip. An empty baseline is read first. proved says that the
-// hosts' proofs are at hand (or waived).
+// NewTrip begins a trip. If baseline is empty, it is read first. proved says
+// that the hosts have shown their proofs, or that proofs are waived.
 func NewTrip(verb Verb, zone ZoneID, hosts []HostName, timing Timing, baseline Fingerprint, proved bool) *Trip {
 	t := &Trip{Verb: verb, Zone: zone, Hosts: hosts, Timing: timing, Baseline: baseline}
 	switch {
@@ -179,13 +181,13 @@ func NewTrip(verb Verb, zone ZoneID, hosts []HostName, timing Timing, baseline F
 	return t
 }
 
-// ExposedFrom begins the trip with the exposure that an earlier one left; zero
-// is none.
+// ExposedFrom begins the trip with the exposure that an earlier one left. Zero
+// means that there is none.
 func (t *Trip) ExposedFrom(since time.Time) { t.Since, t.Dark = since, since }
 
-// Resume begins the trip where an earlier one ended without knowing whether
-// its refresh was executed: that request was signed no later than latest, and
-// Baseline is the key from before it.
+// Resume begins the trip where an earlier one ended without knowing whether its
+// refresh was executed. That request was signed no later than latest. Baseline
+// is the key from before it.
 func (t *Trip) Resume(latest time.Time) {
 	t.Sent, t.Resumed = 1, true
 	t.darken(latest)
@@ -225,7 +227,7 @@ func (t *Trip) Missing() []HostName {
 }
 
 // Expect is what a host may hold when Live is put there: nothing, a key that
-// this trip knows to be dead, or drift that was seen and read past.
+// this trip knows to be dead, or drift that was seen and accepted.
 func (t *Trip) Expect() []Fingerprint {
 	expect := []Fingerprint{Absent}
 	for _, f := range slices.Concat([]Fingerprint{t.Baseline}, t.Replaced, t.Drift) {
@@ -236,7 +238,7 @@ func (t *Trip) Expect() []Fingerprint {
 	return expect
 }
 
-// SawDrift remembers what a proof says a host holds.
+// SawDrift remembers what a host holds, as its proof says.
 func (t *Trip) SawDrift(held Fingerprint) {
 	if held != "" && held != t.Baseline && !slices.Contains(t.Drift, held) {
 		t.Drift = append(t.Drift, held)
@@ -247,8 +249,8 @@ func (t *Trip) SawDrift(held Fingerprint) {
 // nothing that may have been sent.
 func (t *Trip) Cancelled() { t.Stop = true }
 
-// Proved is the end of PhaseProve; problem is empty when every host can take a
-// key, and of the kind back when not.
+// Proved is the end of PhaseProve. problem is empty when every host can take a
+// key. Otherwise it says why not, and back of which kind that is.
 func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 	switch {
 	case problem != "" && len(t.Given) > 0:
@@ -263,7 +265,7 @@ func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 	}
 }
 
-// Refreshed is EdgeOne's answer with a new key.
+// Refreshed takes EdgeOne's answer with a new key.
 func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
 	t.sent(sentAt)
 	t.Until = sentAt.Add(t.Timing.DeliverFor.D())
@@ -271,8 +273,8 @@ func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
 	t.to(EvRefreshed, PhaseDeliver)
 }
 
-// GivenUp is a refresh that may have been executed and was not answered: signed
-// no earlier than sentAt and no later than latest.
+// GivenUp says that a refresh may have been executed and was not answered. It
+// was signed no earlier than sentAt and no later than latest.
 func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
 	t.sent(sentAt)
 	t.Given = append(t.Given, Attempt{SentAt: sentAt, DeadAt: latest.Add(t.Timing.SignatureLife.D())})
@@ -300,9 +302,9 @@ func (t *Trip) Retire(host HostName, why string) {
 	t.Note("host " + string(host) + " retired: " + why)
 }
 
-// Rehost lets the trip go on with other hosts, or other definitions of them, as a
-// person decided: what a host acknowledged counts where its definition is as
-// before.
+// Rehost lets the trip go on with other hosts, or with other definitions of
+// hosts, as a person decided. An acknowledgement of a host in asBefore, whose
+// definition has not changed, still counts.
 func (t *Trip) Rehost(now time.Time, hosts, asBefore []HostName, why string) {
 	if t.Phase == PhaseEnded {
 		return
@@ -331,14 +333,15 @@ func (t *Trip) Wakes(now time.Time) {
 	}
 }
 
-// MayLand says that a refresh that was given up may still be, or may have been,
-// executed unseen: the zone stays locked until that is known.
+// MayLand says that a refresh that was given up may still be executed, or may
+// have been, without anybody seeing it. The zone stays locked until that is
+// known.
 func (t *Trip) MayLand(now time.Time) bool {
 	return t.Live == "" && t.Sent > 0 || len(t.Given) > t.Adopted && t.lastDead(now).After(now)
 }
 
-// Skip ends the trip because an operator says so, with a reason. It is not for
-// a trip that MayLand.
+// Skip ends the trip because an operator says so, with a reason. It must not be
+// called while MayLand is true.
 func (t *Trip) Skip(why string) {
 	if t.Phase == PhaseEnded {
 		return
@@ -349,8 +352,8 @@ func (t *Trip) Skip(why string) {
 	t.Phase, t.Wake, t.Ended, t.Why = PhaseEnded, time.Time{}, Skipped, why
 }
 
-// RefusedBy is an answer that says: not executed, and never will be. halt says
-// that every zone would fail alike.
+// RefusedBy takes an answer that says: not executed, and never will be. halt
+// says that every zone would fail in the same way.
 func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 	t.Halt, t.Cause = halt, cause
 	t.Note(why)
@@ -383,14 +386,15 @@ func (t *Trip) handBack(on Event, why string, back Handback) {
 	t.end(on, Pending, why+"; nothing was sent, the old key is alive")
 }
 
-// finishUnsent ends a trip whose earlier attempts went unanswered, once they
-// are dead.
+// finishUnsent ends a trip that sends nothing more, once its unanswered
+// attempts are dead.
 func (t *Trip) finishUnsent(on Event, now time.Time) {
 	t.Stop = true
 	t.hold(on, now)
 }
 
-// hold waits until no attempt given up can land, with reads on the way.
+// hold waits until no given-up attempt can land any more, and reads the key
+// meanwhile.
 func (t *Trip) hold(on Event, now time.Time) {
 	t.to(on, PhaseHold)
 	if t.HeldUntil.IsZero() {
@@ -404,18 +408,18 @@ func (t *Trip) hold(on Event, now time.Time) {
 	t.Looks++
 }
 
-// rereadAfter is the pause before the next read of a held zone: a request that
-// lands late is an outage from then on, so it is at most ExposedAfter.
+// rereadAfter is the pause before the next read of a held zone. It is at most
+// ExposedAfter, because a request that lands late is an outage from then on.
 func (t *Trip) rereadAfter() time.Duration {
 	return min(firstLook<<min(t.Looks, 8), max(t.Timing.ExposedAfter.D(), firstLook))
 }
 
-// Looking says that the present read is one on the way of a held zone: it is in
-// no hurry, and another one follows.
+// Looking says that the present read is one of a held zone. It is in no hurry,
+// and another one follows.
 func (t *Trip) Looking(now time.Time) bool { return now.Before(t.HeldUntil) && t.Dark.IsZero() }
 
-// lastDead is when a read will show whatever the attempts given up have done:
-// the last signature is dead, and a read that lags has caught up.
+// lastDead is when a read will show everything that the given-up attempts have
+// done: the last signature is dead, and EdgeOne's reads are up to date.
 func (t *Trip) lastDead(now time.Time) time.Time {
 	wake := now
 	for _, a := range t.Given {
@@ -426,8 +430,8 @@ func (t *Trip) lastDead(now time.Time) time.Time {
 	return wake
 }
 
-// Read is the fingerprint of the live key, in PhaseBaseline, PhaseReadBack or
-// PhaseVerify.
+// Read takes the fingerprint of the live key, in PhaseBaseline, PhaseReadBack
+// or PhaseVerify.
 func (t *Trip) Read(now time.Time, key Fingerprint) {
 	switch t.Phase {
 	case PhaseBaseline:
@@ -483,8 +487,8 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	}
 }
 
-// inDoubt says that the table of pasts wants another read before a resumed trip
-// sends its own first refresh.
+// inDoubt says that by the table of pasts another read is needed before a
+// resumed trip sends its own first refresh.
 func (t *Trip) inDoubt(now time.Time, key Fingerprint) bool {
 	seen := Sight{Live: key, Baseline: t.Baseline, Surely: t.Same > 1 && !t.lastDead(now).After(now)}
 	return t.Resumed && t.Sent == 1 && Recall(MemoryUnknown, HistoryUnknown, seen.Compare(), CrowdFew).Do == DoRead
@@ -509,7 +513,7 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		}
 		t.to(EvStale, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
-	case now.Before(t.SureFrom): // a late request's key that a later refresh has already replaced looks like this, too
+	case now.Before(t.SureFrom): // the key of a late request that a later refresh has replaced already looks the same
 		t.to(EvStale, PhaseSettle)
 		t.Wake = t.SureFrom
 	default:
@@ -536,8 +540,8 @@ func (t *Trip) setLive(key Fingerprint) {
 	t.HeldUntil = time.Time{}
 }
 
-// Unreadable says that EdgeOne would not tell which key is live, and that no
-// further try is worth it now. A held zone is read again later.
+// Unreadable says that EdgeOne did not tell which key is live, and that no
+// further try makes sense now. A held zone is read again later.
 func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
 	if t.Looking(now) {
 		t.hold(EvUnreadable, now)
@@ -565,7 +569,7 @@ func (t *Trip) Waited() {
 	t.to(EvWaited, PhaseReadBack)
 }
 
-// Delivered is the end of a delivery round of Live.
+// Delivered takes the acknowledgements of one delivery round of Live.
 func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	surprised := false
 	t.Last = nil
@@ -601,9 +605,9 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	}
 }
 
-// backOff is nothing after the first round, because most failures are a
-// connection that broke while it was idle; then it grows from 1 s, which is as
-// fine as Temporal's timers are, to 30 s.
+// backOff is the pause before the next delivery round. It is nothing after the
+// first round, because most failures are a connection that broke while it was
+// idle. Then it grows from 1 s, the shortest of Temporal's timers, to 30 s.
 func backOff(round int) time.Duration {
 	if round <= 1 {
 		return 0
@@ -611,7 +615,7 @@ func backOff(round int) time.Duration {
 	return min(time.Second<<min(round-2, 5), 30*time.Second)
 }
 
-// Doubt leaves delivery to read again which key is live.
+// Doubt interrupts delivery to read again which key is live.
 func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }
 
 func (t *Trip) exposedWhy() string {

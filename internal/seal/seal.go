@@ -59,7 +59,7 @@ func (s *Sealer) Seal(location rotation.Location, zone rotation.ZoneID, key rota
 	}
 	sealed, err := ring.latest().Encrypt(plain(zone, key, grant), contextInfo(location, zone))
 	if err != nil {
-		return nil, fmt.Errorf("cannot seal the key of zone %q to location %q: the public keyset does not work; look at it with `keywave keyring show`", zone, location)
+		return nil, fmt.Errorf("cannot seal the key of zone %q to location %q: the public keyset does not work; check it with `keywave keyring show`", zone, location)
 	}
 	return sealed, nil
 }

@@ -38,9 +38,9 @@ func unreachable(address string, config *tls.Config, err error) error {
 	case config != nil && errors.As(shaken, &plain):
 		return fmt.Errorf("what answers at %s speaks no TLS, and this client does: unset TEMPORAL_TLS and TEMPORAL_API_KEY, or tls in temporal.toml, or correct TEMPORAL_ADDRESS", address)
 	case config != nil && shaken != nil:
-		return fmt.Errorf("what answers at %s and this client do not agree on TLS (%w): look at TEMPORAL_TLS_*, or tls in temporal.toml", address, shaken)
+		return fmt.Errorf("what answers at %s and this client do not agree on TLS (%w): check TEMPORAL_TLS_*, or tls in temporal.toml", address, shaken)
 	case strings.Contains(err.Error(), "remote error: tls:"):
-		return fmt.Errorf("the Temporal at %s does not take this client's certificate (%w): look at TEMPORAL_TLS_CLIENT_CERT_PATH and _KEY_PATH, or tls in temporal.toml", address, err)
+		return fmt.Errorf("the Temporal at %s does not take this client's certificate (%w): check TEMPORAL_TLS_CLIENT_CERT_PATH and _KEY_PATH, or tls in temporal.toml", address, err)
 	}
 	return fmt.Errorf("what answers at %s is no Temporal that this client understands (%w); is TEMPORAL_ADDRESS its gRPC address?", address, err)
 }

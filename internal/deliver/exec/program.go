@@ -38,7 +38,7 @@ func guarded(program string) error {
 func ours(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return fmt.Errorf("%s cannot be looked at: %w", path, cause(err))
+		return fmt.Errorf("%s cannot be checked: %w", path, cause(err))
 	}
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	shared := info.Mode().Perm()&0o022 != 0 && info.Mode()&(fs.ModeSymlink|fs.ModeSticky) == 0
