@@ -18,13 +18,13 @@ func main() {
 	defer stop()
 	c := config{}
 	flag.BoolVar(&c.quick, "quick", false, "200 zones everywhere, in less than 4 minutes; writes no page unless -out says where")
-	flag.StringVar(&c.parts, "parts", "", "the parts to run, by comma: "+partNames()+" (default: all)")
-	flag.StringVar(&c.out, "out", "", "where the page is written (default "+page+", of a run in full)")
+	flag.StringVar(&c.parts, "parts", "", "the parts to run, separated by commas: "+partNames()+" (default: all)")
+	flag.StringVar(&c.out, "out", "", "where the page is written (default "+page+", after a full run)")
 	flag.StringVar(&c.bin, "bin", "bin", "where keywave, worker and devserver are")
 	flag.StringVar(&c.dir, "dir", "", "where to keep logs and databases (default: a temporary directory, removed)")
 	flag.IntVar(&c.scale, "scale", 0, "one more size for the part scale, such as 10000")
 	flag.StringVar(&c.profile, "profile", "", "run the part engine and write the Temporal server's CPU profile to this file")
-	flag.IntVar(&c.zones, "zones", 0, "this many zones everywhere: to try the benchmark itself")
+	flag.IntVar(&c.zones, "zones", 0, "the number of zones in every part, to try the benchmark itself")
 	flag.Parse()
 	if err := run(ctx, c, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: "+err.Error())

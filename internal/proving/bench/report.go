@@ -88,8 +88,8 @@ func (f figure) historyCells() []string {
 
 func fitsTable(s summary) table {
 	t := table{
-		title: "100,000 zones on paper, from the line through the sizes that were run",
-		head:  []string{"figure", "to begin with", "for each 1,000 zones", "100,000 zones"},
+		title: "100,000 zones, computed from a line through the sizes that were run",
+		head:  []string{"figure", "fixed part", "for each 1,000 zones", "100,000 zones"},
 	}
 	for _, f := range s.fits {
 		t.add(f.name, fmt.Sprintf("%.1f %s", f.base, f.unit), fmt.Sprintf("%+.2f %s", f.each*1000, f.unit), fmt.Sprintf("%.0f %s", f.base+f.each*paperZones, f.unit))
@@ -125,9 +125,9 @@ var method string
 func markdown(here surroundings, all []table, full bool, took time.Duration) string {
 	var b strings.Builder
 	b.WriteString("# Benchmarks\n\n")
-	b.WriteString("`make bench` writes this page. What counts are ratios within one run, in which everything shares one machine.\n\n")
+	b.WriteString("`make bench` writes this page. Everything in a run shares one machine, so compare figures only within one run.\n\n")
 	if !full {
-		b.WriteString("**This was not a run in full**: its figures say little.\n\n")
+		b.WriteString("**This was not a full run**: its figures say little.\n\n")
 	}
 	fmt.Fprintf(&b, "- Machine: %s, %d cores, %.0f GB, Linux %s\n", here.cpu, here.cores, float64(here.memoryBytes)/(1<<30), here.kernel)
 	fmt.Fprintf(&b, "- Versions: Keywave %s, %s, Temporal server %s, Temporal SDK %s\n", here.keywave, here.goVersion, here.server, here.sdk)

@@ -83,10 +83,10 @@ func (s *summary) limits(campaigns, killed []figure) {
 		}
 	}
 	if e := s.headline.Efficiency; e != nil {
-		s.goal(*e >= 0.95, "refreshes per second between first and last, of the limit (the worst of all numbers of workers)", "≥ 95 %", "%.0f %%", *e*100)
+		s.goal(*e >= 0.95, "refreshes per second between the first and the last, as a part of the limit (the lowest, with 1, 2 or 4 workers)", "≥ 95 %", "%.0f %%", *e*100)
 	}
 	for _, f := range killed {
-		s.state("the longest time without a refresh, the active worker being killed", "%.1f s", f.LongestGapMs/1000)
+		s.state("the longest time without a refresh, while the active worker is killed", "%.1f s", f.LongestGapMs/1000)
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *summary) exposures(all map[string][]figure) {
 			s.state("exposure against the floor's, "+where, "p50 %.2f ×, p99 %.2f ×", ours.Exposure.P50/floor.Exposure.P50, ours.Exposure.P99/floor.Exposure.P99)
 		}
 		if ours.Outside != nil {
-			s.state("exposure as Keywave states it, less what is seen from outside, "+where, "p50 %+.0f ms, p99 %+.0f ms", ours.Exposure.P50-ours.Outside.P50, ours.Exposure.P99-ours.Outside.P99)
+			s.state("exposure as Keywave reports it, minus what is seen from outside, "+where, "p50 %+.0f ms, p99 %+.0f ms", ours.Exposure.P50-ours.Outside.P50, ours.Exposure.P99-ours.Outside.P99)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (s *summary) unlimited(engine, scale []figure) {
 	if len(engine) > 0 {
 		speed := rounded(engine[0].zonesPerSecond())
 		s.headline.EngineZonesPerSecond = &speed
-		s.goal(speed >= 30, "engine, limit lifted, one location, hosts' work included", "≥ 30 zones/s", "%.1f zones/s", speed)
+		s.goal(speed >= 30, "engine without the limit, one location, hosts' work included", "≥ 30 zones/s", "%.1f zones/s", speed)
 	}
 	if len(scale) == 0 {
 		return
@@ -167,7 +167,7 @@ func (s *summary) fit(scale []figure) {
 		name, unit string
 		value      func(figure) float64
 	}{
-		{"campaign time, limit lifted", "s", func(f figure) float64 { return f.Seconds }},
+		{"campaign time without the limit", "s", func(f figure) float64 { return f.Seconds }},
 		{"worker memory, peak", "MB", func(f figure) float64 { return f.PeakRSSMB[whoRotates] }},
 		{"server memory, peak", "MB", func(f figure) float64 { return f.PeakRSSMB[ofTemporal] }},
 		{"database", "MB", func(f figure) float64 { return megabytes(f.DatabaseBytesPerZone) * float64(f.Zones) }},

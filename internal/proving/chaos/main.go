@@ -18,8 +18,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	c := config{}
-	flag.IntVar(&c.seeds, "seeds", 2, "campaigns with random bad days")
-	flag.IntVar(&c.atOnce, "at-once", 1, "how many of them run beside each other")
+	flag.IntVar(&c.seeds, "seeds", 2, "number of campaigns with random bad days")
+	flag.IntVar(&c.atOnce, "at-once", 1, "how many of them run at the same time")
 	flag.Int64Var(&c.first, "seed", 1, "the first seed")
 	flag.IntVar(&c.zones, "zones", 40, "zones of each campaign")
 	flag.IntVar(&c.matrix, "matrix", 0, "edges of the crash matrix to try; -1 tries all")

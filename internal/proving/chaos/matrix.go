@@ -114,7 +114,7 @@ func cell(ctx context.Context, bin, dir string, e at, victim string) (total, err
 	st, ended := s.Finish(ctx, healing)
 	wrong := s.Check(ctx, st, ended)
 	if !met {
-		wrong = append(wrong, "the edge was never met, so nothing was killed there")
+		wrong = append(wrong, "the edge was never reached, so nothing was killed there")
 	}
 	for _, v := range wrong {
 		fmt.Printf("%s: VIOLATION: %s\n", cellName(e, victim), v)

@@ -95,7 +95,7 @@ func played(ctx context.Context, c config, bin, dir string, seed int64) (total, 
 		return one, fmt.Errorf("seed %d: %w", seed, err)
 	}
 	if one.violations > 0 {
-		fmt.Printf("play it again: go run ./internal/proving/chaos -seeds 1 -seed %d -zones %d -dir /tmp/chaos\n", seed, c.zones)
+		fmt.Printf("run it again: go run ./internal/proving/chaos -seeds 1 -seed %d -zones %d -dir /tmp/chaos\n", seed, c.zones)
 	}
 	return one, nil
 }
