@@ -186,7 +186,11 @@ func holding(key string) *machine { return &machine{files: map[rotation.ZoneID]s
 
 func (m *machine) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	held, err := m.Held(ctx, zones)
-	return rotation.Shown{Held: held, Notes: m.notes, Machine: "m", Places: map[rotation.ZoneID]rotation.Place{zone: {File: "f"}}}, err
+	return rotation.Shown{Held: held, Notes: m.notes}, err
+}
+
+func (m *machine) Locate(context.Context, []rotation.ZoneID) (rotation.Whereabouts, error) {
+	return rotation.Whereabouts{Machine: "m", Places: map[rotation.ZoneID]rotation.Place{zone: {File: "f"}}}, nil
 }
 
 func (m *machine) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {

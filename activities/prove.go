@@ -126,7 +126,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	if !in.Look {
 		opens = l.opens(in)
 	}
-	out, all := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}, make([]rotation.Shown, len(in.Hosts))
+	out, at := ProveOut{Proofs: make([]rotation.Proof, len(in.Hosts))}, make([]rotation.Whereabouts, len(in.Hosts))
 	if opens != nil {
 		out.Unopened = opens.Error()
 	}
@@ -143,23 +143,38 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 			}
 			if err != nil {
 				proof.Problem, proof.Bastion = err.Error(), bastionOf(err)
+			} else if in.Twins {
+				at[i] = l.locate(ctx, asked)
 			}
 			proof.Drift, proof.Notes, proof.At = drift(asked, shown.Held), shown.Notes, clock.now()
-			out.Proofs[i], all[i] = proof, shown
+			out.Proofs[i] = proof
 			return nil
 		})
 	}
 	_ = group.Wait()
 	if in.Twins {
-		out.Twins = twins(in.Hosts, all)
+		out.Twins = twins(in.Hosts, at)
 	}
 	return out, nil
 }
 
-func twins(hosts []ProveHost, shown []rotation.Shown) []rotation.Twins {
-	all := map[rotation.HostName]rotation.Shown{}
+// locate gives nothing where the host cannot tell.
+func (l *Location) locate(ctx context.Context, asked ProveHost) rotation.Whereabouts {
+	able, is := l.Hosts[asked.Host.Name].Host.(rotation.Locator)
+	if !is {
+		return rotation.Whereabouts{}
+	}
+	at, err := able.Locate(ctx, zonesOf(asked))
+	if err != nil {
+		return rotation.Whereabouts{}
+	}
+	return at
+}
+
+func twins(hosts []ProveHost, at []rotation.Whereabouts) []rotation.Twins {
+	all := map[rotation.HostName]rotation.Whereabouts{}
 	for i, h := range hosts {
-		all[h.Host.Name] = shown[i]
+		all[h.Host.Name] = at[i]
 	}
 	return rotation.FindTwins(all)
 }
@@ -192,15 +207,19 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look
 	if err != nil {
 		return rotation.Shown{}, err
 	}
+	if look {
+		held, err := machine.Held(ctx, zonesOf(asked))
+		return rotation.Shown{Held: held}, err
+	}
+	return machine.Prove(ctx, zonesOf(asked))
+}
+
+func zonesOf(asked ProveHost) []rotation.ZoneID {
 	zones := make([]rotation.ZoneID, len(asked.Zones))
 	for i, z := range asked.Zones {
 		zones[i] = z.ID
 	}
-	if look {
-		held, err := machine.Held(ctx, zones)
-		return rotation.Shown{Held: held}, err
-	}
-	return machine.Prove(ctx, zones)
+	return zones
 }
 
 // rehearse gives nothing where the host's transport cannot.

@@ -238,12 +238,9 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	if err != nil {
 		return rotation.Shown{}, err
 	}
-	shown := rotation.Shown{Places: map[rotation.ZoneID]rotation.Place{}}
+	var shown rotation.Shown
 	if shown.Held, err = c.holdings(a.held, zones); err != nil {
 		return rotation.Shown{}, err
-	}
-	for _, zone := range zones {
-		shown.Places[zone] = c.place(zone, a.at[string(zone)])
 	}
 	shown.Notes = slices.Concat(says.notes, notes, c.remarks(a, zones))
 	return shown, nil
@@ -272,6 +269,20 @@ func (c *Courier) hint(zone rotation.ZoneID) string {
 		return "plain"
 	}
 	return ""
+}
+
+// Locate implements rotation.Locator in one run of the script, whatever the number of
+// zones.
+func (c *Courier) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Whereabouts, error) {
+	a, err := c.look(ctx, "locate", nil, zones)
+	if err != nil {
+		return rotation.Whereabouts{}, err
+	}
+	located := rotation.Whereabouts{Places: map[rotation.ZoneID]rotation.Place{}}
+	for _, zone := range zones {
+		located.Places[zone] = c.place(zone, a.at[string(zone)])
+	}
+	return located, nil
 }
 
 // place names a zone's file by its directory, as the host sees it. A directory

@@ -129,7 +129,8 @@ fill() {
 	flush "$tmp" || fail full "$dir"
 }
 
-# rehearse does beside $file what a put does to it, once for all files of a kind.
+# rehearse does beside $file what a put does to it, once for all files of a kind: new, old
+# or in-place. A put dresses a new file always, and an old one that is odd.
 rehearse() {
 	case $seen in *"$nl$*$nl"*) return 0 ;; esac
 	seen=$seen$*$nl
@@ -139,7 +140,7 @@ rehearse() {
 	tmp=${dir%/}/.keywave.$id
 	create
 	[ -G "$tmp" ] || odd=1
-	[ "$write" = in-place ] || dress
+	case $1$odd in new* | old1) dress ;; esac
 	fill "%04096d" 0
 	mv -f "$tmp" "$tmp.moved" && rm -f "$tmp.moved" || fail moves "$dir"
 	trap - 0
@@ -148,9 +149,13 @@ rehearse() {
 # replace it. Asked to remove it as if it were a directory, the kernel tells whether the
 # rule lets us, and then does not do it.
 ask() {
-	in_c rmdir "$@" 2>&1 | while read -r l; do
-		case $l in *": Not a directory") ;; *) exit 1 ;; esac
-	done && return
+	m=$(in_c rmdir "$@" 2>&1) n=
+	while read -r l; do
+		case $l in *": Not a directory") ;; *) n=1 ;; esac
+	done <<E
+$m
+E
+	[ -n "$n" ] || return 0
 	for file in "$@"; do
 		m=$(in_c rmdir "$file" 2>&1)
 		case $m in *": Not a directory" | *": No such file"*) continue ;; esac
@@ -160,11 +165,17 @@ ask() {
 	done
 }
 look() {
-	seen=$nl last= odd=
-	[ "$verb" = held ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
+	seen=$nl last= odd= mounts=
+	[ "$verb" != prove ] || [ "$write" = in-place ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
 	set --
 	for zone in $zones; do
 		locate "$zone"
+		if [ "$verb" = locate ]; then
+			# Where a file is: its directory's inode, and what is mounted there.
+			[ "$dir" = "$last" ] || l=$(df -P "$dir" 2>/dev/null) l=${l##*"$nl"} at="$(ls -di "$dir/.") ${l%% *}" last=$dir
+			say at "$zone $at"
+			continue
+		fi
 		see "$file"
 		if [ $there = absent ]; then
 			[ ! -d "$dir" ] || [ -x "$dir" ] || fail closed "$dir"
@@ -177,22 +188,18 @@ look() {
 		if [ "$dir" != "$last" ]; then
 			last=$dir
 			[ -d "$dir" ] || fail nodir "$dir"
-			real=$(cd -P "$dir" && pwd -P) || fail closed "$dir"
-			l=$(df -P "$dir" 2>/dev/null)
-			l=${l##*"$nl"}
-			at="$(ls -di "$dir/.") ${l%% *}"
+			cd -P "$dir" 2>/dev/null || fail closed "$dir"
 		fi
-		say at "$zone $at"
-		l=${real%/}/$base
+		l=${PWD%/}/$base
 		while :; do
 			case $l in *" "*) l="${l%% *}\040${l#* }" ;; *) break ;; esac
 		done
-		case $mounts in *"$nl$l$nl"*) [ "$write" = in-place ] || fail mount "$file" ;; esac
+		case $mounts in *"$nl$l$nl"*) fail mount "$file" ;; esac
 		if [ $there = absent ]; then
-			rehearse "$dir"
+			rehearse new "$dir"
 		elif [ "$write" = in-place ]; then
 			true 1<>"$file" || fail locked " $file"
-			rehearse "$dir"
+			rehearse "$write" "$dir"
 		else
 			set -- "$@" "$file"
 		fi
@@ -201,13 +208,18 @@ look() {
 	ask "$@"
 	# Of a file that is plainly ours, a put within the next minute need not look again.
 	l=$(getfattr -m - -- "$@" 2>/dev/null) && [ -z "$l$owner$group" ] || odd=1
+	rows=$(list "$@")
 	while read -r m n u g l x x x file; do
 		[ "$m" = "${mode:--rw-------}" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
-		dir=${file%/*} base=${file##*/}
-		dir=${dir:-/}
-		rehearse "$dir $m $u $g"
 	done <<E
-$(list "$@")
+$rows
+E
+	while read -r m n u g l x x x file; do
+		dir=${file%/*}
+		dir=${dir:-/}
+		rehearse old "$dir $m $u $g"
+	done <<E
+$rows
 E
 	[ -n "$odd" ] || say plain
 }
@@ -384,7 +396,7 @@ reload=$t
 text
 verify=$t
 get zones
-case $verb in prove | held)
+case $verb in prove | held | locate)
 	# It gives way to the traffic, but a busy host must get to it in time.
 	renice -n 5 -p $$ >/dev/null 2>&1
 	while get m && [ "$m" != end ]; do

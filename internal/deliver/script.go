@@ -14,7 +14,7 @@ var hostScript string
 var script = stripped(hostScript)
 
 // tight leaves out blanks that a shell does not need.
-var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; do", ";do")
+var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")
 
 // stripped leaves out comments and indentation.
 func stripped(text string) string {

@@ -125,17 +125,26 @@ type Rehearser interface {
 	Rehearse(ctx context.Context, zone ZoneID) (Fingerprint, error)
 }
 
+// Locator is a Host that can tell where its files are.
+type Locator interface {
+	// Locate tells where the zones' files are, and changes nothing.
+	Locate(ctx context.Context, zones []ZoneID) (Whereabouts, error)
+}
+
 // Shown is what a host showed in a proof.
 type Shown struct {
 	// Held is the fingerprint that each zone's file has.
 	Held map[ZoneID]Fingerprint
+	// Notes are what people should know although the host can take a key.
+	Notes []string
+}
+
+// Whereabouts is a machine and the places of files on it.
+type Whereabouts struct {
 	// Machine is a digest of the machine's identity: two hosts that have the same
 	// seem to be one machine. Empty where that is not known.
 	Machine string
-	// Places tell where each zone's file is.
-	Places map[ZoneID]Place
-	// Notes are what people should know although the host can take a key.
-	Notes []string
+	Places  map[ZoneID]Place
 }
 
 // Place names a file. Two hosts with an equal File have one and the same file, if

@@ -23,17 +23,17 @@ func (t Twins) String() string {
 	return fmt.Sprintf("%s and %s have one and the same file: %s; take one of them out of the fleet file, or give it a path of its own", t.Hosts[0], t.Hosts[1], why)
 }
 
-// FindTwins compares what hosts showed. Each host is named with the first one, by
+// FindTwins compares where hosts have their files. Each host is named with the first one, by
 // name, that has a file of its.
-func FindTwins(shown map[HostName]Shown) []Twins {
+func FindTwins(located map[HostName]Whereabouts) []Twins {
 	type file struct {
 		zone          ZoneID
 		file, machine string // machine is empty where the directory is shared
 	}
 	first := map[file]HostName{}
 	var all []Twins
-	for _, host := range slices.Sorted(maps.Keys(shown)) {
-		s := shown[host]
+	for _, host := range slices.Sorted(maps.Keys(located)) {
+		s := located[host]
 		for zone, place := range s.Places {
 			key := file{zone, place.File, s.Machine}
 			if place.Shared {

@@ -11,7 +11,7 @@ func TestTwins(t *testing.T) {
 	file := func(name string, shared bool) map[rotation.ZoneID]rotation.Place {
 		return map[rotation.ZoneID]rotation.Place{"zone-1": {File: name, Shared: shared}}
 	}
-	shown := map[rotation.HostName]rotation.Shown{
+	located := map[rotation.HostName]rotation.Whereabouts{
 		"a1": {Machine: "a", Places: file("1:7", false)},
 		"a2": {Machine: "a", Places: file("1:7", false)},                                          // a1 by another name
 		"a3": {Machine: "a", Places: file("1:8", false)},                                          // another file of that machine
@@ -25,7 +25,7 @@ func TestTwins(t *testing.T) {
 		"v2": {Machine: "v", Places: file("", false)},                                             // of no file that is known
 	}
 	want := []rotation.Twins{{Hosts: [2]rotation.HostName{"a1", "a2"}}, {Hosts: [2]rotation.HostName{"n1", "n2"}, Shared: true}}
-	if got := rotation.FindTwins(shown); !reflect.DeepEqual(got, want) {
+	if got := rotation.FindTwins(located); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

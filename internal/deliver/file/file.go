@@ -73,9 +73,14 @@ func New(cfg Config) (*Host, error) {
 
 // Prove implements rotation.Host.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	shown, err := h.courier.Prove(ctx, zones)
-	shown.Machine = "the worker's own"
-	return shown, err
+	return h.courier.Prove(ctx, zones)
+}
+
+// Locate implements rotation.Locator.
+func (h *Host) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Whereabouts, error) {
+	located, err := h.courier.Locate(ctx, zones)
+	located.Machine = "the worker's own"
+	return located, err
 }
 
 // Held implements rotation.Host.

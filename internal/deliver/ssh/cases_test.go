@@ -424,7 +424,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	f.delivers(t, host, rotation.Absent)
 }
 
-// Two entries that are one machine show the same machine, by whatever address.
+// Two entries that are one machine have the same machine, by whatever address.
 func TestOneMachineTwice(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
@@ -432,14 +432,14 @@ func TestOneMachineTwice(t *testing.T) {
 	_, port, _ := net.SplitHostPort(f.cfg.Address)
 	f.cfg.Name, f.cfg.Address = "gw-2", "localhost:"+port
 	two := f.host(t)
-	var shown [2]rotation.Shown
+	var at [2]rotation.Whereabouts
 	for i, host := range []rotation.Host{one, two} {
 		var err error
-		if shown[i], err = host.Prove(t.Context(), []rotation.ZoneID{zone}); err != nil {
+		if at[i], err = host.(rotation.Locator).Locate(t.Context(), []rotation.ZoneID{zone}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if shown[0].Machine == "" || shown[0].Machine != shown[1].Machine || shown[0].Places[zone] != shown[1].Places[zone] {
-		t.Errorf("they show %+v and %+v", shown[0], shown[1])
+	if at[0].Machine == "" || at[0].Machine != at[1].Machine || at[0].Places[zone] != at[1].Places[zone] {
+		t.Errorf("they are at %+v and %+v", at[0], at[1])
 	}
 }

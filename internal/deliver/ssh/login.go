@@ -102,15 +102,23 @@ func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Sho
 		return shown, err
 	}
 	if l := h.warm(); l != nil {
+		shown.Notes = append(shown.Notes, h.soonEnded(l)...)
+	}
+	return shown, nil
+}
+
+// Locate implements rotation.Locator in one session. A machine is known by its host key.
+func (h *Host) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Whereabouts, error) {
+	located, err := h.courier.Locate(ctx, zones)
+	if l := h.warm(); err == nil && l != nil {
 		machine := l.login.machine
 		if certificate, is := machine.(*ssh.Certificate); is {
 			machine = certificate.Key
 		}
 		sum := sha256.Sum256(machine.Marshal())
-		shown.Machine = hex.EncodeToString(sum[:8])
-		shown.Notes = append(shown.Notes, h.soonEnded(l)...)
+		located.Machine = hex.EncodeToString(sum[:8])
 	}
-	return shown, nil
+	return located, err
 }
 
 // retireOutdated retires each connection of the way by which l was made whose login

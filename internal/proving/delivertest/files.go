@@ -35,7 +35,7 @@ var fileTests = map[string]func(*testing.T, *fixture){
 	"a file in the format of the fleet file":                  formats,
 	"a file in another format is written in the fleet's":      formatMigrated,
 	"Prove changes nothing of a file":                         proveOnlyReads,
-	"Prove says where the files are":                          provePlaces,
+	"Locate says where the files are":                         places,
 	"Puts of two hosts into one directory do not meet":        sharedDirectory,
 	"temporary files of others are removed when they are old": oldTemporaries,
 	"a rehearsal puts the file's own content over itself":     rehearsal,
@@ -404,21 +404,30 @@ func proveOnlyReads(t *testing.T, f *fixture) {
 	f.clean(t)
 }
 
-// provePlaces: two hosts see one directory, by whatever path, as one place.
-func provePlaces(t *testing.T, f *fixture) {
+// places: two hosts see one directory, by whatever path, as one place.
+func places(t *testing.T, f *fixture) {
 	other := filepath.Join(filepath.Dir(f.dir), "other name")
 	if err := os.Symlink(f.dir, other); err != nil {
 		t.Fatal(err)
 	}
-	one := proves(t, f.host(t)).Places[zone]
+	one := located(t, f.host(t))
 	f.cfg.Name, f.cfg.Path = "gw-2", other+"/{zone}.key"
-	if two := proves(t, f.host(t)).Places[zone]; one != two || one.File == "" || one.Shared {
+	if two := located(t, f.host(t)); one != two || one.File == "" || one.Shared {
 		t.Errorf("the places are %+v and %+v", one, two)
 	}
 	f.cfg.Path = filepath.Dir(f.dir) + "/{zone}.key"
-	if three := proves(t, f.host(t)).Places[zone]; one == three {
+	if three := located(t, f.host(t)); one == three {
 		t.Errorf("two directories are one place: %+v", three)
 	}
+}
+
+func located(t *testing.T, h rotation.Host) rotation.Place {
+	t.Helper()
+	at, err := h.(rotation.Locator).Locate(t.Context(), []rotation.ZoneID{zone})
+	if err != nil || at.Machine == "" {
+		t.Fatal(at, err)
+	}
+	return at.Places[zone]
 }
 
 // sharedDirectory has two hosts that share one directory: they leave each other's

@@ -7,7 +7,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/worker"
+	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/temporalclient"
@@ -35,7 +35,7 @@ func TestOrderOfATaskThatFails(t *testing.T) {
 		}
 		return workflow.Await(ctx, func() bool { return ordered })
 	}
-	w := worker.New(conn.Client, queue, worker.Options{DeadlockDetectionTimeout: time.Minute})
+	w := sdkworker.New(conn.Client, queue, sdkworker.Options{DeadlockDetectionTimeout: time.Minute})
 	w.RegisterWorkflowWithOptions(ends, workflow.RegisterOptions{Name: name})
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
