@@ -46,7 +46,7 @@ func campaignFields() section {
 		{"bake", aSpan(), "Wait after each wave but the last; default: 30s."},
 		{"window", number(1, 1000), "Zones in flight of each account; default: 40."},
 		{"approve", listOf(number(1, 1_000_000_000), 0), "Numbers of waves that wait for a person."},
-		{"approveWithin", aSpan(), "How long a wave waits for its approval before people are told again."},
+		{"approveWithin", aSpan(), "How long a wave waits for its approval before the campaign pauses."},
 		{"secondPerson", trueOrFalse(), "Whether a wave must be approved by somebody other than who started the campaign."},
 		{"health", listOf(single(), 0), "Names of the checks that are asked before each next wave."},
 		{"notify", listOf(choice(occasionNames()...), 0), "What people elsewhere are told of."},
