@@ -9,12 +9,12 @@ import (
 	"keywave/internal/rotation"
 )
 
-// becomeForm is a user that sudo may be asked for. What Dropbear takes as a command
-// leaves room for no longer name, and useradd makes none.
+// becomeForm is the form of a user's name that sudo may be given. Dropbear's
+// limit for a command leaves no room for a longer name, and useradd makes none.
 var becomeForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 
-// CheckBecome says what is wrong with the name of a user that the script is to become;
-// empty is the login itself.
+// CheckBecome says what is wrong with the name of the user that the script is
+// to become. An empty name is the login itself.
 func CheckBecome(user string) error {
 	if user == "" || becomeForm.MatchString(user) {
 		return nil
@@ -22,16 +22,19 @@ func CheckBecome(user string) error {
 	return fmt.Errorf("become: %q is not a user's name of at most 32 letters, digits and _.-", user)
 }
 
-// sudoSays is what a host's sudo answered, asked by the login before a proof.
+// sudoSays is what a host's sudo answered when the login asked it before a
+// proof.
 type sudoSays struct {
-	// refusal is why sudo will not run the script, should it not have run; password is
-	// that it wants one, which it may not have said beforehand.
+	// refusal is why sudo would not run the script. password is the failure to
+	// report when sudo then wants a password, which it may not have said
+	// beforehand.
 	refusal, password error
 	// notes are what could not be seen.
 	notes []string
 }
 
-// explain is why a proof failed, where sudo has kept the script from beginning.
+// explain says why a proof failed, if the reason is that sudo did not begin the
+// script.
 func (s sudoSays) explain(a Answer, err error) error {
 	switch {
 	case a.Begun || a.Status == "":
@@ -44,8 +47,9 @@ func (s sudoSays) explain(a Answer, err error) error {
 	return err
 }
 
-// askSudo asks sudo, as the login, whether it lets the script become another user, and
-// fails where sudo would keep what it is given: that would be a key.
+// askSudo asks sudo, as the login, whether it lets the script become another
+// user. It fails where sudo would store what it passes on, because that would
+// be a key.
 func (c *Courier) askSudo(ctx context.Context) (says sudoSays, err error) {
 	if c.Become == "" {
 		return says, nil
@@ -72,7 +76,8 @@ func (c *Courier) askSudo(ctx context.Context) (says sudoSays, err error) {
 	return says, nil
 }
 
-// otherPlugins are those of sudo.conf that may see what sudo hands on, beside its own.
+// otherPlugins are the plugins of sudo.conf, besides sudo's own, that may see
+// what sudo passes on.
 func otherPlugins(questions []question, a Answer) string {
 	var others []string
 	for _, line := range a.repliesTo(questions, askPlugins) {
@@ -83,10 +88,10 @@ func otherPlugins(questions []question, a Answer) string {
 	return strings.Join(others, ", ")
 }
 
-// ofSudo is in what sudo says when it does not run a command, as its last line.
+// ofSudo matches the last line that sudo prints when it does not run a command.
 var ofSudo = regexp.MustCompile(`sudo|Sorry, user|' as \S+ on \S+\.`)
 
-// sudoRanNothing is a script that sudo did not begin.
+// sudoRanNothing is the error for a script that sudo did not begin.
 func (c *Courier) sudoRanNothing(a Answer) error {
 	how := fmt.Sprintf("lets us in, but sudo did not run our script as user %s: it ended with %s", c.Become, a.Status)
 	return c.failed(rotation.StepAuth, CommandFailed(how, a.Noise, rotation.Secret{})+"; nothing was changed; what sudoers needs: keywave doctor --policy hosts")

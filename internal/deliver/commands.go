@@ -13,9 +13,9 @@ import (
 // question is what a proof asks a host about a command that a delivery will run.
 type question struct {
 	kind questionKind
-	// step is what fails when the answer is no.
+	// step is the step that fails when the answer is no.
 	step rotation.HostStep
-	// shell asks; it changes nothing.
+	// shell is the command that asks. It changes nothing.
 	shell string
 	// subject is the program or the command that is asked about.
 	subject string
@@ -37,8 +37,8 @@ const (
 // tools are what the script runs.
 const tools = "sha256sum mv rm cp chmod chown chgrp sync ls rmdir readlink cut df mkdir sleep"
 
-// questions are those about the script's tools and about the commands of the
-// settings.
+// questions are all questions of a proof: about the script's tools and about
+// the commands of the settings.
 func (c *Courier) questions() []question {
 	all := []question{{
 		kind: askTools, step: rotation.StepWrite,
@@ -74,8 +74,8 @@ func asks(step rotation.HostStep, shell string) []question {
 	return all
 }
 
-// askOfSudo asks whether sudo would run the rest of its words, with the user and
-// group that they name. sudo itself takes no other option into that question.
+// askOfSudo asks whether sudo would run the words after its own, with the user
+// and group that they name. sudo takes no other option for that question.
 func askOfSudo(step rotation.HostStep, env string, words []string) question {
 	q := question{kind: askSudo, step: step, user: "root", subject: strings.Join(words, " ")}
 	order, ok := sudoOrder(words[1:])
@@ -94,14 +94,14 @@ func askOfSudo(step rotation.HostStep, env string, words []string) question {
 	return q
 }
 
-// sudoWords is what sudo makes of its words.
+// sudoWords is what the words of a sudo command mean.
 type sudoWords struct {
 	user, group string
 	command     []string
 }
 
-// sudo's options, by whether a value follows, and those of which it says nothing
-// before it runs something.
+// sudo's options, by whether a value follows; and those about which sudo tells
+// nothing before it runs something.
 const (
 	sudoValued = "CDghpRrTtUu"
 	sudoFlags  = "ABbEHkNnPS"
@@ -114,8 +114,9 @@ var sudoLong = map[string]byte{
 	"no-update": 'N', "non-interactive": 'n', "preserve-groups": 'P', "stdin": 'S',
 }
 
-// sudoOrder reads sudo's words as its manual has them; not ok is a form in which it
-// cannot be asked: a shell, a list, or an option that is not known here.
+// sudoOrder reads sudo's words as its manual describes them. It returns false
+// for a form that sudo cannot be asked about: a shell, a list, or an option
+// that is not known here.
 func sudoOrder(words []string) (order sudoWords, ok bool) {
 	take := func(option byte, value string) {
 		switch option {
@@ -161,8 +162,8 @@ func sudoOrder(words []string) (order sudoWords, ok bool) {
 	return order, false
 }
 
-// sudoCluster reads short options that stand together; a value is the rest of the
-// word, or the next one.
+// sudoCluster reads short options that are written together. An option's value
+// is the rest of the word, or the next word.
 func sudoCluster(options string, words *[]string, take func(byte, string)) (missing, known bool) {
 	for i := range len(options) {
 		option := options[i]
@@ -183,7 +184,8 @@ func sudoCluster(options string, words *[]string, take func(byte, string)) (miss
 	return false, true
 }
 
-// simple is one command of a shell text, each word as it is written there.
+// simple is one simple command of a shell text. Each word is as it is written
+// there.
 type simple struct {
 	assigns []string
 	words   []string
@@ -196,14 +198,14 @@ var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 // prefixes run the words behind them.
 var prefixes = []string{"exec", "command", "nohup", "env", "time", "!", "{", "then", "do", "else", "if", "elif", "while", "until"}
 
-// conditions begin what may not run.
+// conditions are words after which a command may not run.
 var conditions = []string{"then", "do", "else", "elif", "while", "until"}
 
-// beyond begin what is not read any further.
+// beyond are words after which nothing is read any more.
 var beyond = []string{"for", "case", "select", "function", "[[", "((", "fi", "done", "esac", "}"}
 
-// simples reads a shell text as far as it is made of plain commands; where only a
-// shell can tell what a word becomes, it ends.
+// simples reads a shell text as long as it consists of plain commands. It ends
+// where only a shell can tell what a word becomes.
 func simples(shell string) []simple {
 	var all []simple
 	now, sure := simple{sure: true}, true
@@ -253,8 +255,8 @@ const (
 	tokenOpaque // what only a shell can read
 )
 
-// lexer cuts a shell text into words, as they are written, and operators.
-// Redirections and comments are left out.
+// lexer cuts a shell text into operators and words, which stay as they are
+// written. It leaves out redirections and comments.
 type lexer struct {
 	text string
 	at   int
@@ -358,7 +360,7 @@ func plain(word string) string {
 	return b.String()
 }
 
-// instead is what else to do where a command is not permitted.
+// instead says what else a person can do where a command is not permitted.
 func (q question) instead() string {
 	if q.step == rotation.StepAuth {
 		return "correct become in the fleet file"
@@ -366,7 +368,8 @@ func (q question) instead() string {
 	return fmt.Sprintf("correct the %s command", q.step)
 }
 
-// repliesTo are the lines that the questions of a kind came to.
+// repliesTo are the lines with which the host answered the questions of one
+// kind.
 func (a Answer) repliesTo(questions []question, kind questionKind) (lines []string) {
 	for i, q := range questions {
 		if r := a.asked[fmt.Sprint(i)]; q.kind == kind && r != nil {
@@ -380,8 +383,8 @@ func rulesIn(questions []question, a Answer) ruleBook {
 	return readRules(a.repliesTo(questions, askRules))
 }
 
-// judge says whether the commands of a delivery will be permitted, and what could
-// not be found out.
+// judge fails if a command of the delivery will not be permitted. It also
+// returns what could not be found out.
 func (c *Courier) judge(questions []question, a Answer) ([]string, error) {
 	var notes []string
 	rules := rulesIn(questions, a)

@@ -8,8 +8,9 @@ import (
 	"keywave/internal/rotation"
 )
 
-// What a proof asks about a command: its first program, and whatever goes to sudo for
-// sure. Words stay as they are written; what only a shell can read is not asked about.
+// A proof asks about a command's first program, and about whatever surely goes
+// to sudo. Words stay as they are written. It does not ask about what only a
+// shell can read.
 func TestQuestions(t *testing.T) {
 	for command, want := range map[string]string{
 		"":                                    "",
@@ -121,7 +122,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Dropbear ends a connection at a command of more than 9,000 bytes.
+// Dropbear ends a connection when a command has more than 9,000 bytes.
 func TestCommandFitsDropbear(t *testing.T) {
 	longest := strings.Repeat("x", 32)
 	if CheckBecome(longest) != nil || CheckBecome(longest+"x") == nil {

@@ -16,9 +16,10 @@ import (
 
 // Channel runs the script on a host. It may be used by many goroutines at once.
 type Channel interface {
-	// Run makes a job of the attempt that it is given, and runs it; the error is
-	// nil only when the script came to a verdict. What a session that was opened
-	// beforehand swallowed it runs once more, as another attempt.
+	// Run calls build with the name of an attempt, and runs the job that it
+	// returns. The error is nil only when the script gave a verdict. If a session
+	// that was opened beforehand lost the input, Run runs it once more, as
+	// another attempt.
 	Run(ctx context.Context, build func(attempt string) Job) (Answer, error)
 	// Says puts the host's name before a reason.
 	Says(why string) string
@@ -32,7 +33,8 @@ type Job struct {
 	Stdin   []byte
 	// Then writes the rest of the input, while the script runs.
 	Then func(context.Context, *Transcript, io.Writer)
-	// AsLogin runs the script as the login, whomever others become.
+	// AsLogin runs the script as the login, also where other jobs become another
+	// user.
 	AsLogin bool
 	// Changes says that the script may leave the host changed.
 	Changes bool
@@ -41,14 +43,14 @@ type Job struct {
 	Acknowledged bool
 }
 
-// Courier proves, reads and changes a host over a channel; with its channel it is
-// a rotation.Host.
+// Courier proves, reads and changes a host over a channel. With its channel it
+// is a rotation.Host.
 type Courier struct {
 	Host rotation.HostName
-	// User is as whom the script runs; for messages.
+	// User is the user as whom the script runs. It is used in messages.
 	User string
-	// Become is User where sudo makes the script so, and Login who logs in then;
-	// otherwise both are empty.
+	// Become is the same as User where sudo runs the script as another user, and
+	// Login is then the user who logs in. Otherwise both are empty.
 	Become, Login string
 	Settings      Settings
 	// Life is how old a reload may get before a later delivery ends it; default
@@ -56,22 +58,22 @@ type Courier struct {
 	Life    time.Duration
 	Channel Channel
 
-	asLogin bool         // its jobs are
-	puts    atomic.Int32 // under way
+	asLogin bool         // its jobs run as the login
+	puts    atomic.Int32 // how many are under way
 	reloads Reloads
 
 	mu sync.Mutex
-	// plain is when a proof saw nothing hang on a zone's file that a new one would
-	// not have: a delivery that follows need not look again.
+	// plain is when a proof saw that nothing hangs on a zone's file that a new
+	// file would not have. A delivery that follows need not check this again.
 	plain map[rotation.ZoneID]time.Time
 }
 
-// plainFor is how long a delivery relies on that, beside what it sees for itself: whose
-// the file is.
+// plainFor is how long a delivery relies on that. The delivery itself checks
+// only whose the file is.
 const plainFor = time.Minute
 
-// DefaultLife is longer than a delivery waits for a reload, so that a slow one
-// can still serve the delivery that comes next.
+// DefaultLife is longer than a delivery waits for a reload. So a slow reload
+// can still serve the next delivery.
 const DefaultLife = time.Minute
 
 // Put implements rotation.Host in one run of the script.
@@ -95,7 +97,7 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 	return c.held(zone, a, key)
 }
 
-// held is what the file holds after a put, or why there was none.
+// held returns what the file holds after a put, or why there was no put.
 func (c *Courier) held(zone rotation.ZoneID, a Answer, key rotation.Secret) (rotation.Fingerprint, error) {
 	switch a.Verdict {
 	case "ack":
@@ -153,13 +155,13 @@ func (c *Courier) head(attempt, verb, zones string) *strings.Builder {
 	return in
 }
 
-// lock is the directory, on the host, of the runs of the host's commands; whichever
-// worker delivers, and by which address, it is the same.
+// lock is the directory on the host where runs of the host's commands are
+// written down. It is the same for every worker and every address of the host.
 func (c *Courier) lock() string {
 	return "/tmp/keywave-" + digest("lock", string(c.Host), c.User, c.Settings.Path, c.Settings.Reload, c.Settings.Verify)[:16]
 }
 
-// flat is a text as the script reads files: without newlines.
+// flat is a text without newlines, as the script reads files.
 func flat(text string) string { return strings.ReplaceAll(text, "\n", "") }
 
 func seconds(d time.Duration) string {
@@ -167,8 +169,8 @@ func seconds(d time.Duration) string {
 }
 
 // reload decides when the host's consumer is reloaded. A delivery that is alone
-// says so at once, which costs no round trip; those that meet on the host share
-// reloads.
+// says so at once, which costs no round trip. Deliveries that reach the host
+// together share reloads.
 func (c *Courier) reload() (order string, then func(context.Context, *Transcript, io.Writer), done func()) {
 	done = func() { c.puts.Add(-1) }
 	if c.puts.Add(1) == 1 || c.Settings.Reload+c.Settings.Verify == "" {
@@ -189,7 +191,7 @@ func (c *Courier) shareReload(ctx context.Context, t *Transcript, stdin io.Write
 		_, _ = io.WriteString(stdin, "reload\n")
 		select {
 		case <-t.Final:
-		case <-ctx.Done(): // at its end too
+		case <-ctx.Done(): // also when the job has ended
 		}
 		return t.SoFar().Verdict == "ack"
 	})
@@ -198,7 +200,7 @@ func (c *Courier) shareReload(ctx context.Context, t *Transcript, stdin io.Write
 	}
 }
 
-// expectation is what a host may hold: a file without a key counts as absent.
+// expectation is what a host may hold. A file without a key counts as absent.
 func expectation(zone rotation.ZoneID, expect []rotation.Fingerprint) string {
 	words := []string{"-"} // nothing that a host may hold
 	for _, fp := range expect {
@@ -286,7 +288,7 @@ func (c *Courier) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation
 }
 
 // place names a zone's file by its directory, as the host sees it. A directory
-// that comes over the network is the same on all machines that mount it.
+// on a network file system is the same on all machines that mount it.
 func (c *Courier) place(zone rotation.ZoneID, seen string) rotation.Place {
 	inode, rest, _ := strings.Cut(seen, " ")
 	from := rest[strings.LastIndex(rest, " ")+1:]

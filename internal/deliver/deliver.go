@@ -18,14 +18,14 @@ import (
 	"keywave/internal/rotation"
 )
 
-// EmptyFile is the hash that a file without a key has under the fingerprint's
-// recipe. A host that shows it holds rotation.Absent.
+// EmptyFile is the hash that the fingerprint's recipe gives for a file without
+// a key. A host that shows it holds rotation.Absent.
 func EmptyFile(zone rotation.ZoneID) rotation.Fingerprint {
 	sum := sha256.Sum256([]byte(rotation.FingerprintPrefix + "\x00" + string(zone) + "\x00"))
 	return rotation.Fingerprint(hex.EncodeToString(sum[:])[:16])
 }
 
-// CheckKey refuses a key that one line of a file cannot hold.
+// CheckKey refuses a key that does not fit into one line of a file.
 func CheckKey(key rotation.Secret) error {
 	switch value := key.Expose(); {
 	case value == "":

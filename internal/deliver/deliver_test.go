@@ -108,7 +108,7 @@ func TestLastLine(t *testing.T) {
 	}
 }
 
-// The recipe in the scripts and the one in package rotation must agree.
+// The script and package rotation must compute the same fingerprint.
 func TestFingerprintOfShell(t *testing.T) {
 	const recipe = `{ printf 'keywave/v1\000%s\000' "$1"; printf %s "$2"; } | sha256sum | cut -c1-16`
 	for text, want := range map[string]rotation.Fingerprint{

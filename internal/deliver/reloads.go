@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// Reloads lets deliveries that reach one host together share its reload command.
-// A delivery whose file is in place before a reload begins is served by it; one
-// that comes while a reload runs waits for the next. The zero value is ready.
+// Reloads lets deliveries that reach one host together share its reload
+// command. A reload serves each delivery whose file was in place before it
+// began. A delivery that comes while a reload runs waits for the next one. The
+// zero value is ready.
 type Reloads struct {
 	mu      sync.Mutex
 	running bool
@@ -15,7 +16,7 @@ type Reloads struct {
 }
 
 // waiter is a delivery that waits for its turn. Its channel has room for the
-// one thing that it is told.
+// one message that it gets.
 type waiter struct {
 	told chan turn
 	left bool
@@ -28,9 +29,9 @@ const (
 	leads              // it runs the reload itself
 )
 
-// Share returns true when somebody else's reload, begun after this call, has
-// succeeded. Otherwise it runs reload, whose result decides for those who wait,
-// unless ctx ends before its turn. Call it when the file is in place.
+// Share returns true when a reload of somebody else began after this call and
+// succeeded. Otherwise it runs reload itself, unless ctx ends before its turn;
+// the result then counts for those who wait. Call it when the file is in place.
 func (r *Reloads) Share(ctx context.Context, reload func() bool) bool {
 	if w := r.join(); w != nil {
 		select {
@@ -48,7 +49,8 @@ func (r *Reloads) Share(ctx context.Context, reload func() bool) bool {
 	return false
 }
 
-// join waits in line while a reload runs; nil is a turn at once.
+// join waits in line while a reload runs. It returns nil when it is the
+// caller's turn at once.
 func (r *Reloads) join() *waiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +69,7 @@ func (r *Reloads) leave(w *waiter) {
 	w.left = true
 	select {
 	case t := <-w.told:
-		if t == leads { // it will not: the next one does
+		if t == leads { // this one will not: the next one does
 			r.next()
 		}
 	default:
@@ -75,7 +77,7 @@ func (r *Reloads) leave(w *waiter) {
 }
 
 // begin takes all who wait: their files are in place, and the reload has not
-// begun.
+// begun yet.
 func (r *Reloads) begin() []*waiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,8 +86,8 @@ func (r *Reloads) begin() []*waiter {
 	return group
 }
 
-// end tells the group; after a failure each of them tries for itself, one after
-// the other.
+// end tells the group how the reload ended. After a failure each of them tries
+// for itself, one after the other.
 func (r *Reloads) end(group []*waiter, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

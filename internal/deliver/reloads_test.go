@@ -25,7 +25,7 @@ func TestReloadsAreShared(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if ran.Load() != 2 { // the first alone, and one for all who came while it ran
+		if ran.Load() != 2 { // the first ran alone, and one served all who came while it ran
 			t.Errorf("%d reloads, want 2", ran.Load())
 		}
 	})
@@ -59,8 +59,9 @@ func TestAFailedReloadIsTriedByEach(t *testing.T) {
 	})
 }
 
-// Whatever comes and goes: who is told "served" had a reload that began after it
-// came and worked, everybody else ran one or gave up, and nobody waits for ever.
+// In any schedule, for whoever is told "served" a reload began after it came,
+// and worked. Everybody else ran a reload or gave up, and nobody waits for
+// ever.
 func TestReloadsUnderAnySchedule(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 //go:embed host.sh
 var hostScript string
 
-// script is what a host gets of host.sh: Dropbear takes no command above 9,000
-// bytes.
+// script is host.sh as a host gets it: shortened, because Dropbear takes no
+// command above 9,000 bytes.
 var script = stripped(hostScript)
 
 // tight leaves out blanks that a shell does not need.
@@ -31,22 +31,22 @@ func stripped(text string) string {
 type Form int32
 
 const (
-	// Quoted is one word of a command that starts an sh: for a shell that takes
-	// newlines in quotes, as bash, zsh and fish do. Of a host that is not known yet
-	// that is the guess.
+	// Quoted gives the script as one word of a command that starts an sh. It is
+	// for a shell that takes newlines in quotes, as bash, zsh and fish do, and is
+	// the first guess for a host that is not known yet.
 	Quoted Form = iota
 	// Bare is for a login shell that is an sh: it runs the script itself.
 	Bare
-	// Piped is for one that takes no newline in quotes, as csh and tcsh: the command
-	// is one line, and the script comes before the input.
+	// Piped is for a shell that takes no newline in quotes, as csh and tcsh: the
+	// command is one line, and the script comes in front of the input.
 	Piped
 )
 
-// FormFor is the form for a login shell, of which the script said the name when it
-// ran in the form that was tried.
+// FormFor is the form for a login shell. The script told the shell's name when
+// it ran in the form that was tried.
 func FormFor(shell string, tried Form) Form {
 	switch {
-	case shell == "sh", shell == "dash", shell == "ash": // one shell fewer is a sixth of what a delivery costs a host
+	case shell == "sh", shell == "dash", shell == "ash": // one shell less saves a sixth of what a delivery costs a host
 		return Bare
 	case tried == Piped:
 		return Piped
@@ -54,8 +54,9 @@ func FormFor(shell string, tried Form) Form {
 	return Quoted
 }
 
-// Command is the command for a host's login shell, always the same for a form: as the
-// login where become is empty, and otherwise as that user, by sudo.
+// Command is the command for a host's login shell. It is always the same for a
+// form. The script runs as the login if become is empty, and otherwise by sudo
+// as that user.
 func (f Form) Command(become string) string {
 	sudo := ""
 	if become != "" {
@@ -70,8 +71,8 @@ func (f Form) Command(become string) string {
 	return sudo + "sh -c " + quote(script)
 }
 
-// Input is what the command reads: in front of the rest, the script where it is not
-// part of the command.
+// Input is what the command reads: the rest, and in front of it the script
+// where that is not part of the command.
 func (f Form) Input(rest []byte) []byte {
 	if f != Piped {
 		return rest
@@ -79,8 +80,8 @@ func (f Form) Input(rest []byte) []byte {
 	return append([]byte(scriptBegins+"\n"+script+scriptEnds+"\n"), rest...)
 }
 
-// What stands around a script that is read. A shell reads a pipe byte by byte, so
-// that what follows is left for the script.
+// The marks around a script that is read from the input. A shell reads a pipe
+// byte by byte, so what follows is left for the script.
 const (
 	scriptBegins = "#begin"
 	scriptEnds   = "#end"
@@ -90,16 +91,16 @@ const (
 	swallowed = "97"
 )
 
-// Swallowed says that something which runs before the script has read its input.
+// Swallowed says that something that ran before the script has read its input.
 func (a Answer) Swallowed() bool { return !a.Begun && a.Status == "status "+swallowed }
 
 // Arguments run the script on this machine.
 func Arguments() []string { return []string{"sh", "-c", script} }
 
-// quote makes one word of s for a POSIX shell.
+// quote makes s one word for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// lines writes a text of any number of lines behind their number.
+// lines writes the number of lines of a text, and then the text.
 func lines(b *strings.Builder, text string) {
 	fmt.Fprintf(b, "%d\n%s\n", strings.Count(text, "\n")+1, text)
 }

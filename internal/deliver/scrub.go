@@ -18,24 +18,26 @@ const (
 )
 
 var (
-	// keyLike is what a key, a hash of one or an encoded one looks like.
+	// keyLike matches what a key, its hash or its encoded form looks like.
 	keyLike = regexp.MustCompile(`[A-Za-z0-9+/=_-]{20,}`)
-	// knownWord is what of a known text may stand in something that looks like a key.
+	// knownWord matches a part of a known text that may be found inside something
+	// that looks like a key.
 	knownWord = regexp.MustCompile(`[A-Za-z0-9+/=_-]{8,}`)
 	escape    = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
 // Scrub makes what a host printed fit to be shown: harmless, at most 200 bytes,
-// and without the given keys in any of their forms and anything that looks like a
-// key. What cannot be seen goes first, so that it parts no key.
+// without the given keys in any of their forms and without anything that looks
+// like a key. Invisible characters are taken out first, because one of them
+// could split a key in two.
 func Scrub(text string, keys ...rotation.Secret) string {
 	return Scrubber{Most: maxSaid}.Scrub(text, keys...)
 }
 
-// Scrubber is Scrub for those who know more.
+// Scrubber is Scrub with settings.
 type Scrubber struct {
-	// Known are texts that are no secret, such as the fleet file's. What looks like
-	// a key only because it holds one of them stays.
+	// Known are texts that are no secret, such as the words of the fleet file.
+	// Something that looks like a key only because it contains one of them stays.
 	Known []string
 	// Most is the most bytes to show.
 	Most int
@@ -65,7 +67,7 @@ func (s Scrubber) Scrub(text string, keys ...rotation.Secret) string {
 	return text
 }
 
-// hide replaces what looks like a key, unless all of it that does is known.
+// hide replaces what looks like a key, unless only known texts make it look so.
 func (s Scrubber) hide(run string) string {
 	rest := run
 	for _, word := range s.words() {
@@ -140,6 +142,7 @@ func (l *LastLine) String() string {
 	if len(line) < maxLine {
 		return string(line)
 	}
-	// What was cut may be the first half of a key, too short to look like one.
+	// A line that was cut may end with the first half of a key, which is too
+	// short to look like one.
 	return strings.TrimRightFunc(string(line), func(r rune) bool { return !unicode.IsSpace(r) })
 }

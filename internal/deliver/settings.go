@@ -115,13 +115,13 @@ func (s Settings) around() (before, after string) {
 	return before, after
 }
 
-// Text is what a file with key holds.
+// Text is the content of a file that holds key.
 func (s Settings) Text(key rotation.Secret) string {
 	before, after := s.around()
 	return before + key.Expose() + after
 }
 
-// permissions are the mode as ls shows it; empty when none is set.
+// permissions are the mode as ls shows it. They are empty when no mode is set.
 func (s Settings) permissions() string {
 	bits, err := strconv.ParseUint(s.Mode, 8, 32)
 	if err != nil {
@@ -130,8 +130,8 @@ func (s Settings) permissions() string {
 	return fs.FileMode(bits).String()
 }
 
-// File is the absolute path of zone's file. A zone ID that could leave the
-// directory, and a path that a line of text cannot carry, are refused.
+// File is the absolute path of zone's file. It refuses a zone ID that could
+// leave the directory, and a path that does not fit into one line of text.
 func (s Settings) File(zone rotation.ZoneID) (string, error) {
 	if !zoneForm.MatchString(string(zone)) || zone == "." || zone == ".." {
 		return "", fmt.Errorf("zone ID %q is not made of letters, digits, '_', '.' and '-'", string(zone))
@@ -153,14 +153,14 @@ func (s Settings) File(zone rotation.ZoneID) (string, error) {
 // maxBase leaves room for TempName in the 255 bytes of a file name.
 const maxBase = 200
 
-// TempName is the name, in the file's own directory, under which an attempt of a
-// host of the fleet file writes the file before it replaces base. Whatever other
-// attempt of the same host has left there is removed.
+// TempName is the name under which an attempt writes the file before it
+// replaces base. It is in the file's own directory. host is the name in the
+// fleet file; what another attempt of the same host has left there is removed.
 func TempName(base string, host rotation.HostName, attempt string) string {
 	return "." + base + ".keywave." + tag(host) + "." + attempt
 }
 
-// tag tells the temporary files of hosts apart that share a directory.
+// tag tells apart the temporary files of hosts that share a directory.
 func tag(host rotation.HostName) string { return digest("host", string(host))[:8] }
 
 func digest(parts ...string) string {

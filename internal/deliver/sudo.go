@@ -9,9 +9,9 @@ import (
 	"keywave/internal/rotation"
 )
 
-// permitted reads sudo's answer to whether it will run a command. Its listing asks for
-// no password as long as any rule of the user needs none, so the rules themselves
-// tell whether this command needs one.
+// permitted reads sudo's answer to the question whether it will run a command.
+// sudo lists without a password as long as any rule of the user needs none. So
+// the rules themselves must tell whether this command needs one.
 func (c *Courier) permitted(q question, r *reply, rules ruleBook) (note string, err error) {
 	said := strings.TrimSpace(strings.Join(r.lines, " "))
 	no := func(why, remedy string) (string, error) {
@@ -41,7 +41,7 @@ func (c *Courier) permitted(q question, r *reply, rules ruleBook) (note string, 
 	return "", nil
 }
 
-// remedy is the rule that is missing.
+// remedy says which rule is missing in sudoers.
 func (c *Courier) remedy(q question, command string) string {
 	switch {
 	case q.step == rotation.StepAuth:
@@ -52,7 +52,7 @@ func (c *Courier) remedy(q question, command string) string {
 	return fmt.Sprintf("write %s ALL=(%s) NOPASSWD: %s into sudoers", c.User, q.user, Scrub(command))
 }
 
-// lineWith is the first line that has words in it, which one of them has.
+// lineWith is the first line that contains words.
 func lineWith(lines []string, words string) string {
 	return lines[max(0, slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, words) }))]
 }
@@ -77,14 +77,16 @@ const (
 // ruleBook is what `sudo -ll` prints.
 type ruleBook struct {
 	rules []rule
-	// listed says that sudo did list them.
+	// listed says that sudo did list its rules.
 	listed bool
-	// settings are the Defaults for everything, bounds those for some users or commands.
+	// settings are the Defaults for everything; bounds are the Defaults for some
+	// users or commands.
 	settings []string
 	bounds   []bound
 }
 
-// rule is one entry: on whose behalf, and whether a password is asked for.
+// rule is one entry: as which users it lets run, and whether sudo asks for a
+// password.
 type rule struct {
 	users    []string
 	password bool
@@ -92,7 +94,8 @@ type rule struct {
 	commands []string
 }
 
-// readRules reads entries, each with its indented fields; a later one counts more.
+// readRules reads entries, each with its indented fields. A later entry
+// overrides an earlier one.
 func readRules(lines []string) ruleBook {
 	var book ruleBook
 	var now *rule
@@ -188,8 +191,8 @@ func (r rule) covers(user, command string) bool {
 	return false
 }
 
-// matches reads a command of sudoers: ALL, a path with any words, a path with its
-// own words, or a directory; with the wildcards of a shell.
+// matches reads a command of sudoers: ALL, a path with any words, a path with
+// its own words, or a directory. Wildcards of a shell are allowed.
 func matches(pattern, command string) bool {
 	program, _, _ := strings.Cut(command, " ")
 	switch wanted, words, has := strings.Cut(strings.ReplaceAll(pattern, `\`, ""), " "); {
@@ -203,7 +206,7 @@ func matches(pattern, command string) bool {
 	case words == `""`:
 		return wanted == command
 	default:
-		// In words a wildcard stands for a slash too.
+		// In arguments, a wildcard matches a slash too.
 		ok, _ := path.Match(strings.ReplaceAll(wanted+" "+words, "/", "\x01"), strings.ReplaceAll(command, "/", "\x01"))
 		return ok
 	}

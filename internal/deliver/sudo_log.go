@@ -9,17 +9,18 @@ import (
 
 // bound are Defaults that sudo lists for some users or commands only.
 type bound struct {
-	// kind is '>' for the users that are become, '!' for commands, '@' and ':' for
-	// hosts and logins, which sudo lists only where they apply.
+	// kind says for what the Defaults hold: '>' for users that are become, '!'
+	// for commands, '@' and ':' for hosts and logins. sudo lists the last two
+	// only where they apply.
 	kind byte
-	// terms are whom it is for, then what it sets; the last of the first kind and the
-	// first of the second are one term.
+	// terms are first those for whom it holds, then what it sets. The last of the
+	// first kind and the first of the second are one term.
 	terms []string
 }
 
 var boundForm = regexp.MustCompile(`Defaults([>!@:])`)
 
-// readBounds reads a line of `sudo -l`, which may have several.
+// readBounds reads one line of `sudo -l`, which may hold several Defaults.
 func readBounds(line string) []bound {
 	var all []bound
 	at := boundForm.FindAllStringIndex(line, -1)
@@ -33,7 +34,7 @@ func readBounds(line string) []bound {
 	return all
 }
 
-// isFor says that it applies to a program that is run as user.
+// isFor says whether the Defaults apply to a program that is run as user.
 func (b bound) isFor(user, program string) bool {
 	return slices.ContainsFunc(b.terms, func(term string) bool {
 		first, _, _ := strings.Cut(term, " ")
@@ -47,8 +48,8 @@ func (b bound) isFor(user, program string) bool {
 	})
 }
 
-// keeping says whether one setting of sudo has it keep what it hands on; unknown is one
-// that says nothing of it.
+// keeping says whether one setting of sudo makes it store what it passes on.
+// unknown means that the setting says nothing about that.
 func keeping(setting string) answer {
 	words := strings.Fields(setting)
 	if len(words) == 0 {
@@ -63,9 +64,10 @@ func keeping(setting string) answer {
 	return unknown
 }
 
-// records says whether sudo keeps the standard input of a program that it runs as user:
-// by the Defaults for everything, then those for users and commands, then the options of
-// the rules; a later one counts more. unknown is a sudo that does not list its rules.
+// records says whether sudo stores the standard input of a program that it runs
+// as user. It reads the Defaults for everything, then those for users and
+// commands, then the options of the rules; a later one overrides. unknown means
+// that sudo does not list its rules.
 func (b ruleBook) records(user, program string) answer {
 	if !b.listed {
 		return unknown
@@ -92,8 +94,8 @@ func (b ruleBook) records(user, program string) answer {
 	return state
 }
 
-// runs says that a rule may be the one by which a program is run as user, wherever the
-// program is.
+// runs says whether sudo may run a program as user by this rule, in whatever
+// directory the program is.
 func (r rule) runs(user, program string) bool {
 	return slices.ContainsFunc(r.users, func(u string) bool { return u == user || u == "ALL" || strings.ContainsAny(u[:min(1, len(u))], "%#+") }) &&
 		slices.ContainsFunc(r.commands, func(c string) bool {

@@ -15,7 +15,8 @@ type Answer struct {
 	Stage   string
 	Verdict string
 	Rest    string
-	// Noise is the last line of whatever ran, to be scrubbed before it is shown.
+	// Noise is the last line that was printed by anything but the script. It must
+	// be scrubbed before it is shown.
 	Noise string
 	// Status is how the shell ended; empty when that is not known.
 	Status string
@@ -24,20 +25,22 @@ type Answer struct {
 	other map[string]bool   // zones whose file is in another format
 	at    map[string]string // where a zone's file is, as the host sees it
 	asked map[string]*reply
-	// unseen says that the host's tools do not show what hangs on a file.
+	// unseen says that the host's tools do not show what hangs on a file (lists,
+	// attributes).
 	unseen bool
-	// plain says that nothing hangs on the files that a new file would not have.
+	// plain says that nothing hangs on the files that a new file would not have
+	// too.
 	plain bool
 }
 
-// reply is what a question on the host came to.
+// reply is the host's answer to a question.
 type reply struct {
 	status string
 	lines  []string
 }
 
-// Transcript reads a script's output: lines that begin with the attempt are the
-// script's own, whatever a login shell or a reload command prints.
+// Transcript reads a script's output. Lines that begin with the attempt are the
+// script's own; other lines come from a login shell or a reload command.
 type Transcript struct {
 	attempt string
 	// Begun is closed when the script begins, Placed when the file is in place,
@@ -52,7 +55,7 @@ type Transcript struct {
 	answer Answer
 }
 
-// NewTranscript is that of one attempt.
+// NewTranscript makes the transcript of one attempt.
 func NewTranscript(attempt string) *Transcript {
 	return &Transcript{
 		attempt: attempt, heard: time.Now(), Begun: make(chan struct{}), Placed: make(chan struct{}), Final: make(chan struct{}),
@@ -60,9 +63,9 @@ func NewTranscript(attempt string) *Transcript {
 	}
 }
 
-// Within bounds how long the script of job j may take: a change from its start to
-// its end, and a proof or a look, which may be of many zones, from each line of
-// its own to the next.
+// Within bounds how long the script of job j may take. A change has limit from
+// its start to its end. A proof or a look may be about many zones: it has limit
+// from each of its own lines to the next.
 func (t *Transcript) Within(ctx context.Context, limit time.Duration, j Job) (context.Context, context.CancelFunc) {
 	if j.Changes {
 		return context.WithTimeout(ctx, limit)
@@ -83,14 +86,14 @@ func (t *Transcript) Within(ctx context.Context, limit time.Duration, j Job) (co
 	return ctx, cancel
 }
 
-// last is when the script was heard of last.
+// last is when the script was last heard of.
 func (t *Transcript) last() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.heard
 }
 
-// Complaints takes the login shell's stderr, where no line is the script's.
+// Complaints takes the login shell's stderr. None of its lines is the script's.
 func (t *Transcript) Complaints() io.Writer { return complaints{t} }
 
 type complaints struct{ t *Transcript }
@@ -102,7 +105,8 @@ func (c complaints) Write(p []byte) (int, error) {
 	return c.t.stderr.Write(p)
 }
 
-// maxOwnLine is longer than any line of ours: a few words, a zone ID and a path.
+// maxOwnLine is longer than any line of our script: a few words, a zone ID and
+// a path.
 const maxOwnLine = 8 << 10
 
 // Write never fails.
@@ -165,7 +169,7 @@ func (t *Transcript) say(word, rest string) {
 	}
 }
 
-// reached closes a channel, however often a host says so.
+// reached closes a channel once, however often a host says so.
 func reached(c chan struct{}) {
 	select {
 	case <-c:
@@ -181,7 +185,7 @@ func (t *Transcript) Ended(status string) {
 	t.answer.Status = status
 }
 
-// SoFar is what was said until now.
+// SoFar is what was said so far.
 func (t *Transcript) SoFar() Answer {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A proof of many zones on a busy host takes long, and answers all the while: what
-// ends it is silence. A put has its time from start to end, whatever it says, for
-// every second of it may be an exposure. Noise of others is no answer.
+// A proof of many zones on a busy host takes long, and answers all the while:
+// only silence ends it. A put has a fixed time from start to end, whatever it
+// says, because every second of it may be an exposure. Other programs' output
+// is no answer.
 func TestWithin(t *testing.T) {
 	const limit = 15 * time.Second
 	for name, c := range map[string]struct {

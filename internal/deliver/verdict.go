@@ -11,8 +11,9 @@ import (
 // stands ends the sentence of a refusal that changed nothing.
 const stands = "; what the host held before stands"
 
-// refusals are the script's words for why a file cannot be written, with what to do
-// about each; {it} is what the script says it of, {user} who logs in.
+// refusals are the reasons why a file cannot be written, by the script's word
+// for each, with what to do about it. {it} is what the script names, {user} the
+// user who logs in.
 var refusals = map[string]string{
 	"nodir":      "the directory {it} does not exist; make it, or correct path",
 	"closed":     "the directory {it} is not open to user {user}; let it in with chmod or chgrp, or correct path",
@@ -27,7 +28,7 @@ var refusals = map[string]string{
 	"noprintf":   "sh has no printf of its own; make it dash, bash or busybox",
 }
 
-// verdict turns a script's bad end into the operator's words.
+// verdict turns a verdict other than success into the operator's words.
 func (c *Courier) verdict(a Answer, key rotation.Secret) error {
 	if words, known := refusals[a.Verdict]; known {
 		return c.unwritten(strings.NewReplacer("{it}", a.Rest, "{user}", c.User).Replace(words), a, key)
@@ -62,7 +63,8 @@ func (c *Courier) life() string {
 	return DefaultLife.String()
 }
 
-// unwritten is a refusal to write, with what the host's own tools said.
+// unwritten is the error for a refusal to write, with what the host's own tools
+// said.
 func (c *Courier) unwritten(why string, a Answer, key rotation.Secret) error {
 	if said := Scrub(a.Noise, key); said != "" {
 		why += " (" + said + ")"
@@ -73,7 +75,7 @@ func (c *Courier) unwritten(why string, a Answer, key rotation.Secret) error {
 	return c.failed(rotation.StepWrite, why)
 }
 
-// locked says why the kernel lets nobody, or not us, replace a file.
+// locked says why the kernel does not let us replace a file, or lets nobody.
 func locked(attributes, why, user string) string {
 	reason, file, _ := strings.Cut(why, ": ")
 	switch {
@@ -87,7 +89,8 @@ func locked(attributes, why, user string) string {
 	return fmt.Sprintf("%s cannot be replaced by user %s: %s; let it write to the directory, and see lsattr and the mount", file, user, strings.ToLower(reason))
 }
 
-// notGiven says that a file cannot get the owner or group that it should have.
+// notGiven is the error for a file that cannot get the owner or group that it
+// should have.
 func (c *Courier) notGiven(what, who, file string) string {
 	if file == "" {
 		return fmt.Sprintf("user %s may not give a file the %s %s of the fleet file; log in as root, or as a member of the group, or correct %s:", c.User, what, who, what)
@@ -95,7 +98,7 @@ func (c *Courier) notGiven(what, who, file string) string {
 	return fmt.Sprintf("%s has the %s %s, which user %s may not give to a new file; log in as root or as that %s, or write %s: %s into the fleet file", file, what, who, c.User, what, what, c.User)
 }
 
-// commandFailed is a reload or verify command that failed.
+// commandFailed is the error for a reload or verify command that failed.
 func (c *Courier) commandFailed(a Answer, key rotation.Secret) error {
 	after := "; the file holds the new key, but its consumer may use the old one"
 	if a.Verdict == string(rotation.StepVerify) {
@@ -105,7 +108,7 @@ func (c *Courier) commandFailed(a Answer, key rotation.Secret) error {
 	return c.failed(rotation.HostStep(a.Verdict), CommandFailed(how, a.Noise, key)+after)
 }
 
-// Remains is what is still true when a job gave no verdict.
+// Remains says what is still true when a job gave no verdict.
 func (j Job) Remains(a Answer) string {
 	switch {
 	case !j.Changes:
@@ -118,10 +121,11 @@ func (j Job) Remains(a Answer) string {
 	return "what the host holds is not known until it is asked again"
 }
 
-// stageWait is the wait for a reload that somebody else began.
+// stageWait is the stage in which a delivery waits for a reload that somebody
+// else began.
 const stageWait = "wait"
 
-// Stalled is a job that came to no verdict within limit.
+// Stalled is the error for a job that gave no verdict within limit.
 func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 	switch a.Stage {
 	case string(rotation.StepReload), string(rotation.StepVerify):
@@ -135,7 +139,8 @@ func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 	return c.failed(rotation.StepSession, fmt.Sprintf("stalled: no answer for %s; %s", limit, j.Remains(a)))
 }
 
-// Silent is a job whose script ended, or whose connection broke, without a verdict.
+// Silent is the error for a job whose script ended, or whose connection broke,
+// without a verdict.
 func (c *Courier) Silent(j Job, a Answer) error {
 	switch {
 	case !a.Begun && a.Status != "" && c.Become != "" && !j.AsLogin && ofSudo.MatchString(a.Noise):
@@ -150,8 +155,8 @@ func (c *Courier) Silent(j Job, a Answer) error {
 	return c.failed(rotation.StepSession, how+"; "+j.Remains(a))
 }
 
-// notBegun says what the login shell did instead of beginning our script, and what
-// to do about the kinds that can be told apart.
+// notBegun says what the login shell did instead of beginning our script. It
+// says what to do where it can tell why.
 func (c *Courier) notBegun(a Answer) string {
 	how, noise := "lets us in, but the login shell ended with "+a.Status+" before our script began", strings.ToLower(a.Noise)
 	do := "see that shell, what its rc files do, and ForceCommand in sshd_config and command= in authorized_keys"

@@ -9,8 +9,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// answers reads what a program prints. What is no answer is kept in words that show
-// nothing of it: a line that we cannot read may hold a key in any form.
+// answers reads what a program prints. Of a line that is no answer it keeps
+// only words of its own: a line that we cannot read may hold a key in any form.
 type answers struct {
 	zones  []rotation.ZoneID
 	enough func(error)
@@ -39,7 +39,7 @@ func (a *answers) most() int { return 16*maxLine + zoneRoom*len(a.zones) }
 
 var errTooMuch = errors.New("too much output")
 
-// Write fails, and ends the program, when it has printed too much.
+// Write fails when the program has printed too much, which ends the program.
 func (a *answers) Write(p []byte) (int, error) {
 	if a.bytes += len(p); a.bytes > a.most() {
 		a.enough(errTooMuch)
@@ -72,7 +72,7 @@ func (a *answers) end() {
 	}
 }
 
-// answer is a line: one of the two kinds.
+// answer is one line that a program printed. It is one of the two kinds.
 type answer struct {
 	Zone *rotation.ZoneID `json:"zone"`
 	Held *string          `json:"held"`
@@ -124,7 +124,7 @@ func (a *answers) missing() []rotation.ZoneID {
 	return slices.DeleteFunc(slices.Clone(a.zones), func(z rotation.ZoneID) bool { _, ok := a.held[z]; return ok })
 }
 
-// step is the one that the program named, if it is one.
+// step is the host step that the program named, if there is such a step.
 func (p problem) step() rotation.HostStep {
 	steps := []rotation.HostStep{
 		rotation.StepConnect, rotation.StepIdentity, rotation.StepAuth, rotation.StepWrite, rotation.StepReload, rotation.StepVerify,

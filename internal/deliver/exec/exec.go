@@ -51,8 +51,9 @@ var _ rotation.Host = (*Host)(nil)
 const (
 	defaultTimeout = 15 * time.Second
 	maxAtOnce      = 8
-	// endGrace is the time between SIGTERM and SIGKILL, and how long output is read
-	// that a child holds open when the program has ended.
+	// endGrace is the time between SIGTERM and SIGKILL. It is also how long
+	// output is read when the program has ended and a child holds the output
+	// open.
 	endGrace = time.Second
 )
 
@@ -115,7 +116,7 @@ func (h *Host) Close() error { return nil }
 type order struct {
 	Zones []rotation.ZoneID `json:"zones"`
 	Host  rotation.HostName `json:"host"`
-	// Expect is of a put.
+	// Expect is set for a put only.
 	Expect *[]rotation.Fingerprint `json:"expect,omitempty"`
 
 	verb string
@@ -135,7 +136,7 @@ func (o order) input() ([]byte, error) {
 	return line, nil
 }
 
-// remains is what is still true when a call came to no answer.
+// remains says what is still true when a call ended without an answer.
 func (o order) remains() string {
 	if o.verb == verbPut {
 		return "what the host holds is not known until it is asked again"
@@ -183,13 +184,14 @@ func (h *Host) run(ctx context.Context, o order) (map[rotation.ZoneID]rotation.F
 		return nil, h.failed(rotation.StepConnect, notStarted(h.cfg.Command[0], err))
 	}
 	ended := cmd.Wait()
-	// Whatever it left behind could put an older key later than we know.
+	// Anything that the program left behind could put an older key in place
+	// later.
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	a.end()
 	return h.judge(ctx, bounded, o, a, ending{err: ended, state: cmd.ProcessState.String(), said: complaint.String()})
 }
 
-// command is the program in a process group of its own, which ends with ctx.
+// command is the program in a process group of its own. It ends when ctx does.
 func (h *Host) command(ctx context.Context, verb string) *exec.Cmd {
 	args := append(append([]string{}, h.cfg.Command[1:]...), verb)
 	cmd := exec.CommandContext(ctx, h.cfg.Command[0], args...)
@@ -201,16 +203,18 @@ func (h *Host) command(ctx context.Context, verb string) *exec.Cmd {
 
 var errTimeout = errors.New("timeout")
 
-// ending is how a program ended: nil for status 0, and the last line of its stderr.
+// ending is how a program ended: a nil error for status 0, and the last line of
+// its stderr.
 type ending struct {
 	err         error
 	state, said string
 }
 
-// ok says that the status was 0, whatever a child held open.
+// ok says that the status was 0, even if a child held the output open.
 func (e ending) ok() bool { return e.err == nil || errors.Is(e.err, exec.ErrWaitDelay) }
 
-// judge says what a call came to. ctx is the caller's, bounded the program's.
+// judge turns the end of a call into its result. ctx is the caller's context,
+// bounded is the program's.
 func (h *Host) judge(ctx, bounded context.Context, o order, a *answers, e ending) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	program := h.cfg.Command[0]
 	session := func(why string) error { return h.failed(rotation.StepSession, program+" "+why+"; "+o.remains()) }
@@ -234,7 +238,8 @@ func (h *Host) judge(ctx, bounded context.Context, o order, a *answers, e ending
 	return nil, session("ended with " + e.state + h.saying(o, e.said))
 }
 
-// saying is the end of a sentence about a program that failed.
+// saying is the end of a sentence about a program that failed: what it printed
+// last.
 func (h *Host) saying(o order, said string) string {
 	if said = h.scrub(o, said); said == "" {
 		return ", saying nothing"
@@ -242,7 +247,8 @@ func (h *Host) saying(o order, said string) string {
 	return `, saying "` + said + `"`
 }
 
-// told is a problem in the program's words, with the last line of its stderr.
+// told is the error for a problem in the program's own words, with the last
+// line of its stderr.
 func (h *Host) told(o order, p *problem, said string) string {
 	why := h.scrub(o, p.text())
 	if said = h.scrub(o, said); said != "" {
@@ -254,8 +260,8 @@ func (h *Host) told(o order, p *problem, said string) string {
 // maxSaid is how much of a program's words is shown: a sentence or two.
 const maxSaid = 500
 
-// scrub takes from a program's words whatever may be a key. The fleet file's own
-// words are none.
+// scrub takes everything that may be a key out of a program's words. Words of
+// the fleet file are no keys.
 func (h *Host) scrub(o order, text string) string {
 	known := append([]string{string(o.Host)}, h.cfg.Command...)
 	for _, zone := range o.Zones {
@@ -271,7 +277,7 @@ func (h *Host) failed(step rotation.HostStep, why string) error {
 	return &rotation.HostError{Step: step, Why: h.says(why)}
 }
 
-// notStarted says why, and what to do.
+// notStarted says why a program could not be started, and what to do.
 func notStarted(program string, err error) string {
 	do := "see its file"
 	switch {

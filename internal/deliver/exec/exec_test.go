@@ -21,8 +21,9 @@ import (
 
 const zone = rotation.ZoneID("zone-27q0p0bal192")
 
-// TestContract runs the suite of all transports with a program that puts keys into
-// files. It waits less long than we do: what it says is what counts.
+// TestContract runs the suite of all transports with a program that puts keys
+// into files. The program waits for less time than our script does; what it
+// answers is what counts.
 func TestContract(t *testing.T) {
 	bring := filepath.Join(t.TempDir(), "bring")
 	if out, err := osexec.Command("go", "build", "-o", bring, "keywave/internal/proving/delivertest/bring").CombinedOutput(); err != nil {
@@ -62,7 +63,7 @@ func script(t *testing.T, text string) string {
 
 func of(key rotation.Secret) rotation.Fingerprint { return rotation.FingerprintOf(zone, key) }
 
-// failure is what a call failed at and why.
+// failure is the step at which a call failed, and why.
 func failure(t *testing.T, err error) *rotation.HostError {
 	t.Helper()
 	var failed *rotation.HostError
@@ -72,8 +73,8 @@ func failure(t *testing.T, err error) *rotation.HostError {
 	return failed
 }
 
-// What programs do that they should not: each is a message that is true, and none
-// shows the key or hangs.
+// Programs that do what they should not. Each gives a true message, shows no
+// key and does not hang.
 func TestBadPrograms(t *testing.T) {
 	t.Parallel()
 	key := delivertest.NewKey()
@@ -121,7 +122,7 @@ func TestBadPrograms(t *testing.T) {
 	}
 }
 
-// A host that holds what nobody expects is told as such.
+// A host that holds an unexpected key is reported as such.
 func TestUnexpected(t *testing.T) {
 	t.Parallel()
 	h := host(t, exec.Config{Command: []string{script(t, `echo '{"zone":"zone-27q0p0bal192","held":"0123456789abcdef"}'`)}})
@@ -131,12 +132,13 @@ func TestUnexpected(t *testing.T) {
 	}
 }
 
-// A program that ignores SIGTERM, and its children, are gone when the call is.
+// When a call has ended, a program that ignores SIGTERM has ended too, and its
+// children.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
 	h := host(t, exec.Config{Timeout: 2 * time.Second, Command: []string{script(t, `trap '' TERM; sleep 1000 & echo waiting >&2; echo $! $$ >`+pids+`; wait; sleep 1000`)}})
-	for { // until a busy machine lets the program come so far
+	for { // until even a busy machine has started the program
 		_, err := h.Put(t.Context(), zone, delivertest.NewKey(), nil)
 		failed := failure(t, err)
 		if failed.Step != rotation.StepSession || !strings.Contains(failed.Why, "did not end within 2s, and was ended with its process group, saying ") ||
@@ -150,8 +152,8 @@ func TestTimeout(t *testing.T) {
 	gone(t, pids)
 }
 
-// No key is shown, be it the new one in a form that does not look like one, or one
-// that the host held and that we do not know.
+// No key is shown: not the new one in a form that does not look like a key, and
+// not one that the host held and that we do not know.
 func TestKeysOfPrograms(t *testing.T) {
 	t.Parallel()
 	short, held := rotation.NewSecret("hunter2"), delivertest.NewKey()
@@ -165,7 +167,8 @@ func TestKeysOfPrograms(t *testing.T) {
 	}
 }
 
-// gone fails unless the processes of a file have ended, or are about to.
+// gone fails unless the processes named in a file have ended, or are about to
+// end.
 func gone(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -187,7 +190,7 @@ func zombie(pid int) bool {
 	return strings.Contains(string(text), ") Z ")
 }
 
-// Children that a program leaves behind hold up no call, and do not outlive it.
+// Children that a program leaves behind do not delay a call, and end with it.
 func TestChildrenLeftBehind(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
@@ -199,7 +202,8 @@ func TestChildrenLeftBehind(t *testing.T) {
 	gone(t, pids)
 }
 
-// A call that is given up ends the program, and says so to errors.Is.
+// A call that is given up ends the program, and errors.Is finds the context's
+// error.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
@@ -221,8 +225,8 @@ func TestGivenUp(t *testing.T) {
 	gone(t, pids)
 }
 
-// What a program gets: its arguments with the verb, the order, the key for put
-// alone, and of our environment what is no secret.
+// A program gets its arguments with the verb, the order, the key (for put
+// only), and those variables of our environment that are no secrets.
 func TestWhatAProgramGets(t *testing.T) {
 	for name, value := range map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": "/home/edge", "LANG": "C.UTF-8", "KEYWAVE_KUBECONFIG": "/etc/kube",
@@ -263,7 +267,8 @@ func TestWhatAProgramGets(t *testing.T) {
 	}
 }
 
-// Who can write the program gets keys: it is not started, and gets none.
+// Whoever can write the program gets keys. So a program that others can write
+// is not started, and gets no key.
 func TestGuarded(t *testing.T) {
 	t.Parallel()
 	ran := filepath.Join(t.TempDir(), "ran")

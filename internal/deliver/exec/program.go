@@ -11,8 +11,9 @@ import (
 	"syscall"
 )
 
-// guarded refuses a program that is not there, and one that somebody else than root
-// and this process's user may write or replace: who can do that gets keys.
+// guarded refuses a program that does not exist, and one that somebody other
+// than root and this process's user may write or replace: such a person would
+// get keys.
 func guarded(program string) error {
 	file, err := filepath.EvalSymlinks(program)
 	if err != nil {
@@ -33,8 +34,8 @@ func guarded(program string) error {
 	return nil
 }
 
-// ours refuses a file or directory that others may write. In a directory with the
-// sticky bit others may not replace what is ours.
+// ours refuses a file or directory that others may write. A directory with the
+// sticky bit is accepted, because others may not replace our files in it.
 func ours(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -55,12 +56,12 @@ func cause(err error) error {
 	return err
 }
 
-// hidden are names of settings that are a secret, or lead to one.
+// hidden matches names of settings that are a secret or lead to one.
 var hidden = regexp.MustCompile(`KEY|SECRET|TOKEN|PASS|CREDENTIAL|IDENTITY|AUTH|WEBHOOK|PRIVATE`)
 
-// environment is what a program sees of this process's: where programs and the
-// user's files are, the language, and settings whose names begin with KEYWAVE_ and
-// are of no secret.
+// environment is what a program gets of this process's environment: where to
+// find programs and the user's files, the language, and settings whose names
+// begin with KEYWAVE_ and are no secrets.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")

@@ -30,16 +30,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// secret is a Secret as the stand-in's API server keeps it.
+// secret is a Secret as the stand-in for the API server keeps it.
 type secret struct {
 	Metadata  map[string]any    `json:"metadata"`
 	Data      map[string]string `json:"data"`
 	Immutable bool              `json:"immutable,omitempty"`
 }
 
-// kubectl is what to-secret needs of it. Objects are files of $HOME/api. Each call
-// adds its arguments and its environment to $HOME/calls. $HOME/forbidden has verbs
-// that are forbidden; before a patch $HOME/rival becomes the object, once.
+// kubectl does as much of kubectl as to-secret needs. Objects are files of
+// $HOME/api. Each call adds its arguments and its environment to $HOME/calls.
+// $HOME/forbidden lists verbs that are forbidden. Before the first patch,
+// $HOME/rival becomes the object.
 func kubectl(args []string) error {
 	home := os.Getenv("HOME")
 	calls, err := os.OpenFile(home+"/calls", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -152,7 +153,8 @@ type cluster struct {
 	rotation.Host
 }
 
-// newCluster copies the program: where the sources are, others may write.
+// newCluster copies the program, because others may write the folder of the
+// sources.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{home: t.TempDir()}
@@ -203,7 +205,8 @@ func (c *cluster) put(t *testing.T, key rotation.Secret, expect ...rotation.Fing
 	c.holds(t, key)
 }
 
-// The whole life of a Secret. No key is in an argument or an environment of kubectl.
+// A Secret is made, changed and read. No key is in an argument or an
+// environment of kubectl.
 func TestSecretOfKubernetes(t *testing.T) {
 	c := newCluster(t)
 	zones := []rotation.ZoneID{zone, "zone-2"}
@@ -253,8 +256,8 @@ func (c *cluster) keptSecret(t *testing.T, keys ...rotation.Secret) {
 	}
 }
 
-// Compare-and-swap: what nobody expects stays, and so does what a rival wrote after
-// the Secret was read.
+// Compare-and-swap: a key that nobody expects stays, and so does what a rival
+// wrote after the Secret was read.
 func TestSecretOfARival(t *testing.T) {
 	c := newCluster(t)
 	first, second, theirs := delivertest.NewKey(), delivertest.NewKey(), delivertest.NewKey()
@@ -277,7 +280,8 @@ func TestSecretOfARival(t *testing.T) {
 	c.holds(t, theirs)
 }
 
-// What Kubernetes refuses is told by the proof already, in its own words.
+// What Kubernetes refuses is already reported by the proof, in Kubernetes' own
+// words.
 func TestSecretRefused(t *testing.T) {
 	c := newCluster(t)
 	key := delivertest.NewKey()

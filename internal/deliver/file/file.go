@@ -1,7 +1,7 @@
-// Package file delivers keys to the machine that the location's worker runs
-// on, as package ssh does to others, by the same script: the file holds at every
-// moment either the old key or the new one, whole, and the key reaches no other
-// file, no argument and no environment.
+// Package file delivers keys to the machine that the location's worker runs on.
+// It uses the same script that package ssh uses on other machines: at every
+// moment the file holds either the old key or the new one, whole, and the key
+// reaches no other file, no argument and no environment.
 package file
 
 import (
@@ -32,9 +32,9 @@ type Config struct {
 	ReloadLife time.Duration
 }
 
-// Host is a rotation.Host that is this machine. Its commands see PATH, HOME,
-// the user's name and what systemctl --user needs of the process's environment,
-// and nothing else: this process's may hold credentials.
+// Host is a rotation.Host that is this machine. Its commands get PATH, HOME,
+// the user's name and what systemctl --user needs, and nothing else of this
+// process's environment, which may hold credentials.
 type Host struct {
 	cfg     Config
 	courier deliver.Courier
@@ -49,7 +49,7 @@ var (
 const (
 	defaultTimeout = 15 * time.Second
 	maxAtOnce      = 8
-	// endGrace is how long output may come after the script's end: a daemon that a
+	// endGrace is how long output is read after the script's end: a daemon that a
 	// reload started may hold it open for ever.
 	endGrace = time.Second
 )
@@ -144,7 +144,8 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  *os.File
 	stdout *os.File
-	// ended is closed when the script has, read when its output has.
+	// ended is closed when the script has ended, read when all of its output has
+	// been read.
 	ended, read chan struct{}
 }
 
@@ -161,7 +162,7 @@ func start(t *deliver.Transcript) (*process, error) {
 	p := &process{cmd: exec.Command(args[0], args[1:]...), stdin: stdin, stdout: stdout, ended: make(chan struct{}), read: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = "/", environment()
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, out, out
-	// A reload that hangs is ended with its group, which is not ours.
+	// A reload that hangs is ended with its process group. That must not be ours.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = p.cmd.Start()
 	_, _ = in.Close(), out.Close()
@@ -190,8 +191,9 @@ func (p *process) feed(ctx context.Context, j deliver.Job, t *deliver.Transcript
 	}()
 }
 
-// wait returns when the script has ended, or ctx: then a script that has not yet
-// put the key in place is told to end, and one that has goes on.
+// wait returns when the script has ended, or when ctx has: then a script that
+// has not yet put the key in place is told to end, and one that has put it in
+// place goes on.
 func (p *process) wait(ctx context.Context, t *deliver.Transcript) {
 	select {
 	case <-p.ended:
@@ -199,7 +201,8 @@ func (p *process) wait(ctx context.Context, t *deliver.Transcript) {
 	case <-ctx.Done():
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	// After its verdict it tidies up; after its end there may be output to read.
+	// After its verdict the script tidies up; after its end there may still be
+	// output to read.
 	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
 	defer cancel()
 	select {

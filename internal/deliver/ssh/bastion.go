@@ -23,15 +23,16 @@ type Hop struct {
 	User    string
 }
 
-// bastion is a machine through which others are reached, by one way to it. All hosts
-// behind it share its connection; where it takes no more channels on one, it gets
-// another.
+// bastion is a machine through which others are reached, by one way to it. All
+// hosts behind it share its connection. When a connection takes no more
+// channels, a new one is made.
 type bastion struct {
 	peer
-	// dials bounds the handshakes that go through it at once.
+	// dials bounds how many handshakes go through it at once.
 	dials chan struct{}
 
-	// lost is its last failure, which counts for those who come until then.
+	// lost is its last failure. It is also the answer to all who come before
+	// the time until.
 	lost  error
 	until time.Time
 }
@@ -39,12 +40,13 @@ type bastion struct {
 const (
 	// dialsAtOnce is how many handshakes go through one bastion at once.
 	dialsAtOnce = 32
-	// lostFor spares the hosts behind a bastion that has just been lost a dial each.
+	// lostFor is how long a lost bastion is not dialled again, so that not each
+	// host behind it tries.
 	lostFor = time.Second
 )
 
-// through is the last bastion of a way, shared by all that go the same way to it; nil
-// for no way. The error names every mistake.
+// through is the last bastion of a way. Hosts with the same way share it. It is
+// nil where there is no bastion. The error names every mistake.
 func (s *Shared) through(way []Hop) (*bastion, error) {
 	if len(way) == 0 {
 		return nil, nil
@@ -69,25 +71,27 @@ func (s *Shared) through(way []Hop) (*bastion, error) {
 	return b, err
 }
 
-// carried is a wire through a bastion.
+// carried is a connection to a peer that goes through a bastion.
 type carried struct {
 	net.Conn
 	by  *link
 	end sync.Once
 }
 
-// Close lets the bastion's connection go once.
+// Close releases the bastion's connection, once.
 func (c *carried) Close() error {
 	err := c.Conn.Close()
 	c.end.Do(c.by.release)
 	return err
 }
 
-// carry makes a wire to a peer behind the bastion. As long as nothing was sent, a
-// connection that turns out dead, stalled or full is replaced by a new one.
+// carry connects to a peer behind the bastion. As long as nothing was sent, a
+// connection that turns out to be dead, stalled or full is replaced by a new
+// one.
 func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
 	var err error
-	// Each new connection takes one of those who wait, however few it takes.
+	// Each new connection serves at least one of those who wait, even if it takes
+	// only one channel.
 	for range cap(b.dials) + 1 {
 		var l *link
 		var fresh bool
@@ -100,7 +104,7 @@ func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
 		}
 		switch {
 		case errors.Is(err, errRetired), errors.Is(err, net.ErrClosed):
-			// Another call has found it wanting.
+			// Another call has retired this connection.
 		case full(err) && !l.empty():
 			l.retire()
 		case !errors.Is(err, errSilent):
@@ -112,7 +116,8 @@ func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
 	return nil, nil, b.failed(rotation.StepSession, "takes no new channels ("+deliver.Scrub(err.Error())+"); hosts behind it come too fast for it")
 }
 
-// ready is the bastion's connection. A loss that was just met is not met again at once.
+// ready returns the bastion's connection. A bastion that was lost just now is
+// not dialled again at once.
 func (b *bastion) ready() (*link, bool, error) {
 	if l := b.warm(); l != nil {
 		return l, false, nil
@@ -132,9 +137,9 @@ func (b *bastion) ready() (*link, bool, error) {
 	return l, fresh, err
 }
 
-// open asks for a channel to address, and waits for DialTimeout at most. Meanwhile it
-// asks all connections of the way whether they live, so that of those that have died
-// silently none is waited for after the other.
+// open asks for a channel to address, and waits for at most DialTimeout.
+// Meanwhile it asks all connections of the way at once whether they live, so
+// that several dead ones cost one wait.
 func (b *bastion) open(l *link, address string) (net.Conn, error) {
 	if err := l.take(); err != nil {
 		return nil, err
@@ -158,14 +163,15 @@ func (b *bastion) open(l *link, address string) (net.Conn, error) {
 // errSilent says that a connection on the way has died, or does not answer any more.
 var errSilent = errors.New("the way to the bastion is broken")
 
-// full says that a connection carries as many channels as the bastion allows.
+// full says that the bastion allows no more channels on this connection.
 func full(err error) bool {
 	said, is := errors.AsType[*ssh.OpenChannelError](err)
 	return is && said.Reason == ssh.ResourceShortage
 }
 
-// refused says why a bastion that answers does not carry us to a peer. What it cannot
-// reach is that peer's failure; what it will not do is its own.
+// refused says why a bastion that answers does not connect us to a peer. A peer
+// that the bastion cannot reach is the peer's failure. If the bastion does not
+// want to forward, it is the bastion's.
 func (b *bastion) refused(l *link, to *peer, err error) error {
 	said, is := errors.AsType[*ssh.OpenChannelError](err)
 	switch {
@@ -183,7 +189,7 @@ func (b *bastion) refused(l *link, to *peer, err error) error {
 	return b.failed(rotation.StepSession, "opens no channel to "+to.address+" ("+saying(said)+"); see whether it forwards at all")
 }
 
-// saying is the bastion's own word for a refusal.
+// saying is the reason for a refusal in the bastion's own words.
 func saying(refusal *ssh.OpenChannelError) string {
 	words := refusal.Reason.String()
 	if said := strings.TrimSpace(deliver.Scrub(refusal.Message)); said != "" {

@@ -29,8 +29,8 @@ type chain struct {
 	bastions []*sshd
 }
 
-// newChain starts a host and a bastion for each of the settings, the first of which is
-// dialled from here.
+// newChain starts a host, and one bastion for each of the settings. The first
+// bastion is dialled from here.
 func newChain(t *testing.T, bastions ...[]string) *chain {
 	t.Helper()
 	c := &chain{sshd: startSSHD(t)}
@@ -46,7 +46,8 @@ func newChain(t *testing.T, bastions ...[]string) *chain {
 
 func (c *chain) host(t *testing.T) *ssh.Host { return newHost(t, c.cfg, c.options) }
 
-// lost fails unless err is the failure of the n-th bastion, in words that say so.
+// lost fails unless err is a failure of the n-th bastion and has the words
+// says.
 func (c *chain) lost(t *testing.T, err error, n int, step rotation.HostStep, says ...string) {
 	t.Helper()
 	b := c.cfg.Jump[n-1]
@@ -56,7 +57,7 @@ func (c *chain) lost(t *testing.T, err error, n int, step rotation.HostStep, say
 	}
 }
 
-// cut ends the connections of a server that are open now, and not the server.
+// cut ends the connections of a server that are open now; the server goes on.
 func (s *sshd) cut(t *testing.T) {
 	t.Helper()
 	killed := 0
@@ -88,8 +89,8 @@ func below(pid int) []int {
 	return all
 }
 
-// forward serves a channel to another address, as a bastion does that has at most so
-// many on a connection.
+// forward serves a channel to another address, as a bastion does that allows so
+// many on one connection.
 func forward(c xssh.NewChannel, now *atomic.Int32, most int) {
 	var to struct {
 		Host   string
@@ -130,7 +131,8 @@ func TestContractThroughBastions(t *testing.T) {
 	delivertest.RunShared(t, start)
 }
 
-// fleetOf makes hosts that share a way, and are one machine with a directory each.
+// fleetOf makes n hosts that share a way. They are one machine, with a
+// directory for each host.
 func (c *chain) fleetOf(t *testing.T, n int) []*ssh.Host {
 	t.Helper()
 	shared, err := ssh.NewShared(c.options)
@@ -171,8 +173,8 @@ func atOnce(t *testing.T, hosts []*ssh.Host) {
 	}
 }
 
-// Twenty hosts share one connection to each bastion. OpenSSH's MaxSessions counts no
-// channel that is forwarded.
+// Twenty hosts share one connection to each bastion. OpenSSH's MaxSessions does
+// not count forwarded channels.
 func TestBastionsAreShared(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, []string{"MaxSessions 2"}, []string{"MaxSessions 2"})
@@ -205,8 +207,8 @@ func TestBastionWithFewChannels(t *testing.T) {
 	c.lost(t, err, 1, rotation.StepSession, "takes no channel, even on a new connection", "too many channels", "MaxSessions")
 }
 
-// While others are at the handshake sshd breaks ours off; it is tried again until there
-// is room.
+// sshd breaks our handshake off while others are at theirs. It is tried again
+// until there is room.
 func TestBastionWithFewStartups(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, []string{"MaxStartups 1"})
@@ -231,7 +233,8 @@ func TestBastionWithFewStartups(t *testing.T) {
 	}
 }
 
-// atHandshake is a connection that sshd waits for, and not one that it drops.
+// atHandshake is a connection that sshd keeps and waits for, not one that it
+// drops.
 func atHandshake(t *testing.T, address string) net.Conn {
 	t.Helper()
 	for {
@@ -247,8 +250,9 @@ func atHandshake(t *testing.T, address string) net.Conn {
 	}
 }
 
-// A bastion that is lost between proof and delivery is connected to anew, whichever it is
-// and however it is lost, and the delivery goes on.
+// A bastion that is lost between proof and delivery is connected to again, and
+// the delivery goes on. This holds for each bastion, and for each way to lose
+// it.
 func TestBastionIsLost(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, nil, nil)
@@ -269,7 +273,8 @@ func TestBastionIsLost(t *testing.T) {
 	}
 }
 
-// What is wrong at a bastion is told as the bastion's, in words that help.
+// What is wrong at a bastion is told as the bastion's failure, in words that
+// help.
 func TestBastionRefuses(t *testing.T) {
 	t.Parallel()
 	other := authorizedLine(newSigner(t).PublicKey())
@@ -303,8 +308,8 @@ func TestBastionRefuses(t *testing.T) {
 	}
 }
 
-// A machine that a bastion does not reach is told as that machine's failure, with the
-// bastion's name.
+// A machine that a bastion does not reach is told as that machine's failure,
+// with the bastion's name.
 func TestNotReachedFromBastion(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, nil, nil)
@@ -322,8 +327,8 @@ func TestNotReachedFromBastion(t *testing.T) {
 	c.lost(t, err, 1, rotation.StepConnect, "cannot be reached: connection refused")
 }
 
-// A bastion that takes certificates: one that has ended is told, and a renewed one is
-// used although the connections of before still stand.
+// A bastion that takes certificates: it is told when one has ended. A renewed
+// one is used, although earlier connections are still open.
 func TestCertificateAtBastion(t *testing.T) {
 	t.Parallel()
 	authority := newSigner(t)
@@ -413,7 +418,7 @@ func (c *chain) heldNow(t *testing.T, host *ssh.Host) rotation.Fingerprint {
 	return held[zone]
 }
 
-// A bastion's connection is let go of once nobody goes through it.
+// A bastion's connection is closed when nobody has gone through it for a while.
 func TestIdleBastionIsClosed(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, nil)

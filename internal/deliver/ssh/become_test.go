@@ -15,9 +15,10 @@ import (
 	"keywave/internal/rotation"
 )
 
-// The tests of this file are not parallel, for there is one sudo.
+// The tests of this file do not run in parallel, because there is only one
+// sudo.
 
-// becoming is a field whose directory is root's, and where edge becomes root.
+// becoming is a field whose directory belongs to root. edge becomes root there.
 func becoming(t *testing.T, settings ...string) *field {
 	t.Helper()
 	f := newField(t, settings...)
@@ -41,7 +42,8 @@ func TestContractAsRoot(t *testing.T) {
 	delivertest.RunFiles(t, start)
 }
 
-// What hangs on a file that is another's is kept, and sudo does not write the key down.
+// Owner, mode and attributes of a file that belongs to another user are kept,
+// and sudo does not log the key.
 func TestBecomeKeeps(t *testing.T) {
 	f := becoming(t)
 	log := filepath.Join(t.TempDir(), "sudo.log")
@@ -76,7 +78,7 @@ func TestBecomeKeeps(t *testing.T) {
 	}
 }
 
-// sudo may lead to another user than root.
+// sudo may be used to become a user other than root.
 func TestBecomeSomebody(t *testing.T) {
 	f := becoming(t)
 	f.cfg.Become = service
@@ -95,8 +97,8 @@ func TestBecomeSomebody(t *testing.T) {
 	}
 }
 
-// Where sudo does not let us, the proof says why and what to write; a delivery, which
-// asks nothing beforehand, says that sudo did not run the script.
+// If sudo refuses, the proof says why and what to write into sudoers. A
+// delivery asks nothing beforehand; it says that sudo did not run the script.
 func TestBecomeIsRefused(t *testing.T) {
 	f := becoming(t)
 	for _, c := range []struct {
@@ -129,8 +131,8 @@ func TestBecomeWithoutSudo(t *testing.T) {
 	refuses(t, f.host(t), rotation.StepAuth, "sudo is not found, as user "+edge, "or correct become")
 }
 
-// A sudo that keeps what it hands on gets no key, and where it keeps that of others only,
-// or was told not to, it is no hindrance.
+// A sudo that stores its input gets no key. A sudo that stores only that of
+// others, or was told not to store it, is accepted.
 func TestSudoThatKeepsInput(t *testing.T) {
 	f := becoming(t)
 	const kept = "/var/log/sudo-io-kwtest"
@@ -168,7 +170,7 @@ func TestSudoThatKeepsInput(t *testing.T) {
 	}
 }
 
-// A sudo that does not tell its rules is warned of.
+// A proof warns of a sudo that does not list its rules.
 func TestSudoThatTellsNothing(t *testing.T) {
 	f := becoming(t)
 	rules(t, "Defaults:"+edge+" listpw=always", mayBecome("root"))
@@ -178,8 +180,8 @@ func TestSudoThatTellsNothing(t *testing.T) {
 	}
 }
 
-// A connection that drops when the key has landed does not stop the reload that runs
-// under sudo.
+// If the connection drops after the key is in place, the reload goes on under
+// sudo.
 func TestBecomeDroppedAfterLanding(t *testing.T) {
 	f := becoming(t)
 	rules(t, mayBecome("root"))
@@ -211,8 +213,9 @@ func TestBecomeDroppedAfterLanding(t *testing.T) {
 	put(t, host, key)
 }
 
-// The narrow way of docs/hosts.md: the login writes keys into a directory of its own, and
-// may run one program of root's, which puts them in place, and nothing else.
+// The narrow way of docs/hosts.md: the login writes keys into a directory of
+// its own. By sudo it may run only one program of root's, which puts them in
+// place.
 func TestProgramOfRoot(t *testing.T) {
 	f := newField(t)
 	text, err := os.ReadFile("../../../deploy/hosts/keywave-install")

@@ -24,8 +24,9 @@ import (
 	"keywave/internal/rotation"
 )
 
-// edge logs in to the servers of this file, a member of the group gateway; service is
-// whom a consumer runs as. They are made for this run of the tests.
+// edge logs in to the servers of this file. It is a member of the group
+// gateway. service is the user that a consumer runs as. They are made for this
+// run of the tests.
 var (
 	edge    = fmt.Sprintf("kwt%d-edge", os.Getpid())
 	service = fmt.Sprintf("kwt%d-svc", os.Getpid())
@@ -56,11 +57,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// field is a real server to which edge logs in, and a directory that is edge's.
+// field is a real server to which edge logs in, and a directory that belongs to
+// edge.
 type field struct {
 	*sshd
 	dir      string
-	uid, gid int // edge's, and the group's of gateway
+	uid, gid int // edge's user, and the group gateway
 }
 
 func newField(t *testing.T, settings ...string) *field {
@@ -112,7 +114,7 @@ func (f *field) host(t *testing.T) *ssh.Host { return newHost(t, f.cfg, f.option
 
 func (f *field) file() string { return filepath.Join(f.dir, string(zone)+".key") }
 
-// laid writes a first key as a file of this user and group.
+// laid writes a first key into a file of this user and group.
 func (f *field) laid(t *testing.T, uid, gid int, mode os.FileMode) rotation.Secret {
 	t.Helper()
 	key := delivertest.NewKey()
@@ -128,7 +130,8 @@ func refuses(t *testing.T, host rotation.Host, step rotation.HostStep, says ...s
 	failsAt(t, err, step, says...)
 }
 
-// delivers proves the host, puts a key over held and returns it.
+// delivers proves the host, puts a key over the one it held, and returns the
+// new key.
 func (f *field) delivers(t *testing.T, host rotation.Host, held rotation.Fingerprint) rotation.Secret {
 	t.Helper()
 	prove(t, host)
@@ -161,7 +164,7 @@ func TestGroupIsKept(t *testing.T) {
 	_ = os.Remove(f.file())
 	f.delivers(t, f.host(t), rotation.Absent)
 	is(0o640, f.uid, f.gid)
-	// What edge may not give is found out by the proof.
+	// The proof finds out that edge may not give this.
 	f.cfg.Group, f.cfg.Mode = "", ""
 	f.laid(t, 0, f.gid, 0o640)
 	refuses(t, f.host(t), rotation.StepWrite, "has the owner 0", "user "+edge+" may not give", "owner: "+edge)
@@ -200,7 +203,7 @@ func TestStickyAndLocked(t *testing.T) {
 	refuses(t, f.host(t), rotation.StepWrite, "cannot be replaced by user "+edge, "permission denied", "let it write to the directory")
 }
 
-// rules makes sudo obey lines for as long as the test runs.
+// rules makes sudo obey the lines as long as the test runs.
 func rules(t *testing.T, lines ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("sudo"); err != nil {
@@ -216,8 +219,9 @@ func rules(t *testing.T, lines ...string) {
 	}
 }
 
-// A command that sudo will not run without asking is refused by the proof, and each
-// refusal says what to write; not parallel, for there is one sudo.
+// If sudo would ask for a password, or refuses a command, the proof refuses it,
+// and says what to write into sudoers. Not parallel, because there is only one
+// sudo.
 func TestSudo(t *testing.T) {
 	f := newField(t)
 	private := filepath.Join(open(t, t.TempDir()), "private")
@@ -286,7 +290,7 @@ func TestSudo(t *testing.T) {
 				if len(c.says) > 0 {
 					refuses(t, f.host(t), rotation.StepReload, c.says...)
 					_, err := f.host(t).Put(t.Context(), zone, delivertest.NewKey(), []rotation.Fingerprint{rotation.Absent})
-					failsAt(t, err, rotation.StepReload) // the proof says what is true
+					failsAt(t, err, rotation.StepReload) // so the proof was right
 					continue
 				}
 				host := f.host(t)
@@ -300,8 +304,8 @@ func TestSudo(t *testing.T) {
 	}
 }
 
-// A reload that runs as root cannot be ended by the user that logs in: it is told, and
-// no other is started.
+// The user that logs in cannot end a reload that runs as root: this is told,
+// and no second reload is started.
 func TestReloadOfRoot(t *testing.T) {
 	f := newField(t)
 	rules(t, edge+" ALL=(root) NOPASSWD: /usr/bin/sleep 987654")
@@ -328,7 +332,7 @@ func TestReloadOfRoot(t *testing.T) {
 	}
 }
 
-// running are the processes with this command line.
+// running are the processes that have this command line.
 func running(line string) []int {
 	var pids []int
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -341,7 +345,7 @@ func running(line string) []int {
 	return pids
 }
 
-// Dropbear ends a connection at a command of more than 9,000 bytes.
+// Dropbear ends a connection when a command has more than 9,000 bytes.
 func TestDropbear(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
@@ -384,8 +388,9 @@ func TestDropbear(t *testing.T) {
 	f.delivers(t, f.host(t), rotation.Absent)
 }
 
-// A certificate is renewed beside us while a connection stands: the next proof logs in
-// with the new one, and a connection whose certificate has ended is no proof.
+// A certificate is renewed by somebody else while a connection is open: the
+// next proof logs in with the new one. A connection whose certificate has ended
+// is no proof.
 func TestCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
 	f, authority := trusting(t)

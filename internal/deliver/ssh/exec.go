@@ -15,13 +15,15 @@ import (
 )
 
 // Run runs a job. The error is nil only when its script came to a verdict.
-// A session that was opened beforehand may be one of a connection that has died
-// meanwhile: a script that gives no sign of life there runs once more, as another
-// attempt, on a new one. That is safe even where it did run: a proof changes
-// nothing, and a put takes only the place of what is expected, its own key among
-// that.
-// A login shell that ends without beginning the script may be one that takes it in
-// another form only.
+//
+// A session that was opened beforehand may belong to a connection that has died
+// meanwhile. If the script gives no sign of life there, it runs once more on a
+// new session, as another attempt. That is safe even if it did run: a proof
+// changes nothing, and a put replaces only what it expects, which includes its
+// own key.
+//
+// If the login shell ends without beginning the script, it may take the script
+// only in another form; that form is tried.
 func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) (deliver.Answer, error) {
 	silent, form := false, deliver.Form(h.form.Load())
 	for {
@@ -34,7 +36,7 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 			silent = true
 		case a.Begun, a.Status == "", a.Swallowed():
 			return a, err
-		case form == deliver.Bare: // the login shell is another one now
+		case form == deliver.Bare: // the login shell has been changed since
 			form = deliver.Quoted
 		case form == deliver.Quoted:
 			form = deliver.Piped
@@ -44,7 +46,8 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 	}
 }
 
-// becomes is as whom sudo is to run a job; empty for the login itself.
+// becomes is the user as whom sudo is to run a job. It is empty for the login
+// itself.
 func (h *Host) becomes(j deliver.Job) string {
 	if j.AsLogin {
 		return ""
@@ -73,7 +76,7 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 	a := t.SoFar()
 	switch {
 	case a.Shell == "":
-	case h.becomes(j) != "": // what sudo tells is another user's
+	case h.becomes(j) != "": // the shell that is told is the other user's, not the login's
 		h.form.Store(int32(form))
 	default:
 		h.form.Store(int32(deliver.FormFor(a.Shell, form)))
@@ -89,7 +92,7 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 	case ctx.Err() != nil:
 		return a, deliver.Stopped(ctx, rotation.StepSession, h.Says("given up while the host was at work; "+j.Remains(a)))
 	case timed.Err() != nil:
-		if !a.Begun { // the next one shall not wait for the same dead wire
+		if !a.Begun { // the next job must not wait for the same dead connection
 			s.link.retire()
 		}
 		return a, h.courier.Stalled(j, a, h.Limit())
@@ -98,7 +101,7 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 }
 
 // listen waits until the talk is over or ctx ends. On a session that was opened
-// beforehand it does not wait for longer than patience until the script begins.
+// beforehand it waits for at most patience until the script begins.
 func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-chan error, patience time.Duration) error {
 	var silence <-chan time.Time
 	if s.early {
@@ -121,8 +124,8 @@ func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-ch
 	}
 }
 
-// talk sends the command with its input at once, without waiting for replies,
-// and reads until the verdict and the status, or the end of the channel.
+// talk sends the command and its input at once, without waiting for replies. It
+// reads until it has the verdict and the status, or until the channel ends.
 func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, become string, t *deliver.Transcript) error {
 	status := make(chan struct{})
 	go func() {
@@ -132,7 +135,8 @@ func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, be
 	output := make(chan struct{})
 	var streams sync.WaitGroup
 	streams.Go(func() { _, _ = io.Copy(t, s) })
-	// It shares the channel's window: unread, it would stop the output.
+	// stderr shares the channel's window: if nobody read it, it would stop the
+	// output.
 	streams.Go(func() { _, _ = io.Copy(t.Complaints(), s.Stderr()) })
 	go func() {
 		defer close(output)
@@ -161,8 +165,8 @@ func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, be
 	case <-ctx.Done():
 		return nil
 	}
-	// Verdict and status come in any order, and one may be missing: a daemon
-	// that the reload started may hold the output open for ever.
+	// Verdict and status come in any order, and one may be missing: a daemon that
+	// the reload started may hold the output open for ever.
 	soon, cancel := context.WithTimeout(ctx, endGrace)
 	defer cancel()
 	select {
@@ -177,7 +181,8 @@ func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, be
 	return nil
 }
 
-// endGrace is how long the other half of a command's end may take.
+// endGrace is how long we wait for the status after the verdict, or for the
+// verdict after the status.
 const endGrace = 2 * time.Second
 
 func (s *session) readStatus(t *deliver.Transcript) {
@@ -191,7 +196,7 @@ func (s *session) readStatus(t *deliver.Transcript) {
 		case "exit-signal":
 			t.Ended("a signal")
 		default:
-			// sshd asks so whether we live.
+			// sshd asks this way whether we live.
 			_ = r.Reply(false, nil)
 			continue
 		}

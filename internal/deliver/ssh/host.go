@@ -25,9 +25,9 @@ type Config struct {
 	HostKey string
 	// User logs in; empty means the user that this process runs as.
 	User string
-	// Jump are the bastions on the way, the first that is dialled first.
+	// Jump are the bastions on the way; the first is dialled first.
 	Jump []Hop
-	// Become is as whom sudo runs the script; empty means as User.
+	// Become is the user as whom sudo runs the script. Empty means as User.
 	Become string
 	// Settings are of the files; commands run in sh, as Become or User.
 	deliver.Settings
@@ -38,7 +38,7 @@ type Host struct {
 	peer
 	courier deliver.Courier
 	slots   chan struct{}
-	form    atomic.Int32 // of the script, as the user's login shell takes it
+	form    atomic.Int32 // the form in which the user's login shell takes the script
 }
 
 var (

@@ -20,8 +20,9 @@ func talker(t *testing.T, says ...[]byte) string {
 	return l.Addr().String()
 }
 
-// Nobody has authenticated the peer that names its algorithms, greets or hangs
-// up: its words are harmless and short in the error already, and in no history.
+// A peer names its algorithms, greets and hangs up before anybody has
+// authenticated it. Its words are already harmless and short in the error, and
+// are in no history.
 func TestWordsOfAStranger(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -40,7 +41,7 @@ func TestWordsOfAStranger(t *testing.T) {
 			"no version":   {[]byte(w.Text + "\r\n\r\n")},
 		} {
 			if name == "no version" && len(w.Text) < 300 {
-				continue // it waits for the rest
+				continue // the server waits for the rest
 			}
 			s.cfg.Address = talker(t, says...)
 			_, err := s.host(t).Prove(t.Context(), []rotation.ZoneID{zone})

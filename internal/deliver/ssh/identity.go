@@ -10,15 +10,15 @@ import (
 	"keywave/internal/rotation"
 )
 
-// identity is how a peer proves that it is the one that is meant.
+// identity is how a peer proves that it is the right one.
 type identity struct {
 	*peer
 	known      *knownHosts
 	algorithms []string
 }
 
-// identify settles before the connection which key types count, so that a host
-// with several keys presents the one that is pinned or known.
+// identify decides before the connection which key types are accepted, so that
+// a host with several keys presents the one that is pinned or known.
 func (p *peer) identify(c credentials) (*identity, error) {
 	id := &identity{peer: p, known: c.known}
 	if id.pinned != nil {
@@ -56,7 +56,8 @@ func certificateAlgorithms() []string {
 	}
 }
 
-// algorithmsOf are the signature algorithms of a key's type; SHA-1 is left out.
+// algorithmsOf are the signature algorithms of a key's type, without those that
+// use SHA-1.
 func algorithmsOf(key ssh.PublicKey) []string {
 	if key.Type() == ssh.KeyAlgoRSA {
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}

@@ -21,7 +21,7 @@ type knownHosts struct {
 	unread []string
 }
 
-// knownLine is a key, or an authority, of the hosts that its patterns name.
+// knownLine is a key, or an authority, for the hosts that its patterns name.
 type knownLine struct {
 	where     string
 	authority bool
@@ -75,7 +75,7 @@ func readKnownLine(text string) (l knownLine, ok bool) {
 }
 
 // of are the keys and authorities of a host. A line for the host without a port
-// serves for any port that no line names.
+// serves for every port that no line names.
 func (k *knownHosts) of(address string) []knownLine {
 	names := namesOf(address)
 	for _, name := range names {
@@ -104,7 +104,8 @@ func (k *knownHosts) revokes(address string, key ssh.PublicKey) bool {
 	return false
 }
 
-// namesOf are how known_hosts may call a host, the closest first.
+// namesOf are the names that known_hosts may have for a host, the closest
+// first.
 func namesOf(address string) []string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -129,7 +130,7 @@ func (l knownLine) names(host string) bool {
 		if bare != pattern && strings.HasPrefix(bare, "[") && !strings.Contains(bare, "]") {
 			bare = bare[1:]
 		}
-		// Brackets are no wildcards here.
+		// Brackets in the pattern are no wildcards.
 		if ok, _ := path.Match(strings.NewReplacer("[", `\[`, "]", `\]`).Replace(bare), host); ok {
 			if negates {
 				return false
@@ -140,7 +141,7 @@ func (l knownLine) names(host string) bool {
 	return found
 }
 
-// hashes says whether a hashed name is that of host.
+// hashes says whether a hashed name is the name of host.
 func hashes(pattern, host string) bool {
 	parts := strings.Split(pattern, "|")
 	if len(parts) != 4 {

@@ -17,19 +17,21 @@ type link struct {
 	dead chan struct{}
 	// login is how it was made.
 	login login
-	// by is the bastion's connection that it goes through; nil where there is none.
+	// by is the bastion's connection that it goes through. It is nil where there
+	// is no bastion.
 	by *link
 
 	mu      sync.Mutex
 	busy    int
 	retired bool
 	used    time.Time
-	// next is a channel opened beforehand, which spares the next command a
-	// round trip; it does not count as busy.
+	// next is a channel that was opened beforehand, which saves the next command
+	// a round trip. It does not count as busy.
 	next *opening
 }
 
-// opening is a channel that is asked for, and ready once it is there or refused.
+// opening is a channel that was asked for. ready is closed when the channel is
+// there or was refused.
 type opening struct {
 	ready   chan struct{}
 	session *session
@@ -45,10 +47,10 @@ func (l *link) alive() bool {
 	}
 }
 
-// errRetired says that another call has found the link wanting.
+// errRetired says that another call has retired the link.
 var errRetired = errors.New("the connection takes no new sessions")
 
-// take counts a session in; it fails on a link that takes no more.
+// take counts a session in. It fails on a link that takes no more.
 func (l *link) take() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +86,7 @@ func (l *link) closeIfDone() {
 	}
 }
 
-// empty says that nothing goes over the link.
+// empty says that no session uses the link.
 func (l *link) empty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,8 +121,8 @@ func (l *link) keep(interval, idle time.Duration) {
 	}
 }
 
-// check asks each connection of the way by which l goes whether its peer lives, all at
-// once, and drops those that do not answer.
+// check asks each connection of l's way, all at once, whether its peer lives,
+// and drops those that do not answer.
 func (l *link) check(within time.Duration) bool {
 	var asked sync.WaitGroup
 	var silent atomic.Bool
@@ -153,8 +155,8 @@ func (l *link) answers(within time.Duration) bool {
 	}
 }
 
-// open gives the channel that was opened beforehand, or opens one; it gives up
-// waiting when ctx ends, and then lets go of whatever is opened later.
+// open returns the channel that was opened beforehand, or opens one. It gives
+// up when ctx ends; a channel that opens later is then closed.
 func (l *link) open(ctx context.Context) (*session, error) {
 	if err := l.take(); err != nil {
 		return nil, err

@@ -14,25 +14,25 @@ import (
 	"keywave/internal/rotation"
 )
 
-// login is how a connection was made: a proof counts only on one that would be made
-// in the same way now.
+// login is how a connection was made. A proof counts only on a connection that
+// would be made in the same way now.
 type login struct {
-	// seen is how the files of identities and known hosts were.
+	// seen is the state of the files of identities and known hosts at that time.
 	seen string
-	// with is the key or certificate that let us in.
+	// with is the key or certificate that the host accepted.
 	with ssh.PublicKey
 	// machine is the host's key.
 	machine ssh.PublicKey
-	// tried is how many of our keys were offered.
+	// tried is how many of our keys we offered.
 	tried int
-	// unsigned is why a key that the host would take did not sign.
+	// unsigned is why we could not sign with a key that the host would accept.
 	unsigned error
 	// asked says that the host wanted a password.
 	asked bool
 }
 
-// noted are signers of which the last that signs is remembered: the one that the
-// host lets in.
+// noted wraps signers so that the last one that signs is remembered: the host
+// lets that one in.
 func (l *login) noted(signers []ssh.Signer) []ssh.Signer {
 	all := make([]ssh.Signer, len(signers))
 	for i, signer := range signers {
@@ -59,7 +59,7 @@ func (n *noted) PublicKey() ssh.PublicKey {
 	return n.AlgorithmSigner.PublicKey()
 }
 
-// SignWithAlgorithm notes whose signature it is.
+// SignWithAlgorithm notes which key signed.
 func (n *noted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	n.login.with = n.PublicKey()
 	signature, err := n.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
@@ -69,7 +69,8 @@ func (n *noted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	return signature, err
 }
 
-// mayForward says that a certificate permits to forward; a key has no such limit.
+// mayForward says whether the certificate permits forwarding. A bare key has no
+// such limit.
 func (l *login) mayForward() bool {
 	certificate, is := l.with.(*ssh.Certificate)
 	if !is {
@@ -79,7 +80,8 @@ func (l *login) mayForward() bool {
 	return permits
 }
 
-// ending is when a certificate ends; false for a key, and one that never does.
+// ending is when a certificate ends. It is false for a key, and for a
+// certificate that never ends.
 func ending(key ssh.PublicKey) (time.Time, bool) {
 	certificate, is := key.(*ssh.Certificate)
 	if !is || certificate.ValidBefore == ssh.CertTimeInfinity {
@@ -90,9 +92,10 @@ func ending(key ssh.PublicKey) (time.Time, bool) {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// Prove implements rotation.Host in one session, whatever the number of zones. It is
-// the login that would be made now that is proved: a connection that was made with
-// what is not valid any more, or not there, gives way to a new one.
+// Prove implements rotation.Host in one session, whatever the number of zones.
+// It proves the login that would be made now. A connection that was made with
+// something that is no longer valid, or no longer there, is replaced by a new
+// one.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	if l := h.warm(); l != nil && h.shared.retireOutdated(l) {
 		l.retire()
@@ -121,8 +124,8 @@ func (h *Host) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Wh
 	return located, err
 }
 
-// retireOutdated retires each connection of the way by which l was made whose login
-// would not be made in this way now, and says whether there was one.
+// retireOutdated retires each connection of l's way whose login would not be
+// made in this way now. It says whether there was one.
 func (s *Shared) retireOutdated(l *link) bool {
 	found := false
 	for ; l != nil; l = l.by {
@@ -154,8 +157,8 @@ func (s *Shared) outdated(l login) bool {
 	return true
 }
 
-// soonEnded names the certificates, on the way to the host too, that may end before the
-// proof is used.
+// soonEnded names the certificates, also those of the bastions on the way, that
+// may end before the proof is used.
 func (p *peer) soonEnded(l *link) []string {
 	var notes []string
 	if p.before != nil && l.by != nil {

@@ -30,8 +30,8 @@ type peer struct {
 	user    string
 	pinned  ssh.PublicKey
 	shared  *Shared
-	// before is the bastion through which it is dialled; nil where it is dialled from
-	// here.
+	// before is the bastion through which it is dialled. It is nil where the peer
+	// is dialled from here.
 	before *bastion
 	// isBastion says that others are reached through it.
 	isBastion bool
@@ -87,7 +87,8 @@ func (p *peer) Says(why string) string {
 	return fmt.Sprintf("%s%s (%s): %s", kind, p.name, p.address, why)
 }
 
-// failed is this peer's failure: of a bastion, one that all hosts behind it share.
+// failed is a failure of this peer. All hosts behind a bastion share the
+// bastion's failure.
 func (p *peer) failed(step rotation.HostStep, why string) error {
 	failure := &rotation.HostError{Step: step, Why: p.Says(why)}
 	if p.isBastion {
@@ -111,9 +112,9 @@ func (p *peer) Close() error {
 	return nil
 }
 
-// connect gives the warm link, or makes one; callers that come at once share
-// one dial, which goes on when a caller gives up. fresh says that it was made
-// during this call.
+// connect returns the warm link, or makes one. Callers that come at the same
+// time share one dial, which goes on when a caller gives up. fresh says that
+// the link was made during this call.
 func (p *peer) connect(ctx context.Context) (l *link, fresh bool, err error) {
 	if l := p.warm(); l != nil {
 		return l, false, nil
@@ -156,8 +157,8 @@ func (p *peer) warm() *link {
 	return p.link
 }
 
-// A bastion that breaks off the handshake, as sshd does while MaxStartups others are at
-// it, is asked again, after a wait that doubles each time.
+// sshd breaks off handshakes while MaxStartups others are at theirs. Such a
+// bastion is asked again, after a wait that doubles each time.
 const (
 	startupWait  = 200 * time.Millisecond
 	startupTries = 3
@@ -182,12 +183,12 @@ func (p *peer) dial() (*link, error) {
 	}
 }
 
-// spread keeps those who were refused together from coming back together: it is within
-// half and one and a half of d.
+// spread returns a time between half of d and one and a half of d, so that
+// those who were refused together do not come back together.
 func spread(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
-// try makes one connection. brokenOff says that the peer took it and ended it before we
-// were logged in.
+// try makes one connection. brokenOff says that the peer accepted it and ended
+// it before we were logged in.
 func (p *peer) try(id *identity, now credentials) (l *link, brokenOff bool, err error) {
 	options := p.shared.options
 	dialer := net.Dialer{Timeout: options.DialTimeout}
@@ -217,7 +218,7 @@ func (p *peer) try(id *identity, now credentials) (l *link, brokenOff bool, err 
 	return l, false, nil
 }
 
-// reach makes the wire to the peer: from here, or through the bastion before it.
+// reach connects to the peer: from here, or through the bastion before it.
 func (p *peer) reach(dialer *net.Dialer) (net.Conn, *link, error) {
 	if p.before != nil {
 		return p.before.carry(p)
@@ -229,8 +230,9 @@ func (p *peer) reach(dialer *net.Dialer) (net.Conn, *link, error) {
 	return tcp, nil, nil
 }
 
-// login tells a failure by how far the handshake came, not by what its error
-// says: the identity is checked before the first of our keys is offered.
+// login logs in over a connection. It tells failures apart by how far the
+// handshake came, not by the error's text: the identity is checked before the
+// first of our keys is offered.
 func (p *peer) login(wire net.Conn, id *identity, dialer *net.Dialer, now credentials, made *login) (conn *ssh.Client, brokenOff bool, err error) {
 	signers, notes, done := p.shared.identities(dialer, now)
 	defer done()
@@ -265,7 +267,8 @@ func (p *peer) login(wire net.Conn, id *identity, dialer *net.Dialer, now creden
 	return nil, false, p.failed(rotation.StepConnect, "does not complete the SSH handshake: "+deliver.Scrub(err.Error()))
 }
 
-// broken says that the wire failed, not the peers' agreement.
+// broken says that the connection failed, and not that the two sides did not
+// agree.
 func broken(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
@@ -273,7 +276,7 @@ func broken(err error) bool {
 		errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// dialReason leaves out the addresses, which the operator already reads.
+// dialReason leaves out the addresses, because the operator already reads them.
 func dialReason(err error, limit time.Duration) string {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// methods are our ways to log in: keys alone. A host that wants a password gets none;
-// that it wants one is remembered.
+// methods are our ways to log in: keys only. A host that wants a password gets
+// none, but it is remembered that it wants one.
 func (l *login) methods(signers []ssh.Signer) []ssh.AuthMethod {
 	return []ssh.AuthMethod{ssh.PublicKeys(l.noted(signers)...), ssh.PasswordCallback(func() (string, error) {
 		l.asked = true
@@ -19,7 +19,8 @@ func (l *login) methods(signers []ssh.Signer) []ssh.AuthMethod {
 	})}
 }
 
-// refused says why a host whose identity is verified did not let us in, and what to do.
+// refused says why a host with a verified identity did not let us in, and what
+// to do.
 func (l *login) refused(user string, signers []ssh.Signer, notes []string, err error) string {
 	for _, signer := range signers {
 		if certificate, is := signer.PublicKey().(*ssh.Certificate); is {
@@ -51,7 +52,7 @@ func (l *login) because(user string, signers []ssh.Signer, err error) string {
 
 func named(key ssh.PublicKey) string { return ssh.FingerprintSHA256(key) }
 
-// unfit says why a host may refuse a certificate of ours.
+// unfit says why a host may refuse our certificate.
 func unfit(certificate *ssh.Certificate, user string, now time.Time) []string {
 	var notes []string
 	note := func(format string, args ...any) {

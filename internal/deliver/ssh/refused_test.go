@@ -21,7 +21,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// trusting is a real server that lets edge in with certificates of an authority alone.
+// trusting is a real server that lets edge in only with certificates of an
+// authority.
 func trusting(t *testing.T) (*field, xssh.Signer) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -35,11 +36,11 @@ func trusting(t *testing.T) (*field, xssh.Signer) {
 	return newField(t, "TrustedUserCAKeys "+trusted, "AuthorizedKeysFile none"), authority
 }
 
-// A certificate that a real sshd does not take: the message says what is wrong with it.
+// A real sshd refuses a certificate. The message says what is wrong with it.
 func TestCertificatesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	f, authority := trusting(t)
-	f.options.DialTimeout, f.options.CommandTimeout = time.Minute, 2*time.Minute // a busy machine is no dead one
+	f.options.DialTimeout, f.options.CommandTimeout = time.Minute, 2*time.Minute // so that a busy machine is not taken for a dead one
 	at := func(d time.Duration) uint64 { return uint64(time.Now().Add(d).Unix()) }
 	for name, c := range map[string]struct {
 		certificate xssh.Certificate
@@ -71,7 +72,7 @@ func TestCertificatesThatAreRefused(t *testing.T) {
 	}
 }
 
-// realAgent is OpenSSH's, with keys.
+// realAgent is OpenSSH's agent, with keys.
 func realAgent(t *testing.T, options []string, keys ...string) string {
 	t.Helper()
 	for _, program := range []string{"ssh-agent", "ssh-add"} {
@@ -106,7 +107,8 @@ func realAgent(t *testing.T, options []string, keys ...string) string {
 	return socket
 }
 
-// What a real sshd and a real agent refuse, each told as what it is.
+// A real sshd and a real agent refuse for different reasons. Each is told as
+// what it is.
 func TestLoginsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	var strangers []string
@@ -145,7 +147,7 @@ func TestLoginsThatAreRefused(t *testing.T) {
 			t.Parallel()
 			f := newField(t, c.settings...)
 			options := c.options(t, f.options.Keys[0])
-			options.DialTimeout, options.CommandTimeout = time.Minute, 2*time.Minute // a busy machine is no dead one
+			options.DialTimeout, options.CommandTimeout = time.Minute, 2*time.Minute // so that a busy machine is not taken for a dead one
 			host := newHost(t, f.cfg, options)
 			if len(c.says) == 0 {
 				prove(t, host)
@@ -156,7 +158,7 @@ func TestLoginsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A real sshd with a host certificate, known by its authority alone.
+// A real sshd with a host certificate. It is known only by its authority.
 func TestHostCertificateOfSSHD(t *testing.T) {
 	t.Parallel()
 	authority, stranger := newSigner(t), newSigner(t)
@@ -188,7 +190,7 @@ func TestHostCertificateOfSSHD(t *testing.T) {
 	}
 }
 
-// The private file of a security key holds no key that we could sign with.
+// The private key file of a security key holds no key that we could sign with.
 func TestSecurityKeyFile(t *testing.T) {
 	t.Parallel()
 	text := func(s string) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...) }

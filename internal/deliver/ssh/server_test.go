@@ -30,7 +30,7 @@ import (
 )
 
 // server is a small sshd on loopback that runs commands on this machine. Its
-// bad days are set before the connection that is to have them.
+// faults are set before the connection that they are meant for.
 type server struct {
 	addr     string
 	hostKeys []xssh.Signer
@@ -41,15 +41,16 @@ type server struct {
 	path  string
 	// authorized decides who may log in.
 	authorized func(xssh.PublicKey) bool
-	// cutAfter drops the connection after so many bytes of input; -1 never.
+	// cutAfter drops the connection after so many bytes of input. -1 means never.
 	cutAfter int
-	// hangs takes commands and runs none.
+	// hangs accepts commands and runs none.
 	hangs bool
-	// refuses takes no commands.
+	// refuses accepts no commands.
 	refuses bool
-	// maxSessions rejects more channels on one connection; 0 is no limit.
+	// maxSessions refuses more channels on one connection. 0 means no limit.
 	maxSessions int
-	// maxForwards rejects more forwarded channels on one connection; 0 is no limit, -1 rejects all.
+	// maxForwards refuses more forwarded channels on one connection. 0 means no
+	// limit, -1 refuses all.
 	maxForwards int
 	// onExec is called for each command before it runs.
 	onExec func()
@@ -61,7 +62,7 @@ type server struct {
 	mostActive  int
 	conns       map[net.Conn]bool
 
-	// ended is told when active falls.
+	// ended is signalled when active falls.
 	ended  *sync.Cond
 	groups map[int]bool
 }
@@ -75,21 +76,22 @@ func (s *server) quiet() {
 	}
 }
 
-// counts are how many connections there were, and commands at most at once.
+// counts returns how many connections there were, and how many commands ran at
+// the same time at most.
 func (s *server) counts() (connections, mostActive int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.connections, s.mostActive
 }
 
-// sent is everything that came outside of standard input.
+// sent is everything that came in other ways than by standard input.
 func (s *server) sent() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Concat(s.commands, s.environment)
 }
 
-// setUp changes a server that already listens.
+// setUp changes a server that is already listening.
 func (s *server) setUp(change func(*server)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +172,7 @@ func (s *server) dropAll() {
 	}
 }
 
-// killAll ends what hangs on purpose.
+// killAll ends what the test makes hang.
 func (s *server) killAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,7 +321,7 @@ func (s *server) exec(tcp net.Conn, channel xssh.Channel, line string, closed <-
 	var copied sync.WaitGroup
 	copied.Go(func() { _, _ = io.Copy(channel, stdout); _ = stdout.Close() })
 	copied.Go(func() { _, _ = io.Copy(channel.Stderr(), stderr); _ = stderr.Close() })
-	// As with sshd, a command whose client is gone writes to a closed pipe.
+	// As in sshd, a command whose client is gone writes to a closed pipe.
 	go func() { <-closed; _, _ = stdout.Close(), stderr.Close() }()
 	_ = cmd.Wait()
 	over()
@@ -422,7 +424,8 @@ func (p *proxy) copy(to io.Writer, from io.Reader, client net.Conn, fromClient b
 	}
 }
 
-// freeze makes the connections that are open now swallow everything.
+// freeze makes the connections that are open now read everything and answer
+// nothing.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -438,15 +441,15 @@ func (p *proxy) accepted() int {
 	return p.taken
 }
 
-// roundTrips is how often an answer came after something was sent.
+// roundTrips is how often an answer came after something had been sent.
 func (p *proxy) roundTrips() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.flips / 2
 }
 
-// rig is what the tests of this file share: a server, a key that opens it and
-// a directory of keys.
+// rig is what the tests of this file share: a server, a key that logs in to it,
+// and a directory for zones' keys.
 type rig struct {
 	*server
 	identity string
@@ -493,7 +496,8 @@ func newHost(t testing.TB, cfg ssh.Config, options ssh.Options) *ssh.Host {
 
 func (s *rig) file() string { return filepath.Join(s.dir, string(zone)+".key") }
 
-// untouched fails unless the directory is empty once all commands have ended.
+// untouched waits until all commands have ended, and fails unless the directory
+// is empty.
 func (s *rig) untouched(t *testing.T) {
 	t.Helper()
 	s.quiet()
@@ -544,7 +548,7 @@ func TestContract(t *testing.T) {
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			path := kind.path(t)
-			var machines sync.Map // one a test: its workers deliver to the same
+			var machines sync.Map // one for each test: its workers deliver to the same machine
 			start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
 				known, there := machines.Load(t.Name())
 				if !there {
@@ -577,7 +581,7 @@ func TestContract(t *testing.T) {
 
 func (s *rig) contractHost(t *testing.T, cfg delivertest.Config) rotation.Host {
 	s.cfg.Name, s.cfg.Settings = cfg.Name, cfg.Settings
-	s.options.DialTimeout, s.options.LoginTimeout = 30*time.Second, time.Minute // a busy machine is no dead one
+	s.options.DialTimeout, s.options.LoginTimeout = 30*time.Second, time.Minute // so that a busy machine is not taken for a dead one
 	s.options.CommandTimeout, s.options.ReloadLife = cfg.CommandTimeout, cfg.ReloadLife
 	return s.host(t)
 }
@@ -659,7 +663,7 @@ func startSSHD(t testing.TB, settings ...string) *sshd {
 	if !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "MaxStartups ") }) {
 		settings = append(settings, "MaxStartups 1000")
 	}
-	// Of two settings the first counts, but of this one.
+	// sshd uses the first of two equal settings, but not for MaxStartups.
 	text := strings.Join(append(settings, ""), "\n") + fmt.Sprintf(`ListenAddress 127.0.0.1
 Port %s
 HostKey %s

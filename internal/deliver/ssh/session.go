@@ -20,15 +20,15 @@ type session struct {
 	link     *link
 	ended    sync.Once
 	slots    chan struct{}
-	early    bool // opened beforehand: whether the peer still lives is not known
+	early    bool // opened beforehand: nobody knows whether the peer still lives
 }
 
-// gone says that the host has closed the channel before we used it.
+// gone says that the host closed the channel before we used it.
 func (s *session) gone() bool {
 	select {
 	case r, open := <-s.requests:
 		if open {
-			_ = r.Reply(false, nil) // sshd asks so whether we live
+			_ = r.Reply(false, nil) // sshd asks this way whether we live
 		}
 		return !open
 	default:
@@ -36,8 +36,8 @@ func (s *session) gone() bool {
 	}
 }
 
-// end closes the channel, not the connection, and frees the slot. A wire that
-// stalls does not keep the slot.
+// end closes the channel, but not the connection, and frees the slot. It frees
+// it even if the connection stalls.
 func (s *session) end() {
 	s.ended.Do(func() {
 		closed := make(chan struct{})
@@ -57,8 +57,8 @@ func (s *session) end() {
 }
 
 // session waits for a slot and opens a channel on the warm connection. As long
-// as nothing was sent, a connection that turns out dead, stalled or full is
-// replaced by a new one.
+// as nothing was sent, a connection that turns out to be dead, stalled or full
+// is replaced by a new one.
 func (h *Host) session(ctx context.Context) (*session, error) {
 	select {
 	case h.slots <- struct{}{}:
@@ -76,7 +76,8 @@ func (h *Host) session(ctx context.Context) (*session, error) {
 
 func (h *Host) open(ctx context.Context) (*session, error) {
 	var failure error
-	// Each new connection takes one of those who wait, whatever its MaxSessions.
+	// Each new connection serves at least one of those who wait, whatever its
+	// MaxSessions is.
 	for range 2 * (cap(h.slots) + 1) {
 		l, fresh, err := h.connect(ctx)
 		if err != nil {

@@ -21,8 +21,8 @@ import (
 	"keywave/internal/private"
 )
 
-// Options is what all hosts of a process share. The zero value works: it is
-// what ssh(1) would use.
+// Options is what all hosts of a process share. With the zero value it does
+// what ssh(1) would do.
 type Options struct {
 	// Keys are private key files, each used together with the certificate next
 	// to it ("<file>-cert.pub") if there is one. Empty means those of
@@ -38,24 +38,25 @@ type Options struct {
 	// default 8, below the 10 of sshd's MaxSessions.
 	MaxSessionsPerHost int
 	// DialTimeout bounds the making of a TCP connection, and the opening of a
-	// session on one that was warm; default 5 s.
+	// session on a warm one; default 5 s.
 	DialTimeout time.Duration
 	// LoginTimeout bounds the login to a host or a bastion, each by itself; default
 	// 15 s.
 	LoginTimeout time.Duration
 	// CommandTimeout bounds one command from its start to its end; default 15 s.
 	CommandTimeout time.Duration
-	// Warn is told, once each time that files are read, what was skipped; nil is nobody.
+	// Warn is called once each time that files are read, with what was skipped.
+	// If it is nil, nobody is told.
 	Warn func(string)
-	// ProofFor is how long a proof counts; a certificate that ends before is named.
-	// Default 1 min.
+	// ProofFor is how long a proof counts. A proof names certificates that end
+	// before. Default 1 min.
 	ProofFor time.Duration
 	// ReloadLife is how old a reload may get before a later delivery ends it;
 	// default deliver.DefaultLife.
 	ReloadLife time.Duration
-	// KeepAlive is the time between two questions whether a warm connection
-	// still lives; one that leaves two of them unanswered is dropped.
-	// Default 15 s.
+	// KeepAlive is the time between two questions whether a warm connection still
+	// lives. A connection that leaves two of them unanswered is dropped. Default
+	// 15 s.
 	KeepAlive time.Duration
 	// IdleTimeout closes a connection that nobody has used for so long;
 	// default 5 min.
@@ -64,22 +65,24 @@ type Options struct {
 
 const noAgent = "none"
 
-// Shared is the part of an SSH client that serves all hosts: identities and known
-// hosts, read again when their files change. It may be used by many goroutines at
-// once.
+// Shared is the part of an SSH client that serves all hosts: identities and
+// known hosts. They are read again when their files change. It may be used by
+// many goroutines at once.
 type Shared struct {
 	options Options
 	user    string
 
 	mu sync.Mutex
-	// last is what was read, while the files were as seen says.
+	// last is what was read when the files were in the state that last.seen
+	// describes.
 	last credentials
 	seen string
-	// bastions are all that hosts are reached through, by the way to each.
+	// bastions are all bastions through which hosts are reached, by the way to
+	// each.
 	bastions map[string]*bastion
 }
 
-// credentials are what a login is made with, at one time.
+// credentials are what a login is made with at one moment.
 type credentials struct {
 	signers []ssh.Signer
 	// known is nil when there is no known_hosts file.
@@ -87,7 +90,7 @@ type credentials struct {
 	knownErr error
 	// skipped says why an identity is not used.
 	skipped []string
-	// seen is how the files were when they were read.
+	// seen is the state of the files when they were read.
 	seen string
 }
 
@@ -105,8 +108,8 @@ func NewShared(options Options) (*Shared, error) {
 	return s, err
 }
 
-// credentials are the present ones. Where files that changed cannot be used, those
-// that were read before are kept, and tried again the next time.
+// credentials are the present ones. If changed files cannot be used, those that
+// were read before are kept, and the files are tried again the next time.
 func (s *Shared) credentials() credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +127,7 @@ func (s *Shared) credentials() credentials {
 	return now
 }
 
-// look is how all files are that logins depend on.
+// look describes the state of all files that logins depend on.
 func (s *Shared) look() string {
 	files := slices.Clone(s.options.Keys)
 	if len(files) == 0 {
@@ -219,7 +222,8 @@ func defaultKeys() []string {
 	return there
 }
 
-// certificateSuffix is that of a certificate beside its key.
+// certificateSuffix is the end of the name of a certificate file beside its
+// key.
 const certificateSuffix = "-cert.pub"
 
 func (c *credentials) readIdentity(file string) error {
@@ -278,8 +282,8 @@ func withCertificate(signer ssh.Signer, file string) ([]ssh.Signer, error) {
 	return []ssh.Signer{certified, signer}, nil
 }
 
-// readKnownHosts fails only for files that options name; a default file that
-// cannot be read is told when a host needs it.
+// readKnownHosts fails only for files that the options name. If a default file
+// cannot be read, this is told when a host needs it.
 func (c *credentials) readKnownHosts(named []string) error {
 	files := named
 	if len(files) == 0 {
@@ -319,8 +323,8 @@ func inHome(elements ...string) (file string, exists bool) {
 	return file, err == nil
 }
 
-// identities are the signers for one login, with notes on those that are not
-// there. done releases the agent; the signers are dead after it.
+// identities are the signers for one login, with notes on those that are
+// missing. done releases the agent; after it the signers cannot be used.
 func (s *Shared) identities(d *net.Dialer, c credentials) (signers []ssh.Signer, notes []string, done func()) {
 	signers, notes, done = append(signers, c.signers...), append(notes, c.skipped...), func() {}
 	if s.options.Agent == noAgent {

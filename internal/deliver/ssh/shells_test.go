@@ -14,7 +14,8 @@ import (
 	"keywave/internal/rotation"
 )
 
-// lodge is a server for whoever has an account here, which leaves HOME as it is.
+// lodge is a server for everybody who has an account here. It does not change
+// HOME.
 func lodge(t *testing.T, settings ...string) *sshd {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -23,8 +24,8 @@ func lodge(t *testing.T, settings ...string) *sshd {
 	return startSSHD(t, append(settings, "SetEnv KEYWAVE_TEST=1")...)
 }
 
-// somebody is a field on that server whose user has another login shell and rc files,
-// and is made for one test.
+// somebody is a field on that server whose user has another login shell and rc
+// files. The user is made for one test.
 func somebody(t *testing.T, d *sshd, shell string, files map[string]string) *field {
 	t.Helper()
 	path, err := exec.LookPath(shell)
@@ -47,11 +48,12 @@ func somebody(t *testing.T, d *sshd, shell string, files map[string]string) *fie
 		t.Fatal(err)
 	}
 	f.cfg.User, f.cfg.Settings = name, deliver.Settings{Path: f.dir + "/{zone}.key", Reload: "echo reloaded >" + f.dir + "/reloaded"}
-	f.options.DialTimeout, f.options.CommandTimeout = time.Minute, 2*time.Minute // a busy machine is no dead one
+	f.options.DialTimeout, f.options.CommandTimeout = time.Minute, 2*time.Minute // so that a busy machine is not taken for a dead one
 	return f
 }
 
-// Login shells that run commands at all, and whatever they print: keys are delivered.
+// To login shells that run commands at all, keys are delivered, whatever the
+// shells print.
 func TestShellsThatWork(t *testing.T) {
 	t.Parallel()
 	loud := "echo Welcome to the edge; echo -n 'no newline'; echo trouble >/dev/stderr"
@@ -89,18 +91,19 @@ func TestShellsThatWork(t *testing.T) {
 			if _, err := os.Stat(f.dir + "/reloaded"); err != nil {
 				t.Error("there was no reload")
 			}
-			// The first proof finds the form; nothing else is tried twice.
+			// The first proof finds out the form; nothing else is tried twice.
 			if runs, err := os.ReadFile(filepath.Dir(f.dir) + "/runs"); err == nil && strings.Count(string(runs), "\n") != 5 {
 				t.Errorf("two proofs and two deliveries started the login shell so often: %q", runs)
 			}
-			// Without a proof before it, the form is found by the delivery.
+			// Without a proof before it, the delivery finds out the form.
 			held := f.laid(t, number(t, "-u", f.cfg.User), number(t, "-g", f.cfg.User), 0o600)
 			put(t, f.host(t), delivertest.NewKey(), rotation.FingerprintOf(zone, held))
 		})
 	}
 }
 
-// Logins that run no commands: the message names the kind, and nothing is changed.
+// With logins that run no commands, the message names the kind, and nothing is
+// changed.
 func TestShellsThatDoNotWork(t *testing.T) {
 	t.Parallel()
 	const reads = "reads its standard input: an rc file of the login shell"
@@ -138,7 +141,8 @@ func TestShellsThatDoNotWork(t *testing.T) {
 			if strings.Contains(err.Error(), key.Expose()) {
 				t.Error("the error holds the key")
 			}
-			// No second try gives lines of ours to a shell that takes them for others.
+			// There is no second try: it would give our lines to a shell that takes
+			// them for something else.
 			if runs, err := os.ReadFile(filepath.Dir(f.dir) + "/runs"); err == nil && strings.Count(string(runs), "\n") != 2 {
 				t.Errorf("a proof and a delivery started the login shell so often: %q", runs)
 			}
@@ -149,7 +153,7 @@ func TestShellsThatDoNotWork(t *testing.T) {
 	}
 }
 
-// An rc file that waits is told as what it is, once the login itself is over.
+// An rc file that waits is told as that, once the login itself is over.
 func TestShellThatWaits(t *testing.T) {
 	t.Parallel()
 	f := somebody(t, lodge(t), "bash", map[string]string{".bashrc": "sleep 1000"})
@@ -158,7 +162,7 @@ func TestShellThatWaits(t *testing.T) {
 	for {
 		_, err := host.Prove(t.Context(), []rotation.ZoneID{zone})
 		if failure := new(rotation.HostError); errors.As(err, &failure) && failure.Step == rotation.StepConnect {
-			continue // a busy machine takes longer for the login alone
+			continue // a busy machine needs longer for the login alone
 		}
 		failsAt(t, err, rotation.StepSession, "stalled: the login shell did not begin our script for 3s; see what its rc files wait for", "nothing was changed")
 		return

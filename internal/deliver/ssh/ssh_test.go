@@ -42,8 +42,8 @@ func TestWrongHostKey(t *testing.T) {
 	}
 }
 
-// A host with several keys must present the one that is pinned, whatever the
-// order in which both sides prefer types.
+// A host with several keys must present the one that is pinned, whatever order
+// of types both sides prefer.
 func TestPinnedTypeIsNegotiated(t *testing.T) {
 	t.Parallel()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -95,7 +95,7 @@ func TestKnownHosts(t *testing.T) {
 	write(knownhosts.Line([]string{s.addr}, own))
 	prove(t, s.host(t))
 
-	// As OpenSSH, we skip what cannot be read, and say so once.
+	// Like OpenSSH, we skip what cannot be read, and say so once.
 	var warned []string
 	s.options.Warn = func(said string) { warned = append(warned, said) }
 	write("not a known_hosts line", "oldbox 1024 35 143272250049166269737933547513", ed448, dss2048, knownhosts.Line([]string{s.addr}, own))
@@ -127,7 +127,7 @@ func TestKnownHosts(t *testing.T) {
 	prove(t, s.host(t))
 }
 
-// Keys of types that are not known here, or not any more.
+// Keys of types that are not known here, or not known any more.
 const (
 	ed448   = "router.example.net ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 	dss2048 = "archive.example.net ssh-dss AAAAB3NzaC1kc3MAAAEBAK1F8j07GhHfWH/SgDurbDmNiDSKfu2NFPBtP+9wGWagw4HojzjAyP2HEri8B283h7nReeBsD9T1+BMMQjdzDt+vvWf5YZaZz+GYitnwbBRKAltBP4qaAh6mSKfdBoOeuQW25uMH1L7cUUMRk+bD8zkaK48f8f1CopdV1ME6kCkxzUR+Nbi22P5ELj1DcgTlLbIiGlgAigWmxGRxWcMkyYWbgQ52bsnShmPKgo3V9LOy5LBs5gdBx6h85CyCGAcujDW/mS3J6cYWYS52lqbOzBt45RBhcxHYo8LOb0R+1NV7Hi/riUFMNDwQJ8TRw4a7xM1hPjDY8WrfkbdYSiJlsfUAAAAhAOqKxLoFgFl17S+J2UovIKrzxkr3daiSlMLNeJo4AgipAAAAAQMAAAABBQ=="
@@ -321,7 +321,7 @@ func TestNotThere(t *testing.T) {
 	failsAt(t, err, rotation.StepConnect, "before we were logged in")
 }
 
-// The connection drops after every possible number of bytes of the key: the
+// The connection drops after every possible number of bytes of the key. The
 // file must not change until the whole key has come.
 func TestDroppedInMidTransfer(t *testing.T) {
 	t.Parallel()
@@ -352,7 +352,7 @@ func TestDroppedInMidTransfer(t *testing.T) {
 	put(t, host, key, rotation.FingerprintOf(zone, first))
 }
 
-// A connection that drops when the key has landed must not stop the reload.
+// A connection that drops after the key is in place must not stop the reload.
 func TestDroppedAfterLanding(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -381,7 +381,8 @@ func TestDroppedAfterLanding(t *testing.T) {
 	put(t, host, key)
 }
 
-// tools puts programs before those of the host; text runs before the real one.
+// tools puts programs before those of the host in PATH. Each runs text, and
+// then the real program.
 func tools(t *testing.T, s *rig, text string, names ...string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -397,15 +398,16 @@ func tools(t *testing.T, s *rig, text string, names ...string) {
 	s.setUp(func(s *server) { s.path = dir + ":" + s.path })
 }
 
-// A rehearsal that was slower than a delivery puts no old key over the new one.
+// A rehearsal that is slower than a delivery must not put the old key over the
+// new one.
 func TestRehearsalOfARival(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	begun, gate := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "gate")
-	tools(t, s, "[ ! -e "+gate+" ] || touch "+begun+"; while [ -e "+gate+" ]; do sleep 0.01; done", "cp") // which a delivery after a proof needs not
+	tools(t, s, "[ ! -e "+gate+" ] || touch "+begun+"; while [ -e "+gate+" ]; do sleep 0.01; done", "cp") // a delivery after a proof does not need cp
 	slow, old, key := s.host(t), delivertest.NewKey(), delivertest.NewKey()
 	put(t, slow, old, rotation.Absent)
-	s.cfg.Name = "gw-2" // one of the same entry would remove the other's temporary file
+	s.cfg.Name = "gw-2" // another host name, because an attempt of the same host would remove the other's temporary file
 	rival := s.host(t)
 	prove(t, rival)
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
@@ -432,8 +434,8 @@ func TestRehearsalOfARival(t *testing.T) {
 	}
 }
 
-// A key is written into a file that nobody reads who may not read the one that it
-// replaces: the temporary file gets its mode while it is empty.
+// A key is never in a file that somebody can read who may not read the file
+// that it replaces: the temporary file gets its mode while it is empty.
 func TestTemporaryFileIsPrivate(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -449,7 +451,7 @@ func TestTemporaryFileIsPrivate(t *testing.T) {
 	}
 }
 
-// No program that the scripts run gets a key as an argument or in its
+// No program that the script runs gets a key as an argument or in its
 // environment, neither the new nor the old one.
 func TestNoProgramGetsAKey(t *testing.T) {
 	t.Parallel()
@@ -505,8 +507,8 @@ func TestHang(t *testing.T) {
 	put(t, host, key, rotation.Absent)
 }
 
-// A warm connection whose peer vanished without a word costs one DialTimeout,
-// not the delivery.
+// A warm connection whose peer vanished silently costs one DialTimeout, and the
+// delivery succeeds.
 func TestWarmConnectionThatDiedSilently(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -681,7 +683,8 @@ func TestLoginShells(t *testing.T) {
 	failsAt(t, err, rotation.StepReload, "status 9, saying nothing")
 	prove(t, host)
 
-	// One that was an sh when the host was looked at, and is another by now.
+	// The login shell was an sh when the host was last asked, and is another one
+	// by now.
 	s.setUp(func(s *server) { s.shell = []string{"sh"} })
 	prove(t, host)
 	shell(`case $2 in "sh -c "*) exec sh "$@" ;; *) exit 2 ;; esac`)
@@ -689,8 +692,8 @@ func TestLoginShells(t *testing.T) {
 	failsAt(t, err, rotation.StepReload, "status 9, saying nothing")
 }
 
-// A Put takes one round trip, on a session that was opened beforehand; the one
-// that opens the next session meanwhile may be counted with it.
+// A Put takes one round trip, on a session that was opened beforehand. The
+// round trip that opens the next session at the same time may be counted too.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -716,8 +719,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// A session opened beforehand that the host has closed, or whose connection has
-// broken since, costs nothing but a new one.
+// If the host has closed a session that was opened beforehand, or its
+// connection has broken, a new one is made and nothing else happens.
 func TestSessionClosedBeforehand(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
@@ -735,7 +738,8 @@ func TestSessionClosedBeforehand(t *testing.T) {
 	}
 }
 
-// What a host's process list and environment can show is what we send.
+// A host's process list and environment can show only what we send outside of
+// standard input.
 func TestKeyOnlyOnStdin(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)

@@ -17,7 +17,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// fileTests are about what a file is, beside what it holds.
+// fileTests are about a file's properties other than its content.
 var fileTests = map[string]func(*testing.T, *fixture){
 	"owner and group of the file are kept":                    ownersKept,
 	"an owner that changed since the proof is kept":           ownersSeen,
@@ -68,7 +68,7 @@ func (f *fixture) has(t *testing.T, uid, gid uint32, mode os.FileMode) {
 	}
 }
 
-// laid puts a first key where the file is.
+// laid puts a first key into the zone's file.
 func (f *fixture) laid(t *testing.T, mode os.FileMode) rotation.Secret {
 	t.Helper()
 	key := NewKey()
@@ -88,7 +88,7 @@ func proves(t *testing.T, host rotation.Host) rotation.Shown {
 	return shown
 }
 
-// refuses fails unless the proof fails, and says all of words.
+// refuses fails unless the proof fails and its error contains all words.
 func refuses(t *testing.T, host rotation.Host, words ...string) {
 	t.Helper()
 	_, err := host.Prove(t.Context(), []rotation.ZoneID{zone})
@@ -114,7 +114,8 @@ func ownersKept(t *testing.T, f *fixture) {
 	f.has(t, 1, 2, 0o640)
 }
 
-// ownersSeen changes hands after a proof: a delivery looks for itself whose a file is.
+// ownersSeen changes the file's owner after a proof: a delivery checks the
+// owner by itself.
 func ownersSeen(t *testing.T, f *fixture) {
 	root(t)
 	f.cfg.Mode = ""
@@ -185,7 +186,8 @@ func attributesKept(t *testing.T, f *fixture) {
 	}
 }
 
-// defaultList has a directory that lets somebody else read every new file.
+// defaultList has a directory whose default access control list lets somebody
+// else read every new file.
 func defaultList(t *testing.T, f *fixture) {
 	tool(t, "setfacl", "-d", "-m", "u:daemon:r,o::r", f.dir)
 	f.cfg.Mode = ""
@@ -248,7 +250,7 @@ func (f *fixture) mounted(t *testing.T) (source string, held rotation.Secret) {
 }
 
 func mountRefused(t *testing.T, f *fixture) {
-	// Spaces are written in another way in the kernel's list.
+	// The kernel's list of mounts writes spaces in another way.
 	f.dir = filepath.Join(f.dir, "with two spaces")
 	if err := os.Mkdir(f.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -340,8 +342,8 @@ func (f *fixture) heldBy(t *testing.T, host rotation.Host) rotation.Fingerprint 
 	return held[zone]
 }
 
-// formatMigrated has files in the format of a former fleet file. The key that is to be
-// delivered is found in them, whatever stands around it, and the format is written.
+// formatMigrated has files in the format of an earlier fleet file. The delivery
+// finds the key in them, whatever stands around it, and writes the new format.
 func formatMigrated(t *testing.T, f *fixture) {
 	f.cfg.Format = "EDGE_KEY={key}\n"
 	key, next := NewKey(), NewKey()
@@ -362,7 +364,7 @@ func formatMigrated(t *testing.T, f *fixture) {
 	}
 }
 
-// proveOnlyReads watches the file while it is proved: it may be opened, read and
+// proveOnlyReads watches the file during a proof: it may be opened, read and
 // closed, and nothing else.
 func proveOnlyReads(t *testing.T, f *fixture) {
 	f.cfg.Mode = ""
@@ -430,8 +432,8 @@ func located(t *testing.T, h rotation.Host) rotation.Place {
 	return at.Places[zone]
 }
 
-// sharedDirectory has two hosts that share one directory: they leave each other's
-// temporary files alone, and none fails.
+// sharedDirectory has two hosts that share one directory. They leave each
+// other's temporary files alone, and no delivery fails.
 func sharedDirectory(t *testing.T, f *fixture) {
 	one := f.host(t)
 	f.cfg.Name = "gw-2"
@@ -484,8 +486,8 @@ func rehearse(t *testing.T, host rotation.Host) (rotation.Fingerprint, error) {
 	return able.Rehearse(t.Context(), zone)
 }
 
-// rehearsal does all of a Put: the file is a new one, with what hung on the old one,
-// and reload and verify run.
+// rehearsal does everything that a Put does: the file is a new one, keeps
+// owner, mode and lists, and reload and verify run.
 func rehearsal(t *testing.T, f *fixture) {
 	f.cfg.Mode, f.cfg.Verify = "", "echo verify >>"+f.log
 	for _, write := range []string{deliver.Replace, deliver.InPlace} {
