@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// loopback is where everything listens that no user has to reach.
+// loopback is where everything listens that users need not reach.
 const loopback = "127.0.0.1"
 
-// config is what the flags say. A port of 0 means that the thing is off,
-// except for Port, where it means "any free one": the ready line names it.
+// config is what the flags say. A port of 0 turns the thing off. Only for Port
+// it means any free port; the ready line names it.
 type config struct {
 	DB          string        // absolute path of the SQLite file
 	IP          string        // what the frontend listens on
@@ -26,8 +26,8 @@ type config struct {
 	HTTPPort    int           // the frontend's HTTP API
 	MetricsPort int           // Prometheus, always on loopback
 	ProfilePort int           // profiles of the Go runtime, always on loopback
-	Namespace   string        // made when the file does not have it
-	Retention   time.Duration // of a namespace that is made
+	Namespace   string        // made if the file does not have it
+	Retention   time.Duration // of a namespace that is made now
 	LogLevel    string
 }
 
@@ -47,7 +47,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	f.DurationVar(&c.Retention, "retention", 30*24*time.Hour, "how long a namespace made now keeps closed workflows")
 	f.StringVar(&c.LogLevel, "log-level", "error", "one of "+strings.Join(logLevels, ", ")+"; logs go to standard error")
 
-	f.SetOutput(io.Discard) // a mistake is one line, not a page
+	f.SetOutput(io.Discard) // a mistake is reported in one line, not in a page
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		f.SetOutput(usage)
@@ -67,7 +67,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	return c, err
 }
 
-// validate names every mistake at once, in one line.
+// validate reports every mistake at once, in one line.
 func (c config) validate() error {
 	var wrong []string
 	if c.DB == "" {
@@ -104,7 +104,8 @@ func (c config) validate() error {
 	return nil
 }
 
-// frontend is where the frontend is dialled, which is not always where it listens.
+// frontend is the address at which the frontend is dialled. It does not always
+// listen at that one.
 func (c config) frontend() string {
 	host := c.IP
 	if ip := net.ParseIP(c.IP); ip.IsUnspecified() {

@@ -20,8 +20,8 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite", the one that the server uses too
 )
 
-// searchAttributes are known to a namespace from its first moment. Others can
-// be added while the server runs, up to ten of a type.
+// searchAttributes are what a namespace has from its first moment. Others can
+// be added while the server runs, up to ten of each type.
 var searchAttributes = map[string]enumspb.IndexedValueType{
 	"KeywaveCampaign": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 	"KeywaveZone":     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
@@ -29,9 +29,9 @@ var searchAttributes = map[string]enumspb.IndexedValueType{
 	"KeywavePlan":     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 }
 
-// pragmas of every connection. A committed transaction survives the death of
-// the process; synchronous=1 means that the last moments before a power cut may
-// be lost, never half of one.
+// pragmas are set for every connection. A committed transaction survives the
+// death of the process. With synchronous=1 a power cut may lose the last
+// moments, but never half of a transaction.
 var pragmas = map[string]string{
 	"busy_timeout": "5000",
 	"journal_mode": "wal",
@@ -45,10 +45,10 @@ type database struct {
 	lock *os.File
 }
 
-// openDatabase takes the file at path, readable by its owner only, and gives it
-// the server's schema when it is new. Its directory is made when missing.
+// openDatabase opens the file at path, which only its owner can read, and gives
+// a new file the server's schema. It makes the directory if it is missing.
 func openDatabase(ctx context.Context, path string) (*database, error) {
-	syscall.Umask(0o077) // also for what SQLite puts beside the file
+	syscall.Umask(0o077) // this holds also for files that SQLite puts beside the file
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
@@ -67,9 +67,10 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 	return d, nil
 }
 
-// lockFile holds a lock that ends with the process, however that ends. SQLite
-// would let a second server in, and the two would fight over every shard.
-// The database file itself must not be used: closing it would drop SQLite's locks.
+// lockFile takes a lock that ends with the process, however the process ends.
+// SQLite would let a second server in, and the two would fight over every
+// shard. The lock is not on the database file itself, because closing that
+// would drop SQLite's locks.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -85,7 +86,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// private creates the file, or closes an existing one to other users.
+// private creates the file, or closes an existing file to other users.
 func (d *database) private() error {
 	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -94,8 +95,8 @@ func (d *database) private() error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-// setUp gives a new file the server's schema, all of it or none: a process
-// killed half way leaves a file that is still new.
+// setUp gives a new file the whole of the server's schema, or nothing: if the
+// process is killed half-way, the file is still new.
 func (d *database) setUp(ctx context.Context) error {
 	db, err := sql.Open("sqlite", d.dsn())
 	if err != nil {
@@ -127,7 +128,7 @@ func (d *database) setUp(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// execer is as much of an AdminDB as setting up a schema needs.
+// execer is the part of an AdminDB that setting up a schema needs.
 type execer struct {
 	sqlplugin.AdminDB
 	ctx context.Context
@@ -139,8 +140,8 @@ func (e execer) Exec(stmt string, args ...any) error {
 	return err
 }
 
-// createNamespace makes the namespace, with its search attributes, unless the
-// file has it: then it stays as it is.
+// createNamespace makes the namespace, with its search attributes. If the file
+// has it already, nothing is changed.
 func (d *database) createNamespace(name string, retention time.Duration) error {
 	ns, err := sqliteschema.NewNamespaceConfig(clusterName, name, false, searchAttributes)
 	if err != nil {
@@ -150,8 +151,8 @@ func (d *database) createNamespace(name string, retention time.Duration) error {
 	return sqliteschema.CreateNamespaces(d.store(), ns)
 }
 
-// store is how the server opens the file. It shares one connection, so that
-// reads and writes queue up in the process instead of meeting "database is locked".
+// store says how the server opens the file. There is one shared connection, so
+// reads and writes wait in the process, and never meet "database is locked".
 func (d *database) store() *serverconfig.SQL {
 	attributes := map[string]string{"mode": "rwc"}
 	for k, v := range pragmas {
@@ -172,13 +173,14 @@ func (d *database) dsn() string {
 	return "file:" + d.uriPath() + "?" + q.Encode()
 }
 
-// uriPath spells the path as SQLite's URIs want it: "?", "#" and "%" mean something there.
+// uriPath writes the path as SQLite's URIs need it, where "?", "#" and "%" have
+// a meaning.
 func (d *database) uriPath() string {
 	return (&url.URL{Path: d.path}).EscapedPath()
 }
 
-// close folds the write-ahead log into the file, so that the file alone is a
-// whole copy, and lets go of it. What it cannot fold, the next start reads.
+// close writes the write-ahead log into the file, so that the file alone is a
+// whole copy, and closes it. What it cannot write, the next start reads.
 func (d *database) close(ctx context.Context) error {
 	db, err := sql.Open("sqlite", d.dsn())
 	if err == nil {

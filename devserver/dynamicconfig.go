@@ -6,34 +6,34 @@ import (
 	"go.temporal.io/server/common/dynamicconfig"
 )
 
-// unthrottled is more than one small machine can do: here the machine is the
-// limit, and Keywave's own pace.
+// unthrottled is more than a small machine can do. So only the machine, and
+// Keywave's own pace, set a limit.
 const unthrottled = 100_000
 
-// dynamicConfig is what differs from the server's defaults.
+// dynamicConfig are the settings that differ from the server's defaults.
 func dynamicConfig() dynamicconfig.StaticClient {
 	c := dynamicconfig.StaticClient{
-		// One partition per queue: priority holds only within a partition, and
-		// a queue's rate limit is divided by their number.
+		// Each queue has one partition, because priority works only within a
+		// partition, and a queue's rate limit is divided by their number.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 		dynamicconfig.MatchingUseNewMatcher.Key():               true, // knows priority
 
-		// A worker that is told to stop hands its polls back: a task that the server
-		// gave to one of them would be lost until it times out, a workflow task for
-		// 10 s.
+		// A worker that is told to stop hands its polls back. Otherwise a task that
+		// the server gave to such a poll would be lost until it times out: a
+		// workflow task for 10 s.
 		dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 
-		// A search attribute can be used soon after it was added. To read them
-		// anew in each call instead was a twentieth of the CPU time.
+		// A search attribute can be used only some time after it was added. Reading
+		// them again in each call instead took a twentieth of the CPU time.
 		dynamicconfig.NamespaceCacheRefreshInterval.Key(): time.Second,
 
-		// No call to the outside.
+		// No calls to the outside.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 
-		// What one process needs not: a history is not decoded only to be encoded
-		// again for the next service, payloads are not searched for some that
-		// are stored elsewhere, and nobody reads the signals of health.
+		// Things that a single process does not need. A history is not decoded and
+		// encoded again for the next service, payloads are not searched for parts
+		// that are stored elsewhere, and no health signals are collected.
 		dynamicconfig.SendRawHistoryBetweenInternalServices.Key():     true,
 		dynamicconfig.SendRawHistoryBytesToMatchingService.Key():      true,
 		dynamicconfig.ExternalPayloadsEnabled.Key():                   false,
@@ -48,7 +48,8 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.FrontendRPS.Key(),
 		dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key(),
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(),
-		// "Replication inducing" is also UpdateTaskQueueConfig, the brake.
+		// "Replication inducing" includes UpdateTaskQueueConfig, which the brake
+		// uses.
 		dynamicconfig.FrontendNamespaceReplicationInducingAPIsRPS.Key(),
 		dynamicconfig.FrontendMaxNamespaceNamespaceReplicationInducingAPIsRPSPerInstance.Key(),
 		dynamicconfig.FrontendGlobalNamespaceNamespaceReplicationInducingAPIsRPS.Key(),
@@ -56,9 +57,9 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.FrontendPersistenceMaxQPS.Key(),
 		dynamicconfig.HistoryRPS.Key(),
 		dynamicconfig.HistoryPersistenceMaxQPS.Key(),
-		// A shard looks at its queues 20 times a second by default, which adds
-		// up to 50 ms to every step of every workflow: with one shard that is
-		// 0.35 s instead of 0.03 s for three activities in a row.
+		// By default a shard reads its queues 20 times a second, which adds up to
+		// 50 ms to every step of every workflow: with one shard, three activities
+		// in a row take 0.35 s instead of 0.03 s.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(),
 		dynamicconfig.TimerProcessorMaxPollRPS.Key(),
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(),

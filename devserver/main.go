@@ -26,7 +26,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	// Libraries may print what they like on "standard output": it is ours alone.
+	// Libraries may print to "standard output", but it belongs to us alone.
 	stdout := os.Stdout
 	os.Stdout = os.Stderr
 

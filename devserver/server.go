@@ -26,16 +26,16 @@ import (
 
 const (
 	// clusterName and historyShards are written into a file when it is made, and
-	// cannot be changed in it afterwards. All shards share one connection to
-	// SQLite, so more of them only cost more polling.
+	// cannot be changed in it later. All shards share one connection to SQLite,
+	// so more shards would only cost more polling.
 	clusterName   = "active"
 	historyShards = 1
 
 	startWithin = 60 * time.Second
-	stopWithin  = 4 * time.Second // then the process ends anyway: nothing is lost by it
+	stopWithin  = 4 * time.Second // after that the process ends anyway, and nothing is lost
 )
 
-// innerServices talk to each other only, each on a free loopback port.
+// innerServices talk only to each other, each on a free loopback port.
 var innerServices = []primitives.ServiceName{
 	primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
 }
@@ -67,12 +67,12 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	defer stopSoon(server)
 	if cfg.UIPort != 0 {
 		ui := newUI(cfg)
-		go ui.Start() // a UI that cannot serve ends the process by itself
+		go ui.Start() // if the UI cannot serve, it ends the process by itself
 		defer ui.Stop()
 	}
 	if err := awaitReady(ctx, cfg); err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop while starting
+			return nil // it was told to stop while it was starting
 		}
 		return err
 	}
@@ -94,8 +94,8 @@ func stopSoon(server temporal.Server) {
 }
 
 // claimPorts finds a port for each inner service, and for the frontend when
-// none was asked for, and makes sure that those asked for are free, so that a
-// taken one is a plain error here instead of a crash in the server.
+// none was asked for. It makes sure that requested ports are free, so that a
+// port in use is a plain error here, and not a crash in the server.
 func claimPorts(cfg *config) (inner map[primitives.ServiceName]int, err error) {
 	var held []net.Listener
 	defer func() {
@@ -110,8 +110,8 @@ func claimPorts(cfg *config) (inner map[primitives.ServiceName]int, err error) {
 		}
 		return err
 	}
-	// Below the range from which kernels hand out ports: none of these is given
-	// to somebody else between here and the server's own listen.
+	// This is below the range from which kernels give out ports, so nobody gets
+	// one of these before the server listens on it.
 	claimAny := func(ip string) (int, error) {
 		var err error
 		for range 100 {
@@ -163,7 +163,7 @@ func newServer(cfg config, inner map[primitives.ServiceName]int, store *serverco
 			FailoverVersionIncrement: 10,
 			MasterClusterName:        clusterName,
 			CurrentClusterName:       clusterName,
-			// No ClusterID: a new file gets one, an old one has it.
+			// There is no ClusterID here: a new file gets one, an old one has it.
 			ClusterInformation: map[string]cluster.ClusterInformation{
 				clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: cfg.frontend()},
 			},
@@ -193,7 +193,7 @@ func newServer(cfg config, inner map[primitives.ServiceName]int, store *serverco
 	c.NamespaceDefaults.Archival.History.State = off
 	c.NamespaceDefaults.Archival.Visibility.State = off
 
-	// Everybody is here, so nobody has to gossip about who is where.
+	// All services are in this process, so none has to gossip about who is where.
 	hosts := map[primitives.ServiceName]static.Hosts{
 		primitives.FrontendService: static.SingleLocalHost(cfg.frontend()),
 	}
@@ -214,11 +214,11 @@ func newServer(cfg config, inner map[primitives.ServiceName]int, store *serverco
 	)
 }
 
-// newLogger writes to standard error, and spares it the stack of every error.
+// newLogger writes to standard error, and leaves out the stack of every error.
 func newLogger(level string) log.Logger {
 	zl := log.BuildZapLogger(log.Config{Level: level})
 	// Without zap's own With, which encodes the tags of each workflow and task
-	// whether or not anything is ever logged of it.
+	// even if nothing is ever logged about it.
 	return struct{ log.Logger }{log.NewZapLogger(zl.WithOptions(zap.AddStacktrace(zap.PanicLevel)))}
 }
 

@@ -17,13 +17,14 @@ import (
 	"go.temporal.io/server/common/resolver"
 )
 
-// The server has SQLite compile a statement each time that it runs one, and the
-// driver starts a goroutine for each, to interrupt it. Together that is a fifth of
-// the server's CPU time; a statement takes less long than either.
+// Normally SQLite compiles a statement each time that the server runs it, and
+// the driver starts a goroutine for each, to be able to interrupt it. Together
+// that is a fifth of the server's CPU time. Running a statement takes less time
+// than either.
 
 // keepStatements puts a cache of compiled statements between the server and its
-// file. The server opens the file once for each store and shares that handle
-// among all who ask, so the handle that it gives us is the one it will use.
+// file. The server opens the file once for each store and shares that handle.
+// So the handle that it gives us is the one that it will use.
 func keepStatements(store *serverconfig.SQL, dsn string) error {
 	db, err := persistence.NewSQLDB(sqlplugin.DbKindMain, store, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
 	if err != nil {
@@ -62,7 +63,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 	return &conn{plainConn: plain, idle: map[string]statement{}}, nil
 }
 
-// plainConn is what the driver's connections can do that is used as it is.
+// plainConn is what the driver's connections can do and what is used unchanged.
 type plainConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
@@ -71,22 +72,22 @@ type plainConn interface {
 	driver.Validator
 }
 
-// statement is a compiled one.
+// statement is a compiled statement.
 type statement interface {
 	driver.Stmt
 	driver.StmtExecContext
 	driver.StmtQueryContext
 }
 
-// conn is a connection with its compiled statements. As every driver.Conn it
+// conn is a connection with its compiled statements. Like every driver.Conn, it
 // is used by one goroutine at a time.
 type conn struct {
 	plainConn
-	idle map[string]statement // by their text; one that runs is not among them
+	idle map[string]statement // by their text; a statement that is running is not among them
 }
 
-// mostIdle bounds the cache. The server's own statements are some two hundred;
-// those that people's searches become are without number.
+// mostIdle bounds the cache. The server has some two hundred statements of its
+// own; those that people's searches cause are unlimited.
 const mostIdle = 500
 
 func (c *conn) take(ctx context.Context, text string) (statement, error) {
@@ -179,11 +180,11 @@ func (t tx) end(how string) error {
 	return err
 }
 
-// Commit leaves no transaction open, not even when it fails.
+// Commit leaves no transaction open, even when it fails.
 func (t tx) Commit() error {
 	err := t.end("COMMIT")
 	if err != nil {
-		_ = t.end("ROLLBACK") // fails when SQLite has rolled back by itself
+		_ = t.end("ROLLBACK") // this fails when SQLite has rolled back by itself
 	}
 	return err
 }

@@ -8,20 +8,22 @@ import (
 	"strings"
 )
 
-// The server's schema prepares for every search that anybody may make: 63
-// indexes and two full-text tables, all of one table to which each workflow
-// writes three times. It was a sixth of the server's CPU time. Searches without
-// an index find the same; they read more rows.
+// The server's schema is made for every search that anybody may want. It has 63
+// indexes and two full-text tables for one table, to which each workflow writes
+// three times. That was a sixth of the server's CPU time. A search without an
+// index finds the same; it only reads more rows.
 
-// indexes are the ones that stay: of what the UI, the CLI and Keywave search by.
+// indexes are the ones that are kept, because the UI, the CLI and Keywave
+// search by them.
 var indexes = []string{
 	"default_idx", "by_workflow_id", "by_workflow_type", "by_status", "by_parent_workflow_id", "by_root_workflow_id",
 	"by_temporal_scheduled_by_id", "by_temporal_namespace_division",
 	"by_keyword_01", "by_keyword_02", "by_keyword_03", "by_keyword_04", // searchAttributes
 }
 
-// slim leaves the visibility table with these indexes, and with full texts of
-// rows that have any. In a file that is slim already it changes nothing.
+// slim leaves the visibility table with only these indexes, and full-text
+// tables with only the rows that have a text. It does not change a file that is
+// slim already.
 func slim(ctx context.Context, tx *sql.Tx) error {
 	drop, err := names(ctx, tx, `SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'executions_visibility' AND sql IS NOT NULL`)
 	if err != nil {
@@ -66,8 +68,8 @@ func names(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string
 	return found, rows.Err()
 }
 
-// fullText fills a full-text table anew with the rows that have a text in one of
-// its columns, and keeps it so.
+// fullText fills a full-text table again with the rows that have a text in one
+// of its columns, and keeps it up to date.
 func fullText(table string, columns []string) string {
 	of := func(row string) string { return row + "." + strings.Join(columns, ", "+row+".") }
 	has := func(row string) string { return "COALESCE(" + of(row) + ") IS NOT NULL" }

@@ -33,10 +33,10 @@ func (a *app) demo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Everything on this machine: Temporal, a simulated EdgeOne, hosts, a campaign",
-		Long: `Start a Temporal server with its UI, a simulated EdgeOne and pretend hosts (real
-SSH servers), all on loopback, and rotate a fleet's keys in one campaign, with
-three bad days on the way: an answer that is lost, a call that is throttled and a
-host that drops out in mid-delivery.`,
+		Long: `Start a Temporal server with its UI, a simulated EdgeOne and simulated hosts (real
+SSH servers), all on loopback, and rotate a fleet's keys in one campaign. Three
+things go wrong meanwhile: an answer is lost, a call is throttled, and a host drops
+out during a delivery.`,
 		Example: "  keywave demo\n  keywave demo --zones 300 --keep",
 		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), o) },

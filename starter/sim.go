@@ -14,11 +14,11 @@ func (a *app) sim() *cobra.Command {
 	var limits []int
 	cmd := &cobra.Command{
 		Use:   "sim",
-		Short: "Run a pretend EdgeOne and pretend hosts on loopback",
-		Long: `Run a pretend EdgeOne, which speaks Tencent's wire format with real signatures
-and limits, and pretend hosts, which are SSH servers with a directory each. The
-fleet file, the credentials and the SSH key that go with them are written to
---dir; the same --dir takes a world up again. Bad days are set over the control
+		Short: "Run a simulated EdgeOne and simulated hosts on loopback",
+		Long: `Run a simulated EdgeOne, which speaks Tencent's wire format with real signatures
+and limits, and simulated hosts, which are SSH servers with a directory each. It
+writes the fleet file, the credentials and the SSH key for them to --dir; with the
+same --dir it starts the same world again. Faults are set over the control
 address: POST /faults, POST /hosts/NAME/bad.`,
 		Example: "  keywave sim --dir sim --zones 60 --hosts 12",
 		Args:    exactly(),

@@ -28,7 +28,7 @@ const (
 	testExternal = "fleet-7"
 )
 
-// tencent is a pretended EdgeOne with its STS, and an instance's metadata
+// tencent is a simulated EdgeOne with its STS, and an instance's metadata
 // service.
 func tencent(t *testing.T, change ...func(*sim.Config)) (e *sim.EdgeOne, at Services) {
 	t.Helper()

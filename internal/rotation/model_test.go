@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The model: a pretended EdgeOne and pretended hosts drive a Trip by its phase
+// The model: a simulated EdgeOne and simulated hosts drive a Trip by its phase
 // until it has ended, and know at every moment what is true. Dice decide how a
 // story goes. Zero is always the good roll, so a story whose dice have run out
 // comes to its end.

@@ -13,9 +13,10 @@ import (
 //
 //	[+DURATION] EVENT [ARGS] -> PHASE [OUTCOME] [CHECK=VALUE ...]
 //
-// Time stands still but for +DURATION, waited, which goes to the end of the
-// wait, and look, which goes to the next read of a held zone. Every refresh is signed at the moment of its line. Checks are made
-// after the line; lists are joined with commas.
+// Time passes only by +DURATION, by waited, which goes to the end of the wait,
+// and by look, which goes to the next read of a held zone. Every refresh is
+// signed at the moment of its line. Checks are made after the line. Lists are
+// joined with commas.
 type conversation struct {
 	name  string
 	story string

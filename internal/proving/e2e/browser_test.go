@@ -19,12 +19,12 @@ import (
 	"keywave/internal/proving/stage"
 )
 
-// browser is a headless Chromium that looks at the Temporal UI.
+// browser is a headless Chromium that shows the Temporal UI.
 //
-// Every act on a page is a step, and a step ends when the page shows what it was
-// for: an address with the heading that belongs to it, a tab with its own content,
-// a dialog that is open or gone. What is acted on is found and clicked in one
-// script, so that it cannot move, or be put anew, in between.
+// Every act on a page is a step. A step ends when the page shows the result: an
+// address with the heading that belongs to it, a tab with its own content, a
+// dialog that is open or gone. An element is found and clicked in one script, so
+// that it cannot move, or be replaced, in between.
 type browser struct {
 	*testing.T
 	ctx context.Context

@@ -1,10 +1,10 @@
-// Package sim is a pretend world to rotate in: an EdgeOne that speaks the real
-// wire format, checks real signatures and keeps the real limit, and hosts that
-// are real SSH servers on loopback, all with bad days on demand. What it counts
-// is the truth that tests hold Keywave's own reports against.
+// Package sim is a simulated world to rotate in. Its EdgeOne speaks the real
+// wire format, checks real signatures and keeps the real limit. Its hosts are
+// real SSH servers on loopback. Both have bad days (faults) on demand. What the
+// simulator counts is the truth, with which tests compare Keywave's own reports.
 //
-// It is a simulator: the control API shows every key in clear, so it listens on
-// loopback only and must never be near a real key.
+// The control API shows every key in clear. So the simulator listens on loopback
+// only, and must never be used with a real key.
 //
 // The control API (JSON; [World.Control]):
 //

@@ -21,7 +21,7 @@ const (
 	journalSize    = 1 << 16
 )
 
-// Config describes a pretended EdgeOne. Its zero values work, except that
+// Config describes a simulated EdgeOne. Its zero values work, except that
 // without Credentials nobody can call it.
 type Config struct {
 	// Credentials are those with which EdgeOne can be called, by SecretId.
@@ -74,7 +74,7 @@ type Credential struct {
 	Limit int
 }
 
-// EdgeOne is the pretended API, an http.Handler. Its control API is Control.
+// EdgeOne is the simulated API, an http.Handler. Its control API is Control.
 type EdgeOne struct {
 	roles       []Role
 	unknownZone string
@@ -102,7 +102,7 @@ type EdgeOne struct {
 	fired    map[string]int
 }
 
-// NewEdgeOne makes a pretended EdgeOne from cfg, and from what its StateFile
+// NewEdgeOne makes a simulated EdgeOne from cfg, and from what its StateFile
 // remembers. The error names every mistake in cfg.
 func NewEdgeOne(cfg Config) (*EdgeOne, error) {
 	e := &EdgeOne{

@@ -34,7 +34,7 @@ const (
 	describe = "DescribeMultiPathGatewaySecretKey"
 )
 
-// api is a pretended EdgeOne on loopback, and the real SDK as its client.
+// api is a simulated EdgeOne on loopback, and the real SDK as its client.
 type api struct {
 	*sim.EdgeOne
 	*teo.Client

@@ -21,7 +21,7 @@ import (
 	"keywave/internal/proving/sim/journal"
 )
 
-// WorldConfig describes a pretended EdgeOne and its hosts. If Dir has a world
+// WorldConfig describes a simulated EdgeOne and its hosts. If Dir has a world
 // already, that world is used again, with its zones, hosts, keys and ports.
 type WorldConfig struct {
 	// Dir is where everything is kept.

@@ -1,4 +1,4 @@
-// Package hosts is a set of pretended hosts. Each is a real SSH server on its
+// Package hosts is a set of simulated hosts. Each is a real SSH server on its
 // own loopback port, with its own directory and host key, that runs the
 // commands it is given with sh in that directory. It behaves as OpenSSH's sshd
 // does where a client can notice (at most 10 sessions on a connection; a

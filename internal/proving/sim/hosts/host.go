@@ -38,9 +38,9 @@ const (
 // reloadText stands in for the gateway's reload command. Removing a file is
 // atomic, so each counted failure strikes one reload.
 const reloadText = `#!/bin/sh
-# Stands for the gateway's reload command: one line in "reloads" for each success,
-# one in "failed-reloads" for each failure. It starts no process, so that what a
-# campaign costs is not what its pretend hosts cost.
+# Stands in for the gateway's reload command: it writes one line to "reloads" for
+# each success, and one to "failed-reloads" for each failure. It starts no process,
+# so that simulated hosts add little to the cost of a campaign.
 dir=${0%/*}
 note() { echo one >>"$dir/$1"; }
 fail() {
@@ -56,7 +56,7 @@ done
 note ` + reloadLog + `
 `
 
-// Host is one pretended host.
+// Host is one simulated host.
 type Host struct {
 	name       string
 	dir        string

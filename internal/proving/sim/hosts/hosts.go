@@ -37,7 +37,7 @@ type Config struct {
 	Journal *journal.Journal
 }
 
-// Hosts are pretended hosts that run until Close.
+// Hosts are simulated hosts that run until Close.
 type Hosts struct {
 	names   []string
 	byName  map[string]*Host
