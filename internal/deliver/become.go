@@ -64,12 +64,12 @@ func (c *Courier) askSudo(ctx context.Context) (says sudoSays, err error) {
 	}
 	switch rulesIn(questions, a).records(c.Become, "sh") {
 	case yes:
-		return says, login.failed(rotation.StepAuth, fmt.Sprintf("sudo keeps what it hands on (log_input), which would store the key; write Defaults:%s !log_input into sudoers and take LOG_INPUT: off the rule, or log in as %s; nothing was sent", c.Login, c.Become))
+		return says, login.failed(rotation.StepAuth, fmt.Sprintf("sudo logs the input of what it runs (log_input), which would store the key; write Defaults:%s !log_input into sudoers and take LOG_INPUT: off the rule, or log in as %s; nothing was sent", c.Login, c.Become))
 	case unknown:
-		says.notes = append(says.notes, c.Channel.Says("whether sudo keeps what it hands on (log_input), which would be the key, cannot be seen; see sudo -l as user "+c.Login))
+		says.notes = append(says.notes, c.Channel.Says("whether sudo logs the input of what it runs (log_input), which would store the key, cannot be seen; see sudo -l as user "+c.Login))
 	}
 	if others := otherPlugins(questions, a); others != "" {
-		says.notes = append(says.notes, c.Channel.Says("sudo.conf loads other plugins than sudo's own ("+others+"); whether they keep what sudo hands on, which would be the key, cannot be seen"))
+		says.notes = append(says.notes, c.Channel.Says("sudo.conf loads other plugins than sudo's own ("+others+"); whether they store the input of what sudo runs, which would be the key, cannot be seen"))
 	}
 	_, says.refusal = login.judge(questions, a)
 	_, says.password = login.permitted(order[len(order)-1], &reply{status: "1", lines: []string{"a password is required"}}, ruleBook{})

@@ -111,7 +111,7 @@ func TestRules(t *testing.T) {
 		}
 	}
 	if book.records("root", "sh") != no || readRules(nil).records("root", "sh") != unknown {
-		t.Error("whether sudo keeps what it hands on is not told apart")
+		t.Error("it is not recognised whether sudo logs the input")
 	}
 	if !book.needsTerminal("/usr/local/bin/gwtty") || book.needsTerminal("/usr/local/bin/gwreload") {
 		t.Error("who wants a terminal is not told apart")

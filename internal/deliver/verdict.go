@@ -9,7 +9,7 @@ import (
 )
 
 // stands ends the sentence of a refusal that changed nothing.
-const stands = "; what the host held before stands"
+const stands = "; the host still holds what it held before"
 
 // refusals are the reasons why a file cannot be written, by the script's word
 // for each, with what to do about it. {it} is what the script names, {user} the
@@ -37,11 +37,11 @@ func (c *Courier) verdict(a Answer, key rotation.Secret) error {
 	case "reload", "verify":
 		return c.commandFailed(a, key)
 	case "busy":
-		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but a run of reload and verify that began before has taken %s s so far (process %s); the next delivery waits for it again, and ends it once it is older than %s; see what it hangs on", subject, rest, c.life()))
+		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but an earlier run of reload and verify has taken %s s so far (process %s); the next delivery waits for it again, and ends it once it is older than %s; find out why it hangs", subject, rest, c.life()))
 	case "stuck":
-		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but a run of reload and verify that began before has taken %s s so far, and user %s may not end its process %s; no other is started: end it on the host, as root, with kill %s", subject, c.User, rest, rest))
+		return c.failed(rotation.StepReload, fmt.Sprintf("the file holds the new key, but an earlier run of reload and verify has taken %s s so far, and user %s may not end its process %s; no other is started: end it on the host, as root, with kill %s", subject, c.User, rest, rest))
 	case "bare":
-		return c.unwritten(rest+" is not in the format of the fleet file, and its own content would not be put over it; the next delivery writes it in that format", a, key)
+		return c.unwritten(rest+" is not in the format of the fleet file, so it was not written again with its own content; the next delivery writes it in that format", a, key)
 	case "locked":
 		return c.unwritten(locked(subject, rest, c.User), a, key)
 	case "keep":
@@ -131,7 +131,7 @@ func (c *Courier) Stalled(j Job, a Answer, limit fmt.Stringer) error {
 	case string(rotation.StepReload), string(rotation.StepVerify):
 		return c.failed(rotation.HostStep(a.Stage), fmt.Sprintf("the %s command did not end within %s and goes on; %s. The next delivery waits for it, and ends it once it is older than %s", a.Stage, limit, j.Remains(a), c.life()))
 	case stageWait:
-		return c.failed(rotation.StepReload, fmt.Sprintf("a reload that began before did not end within %s; %s", limit, j.Remains(a)))
+		return c.failed(rotation.StepReload, fmt.Sprintf("an earlier reload did not end within %s; %s", limit, j.Remains(a)))
 	}
 	if !a.Begun {
 		return c.failed(rotation.StepSession, fmt.Sprintf("stalled: the login shell did not begin our script for %s; see what its rc files wait for, and the network; %s", limit, j.Remains(a)))

@@ -103,7 +103,7 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 		return held, nil
 	}
 	if slices.Contains(expect, held) {
-		return "", h.failed(rotation.StepWrite, fmt.Sprintf("%s ended well, and says that the host still holds %s instead of the key that it was given; what the host held before stands: correct the program", h.cfg.Command[0], held))
+		return "", h.failed(rotation.StepWrite, fmt.Sprintf("%s ended with status 0, and says that the host still holds %s instead of the key that it was given; the host still holds what it held before: correct the program", h.cfg.Command[0], held))
 	}
 	return "", &rotation.HeldError{Held: held}
 }

@@ -99,7 +99,7 @@ func TestBadPrograms(t *testing.T) {
 		"says another zone":           {`echo '{"zone":"zone-2","held":"absent"}'`, "session", "it names a zone that was not asked for"},
 		"says no fingerprint":         {`echo '{"zone":"zone-27q0p0bal192","held":"yes"}'`, "session", `is neither a fingerprint of 16 hex digits nor "absent"`},
 		"contradicts itself":          {`echo '{"zone":"zone-27q0p0bal192","held":"absent"}'; echo '{"zone":"zone-27q0p0bal192","held":"0123456789abcdef"}'`, "session", "line 2 what is no answer: it says of zone-27q0p0bal192 what another line denies"},
-		"puts nothing":                {`echo '{"zone":"zone-27q0p0bal192","held":"absent"}'`, "write", "ended well, and says that the host still holds absent instead of the key"},
+		"puts nothing":                {`echo '{"zone":"zone-27q0p0bal192","held":"absent"}'`, "write", "ended with status 0, and says that the host still holds absent instead of the key"},
 		"prints the key":              {`read -r o; read -r k; echo "$k"; echo "$k" >&2; exit 1`, "session", `saying "[…]"`},
 		"prints the key in a problem": {`read -r o; read -r k; echo "{\"step\":\"write\",\"problem\":\"cannot put $k anywhere\"}"; exit 1`, "write", "cannot put […] anywhere"},
 		"prints the key as an answer": {`read -r o; read -r k; echo "{\"zone\":\"$k\",\"held\":\"$k\"}"`, "session", "it names a zone that was not asked for"},

@@ -159,7 +159,7 @@ func TestSudoThatKeepsInput(t *testing.T) {
 			rules(t, append([]string{dir}, c.rules...)...)
 			_ = os.Remove(f.file())
 			if c.keeps {
-				refuses(t, f.host(t), rotation.StepAuth, "sudo keeps what it hands on (log_input)", "!log_input")
+				refuses(t, f.host(t), rotation.StepAuth, "sudo logs the input of what it runs (log_input)", "!log_input")
 				return
 			}
 			key := f.delivers(t, f.host(t), rotation.Absent)
@@ -175,7 +175,7 @@ func TestSudoThatTellsNothing(t *testing.T) {
 	f := becoming(t)
 	rules(t, "Defaults:"+edge+" listpw=always", mayBecome("root"))
 	shown, err := f.host(t).Prove(t.Context(), []rotation.ZoneID{zone})
-	if notes := strings.Join(shown.Notes, "\n"); err != nil || !strings.Contains(notes, "whether sudo keeps what it hands on (log_input), which would be the key, cannot be seen") {
+	if notes := strings.Join(shown.Notes, "\n"); err != nil || !strings.Contains(notes, "whether sudo logs the input of what it runs (log_input), which would store the key, cannot be seen") {
 		t.Errorf("got %q, %v", notes, err)
 	}
 }

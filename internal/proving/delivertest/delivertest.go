@@ -361,8 +361,8 @@ func diskFull(t *testing.T, f *fixture) {
 func (f *fixture) refusesWrites(t *testing.T, host rotation.Host, held, key rotation.Secret) {
 	t.Helper()
 	_, err := host.Put(t.Context(), zone, key, []rotation.Fingerprint{of(held)})
-	if why := failsAt(t, err, rotation.StepWrite, key, held); !strings.Contains(why, "stands") {
-		t.Fatalf("%q does not say that the old file stands", why)
+	if why := failsAt(t, err, rotation.StepWrite, key, held); !strings.Contains(why, "still holds what it held before") {
+		t.Fatalf("%q does not say that the old file is unchanged", why)
 	}
 	f.holds(t, zone, held)
 	_, err = host.Prove(t.Context(), []rotation.ZoneID{zone})

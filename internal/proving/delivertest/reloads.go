@@ -58,7 +58,7 @@ func (f *fixture) notRepeated(t *testing.T, step rotation.HostStep, command *str
 	f.hangs(t, host, key, step, ran)
 	for range 3 {
 		_, err := host.Put(t.Context(), zone, key, nil)
-		if why := failsAt(t, err, rotation.StepReload, key); !strings.Contains(why, "began before") {
+		if why := failsAt(t, err, rotation.StepReload, key); !strings.Contains(why, "an earlier r") {
 			t.Fatalf("%q does not say that it waited", why)
 		}
 	}
