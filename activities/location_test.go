@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -121,11 +122,13 @@ func TestProveAnotherProbe(t *testing.T) {
 func TestProveLooksWithoutAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newSeals(t, hk)
-		l, refs := place(boxes, holding("a stranger's"))
+		m := holding("a stranger's")
+		m.other = []rotation.ZoneID{zone}
+		l, refs := place(boxes, m)
 		in := proveIn(t, boxes, refs)
 		in.Look, in.Sealed, in.Fingerprint = true, nil, ""
 		out, err := run(t, t.Context(), l.Prove, in)
-		if err != nil || out.Proofs[0].Problem != "" || out.Proofs[0].Drift[zone] != print("a stranger's") {
+		if err != nil || out.Proofs[0].Problem != "" || out.Proofs[0].Drift[zone] != print("a stranger's") || !slices.Equal(out.Proofs[0].Other, m.other) {
 			t.Errorf("%+v, %v", out, err)
 		}
 	})

@@ -180,28 +180,30 @@ type machine struct {
 	hangs bool
 	wrote int
 	notes []string
+	other []rotation.ZoneID
 }
 
 func holding(key string) *machine { return &machine{files: map[rotation.ZoneID]string{zone: key}} }
 
 func (m *machine) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	held, err := m.Held(ctx, zones)
-	return rotation.Shown{Held: held, Notes: m.notes}, err
+	shown, err := m.Held(ctx, zones)
+	shown.Notes = m.notes
+	return shown, err
 }
 
 func (m *machine) Locate(context.Context, []rotation.ZoneID) (rotation.Whereabouts, error) {
 	return rotation.Whereabouts{Machine: "m", Places: map[rotation.ZoneID]rotation.Place{zone: {File: "f"}}}, nil
 }
 
-func (m *machine) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (m *machine) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	if err := m.reach(ctx); err != nil {
-		return nil, err
+		return rotation.Shown{}, err
 	}
 	held := map[rotation.ZoneID]rotation.Fingerprint{}
 	for _, z := range zones {
 		held[z] = rotation.FingerprintOf(z, rotation.NewSecret(m.files[z]))
 	}
-	return held, nil
+	return rotation.Shown{Held: held, Other: m.other}, nil
 }
 
 func (m *machine) Put(ctx context.Context, z rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {

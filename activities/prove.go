@@ -146,7 +146,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 			} else if in.Twins {
 				at[i] = l.locate(ctx, asked)
 			}
-			proof.Drift, proof.Notes, proof.At = drift(asked, shown.Held), shown.Notes, clock.now()
+			proof.Drift, proof.Other, proof.Notes, proof.At = drift(asked, shown.Held), shown.Other, shown.Notes, clock.now()
 			out.Proofs[i] = proof
 			return nil
 		})
@@ -208,8 +208,7 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look
 		return rotation.Shown{}, err
 	}
 	if look {
-		held, err := machine.Held(ctx, zonesOf(asked))
-		return rotation.Shown{Held: held}, err
+		return machine.Held(ctx, zonesOf(asked))
 	}
 	return machine.Prove(ctx, zonesOf(asked))
 }

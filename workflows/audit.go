@@ -21,15 +21,20 @@ type AuditOut struct {
 	Describes int `json:"describes"`
 	Found     int `json:"found"`
 	// Differences are those of the Found in which a host holds another key than
-	// EdgeOne, or none; the others say what could not be compared.
+	// EdgeOne, or none; Formats are those in which its file is in another format than
+	// the fleet file says. The others, too, say what could not be compared.
 	Differences int            `json:"differences"`
+	Formats     int            `json:"formats,omitempty"`
 	Findings    []plan.Finding `json:"findings,omitempty"`
 }
 
 // Plus adds two pages.
 func (a AuditOut) Plus(b AuditOut) AuditOut {
 	findings, less := plan.Together(append(a.Findings, b.Findings...))
-	return AuditOut{a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes, a.Found + b.Found - less, a.Differences + b.Differences, findings}
+	return AuditOut{
+		a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes,
+		a.Found + b.Found - less, a.Differences + b.Differences, a.Formats + b.Formats, findings,
+	}
 }
 
 // maxAuditFindings keeps a result far below Temporal's 2 MB.
@@ -46,7 +51,13 @@ func Audit(ctx workflow.Context, in AuditIn) (AuditOut, error) {
 	surveyHosts(ctx, &in.Page, &report, true)
 	out := AuditOut{Zones: len(in.Page.Zones), Pairs: in.Page.Pairs(), Compared: report.count(in.Page), Describes: report.Describes, Found: len(report.Findings), Findings: report.Findings}
 	for _, f := range report.Findings {
-		if f.Zone != "" && f.Host != "" {
+		switch {
+		case f.Format:
+			out.Formats++
+			if !report.unread[f.Zone] {
+				out.Compared--
+			}
+		case f.Zone != "" && f.Host != "":
 			out.Differences++
 		}
 	}

@@ -329,7 +329,7 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 			}
 		}
 		for i, p := range out.Proofs {
-			report.Findings = append(report.Findings, findings(p, in.Hosts[i].Zones)...)
+			report.Findings = append(report.Findings, findings(p, in.Hosts[i].Zones, look)...)
 			if p.Problem != "" {
 				report.unready("", p.Host)
 			}
@@ -341,7 +341,12 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 	report.Findings, _ = plan.Together(report.Findings)
 }
 
-func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
+// otherFormat is what an audit finds of a file, with what to do.
+const otherFormat = "the host's file is in another format than the fleet file says, and which key is in it is not seen; write it anew: keywave zone repair "
+
+// findings are what a host shows, for people. A file in another format holds no wrong
+// key; a proof's Notes count such files, and a look names each.
+func findings(p rotation.Proof, zones []activities.ProveZone, look bool) []plan.Finding {
 	switch {
 	case p.Problem != "" && p.Bastion != "":
 		return []plan.Finding{plan.LostBastion(p)}
@@ -355,6 +360,10 @@ func findings(p rotation.Proof, zones []activities.ProveZone) []plan.Finding {
 	for _, z := range zones {
 		held, drifted := p.Drift[z.ID]
 		switch {
+		case slices.Contains(p.Other, z.ID):
+			if look {
+				found = append(found, plan.Finding{Zone: z.ID, Host: p.Host, Format: true, Text: otherFormat + string(z.ID)})
+			}
 		case !drifted || z.Baseline == "":
 		case held == rotation.Absent:
 			found = append(found, plan.Finding{Zone: z.ID, Host: p.Host, Text: "the host holds no key for this zone"})

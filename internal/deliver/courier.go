@@ -240,11 +240,11 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	if err != nil {
 		return rotation.Shown{}, err
 	}
-	var shown rotation.Shown
-	if shown.Held, err = c.holdings(a.held, zones); err != nil {
+	shown, err := c.shown(a, zones)
+	if err != nil {
 		return rotation.Shown{}, err
 	}
-	shown.Notes = slices.Concat(says.notes, notes, c.remarks(a, zones))
+	shown.Notes = slices.Concat(says.notes, notes, c.remarks(a, shown))
 	return shown, nil
 }
 
@@ -301,18 +301,12 @@ func (c *Courier) place(zone rotation.ZoneID, seen string) rotation.Place {
 }
 
 // remarks are what people should know although a key can be delivered.
-func (c *Courier) remarks(a Answer, zones []rotation.ZoneID) []string {
+func (c *Courier) remarks(a Answer, shown rotation.Shown) []string {
 	var notes []string
 	if a.unseen {
 		notes = append(notes, c.Channel.Says("its tools do not show access control lists and extended attributes (no coreutils): a file that has any loses them"))
 	}
-	var others []string
-	for _, zone := range zones {
-		if a.other[string(zone)] {
-			others = append(others, string(zone))
-		}
-	}
-	if len(others) > 0 {
+	if others := shown.Other; len(others) > 0 {
 		notes = append(notes, c.Channel.Says(fmt.Sprintf("%d of its files, the first that of %s, are not in the format of the fleet file; the next delivery writes it", len(others), others[0])))
 	}
 	return notes
@@ -320,12 +314,27 @@ func (c *Courier) remarks(a Answer, zones []rotation.ZoneID) []string {
 
 // Held implements rotation.Host in one run of the script, whatever the number of
 // zones.
-func (c *Courier) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (c *Courier) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	a, err := c.look(ctx, "held", nil, zones)
 	if err != nil {
-		return nil, err
+		return rotation.Shown{}, err
 	}
-	return c.holdings(a.held, zones)
+	return c.shown(a, zones)
+}
+
+// shown is what was seen of the zones' files. A file without a key is in no format.
+func (c *Courier) shown(a Answer, zones []rotation.ZoneID) (rotation.Shown, error) {
+	held, err := c.holdings(a.held, zones)
+	if err != nil {
+		return rotation.Shown{}, err
+	}
+	shown := rotation.Shown{Held: held}
+	for _, zone := range zones {
+		if a.other[string(zone)] && held[zone] != rotation.Absent {
+			shown.Other = append(shown.Other, zone)
+		}
+	}
+	return shown, nil
 }
 
 func (c *Courier) look(ctx context.Context, verb string, questions []question, zones []rotation.ZoneID) (Answer, error) {

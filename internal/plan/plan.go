@@ -246,6 +246,9 @@ type Finding struct {
 	Zone rotation.ZoneID   `json:"zone,omitempty"`
 	Host rotation.HostName `json:"host,omitempty"`
 	Text string            `json:"text"`
+	// Format says that the host's file is in another format than the fleet file says:
+	// which key is in it could not be seen.
+	Format bool `json:"format,omitempty"`
 	// Bastion is lost, and with it the hosts Behind it. Of what people see, Text names
 	// both.
 	Bastion string              `json:"bastion,omitempty"`

@@ -85,6 +85,9 @@ type Proof struct {
 	// Drift is what the host holds for each zone where that is not the
 	// baseline it was asked about; Absent where it holds nothing.
 	Drift map[ZoneID]Fingerprint `json:"drift,omitempty"`
+	// Other are the zones whose file is in another format than it should be: of
+	// them Drift says nothing about the key.
+	Other []ZoneID `json:"other,omitempty"`
 	// Problem is why the host cannot take a key; empty when it can.
 	Problem string `json:"problem,omitempty"`
 	// Bastion is the bastion whose Problem it is; empty where it is the host's own.

@@ -111,8 +111,9 @@ type Host interface {
 	// key's own nor in expect, nothing changes and the error is a *HeldError.
 	// Put of the key the host already holds writes nothing and reloads again.
 	Put(ctx context.Context, zone ZoneID, key Secret, expect []Fingerprint) (Fingerprint, error)
-	// Held reads what the host holds for each zone and changes nothing.
-	Held(ctx context.Context, zones []ZoneID) (map[ZoneID]Fingerprint, error)
+	// Held reads what the host holds for each zone and changes nothing; it shows
+	// Held and Other alone.
+	Held(ctx context.Context, zones []ZoneID) (Shown, error)
 	// Close drops warm connections.
 	Close() error
 }
@@ -131,10 +132,13 @@ type Locator interface {
 	Locate(ctx context.Context, zones []ZoneID) (Whereabouts, error)
 }
 
-// Shown is what a host showed in a proof.
+// Shown is what a host showed in a proof or a look.
 type Shown struct {
 	// Held is the fingerprint that each zone's file has.
 	Held map[ZoneID]Fingerprint
+	// Other are the zones whose file is in another format than it should be: what
+	// is Held there is the whole text, and which key is in it cannot be seen.
+	Other []ZoneID
 	// Notes are what people should know although the host can take a key.
 	Notes []string
 }

@@ -77,13 +77,18 @@ func New(cfg Config) (*Host, error) {
 
 // Prove implements rotation.Host.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	held, err := h.call(ctx, order{verb: verbProve, Zones: zones, Host: h.cfg.Name})
-	return rotation.Shown{Held: held}, err
+	return h.shown(ctx, verbProve, zones)
 }
 
 // Held implements rotation.Host.
-func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-	return h.call(ctx, order{verb: verbHeld, Zones: zones, Host: h.cfg.Name})
+func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	return h.shown(ctx, verbHeld, zones)
+}
+
+// shown is what the program says; how it keeps a key is its own affair.
+func (h *Host) shown(ctx context.Context, verb string, zones []rotation.ZoneID) (rotation.Shown, error) {
+	held, err := h.call(ctx, order{verb: verb, Zones: zones, Host: h.cfg.Name})
+	return rotation.Shown{Held: held}, err
 }
 
 // Put implements rotation.Host.

@@ -195,9 +195,9 @@ func TestChildrenLeftBehind(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
 	h := host(t, exec.Config{Timeout: time.Minute, Command: []string{script(t, `sleep 1000 & echo $! >`+pids+`; echo '{"zone":"zone-27q0p0bal192","held":"absent"}'`)}})
-	held, err := h.Held(t.Context(), []rotation.ZoneID{zone})
-	if err != nil || held[zone] != rotation.Absent {
-		t.Fatalf("got %v, %v", held, err)
+	shown, err := h.Held(t.Context(), []rotation.ZoneID{zone})
+	if err != nil || shown.Held[zone] != rotation.Absent {
+		t.Fatalf("got %v, %v", shown, err)
 	}
 	gone(t, pids)
 }

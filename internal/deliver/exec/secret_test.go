@@ -234,8 +234,8 @@ func TestSecretOfKubernetes(t *testing.T) {
 	if now := c.object(t); now.Data["other"] != "c3RheXM=" || fmt.Sprint(now.Metadata["labels"]) != "map[app:gateway]" {
 		t.Errorf("what else the Secret had is gone: %v", now)
 	}
-	if held, err := c.Held(t.Context(), zones); err != nil || held[zone] != of(second) || held["zone-2"] != rotation.Absent {
-		t.Fatalf("Held gave %v, %v", held, err)
+	if shown, err := c.Held(t.Context(), zones); err != nil || shown.Held[zone] != of(second) || shown.Held["zone-2"] != rotation.Absent {
+		t.Fatalf("Held gave %v, %v", shown, err)
 	}
 	c.keptSecret(t, first, second)
 }

@@ -84,7 +84,7 @@ func (h *Host) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Wh
 }
 
 // Held implements rotation.Host.
-func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	return h.courier.Held(ctx, zones)
 }
 

@@ -411,11 +411,11 @@ func TestRoundTripsThroughBastions(t *testing.T) {
 
 func (c *chain) heldNow(t *testing.T, host *ssh.Host) rotation.Fingerprint {
 	t.Helper()
-	held, err := host.Held(t.Context(), []rotation.ZoneID{zone})
+	shown, err := host.Held(t.Context(), []rotation.ZoneID{zone})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return held[zone]
+	return shown.Held[zone]
 }
 
 // A bastion's connection is closed when nobody has gone through it for a while.

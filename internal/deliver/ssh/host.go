@@ -74,6 +74,6 @@ func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fin
 }
 
 // Held implements rotation.Host in one session, whatever the number of zones.
-func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+func (h *Host) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	return h.courier.Held(ctx, zones)
 }

@@ -240,7 +240,7 @@ func putOverExpected(t *testing.T, f *fixture) {
 func putOverBlank(t *testing.T, f *fixture) {
 	host, key := f.host(t), NewKey()
 	f.write(t, zone, "\n")
-	held, err := host.Held(t.Context(), []rotation.ZoneID{zone})
+	held, err := Held(host.Held)(t.Context(), []rotation.ZoneID{zone})
 	if err != nil || held[zone] != rotation.Absent {
 		t.Fatalf("Held gave %v, %v, want absent", held, err)
 	}
@@ -329,7 +329,7 @@ func directoryMissing(t *testing.T, f *fixture) {
 	if why := failsAt(t, err, rotation.StepWrite); !strings.Contains(why, f.dir) {
 		t.Fatalf("%q does not name %s", why, f.dir)
 	}
-	held, err := host.Held(t.Context(), []rotation.ZoneID{zone})
+	held, err := Held(host.Held)(t.Context(), []rotation.ZoneID{zone})
 	if err != nil || held[zone] != rotation.Absent {
 		t.Fatalf("Held gave %v, %v, want absent", held, err)
 	}
@@ -367,7 +367,7 @@ func (f *fixture) refusesWrites(t *testing.T, host rotation.Host, held, key rota
 	f.holds(t, zone, held)
 	_, err = host.Prove(t.Context(), []rotation.ZoneID{zone})
 	failsAt(t, err, rotation.StepWrite, held)
-	if fps, err := host.Held(t.Context(), []rotation.ZoneID{zone}); err != nil || fps[zone] != of(held) {
+	if fps, err := Held(host.Held)(t.Context(), []rotation.ZoneID{zone}); err != nil || fps[zone] != of(held) {
 		t.Fatalf("Held gave %v, %v", fps, err)
 	}
 }
@@ -627,7 +627,7 @@ func proveAndHeld(t *testing.T, f *fixture) {
 	}
 	zones := []rotation.ZoneID{zone, "zone-foreign", "zone-absent"}
 	for name, ask := range map[string]func(context.Context, []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error){
-		"Prove": proven(host), "Held": host.Held,
+		"Prove": Held(host.Prove), "Held": Held(host.Held),
 	} {
 		got, err := ask(t.Context(), zones)
 		if err != nil {
@@ -640,16 +640,16 @@ func proveAndHeld(t *testing.T, f *fixture) {
 	for i := range 497 {
 		zones = append(zones, rotation.ZoneID(fmt.Sprintf("zone-more-%d", i)))
 	}
-	got, err := proven(host)(t.Context(), zones)
+	got, err := Held(host.Prove)(t.Context(), zones)
 	if err != nil || len(got) != 500 {
 		t.Fatalf("Prove of 500 zones gave %d, %v", len(got), err)
 	}
 }
 
-// proven is what a proof says that a host holds.
-func proven(host rotation.Host) func(context.Context, []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
+// Held is what a proof or a look says that a host holds.
+func Held(show func(context.Context, []rotation.ZoneID) (rotation.Shown, error)) func(context.Context, []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
 	return func(ctx context.Context, zones []rotation.ZoneID) (map[rotation.ZoneID]rotation.Fingerprint, error) {
-		shown, err := host.Prove(ctx, zones)
+		shown, err := show(ctx, zones)
 		return shown.Held, err
 	}
 }

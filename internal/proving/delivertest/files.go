@@ -2,11 +2,13 @@ package delivertest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -335,7 +337,7 @@ func formats(t *testing.T, f *fixture) {
 
 func (f *fixture) heldBy(t *testing.T, host rotation.Host) rotation.Fingerprint {
 	t.Helper()
-	held, err := host.Held(t.Context(), []rotation.ZoneID{zone})
+	held, err := Held(host.Held)(t.Context(), []rotation.ZoneID{zone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +354,9 @@ func formatMigrated(t *testing.T, f *fixture) {
 	if notes := strings.Join(proves(t, host).Notes, "\n"); !strings.Contains(notes, "not in the format of the fleet file") {
 		t.Errorf("the proof notes %q", notes)
 	}
+	f.inOtherFormat(t, host, zone)
 	put(t, host, key, rotation.Absent)
+	f.inOtherFormat(t, host)
 	f.write(t, zone, `{"key": "`+key.Expose()+`"}`+"\n")
 	put(t, host, key, rotation.Absent)
 	_, err := host.Put(t.Context(), zone, next, []rotation.Fingerprint{rotation.Absent})
@@ -361,6 +365,19 @@ func formatMigrated(t *testing.T, f *fixture) {
 	}
 	if text, err := os.ReadFile(f.file(zone)); err != nil || string(text) != "EDGE_KEY="+key.Expose()+"\n" {
 		t.Errorf("the file is not in the new format (%v)", err)
+	}
+}
+
+// inOtherFormat fails unless a proof and a look name these zones' files alone, of those
+// that hold a key, one that holds none and one that is not there.
+func (f *fixture) inOtherFormat(t *testing.T, host rotation.Host, want ...rotation.ZoneID) {
+	t.Helper()
+	f.write(t, "zone-empty", "")
+	for name, show := range map[string]func(context.Context, []rotation.ZoneID) (rotation.Shown, error){"Prove": host.Prove, "Held": host.Held} {
+		shown, err := show(t.Context(), []rotation.ZoneID{"zone-absent", "zone-empty", zone})
+		if err != nil || !slices.Equal(shown.Other, want) {
+			t.Errorf("%s says that %v are in another format, %v, want %v", name, shown.Other, err, want)
+		}
 	}
 }
 

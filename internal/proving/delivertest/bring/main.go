@@ -66,10 +66,9 @@ func run(ctx context.Context, settings, verb string) error {
 	held := map[rotation.ZoneID]rotation.Fingerprint{}
 	switch verb {
 	case "prove":
-		shown, problem := host.Prove(ctx, o.Zones)
-		held, err = shown.Held, problem
+		held, err = delivertest.Held(host.Prove)(ctx, o.Zones)
 	case "held":
-		held, err = host.Held(ctx, o.Zones)
+		held, err = delivertest.Held(host.Held)(ctx, o.Zones)
 	case "put":
 		held[o.Zones[0]], err = put(ctx, host, in, o)
 	}
