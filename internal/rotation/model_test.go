@@ -205,6 +205,7 @@ func newStory(d dice, c climate) *story {
 		baseline = ""
 	}
 	s.t = NewTrip(c.verb, "zone-model", hosts, c.timing, baseline, w.roll(3) == 0)
+	s.t.Spread = true
 	return s
 }
 

@@ -1,6 +1,8 @@
 package rotation
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -149,6 +151,7 @@ type Trip struct {
 	Same    int        `json:"same,omitempty"` // reads in a row that showed the baseline
 	Stale   int        `json:"stale,omitempty"`
 	Round   int        `json:"round,omitempty"`   // delivery rounds of Live
+	Spread  bool       `json:"spread,omitempty"`  // the gaps between rounds are the zone's own
 	Until   time.Time  `json:"until,omitzero"`    // delivery gives up here
 	Stop    bool       `json:"stop,omitempty"`    // no further refresh: cancelled or refused
 	Resumed bool       `json:"resumed,omitempty"` // see Resume
@@ -601,19 +604,36 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 		t.to(EvSurprised, PhaseVerify)
 	default:
 		t.to(EvMissing, PhaseDeliver)
-		t.Wake = now.Add(backOff(t.Round))
+		t.Wake = now.Add(t.gap())
 	}
+}
+
+// gap is how long after a round the next one begins. Spread, it is between three and five
+// quarters of the back-off, and always the same for a zone and a round: zones that failed
+// at one time, because of one host perhaps, do not come back at one time, and a replay
+// waits as long.
+func (t *Trip) gap() time.Duration {
+	gap := backOff(t.Round)
+	if !t.Spread {
+		return gap
+	}
+	gap = min(gap, mostSpread)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", t.Zone, t.Round))
+	return gap - gap/4 + gap/2*time.Duration(binary.BigEndian.Uint16(sum[:]))>>16
 }
 
 // backOff is the pause before the next delivery round. It is nothing after the
 // first round, because most failures are a connection that broke while it was
-// idle. Then it grows from 1 s, the shortest of Temporal's timers, to 30 s.
+// idle. Then it grows from 1 s, because Temporal's timers are hardly finer, to 30 s.
 func backOff(round int) time.Duration {
 	if round <= 1 {
 		return 0
 	}
 	return min(time.Second<<min(round-2, 5), 30*time.Second)
 }
+
+// mostSpread makes the longest gap, with its fifth quarter, 30 s.
+const mostSpread = 24 * time.Second
 
 // Doubt interrupts delivery to read again which key is live.
 func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }

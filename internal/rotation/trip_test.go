@@ -754,6 +754,46 @@ func TestBackOffGrowsToHalfAMinute(t *testing.T) {
 	}
 }
 
+// Zones that fail in the same second come back apart, round after round, within a quarter
+// of the gap and never later than after 30 s; each always at its own time.
+func TestRetriesAreSpread(t *testing.T) {
+	const zones = 200
+	failed := func(zone ZoneID, round int) *Trip {
+		trip := NewTrip(Rotate, zone, []HostName{"h1"}, talk, "b", true)
+		trip.Refreshed(noon, "k1")
+		trip.Round, trip.Spread = round-1, true
+		trip.Delivered(noon, []Ack{{Host: "h1", Problem: "no route"}})
+		return trip
+	}
+	for round := 2; round <= 40; round++ {
+		gap := min(backOff(round), mostSpread)
+		tenths, most := map[time.Duration]int{}, 0
+		for i := range zones {
+			zone := ZoneID(fmt.Sprintf("zone-%d", i))
+			wait := failed(zone, round).Wake.Sub(noon)
+			if wait < gap*3/4 || wait >= gap*5/4 || wait > 30*time.Second {
+				t.Fatalf("round %d of %s waits %s, of a gap of %s", round, zone, wait, gap)
+			}
+			if again := failed(zone, round).Wake.Sub(noon); again != wait {
+				t.Fatalf("round %d of %s waits %s, and %s", round, zone, wait, again)
+			}
+			tenth := wait.Truncate(100 * time.Millisecond)
+			tenths[tenth]++
+			most = max(most, tenths[tenth])
+		}
+		// Evenly spread would be one for each tenth of half the gap.
+		if even := zones * int(200*time.Millisecond) / int(gap); most > 2*even+10 {
+			t.Errorf("round %d: %d of %d zones come back in one tenth of a second, evenly they were %d", round, most, zones, even)
+		}
+	}
+	if failed("zone-1", 1).Wake != noon {
+		t.Error("the second round waits")
+	}
+	if a, b := failed("zone-1", 5).Wake, failed("zone-1", 6).Wake; a.Sub(noon)*2 == b.Sub(noon) {
+		t.Error("a zone comes late, or early, in every round")
+	}
+}
+
 func TestAStepOutsideTheTablePanics(t *testing.T) {
 	for name, step := range map[string]func(*Trip){
 		"delivered": func(t *Trip) { t.Delivered(noon, []Ack{{Host: "h1", Held: "k"}}) },
