@@ -74,6 +74,7 @@ func (l *Location) put(ctx context.Context, clock clock, ref rotation.HostRef, p
 	machine, err := l.machine(ref)
 	if err == nil {
 		ack.Held, err = machine.Put(ctx, p.zone, p.key, p.expect)
+		l.count(ctx, err)
 	}
 	ack.At = clock.now()
 	var held *rotation.HeldError

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
+	"keywave/internal/metrics"
 	"keywave/internal/rotation"
 )
 
@@ -141,6 +143,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 			if err == nil && in.Rehearse {
 				proof.Rehearsed, err = l.rehearse(ctx, asked)
 			}
+			l.count(ctx, err)
 			if err != nil {
 				proof.Problem, proof.Bastion = err.Error(), bastionOf(err)
 			} else if in.Twins {
@@ -185,6 +188,13 @@ func bastionOf(err error) string {
 		return failure.Bastion
 	}
 	return ""
+}
+
+// count counts a host's failure.
+func (l *Location) count(ctx context.Context, err error) {
+	if failure, is := errors.AsType[*rotation.HostError](err); is {
+		activity.GetMetricsHandler(ctx).WithTags(map[string]string{metrics.Location: string(l.Name), metrics.Step: string(failure.Step)}).Counter(metrics.HostFailures).Inc(1)
+	}
 }
 
 // opens says whether this worker can open what is sealed to its location.

@@ -26,6 +26,7 @@ var searchAttributes = map[string]enumspb.IndexedValueType{
 	"KeywaveCampaign": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 	"KeywaveZone":     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 	"KeywaveOutcome":  enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+	"KeywaveAccount":  enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 	"KeywavePlan":     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 }
 

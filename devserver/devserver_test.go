@@ -54,7 +54,7 @@ func TestSurvivesKill(t *testing.T) {
 		t.Errorf("ready line %q does not end in %q", s.ready, want)
 	}
 	s.checkRetention(t, 30*24*time.Hour)
-	s.checkAttributes(t, "KeywaveCampaign", "KeywaveZone", "KeywaveOutcome", "KeywavePlan")
+	s.checkAttributes(t, "KeywaveCampaign", "KeywaveZone", "KeywaveOutcome", "KeywavePlan", "KeywaveAccount")
 	s.startWorkflow(t, "zone/zone-1", 0, map[string]string{"KeywaveCampaign": "c1", "KeywaveZone": "zone-1"})
 	s.checkFound(t, "KeywaveCampaign = 'c1'", "zone/zone-1")
 
@@ -79,7 +79,7 @@ func TestSurvivesKill(t *testing.T) {
 		}
 	}
 	s.checkRetention(t, 30*24*time.Hour)
-	s.checkAttributes(t, "KeywaveCampaign", "KeywaveZone", "KeywaveOutcome", "KeywavePlan", "KeywaveAddedLater")
+	s.checkAttributes(t, "KeywaveCampaign", "KeywaveZone", "KeywaveOutcome", "KeywavePlan", "KeywaveAccount", "KeywaveAddedLater")
 	s.checkFound(t, "KeywaveCampaign = 'c1'", "zone/zone-1")
 	s.checkFound(t, "KeywaveAddedLater = 'soon'", "zone/zone-2")
 	checkHTTP(t, "http://127.0.0.1:"+uiPort+"/", "<html")

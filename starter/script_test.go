@@ -80,6 +80,7 @@ func TestMain(m *testing.M) {
 //	harmless FILE…                  nothing in stdout, stderr or a file acts on a terminal
 //	remember NAME TYPE…             with -histories, write the first history of each of
 //	                                these workflow types as TYPE-NAME
+//	shows URL PATTERN…              stdout: that page, once it has a line of each pattern
 //	clock NAME DURATION             sets NAME to the time of day then, in UTC
 func TestScript(t *testing.T) {
 	p := programs(t)
@@ -89,7 +90,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "screen": screen, "control": control, "calls": calls, "limits": limits, "held": held, "hook": hook, "say": say, "types": types, "recorded": recorded, "changed": changed,
 			"open": open, "json": document, "field": field, "rest": rest, "dated": dated, "retention": retention, "clock": timeOfDay, "port": port,
-			"stranger": stranger, "remember": remember, "harmless": harmlessFiles,
+			"shows": shows, "stranger": stranger, "remember": remember, "harmless": harmlessFiles,
 			"built": func(ts *testscript.TestScript, _ bool, _ []string) { inBin(ts, p) },
 			"temporal": func(ts *testscript.TestScript, _ bool, args []string) {
 				startTemporal(ts, p, append(args, "temporal.db")[0])
@@ -296,6 +297,29 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	within(ts, patience, func() error { return ts.Exec(args[0], args[1:]...) })
+}
+
+// shows asks a worker until it says what is expected, whatever the status is.
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	var page []byte
+	within(ts, patience, func() error {
+		resp, err := http.Get(args[0])
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if page, err = io.ReadAll(resp.Body); err != nil {
+			return err
+		}
+		for _, pattern := range args[1:] {
+			if !regexp.MustCompile("(?m)" + pattern).Match(page) {
+				return fmt.Errorf("%s has no line %q:\n%s", args[0], pattern, page)
+			}
+		}
+		return nil
+	})
+	_, err := ts.Stdout().Write(page)
+	ts.Check(err)
 }
 
 // screen waits until a line of the terminal SCREEN matches a pattern.

@@ -34,6 +34,7 @@ type config struct {
 	identities []string
 	knownHosts []string
 	agent      string
+	listen     string
 	logLevel   string
 	logForm    string
 
@@ -77,6 +78,7 @@ credentials as the fleet file says, SSH identities as ssh(1) would.`,
 	f.StringSliceVar(&c.identities, "ssh-identity", nil, "SSH private key files (default: ~/.ssh/id_*)")
 	f.StringSliceVar(&c.knownHosts, "ssh-known-hosts", nil, "known_hosts files for hosts without a pinned key (default: ~/.ssh/known_hosts)")
 	f.StringVar(&c.agent, "ssh-agent", "", `socket of an ssh-agent (default: SSH_AUTH_SOCK; "none" for none)`)
+	f.StringVar(&c.listen, "listen", "", "address for /metrics, /healthz and /readyz, such as 127.0.0.1:9464 (default: none)")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&c.logForm, "log-format", "text", "text or json")
 	return cmd

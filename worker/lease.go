@@ -83,7 +83,12 @@ func (w *caller) activate() (func(), error) {
 		return nil, err
 	}
 	w.log.Info("active: this process calls EdgeOne", telemetry.Account, account)
+	w.active.Store(true)
+	watching, unwatch := context.WithCancel(context.Background())
+	go w.watch(watching)
 	return func() {
+		w.active.Store(false)
+		unwatch()
 		stopAll([]sdkworker.Worker{refresh, rest})
 		w.log.Info("not active any more", telemetry.Account, account)
 	}, nil

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"keywave/activities"
@@ -51,12 +53,26 @@ func run(ctx context.Context, c *config) error {
 	// of an answer there, and an answer can hold a key.
 	stdlog.SetOutput(io.Discard)
 	w := &workers{config: c, log: logger, fatal: make(chan error, 1), release: make(chan struct{})}
+	build := version.Of()
+	w.telemetry, err = telemetry.Start(ctx, telemetry.Options{Page: c.listen != "", Name: "keywave-worker", Version: build.Version, Instance: c.id, Log: logger})
+	if err != nil {
+		return err
+	}
+	defer w.hush()
 	if err := w.wire(ctx); err != nil {
 		return err
 	}
-	build := version.Of()
+	if c.listen != "" {
+		stop, err := listen(c.listen, w.telemetry.Page, w.unready)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	logger.Info("starting", "version", build.Version, "revision", build.Revision, "modified", build.Modified, "go", build.Go, "sdk", build.SDK)
-	w.temporal, err = temporalclient.Dial(ctx, logger, temporalclient.WorkerIdentity(c.id, build.Version, c.mark()))
+	w.temporal, err = temporalclient.Dial(ctx, logger, temporalclient.WorkerIdentity(c.id, build.Version, c.mark()), func(o *client.Options) {
+		o.MetricsHandler = w.telemetry.Handler
+	})
 	if err != nil {
 		return err
 	}
@@ -65,6 +81,7 @@ func run(ctx context.Context, c *config) error {
 		w.stop()
 		return err
 	}
+	w.stage.Store(int32(working))
 	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace, telemetry.Fleet, c.mark())
 	if c.fleet != nil {
 		go w.watchFleets(ctx)
@@ -74,8 +91,18 @@ func run(ctx context.Context, c *config) error {
 		logger.Info("stopping: finishing or handing back what is under way")
 	case err = <-w.fatal:
 	}
+	w.stage.Store(int32(stopping))
 	w.stop()
 	return err
+}
+
+// hush sends the metrics that are left.
+func (w *workers) hush() {
+	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
+	defer cancel()
+	if err := w.telemetry.Stop(ctx); err != nil {
+		w.log.Warn("telemetry: " + err.Error())
+	}
 }
 
 // workers are the SDK workers of this process.
@@ -83,8 +110,13 @@ type workers struct {
 	*config
 	log      *slog.Logger
 	temporal *temporalclient.Connection
-	fatal    chan error
-	release  chan struct{}
+	// telemetry is how machines hear of this process.
+	telemetry *telemetry.Telemetry
+	ready     readiness
+	stage     atomic.Int32
+	ssh       *ssh.Shared // nil without the role location
+	fatal     chan error
+	release   chan struct{}
 
 	callers   []*caller
 	locations []*activities.Location
@@ -100,6 +132,9 @@ type caller struct {
 	edgeOne *activities.EdgeOne
 	lease   *edgeone.Lease
 	holding sdkworker.Worker
+	// credentials sign the calls.
+	credentials edgeone.Provider
+	observed
 }
 
 // wire makes the adapters: whatever is missing is said before anything starts.
@@ -121,7 +156,8 @@ func (w *workers) wire(ctx context.Context) error {
 	for _, c := range w.callers {
 		c.edgeOne.Beside = w.locations
 	}
-	return nil
+	w.ready.checks = w.readyChecks()
+	return w.observe()
 }
 
 func (w *caller) wire(ctx context.Context) error {
@@ -132,13 +168,15 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("account %s: %w", w.account.Name, err)
 	}
+	w.credentials = credentials
+	go w.watchCredential(ctx, credentials)
 	sealer, err := seal.OpenSealer(w.keyring, w.fleet.Locations)
 	if err != nil {
 		return err
 	}
 	api, err := edgeone.New(edgeone.Config{
 		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid, Clock: w.warnOfClock,
-		Timeout: activities.EdgeOneCall,
+		Timeout: activities.EdgeOneCall, Called: w.countCall, Waited: w.countWait,
 	})
 	if err != nil {
 		return err
@@ -183,12 +221,11 @@ func (w *workers) wireLocations() error {
 	if err != nil {
 		return err
 	}
-	shared, err := ssh.NewShared(ssh.Options{
-		Keys: w.identities, Agent: w.agent, KnownHosts: w.knownHosts, Warn: func(said string) { w.log.Warn(said) },
-	})
+	shared, err := ssh.NewShared(w.sshOptions(func(said string) { w.log.Warn(said) }))
 	if err != nil {
 		return err
 	}
+	w.ssh = shared
 	for _, name := range w.served() {
 		l := &activities.Location{
 			Name: name, Opener: opener, Queue: workflows.LocationQueue(name) + "-" + w.id,
@@ -207,6 +244,10 @@ func (w *workers) wireLocations() error {
 		w.locations = append(w.locations, l)
 	}
 	return nil
+}
+
+func (w *workers) sshOptions(warn func(string)) ssh.Options {
+	return ssh.Options{Keys: w.identities, Agent: w.agent, KnownHosts: w.knownHosts, Warn: warn}
 }
 
 // machine makes the transport that the fleet file names.

@@ -342,7 +342,9 @@ func (c *campaign) beginWave() {
 // take gives an order or an event to the steering, and the shards their orders.
 func (c *campaign) take(h rotation.Happening) {
 	h.At = workflow.Now(c.work).UTC()
+	had := slices.Clone(c.st.Steering.Reasons)
 	c.follow(c.st.Steering.Take(h))
+	countPauses(c.work, had, c.st.Steering.Reasons)
 }
 
 // pauseFor pauses for a reason that no person gave, logs it and tells people.

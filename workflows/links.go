@@ -54,6 +54,11 @@ func (s Status) ZoneLists() []ZoneList {
 	return all
 }
 
+// ExposedZones finds the runs of an account's zones that are exposed, or ended so.
+func ExposedZones(a rotation.Account) string {
+	return fmt.Sprintf("%s = '%s' AND WorkflowType = '%s' AND %s", AttrAccount, a, TypeZone, outcomeIs(rotation.Exposed))
+}
+
 func outcomeIs(outcomes ...rotation.Outcome) string {
 	if len(outcomes) == 1 {
 		return fmt.Sprintf("%s = '%s'", AttrOutcome, outcomes[0])

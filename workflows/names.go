@@ -161,10 +161,14 @@ const (
 	AttrZone     = "KeywaveZone"
 	AttrOutcome  = "KeywaveOutcome"
 	AttrPlan     = "KeywavePlan"
+	// AttrAccount stands at zones that are or were exposed.
+	AttrAccount = "KeywaveAccount"
 )
 
 // Attributes lists the search attributes.
-func Attributes() []string { return []string{AttrCampaign, AttrZone, AttrOutcome, AttrPlan} }
+func Attributes() []string {
+	return []string{AttrCampaign, AttrZone, AttrOutcome, AttrPlan, AttrAccount}
+}
 
 // Activities.
 const (

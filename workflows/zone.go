@@ -82,7 +82,7 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 	workflow.Go(z.work, z.listen)
 	for z.trip.Phase != rotation.PhaseEnded {
 		z.show()
-		z.step()
+		z.measured(z.step)
 		z.obey()
 		z.tell(underWay)
 	}
@@ -367,7 +367,8 @@ func (z *zone) reread(out activities.ReadOut, lost error) {
 
 func (z *zone) end() rotation.Record {
 	z.show()
-	_ = workflow.UpsertTypedSearchAttributes(z.work, keyword(AttrOutcome, string(z.trip.Ended)))
+	_ = workflow.UpsertTypedSearchAttributes(z.work, z.listedAs(string(z.trip.Ended))...)
+	z.count()
 	return z.trip.Record(z.now(), z.requestID, z.api)
 }
 

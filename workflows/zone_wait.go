@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
@@ -193,11 +194,19 @@ func (z *zone) list() {
 		return
 	}
 	z.listed = as
-	update := keyword(AttrOutcome, as)
-	if as == "" {
-		update = noKeyword(AttrOutcome)
+	_ = workflow.UpsertTypedSearchAttributes(z.work, z.listedAs(as)...)
+}
+
+// listedAs is how the list of workflows shows the zone. An exposed one says whose it
+// is, so that the exposed zones of an account can be counted.
+func (z *zone) listedAs(outcome string) []temporal.SearchAttributeUpdate {
+	switch outcome {
+	case "":
+		return []temporal.SearchAttributeUpdate{noKeyword(AttrOutcome)}
+	case string(rotation.Exposed):
+		return []temporal.SearchAttributeUpdate{keyword(AttrOutcome, outcome), keyword(AttrAccount, string(z.in.Account))}
 	}
-	_ = workflow.UpsertTypedSearchAttributes(z.work, update)
+	return []temporal.SearchAttributeUpdate{keyword(AttrOutcome, outcome)}
 }
 
 // news is where the zone stands, for its shard and for people.

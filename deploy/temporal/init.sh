@@ -28,7 +28,7 @@ attribute() {
 
 again temporal operator cluster health
 again namespace
-for name in KeywaveCampaign KeywaveZone KeywaveOutcome KeywavePlan; do
+for name in KeywaveCampaign KeywaveZone KeywaveOutcome KeywavePlan KeywaveAccount; do
 	again attribute "$name"
 done
 echo "init: namespace $TEMPORAL_NAMESPACE is ready"

@@ -42,6 +42,13 @@ func (f *file) Credential(context.Context) (Credential, error) {
 	return says, err
 }
 
+// readable says why the file cannot be read now.
+func (f *file) readable() error {
+	now := &file{path: f.path, parse: f.parse}
+	_, err := now.Credential(context.Background())
+	return err
+}
+
 // says is what the file says; it is read if it changed.
 func (f *file) says() (Credential, error) {
 	f.mu.Lock()
@@ -181,6 +188,17 @@ func (t *tccli) Credential(ctx context.Context) (Credential, error) {
 	c, err := lender.Credential(ctx)
 	c.loan = says.loan
 	return c, err
+}
+
+// readable asks the file and, where it names a role, who lends.
+func (t *tccli) readable() error {
+	says, err := (&file{path: t.path, parse: t.parse}).says()
+	if err != nil || says.loan == (loan{}) {
+		return t.file.readable()
+	}
+	t.lending.Lock()
+	defer t.lending.Unlock()
+	return Readable(t.lender)
 }
 
 // from is who lends; another one after the file named another role.

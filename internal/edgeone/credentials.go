@@ -18,6 +18,15 @@ type Provider interface {
 	Credential(ctx context.Context) (Credential, error)
 }
 
+// Readable says why what gives the credential cannot be read now, or was not renewed
+// the last time, although the last good one may still be in use; nil where it can.
+func Readable(from Provider) error {
+	if r, can := from.(interface{ readable() error }); can {
+		return r.readable()
+	}
+	return nil
+}
+
 // Credential is a SecretId with its SecretKey and, when it is a temporary one,
 // its token and its end. It does not print.
 type Credential struct {

@@ -265,3 +265,42 @@ func TestNoCredentialNoCall(t *testing.T) {
 type gone struct{}
 
 func (gone) Credential(context.Context) (Credential, error) { return Credential{}, complain("gone") }
+
+// The last good credential stays in use, and whoever asks hears that it cannot be read
+// now.
+func TestReadableNow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "credentials")
+	t.Setenv("TENCENTCLOUD_CREDENTIALS_FILE", path)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[default]\nsecret_id = AKIDEXAMPLE\nsecret_key = a-key\n")
+	from, err := Credentials(t.Context(), Source{Kind: "profile"}, Services{})
+	if err != nil || Readable(from) != nil {
+		t.Fatal(err, Readable(from))
+	}
+	write("[default]\n")
+	if _, err := from.Credential(t.Context()); err != nil {
+		t.Errorf("the last good one is not in use: %v", err)
+	}
+	if err := Readable(from); err == nil || !strings.Contains(err.Error(), "has no secret_id and secret_key") || strings.Contains(err.Error(), "a-key") {
+		t.Errorf("it says %v", err)
+	}
+	r := newRenewed(t.Context(), nil, func(context.Context) (Credential, error) { return Credential{}, complain("nobody gives one") })
+	r.source = from
+	if err := Readable(r); err == nil || !strings.Contains(err.Error(), "secret_id") {
+		t.Errorf("of a role: %v", err)
+	}
+	if _, err := r.Credential(t.Context()); err == nil {
+		t.Fatal("a credential came from nowhere")
+	}
+	if err := Readable(r); err == nil || !strings.Contains(err.Error(), "nobody gives one") {
+		t.Errorf("of a role that is not given: %v", err)
+	}
+	if err := Readable(Credential{}); err != nil {
+		t.Errorf("of the environment: %v", err)
+	}
+}

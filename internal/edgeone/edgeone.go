@@ -64,6 +64,11 @@ type Config struct {
 	// rotation.ClockOff, now and then while it stays so, and once when it is right
 	// again; nil tells nobody.
 	Clock func(ahead time.Duration)
+	// Called is told of each call's action and class; the class of one that was
+	// answered without an error is "". Waited is told how long a call waited for its
+	// turn at the pace. nil tells nobody.
+	Called func(action string, class rotation.Class)
+	Waited func(time.Duration)
 	// RequestClient is what EdgeOne is told of the caller, besides the SDK's
 	// name: letters, digits, "-_ ,;." and at most 128 of them; "" means
 	// "keywave".
@@ -85,6 +90,8 @@ type Client struct {
 	patience time.Duration
 	signer   *signer
 	clock    clock
+	called   func(action string, class rotation.Class)
+	waited   func(time.Duration)
 	conns    *http.Transport
 	sdk      sdk
 }
@@ -121,6 +128,8 @@ func New(c Config) (*Client, error) {
 		patience: defaultPatience,
 		signer:   &signer{from: c.Credentials},
 		clock:    clock{tell: c.Clock},
+		called:   c.Called,
+		waited:   c.Waited,
 		conns:    newConns(),
 	}
 	if client.pace == nil {
@@ -266,8 +275,12 @@ func (c *Client) Close() error {
 // call makes one paced call of an action, and judges what came of it. send
 // returns the answer's request ID.
 func (c *Client) call(ctx context.Context, action string, ready func() error, send func(context.Context) (*string, error)) (rotation.Receipt, error) {
+	arrived := time.Now()
 	if err := c.pace.wait(ctx, action); err != nil {
 		return rotation.Receipt{}, err
+	}
+	if c.waited != nil {
+		c.waited(time.Since(arrived))
 	}
 	load := func() error { return c.signer.load(ctx) }
 	for _, check := range []func() error{load, ctx.Err, c.gate, orOpen(ready)} {
@@ -279,7 +292,23 @@ func (c *Client) call(ctx context.Context, action string, ready func() error, se
 	defer cancel()
 	x := &exchange{action: action, pace: c.pace, gate: c.gate, cancel: cancel}
 	id, err := safely(x.within(bounded), send)
-	return c.judge(ctx, x, id, err)
+	receipt, err := c.judge(ctx, x, id, err)
+	c.count(action, err)
+	return receipt, err
+}
+
+// count tells of a call that EdgeOne, or the way to it, had a word in; one that this
+// process itself held back is none.
+func (c *Client) count(action string, err error) {
+	var class rotation.Class
+	if api, is := errors.AsType[*rotation.APIError](err); is {
+		class = api.Class
+	} else if err != nil {
+		return
+	}
+	if c.called != nil {
+		c.called(action, class)
+	}
 }
 
 // safely turns a panic of the SDK into an error: a body of "null" is enough for

@@ -571,3 +571,32 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A call counts by what came of it; one that this process held back is none.
+func TestCallsAreToldByTheirClass(t *testing.T) {
+	for code, want := range map[string]string{
+		"":                     ActionRefresh + " ",
+		"RequestLimitExceeded": ActionRefresh + " throttled",
+		"InternalError":        ActionRefresh + " ambiguous",
+	} {
+		t.Run(code, func(t *testing.T) {
+			answer := respond(200, keyAnswer)
+			if code != "" {
+				answer = failing(code)
+			}
+			var told []string
+			waited, gate := 0, error(nil)
+			c := connect(t, serve(t, answer).endpoint(), func(c *Config) {
+				c.Gate = func() error { return gate }
+				c.Called = func(action string, class rotation.Class) { told = append(told, action+" "+string(class)) }
+				c.Waited = func(time.Duration) { waited++ }
+			})
+			_, _, _ = c.Refresh(t.Context(), zone, nil)
+			gate = &NotHeldError{}
+			_, _, _ = c.Refresh(t.Context(), zone, nil)
+			if !slices.Equal(told, []string{want}) || waited != 2 {
+				t.Errorf("told %q, want %q; %d waits", told, want, waited)
+			}
+		})
+	}
+}

@@ -28,7 +28,9 @@ const (
 type renewed struct {
 	fetch func(context.Context) (Credential, error)
 	warn  func(error)
-	life  context.Context // its end is that of renewals in the background
+	// source is the credential that it is asked for with; nil where there is none.
+	source Provider
+	life   context.Context // its end is that of renewals in the background
 
 	mu       sync.Mutex
 	current  Credential
@@ -69,6 +71,16 @@ func (r *renewed) Credential(ctx context.Context) (Credential, error) {
 		return Credential{}, r.failed
 	}
 	return Credential{}, complain("the temporary credential was refused as soon as it was given; check the clock of this machine, then try again")
+}
+
+// readable is what came of the last renewal, and of the source that it takes.
+func (r *renewed) readable() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		return r.failed
+	}
+	return Readable(r.source)
 }
 
 func (r *renewed) good() bool {

@@ -70,9 +70,11 @@ func assumeRole(life context.Context, source Provider, from Source, at Services)
 	if from.ExternalID != "" {
 		params["ExternalId"] = from.ExternalID
 	}
-	return newRenewed(life, at.Warn, func(ctx context.Context) (Credential, error) {
+	r := newRenewed(life, at.Warn, func(ctx context.Context) (Credential, error) {
 		return s.ask(ctx, what, actionAssume, params)
-	}), nil
+	})
+	r.source = source
+	return r, nil
 }
 
 // maxIdentity bounds a web identity token; TKE's have about 1 KB.

@@ -6,6 +6,8 @@ package temporalclient
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,10 +28,14 @@ type Connection struct {
 	client.Client
 	Address   string
 	Namespace string
+	// Identity is how this process names itself there.
+	Identity string
+	tls      *tls.Config
 }
 
-// Dial connects and makes sure that the namespace exists.
-func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connection, error) {
+// Dial connects and makes sure that the namespace exists. Besides what the ecosystem
+// says, with changes the options.
+func Dial(ctx context.Context, logger *slog.Logger, identity string, with ...func(*client.Options)) (*Connection, error) {
 	options, err := options()
 	if err != nil {
 		return nil, err
@@ -39,13 +45,16 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 	if onThisMachine(options.HostPort) {
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{} // it costs both ends more than it saves
 	}
+	for _, change := range with {
+		change(&options)
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, unreachable(options.HostPort, options.ConnectionOptions.TLS, err)
 	}
-	conn := &Connection{c, options.HostPort, options.Namespace}
+	conn := &Connection{c, options.HostPort, options.Namespace, identity, options.ConnectionOptions.TLS}
 	if _, err := c.WorkflowService().DescribeNamespace(ctx, describeNamespace(options.Namespace)); err != nil {
 		c.Close()
 		var notFound *serviceerror.NamespaceNotFound
@@ -55,6 +64,30 @@ func Dial(ctx context.Context, logger *slog.Logger, identity string) (*Connectio
 		return nil, fmt.Errorf("the Temporal at %s does not show namespace %q: %w", options.HostPort, options.Namespace, err)
 	}
 	return conn, nil
+}
+
+// CertificateEnds is when the client certificate towards Temporal ends; zero where there
+// is none.
+func (c *Connection) CertificateEnds() time.Time {
+	if c.tls == nil {
+		return time.Time{}
+	}
+	shown := &tls.Certificate{}
+	if c.tls.GetClientCertificate != nil {
+		if now, err := c.tls.GetClientCertificate(&tls.CertificateRequestInfo{}); err == nil {
+			shown = now
+		}
+	} else if len(c.tls.Certificates) > 0 {
+		shown = &c.tls.Certificates[0]
+	}
+	if len(shown.Certificate) == 0 {
+		return time.Time{}
+	}
+	leaf, err := x509.ParseCertificate(shown.Certificate[0])
+	if err != nil {
+		return time.Time{}
+	}
+	return leaf.NotAfter
 }
 
 func onThisMachine(address string) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/user"
@@ -125,6 +126,22 @@ func (s *Shared) credentials() credentials {
 	}
 	s.last, s.seen = now, seen
 	return now
+}
+
+// Ends is when the first certificate of the identities ends; zero where there is none
+// that does.
+func (s *Shared) Ends() time.Time {
+	var first time.Time
+	for _, signer := range s.credentials().signers {
+		cert, is := signer.PublicKey().(*ssh.Certificate)
+		if !is || cert.ValidBefore > math.MaxInt64 {
+			continue
+		}
+		if ends := time.Unix(int64(cert.ValidBefore), 0); first.IsZero() || ends.Before(first) {
+			first = ends
+		}
+	}
+	return first
 }
 
 // look describes the state of all files that logins depend on.

@@ -189,6 +189,38 @@ func TestUserCertificate(t *testing.T) {
 	prove(t, s.host(t))
 }
 
+// The first certificate that ends is the one that is told; one without an end is none.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	soon := time.Now().Add(time.Hour).Truncate(time.Second)
+	var options ssh.Options
+	for _, until := range []uint64{xssh.CertTimeInfinity, uint64(soon.Add(time.Hour).Unix()), uint64(soon.Unix())} {
+		signer, identity := newIdentity(t)
+		certificate := &xssh.Certificate{Key: signer.PublicKey(), CertType: xssh.UserCert, ValidBefore: until}
+		if err := certificate.SignCert(rand.Reader, newSigner(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(identity+"-cert.pub", xssh.MarshalAuthorizedKey(certificate), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		options.Keys = append(options.Keys, identity)
+	}
+	for n, want := range []time.Time{{}, {}, soon.Add(time.Hour), soon} {
+		keys := ssh.Options{Keys: options.Keys[:n], Agent: "none", KnownHosts: []string{os.DevNull}}
+		if n == 0 {
+			_, bare := newIdentity(t)
+			keys.Keys = []string{bare}
+		}
+		shared, err := ssh.NewShared(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := shared.Ends(); !got.Equal(want) {
+			t.Errorf("with %d certificates the first ends at %s, want %s", n, got, want)
+		}
+	}
+}
+
 func TestAgent(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)

@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	house      = "keywave"
-	tencentSDK = "github.com/tencentcloud/tencentcloud-sdk-go"
-	server     = "go.temporal.io/server"
-	sdkWorker  = "go.temporal.io/sdk/worker"
-	workerName = "sdkworker"
+	house         = "keywave"
+	tencentSDK    = "github.com/tencentcloud/tencentcloud-sdk-go"
+	server        = "go.temporal.io/server"
+	openTelemetry = "go.opentelemetry.io"
+	sdkWorker     = "go.temporal.io/sdk/worker"
+	workerName    = "sdkworker"
 )
 
 // layer says what the packages that match a pattern may import. A pattern is a
@@ -65,8 +66,8 @@ func layers() []layer {
 		{packages: harmless},
 
 		// Packages that Temporal runs.
-		{packages: "activities", house: append(plan, "internal/temporalclient"), outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
-		{packages: "workflows", house: append(plan, "activities", "internal/calendar", harmless), outside: temporal},
+		{packages: "activities", house: append(plan, "internal/metrics", "internal/temporalclient"), outside: []string{"go.temporal.io/...", "golang.org/x/sync/..."}, tests: true},
+		{packages: "workflows", house: append(plan, "activities", "internal/calendar", "internal/metrics", harmless), outside: temporal},
 
 		// Adapters: each knows one thing of the world, and none knows another
 		// adapter.
@@ -79,7 +80,8 @@ func layers() []layer {
 		{packages: "internal/deliver/exec", house: transport, tests: true},
 		{packages: "internal/notify", house: append(rotation, harmless), tests: true},
 		{packages: "internal/health", tests: true},
-		{packages: "internal/telemetry", house: []string{harmless}, tests: true},
+		{packages: "internal/metrics", house: rotation, tests: true},
+		{packages: "internal/telemetry", house: append(rotation, "internal/metrics", harmless), outside: world, tests: true},
 		{packages: "internal/version", tests: true},
 		{packages: "internal/temporalclient", outside: world, tests: true},
 		{packages: "internal/fleet", house: append(plan, "internal/calendar", "internal/charset"), outside: world, tests: true},
@@ -122,6 +124,7 @@ func reservations() []reserved {
 	return []reserved{
 		{imports: tencentSDK + "/...", by: []string{"internal/edgeone"}, tests: []string{"internal/edgeone", "internal/proving/sim/..."}},
 		{imports: server + "/..."},
+		{imports: openTelemetry + "/...", by: []string{"internal/telemetry"}, tests: []string{"internal/telemetry", "internal/proving/..."}},
 		// The product does not import what tests it, except for the commands that
 		// show it on one machine.
 		{imports: house + "/internal/proving/...", by: []string{"starter/demo.go", "starter/sim.go", "internal/proving/..."}, tests: []string{anywhere}},
@@ -136,6 +139,7 @@ func unreachables() []unreachable {
 	return []unreachable{
 		{"starter", house + "/internal/edgeone"},
 		{"starter", tencentSDK + "/..."},
+		{"starter", house + "/internal/telemetry"},
 	}
 }
 
@@ -180,7 +184,8 @@ func TestViolationsAreFound(t *testing.T) {
 		"internal/deliver/exec/e.go":              `import "keywave/internal/deliver"`,
 		"internal/notify/n.go":                    `import "keywave/internal/rotation"`,
 		"internal/health/h.go":                    ``,
-		"internal/telemetry/l.go":                 `import "log/slog"`,
+		"internal/metrics/m.go":                   `import "keywave/internal/rotation"`,
+		"internal/telemetry/l.go":                 `import ("go.opentelemetry.io/otel"; "keywave/internal/metrics")`,
 		"internal/version/v.go":                   `import "runtime/debug"`,
 		"internal/temporalclient/t.go":            `import "go.temporal.io/sdk/client"`,
 		"internal/progress/p.go":                  `import "keywave/workflows"`,
@@ -219,6 +224,8 @@ func TestViolationsAreFound(t *testing.T) {
 		{"activities/x.go", `import "keywave/internal/seal"`, "activities must not import keywave/internal/seal"},
 		{"activities/x.go", `import "github.com/spf13/cobra"`, "activities must not import github.com/spf13/cobra"},
 		{"workflows/x_linux.go", `import "keywave/internal/deliver"`, "workflows must not import keywave/internal/deliver"},
+		{"internal/edgeone/x.go", `import "go.opentelemetry.io/otel/metric"`, "only internal/telemetry may import go.opentelemetry.io/..."},
+		{"starter/x.go", `import "keywave/internal/telemetry"`, "starter must not link keywave/internal/telemetry"},
 		{"workflows/x.go", "//go:build never\n\nimport _ `golang.org/x/time/rate`", "workflows must not import golang.org/x/time/rate"},
 		{"internal/seal/x.go", `import "keywave/internal/fleet"`, "internal/seal must not import keywave/internal/fleet"},
 		{"internal/seal/x_test.go", `import "keywave/internal/edgeone"`, "internal/seal must not import keywave/internal/edgeone"},

@@ -1,0 +1,118 @@
+package temporalclient
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// idsAtOnce are asked about in one query. mostClosed bounds the look at closed runs:
+// what is beyond counts, whether or not a later run began.
+const (
+	idsAtOnce  = 100
+	mostClosed = 5000
+)
+
+// Standing counts the workflows that a query finds and that stand so now: those that
+// run, and those that closed while no later run of the same ID has begun.
+func Standing(ctx context.Context, c client.Client, query string) (int, error) {
+	count, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query + " AND ExecutionStatus = 'Running'"})
+	if err != nil {
+		return 0, err
+	}
+	standing := int(count.GetCount())
+	closed, err := listed(ctx, c, query+" AND ExecutionStatus != 'Running'", mostClosed)
+	if err != nil {
+		return 0, err
+	}
+	latest := map[string]time.Time{}
+	for _, run := range closed {
+		id, began := run.GetExecution().GetWorkflowId(), run.GetStartTime().AsTime()
+		if began.After(latest[id]) {
+			latest[id] = began
+		}
+	}
+	superseded, err := begunAfter(ctx, c, latest)
+	return standing + len(latest) - superseded, err
+}
+
+// begunAfter counts the workflow IDs of which a run began after a time.
+func begunAfter(ctx context.Context, c client.Client, than map[string]time.Time) (int, error) {
+	var ids []string
+	for id := range than {
+		ids = append(ids, "'"+strings.ReplaceAll(id, "'", "''")+"'")
+	}
+	later := map[string]bool{}
+	for len(ids) > 0 {
+		n := min(idsAtOnce, len(ids))
+		runs, err := listed(ctx, c, "WorkflowId IN ("+strings.Join(ids[:n], ", ")+")", mostClosed)
+		if err != nil {
+			return 0, err
+		}
+		for _, run := range runs {
+			id := run.GetExecution().GetWorkflowId()
+			later[id] = later[id] || run.GetStartTime().AsTime().After(than[id])
+		}
+		ids = ids[n:]
+	}
+	count := 0
+	for _, is := range later {
+		if is {
+			count++
+		}
+	}
+	return count, nil
+}
+
+func listed(ctx context.Context, c client.Client, query string, most int) ([]*workflow.WorkflowExecutionInfo, error) {
+	var all []*workflow.WorkflowExecutionInfo
+	request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: 1000}
+	for len(all) < most {
+		page, err := c.ListWorkflow(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.GetExecutions()...)
+		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
+			break
+		}
+	}
+	return all, nil
+}
+
+// Polls says whether the worker that names itself so polls a queue for workflows or
+// activities, as the server sees it.
+func (c *Connection) Polls(ctx context.Context, queue string, kind enums.TaskQueueType, identity string) (bool, error) {
+	d, err := c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: c.Namespace, TaskQueueType: kind, TaskQueue: &taskqueue.TaskQueue{Name: queue},
+	})
+	for _, p := range Recent(d.GetPollers()) {
+		if p.GetIdentity() == identity {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// Works says that some worker is at an activity of a workflow, and that the server
+// heard it within a time.
+func (c *Connection) Works(ctx context.Context, workflowID, activity string, within time.Duration) (bool, error) {
+	d, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
+	for _, a := range d.GetPendingActivities() {
+		if a.GetActivityType().GetName() != activity || a.GetState() != enums.PENDING_ACTIVITY_STATE_STARTED {
+			continue
+		}
+		heard := a.GetLastStartedTime().AsTime()
+		if beat := a.GetLastHeartbeatTime().AsTime(); beat.After(heard) {
+			heard = beat
+		}
+		return time.Since(heard) < within, nil
+	}
+	return false, err
+}
