@@ -94,6 +94,13 @@ e2e: build ## the real programs, end to end
 ui-test: programs prepare ## a campaign in the real Temporal UI, in headless Chromium (UI_IMAGES=DIR keeps screenshots)
 	UI_IMAGES=$(abspath $(UI_IMAGES)) go test -timeout 15m -count=1 ./internal/proving/e2e -run TestTemporalUI
 
+.PHONY: observe-test
+observe-test: programs bin/devserver prepare ## a real Prometheus watches real workers on a bad day: alerts fire and clear
+	@figure=$$(mktemp) && trap 'rm -f "$$figure"' EXIT && \
+		go test -count=1 ./internal/telemetry && \
+		OBSERVE_FIGURE=$$figure go test -timeout 5m -count=1 ./internal/proving/e2e -run '^TestObserve$$' && \
+		if [ -s "$$figure" ]; then cat "$$figure"; else echo "observe: skipped, Prometheus is missing"; exit 1; fi
+
 # packages lists the packages whose tests hold $(1), a basic regular expression.
 packages  = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=devserver --exclude-dir=tools '$(1)' .)))
 is-golden = flag\.Bool("update"

@@ -141,11 +141,14 @@ func (w *caller) count(ctx context.Context) {
 }
 
 // watchCredential notes when the credential ends, now and then: to ask for one can
-// take long.
+// take long. One that Keywave renews ends only where that fails.
 func (w *caller) watchCredential(ctx context.Context, from edgeone.Provider) {
 	for {
 		if c, err := from.Credential(ctx); err == nil {
 			ends := c.Until()
+			if c.Renew() == "" && edgeone.Readable(from) == nil {
+				ends = time.Time{}
+			}
 			w.ends.Store(&ends)
 		}
 		select {

@@ -99,7 +99,7 @@ func Table() []Metric {
 		{Name: EdgeOneCalls, Kind: Counter, Unit: "{call}", Labels: []Label{account, {Action, Actions()}, {Class, classes()}}, Doc: "calls of EdgeOne's API, by what came of them"},
 		{Name: PaceWait, Kind: Histogram, Unit: "s", Labels: []Label{account}, Doc: "how long a call waited for its turn at the account's pace", Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300}},
 		{Name: LeaseHeld, Kind: Gauge, Unit: "{lease}", Labels: []Label{account}, Doc: "1 in the process that calls EdgeOne for the account, 0 in one that stands by"},
-		{Name: CredentialExpiry, Kind: Gauge, Unit: "s", Labels: []Label{account, {Of, []string{OfEdgeOne, OfSSH, OfTemporal}}}, Doc: "when a credential or a certificate ends, in seconds since 1970; absent where it does not end or nobody knows. The account is that of the credential that calls are signed with"},
+		{Name: CredentialExpiry, Kind: Gauge, Unit: "s", Labels: []Label{account, {Of, []string{OfEdgeOne, OfSSH, OfTemporal}}}, Doc: "when a credential or a certificate ends, in seconds since 1970; absent where it does not end, or is renewed by itself"},
 		{Name: HostFailures, Kind: Counter, Unit: "{failure}", Labels: []Label{location, {Step, steps()}}, Doc: "proofs and deliveries that failed at a host, by the step"},
 		{Name: CampaignPaused, Kind: Counter, Unit: "{pause}", Labels: []Label{{Reason, words(rotation.PauseKinds())}}, Doc: "how often a campaign got a reason to be paused"},
 		{Name: FleetDigest, Kind: Gauge, Unit: "{worker}", Labels: []Label{{Name: Digest}}, Doc: "1, with the mark of the fleet file that the worker has"},

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what `make test` needs beyond Go, where that can be done: a real sshd,
 # Dropbear, sudo, busybox, tcsh and the tools of file attributes for the delivery tests,
-# Chromium for the Temporal UI, tmux for the screen of campaign watch. Elsewhere it
-# says what is missing, and those tests are skipped by name.
+# Chromium for the Temporal UI, tmux for the screen of campaign watch, Prometheus for
+# the alert rules. Elsewhere it says what is missing, and those tests are skipped by
+# name.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -19,14 +20,15 @@ command -v setfacl >/dev/null 2>&1 || missing="$missing acl"
 command -v setfattr >/dev/null 2>&1 || missing="$missing attr"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v tmux >/dev/null 2>&1 || missing="$missing tmux"
+command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "prepare: install these to run all tests:$missing" >&2
 	exit 0
 fi
 
-# The tests start an sshd of their own: the package must not start one for
-# everybody.
+# The tests start an sshd and a Prometheus of their own: the packages must not start
+# one for everybody.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
 	printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -197,9 +197,11 @@ func zonesOf(t *testing.T, s *stage.Stack) []string {
 // anywhere else.
 func TestCampaignWithFaults(t *testing.T) {
 	hook, told := receiver(t)
+	watched := fmt.Sprintf("127.0.0.1:%d", stage.FreePort())
 	s := raiseAs(t, stage.Config{
 		Zones: 60, Hosts: 12, Limit: 20, Workers: 1, WorkerEnv: []string{"KEYWAVE_WEBHOOK_URL=" + hook},
-		Settings: strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1),
+		WorkerFlags: [][]string{{"--listen", watched}},
+		Settings:    strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1),
 	})
 	zones := zonesOf(t, s)
 	for i, kind := range []string{"resetAfter", "throttle", "truncatedJSON", "error5xxBody", "internalErrorAfter", "emptyObject", "truncatedBody", "html502After", "closeAfter", "resetBefore", "internalErrorBefore", "html502Before"} {
@@ -227,7 +229,27 @@ func TestCampaignWithFaults(t *testing.T) {
 	must(t, s, "audit", "-f", s.Places.Fleet)
 	nothingIsLeftOnHosts(t, s)
 	exportHistories(t, s)
+	exportMetrics(t, s, watched)
 	noKeyAnywhere(t, s)
+}
+
+// exportMetrics writes what a worker tells machines where the leak test looks.
+func exportMetrics(t *testing.T, s *stage.Stack, at string) {
+	t.Helper()
+	for path, says := range map[string]string{"metrics": fmt.Sprintf(`keywave_zones_total{outcome="done"} %d`, s.Config.Zones), "readyz": "ready", "healthz": "works"} {
+		resp, err := http.Get("http://" + at + "/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || !strings.Contains(string(body), says) {
+			t.Errorf("/%s does not say %q (%v):\n%s", path, says, err, body)
+		}
+		if err := os.WriteFile(filepath.Join(s.Dir, path+".txt"), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // receiver accepts the notices of workers that are given its address.
