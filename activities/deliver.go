@@ -22,7 +22,7 @@ type DeliverIn struct {
 // DeliverOut has one Ack per host, in the same order.
 type DeliverOut struct {
 	Acks []rotation.Ack `json:"acks"`
-	// Unopened says why the sealed key cannot be used: it must be sealed anew
+	// Unopened says why the sealed key cannot be used: it must be sealed again
 	// from a read-back.
 	Unopened string `json:"unopened,omitempty"`
 }

@@ -27,7 +27,7 @@ type DiscoverOut struct {
 	// Total and Next are as those of a rotation.ZonePage.
 	Total int `json:"total"`
 	Next  int `json:"next"`
-	// Moved says that zones were deleted meanwhile: begin anew.
+	// Moved says that zones were deleted meanwhile: begin again.
 	Moved bool `json:"moved,omitempty"`
 }
 

@@ -15,14 +15,14 @@ type Limit struct {
 	// waits for, and returns what it knows.
 	InTime bool
 	// Repeats says that an attempt that is cut off loses nothing: the next one
-	// begins anew, or where it was.
+	// begins again, or where it was.
 	Repeats bool
-	// Start is how long it may wait for a worker; zero for what waits on the
-	// orchestrator's queue, for whoever waits runs there. Close ends one attempt,
-	// Total all of them; zero is no end.
+	// Start is how long it may wait for a worker. It is zero on the orchestrator's
+	// queue, because whoever waits runs there too. Close ends one attempt, Total
+	// all of them; zero means no end.
 	Start, Close, Total time.Duration
-	// Heartbeat ends an attempt that was silent for so long; an attempt reports
-	// every Beat. Zero is neither.
+	// Heartbeat ends an attempt that was silent for so long. An attempt reports
+	// every Beat. Both are zero where there are no heartbeats.
 	Heartbeat, Beat time.Duration
 	// Attempts are made by Temporal; 0 is as many as it takes.
 	Attempts int32
@@ -57,7 +57,7 @@ const RefreshBeat = time.Second
 // readTries is how often one activity asks before it hands the problem back.
 const readTries = 4
 
-// readMargin is what a read leaves of its time, for the answer.
+// readMargin is the part of its time that a read leaves for its answer.
 const readMargin = 5 * time.Second
 
 // LimitsFor is the table, for proofs that live so long.

@@ -10,11 +10,11 @@ import (
 )
 
 // usedFor is how long a sealed key is used, beyond the time for which delivery
-// keeps trying. What is older is read back and sealed anew.
+// keeps trying. What is older is read back and sealed again.
 const usedFor = time.Hour
 
-// sealTo seals a key to the locations of hosts, each with those of the hosts that
-// are there: they and no others may be given it.
+// sealTo seals a key to the locations of hosts. Each seal names the hosts of its
+// location: the key may be given to these, and to no others.
 func (e *EdgeOne) sealTo(hosts []rotation.HostRef, zone rotation.ZoneID, key rotation.Secret, now time.Time) (map[rotation.Location][]byte, error) {
 	names := map[rotation.Location][]rotation.HostName{}
 	for _, h := range hosts {

@@ -22,7 +22,7 @@ type PriorIn struct {
 	Campaign  string            `json:"campaign"`
 	Shard     string            `json:"shard"`              // the shard's workflow ID
 	Previous  string            `json:"previous,omitempty"` // its earlier run; empty when there was none
-	Query     string            `json:"query"`              // the query that returns records; of a page, those of a campaign
+	Query     string            `json:"query"`              // the query that returns records; a page returns those of one campaign
 	Page      string            `json:"page"`               // the page's workflow ID: it keeps the records of a shard that ended
 	Zones     []rotation.ZoneID `json:"zones"`              // of the page, in its order
 	ZoneIDs   []string          `json:"workflows"`          // their workflow IDs

@@ -41,8 +41,8 @@ const probeZone rotation.ZoneID = "keywave-probe"
 type Probe struct {
 	Sealed      map[rotation.Location][]byte `json:"sealed"`
 	Fingerprint rotation.Fingerprint         `json:"fingerprint"`
-	// Queues are those of this very worker, by location: whose hosts it proves,
-	// it can bring a new key to straight.
+	// Queues are this worker's own queues, by location. It can bring a new key
+	// straight to the hosts that it proves.
 	Queues map[rotation.Location]string `json:"queues,omitempty"`
 }
 

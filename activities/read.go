@@ -17,7 +17,7 @@ type ReadIn struct {
 	Zone rotation.ZoneID `json:"zone"`
 	// Hosts are to be given the key; none when only its fingerprint is wanted.
 	Hosts []rotation.HostRef `json:"hosts,omitempty"`
-	// Known are fingerprints of which no sealed key is wanted.
+	// Known are the fingerprints of keys that need not be sealed.
 	Known []rotation.Fingerprint `json:"known,omitempty"`
 }
 

@@ -291,7 +291,7 @@ func (r *refresh) expired() bool {
 	return true
 }
 
-// unreached ends the tries of which EdgeOne executed none.
+// unreached ends a refresh when EdgeOne executed none of its tries.
 func (r *refresh) unreached() {
 	r.notSent("nothing was executed while the proofs lasted: "+r.rejected, rotation.BackUnreached, true)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A person who watches is told at once that nobody answers, and again every
-// minute. After ten minutes watching ends. An answer starts these times anew.
+// minute. After ten minutes watching ends. An answer starts these times again.
 func TestSilenceIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

@@ -16,7 +16,7 @@ type CheckupIn struct {
 	Rehearse bool `json:"rehearse,omitempty"`
 }
 
-// CheckupOut is what was found; nothing was changed but for what was rehearsed.
+// CheckupOut is what was found. Nothing was changed, except by a rehearsal.
 type CheckupOut struct {
 	EdgeOne activities.ExamineOut `json:"edgeOne"`
 	// Unasked is why the account's worker could not be asked, Unsealed why it

@@ -47,7 +47,7 @@ func (c *campaign) announce(event rotation.Occasion, text string) {
 	})
 }
 
-// announceExposed tells of zones that are exposed and were not told of.
+// announceExposed tells people about exposed zones that they were not told of yet.
 func (c *campaign) announceExposed() {
 	s := c.status()
 	if s.Zones.Exposed <= c.st.Told {

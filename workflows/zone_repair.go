@@ -72,7 +72,7 @@ func (z *zone) repair(_ workflow.Context, o RepairOrder) (RepairAnswer, error) {
 	return answer, nil
 }
 
-// rehost lets the zone go on with the hosts of an order. The key is sealed anew,
+// rehost lets the zone go on with the hosts of an order. The key is sealed again,
 // because a seal names the hosts.
 func (z *zone) rehost(o RepairOrder, differences []string) {
 	hosts := slices.DeleteFunc(slices.Clone(o.Hosts), z.retired)

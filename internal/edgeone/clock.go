@@ -16,7 +16,7 @@ type clock struct {
 	tell  func(ahead time.Duration)
 }
 
-// clockToldEvery is how often a clock that stays wrong is told of.
+// clockToldEvery is how often a clock that stays wrong is reported.
 const clockToldEvery = 5 * time.Minute
 
 // saw takes an answer's receipt, and tells when the clock is off by more than

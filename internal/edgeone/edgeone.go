@@ -60,16 +60,16 @@ type Config struct {
 	// 10 s. Waiting for the pace comes before and is bounded by the context
 	// alone.
 	Timeout time.Duration
-	// Clock is told of a clock of this machine that is off by more than
-	// rotation.ClockOff, now and then while it stays so, and once when it is right
-	// again; nil tells nobody.
+	// Clock is called when this machine's clock is off by more than
+	// rotation.ClockOff, again now and then while it stays so, and once when it is
+	// right again. If it is nil, nobody is told.
 	Clock func(ahead time.Duration)
-	// Called is told of each call's action and class; the class of one that was
-	// answered without an error is "". Waited is told how long a call waited for its
-	// turn at the pace. nil tells nobody.
+	// Called is called with each call's action and class. The class is "" if the
+	// answer was no error. Waited is called with the time that a call waited for its
+	// turn. If one is nil, nobody is told.
 	Called func(action string, class rotation.Class)
 	Waited func(time.Duration)
-	// RequestClient is what EdgeOne is told of the caller, besides the SDK's
+	// RequestClient tells EdgeOne who calls, besides the SDK's
 	// name: letters, digits, "-_ ,;." and at most 128 of them; "" means
 	// "keywave".
 	RequestClient string

@@ -15,7 +15,7 @@ const (
 	private      = "private"
 )
 
-// Gateways implements rotation.Inventory. It begins anew when gateways vanish
+// Gateways implements rotation.Inventory. It begins again when gateways vanish
 // between two pages, since others could have slipped past.
 func (c *Client) Gateways(ctx context.Context, zone rotation.ZoneID) ([]rotation.Gateway, error) {
 	for range listTries {

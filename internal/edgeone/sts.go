@@ -81,7 +81,7 @@ func assumeRole(life context.Context, source Provider, from Source, at Services)
 const maxIdentity = 16 << 10
 
 // podRole is the credential of the role that TKE gives to the pod's service
-// account. The token is read anew for each renewal, because TKE replaces it.
+// account. The token is read again for each renewal, because TKE replaces it.
 func podRole(life context.Context, at Services) (Provider, error) {
 	const regionVar, providerVar, roleVar, fileVar = "TKE_REGION", "TKE_PROVIDER_ID", "TKE_ROLE_ARN", "TKE_WEB_IDENTITY_TOKEN_FILE"
 	if missing := unset(regionVar, providerVar, roleVar, fileVar); missing != "" {

@@ -64,7 +64,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// golden compares with a file, or writes it anew.
+// golden compares with a file, or writes it again.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {

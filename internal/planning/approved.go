@@ -44,7 +44,7 @@ type Planner struct {
 
 const mostDifferences = 5
 
-// Plan reads the fleet file anew and makes a plan of it. What refuses it says
+// Plan reads the fleet file again and makes a plan of it. What refuses it says
 // that nothing was touched and what a person has to do; an error is worth
 // another try.
 func (p Planner) Plan(ctx context.Context, in activities.PlanFleetIn) (plan plan.Plan, refused string, err error) {

@@ -53,7 +53,7 @@ func (p *Painter) Show(s workflows.Status) error {
 }
 
 // Close leaves the last view standing, the cursor below it; a log gets the line
-// that the pace held back. A later Show begins anew.
+// that the pace held back. A later Show begins again.
 func (p *Painter) Close() error {
 	p.frame = nil
 	if p.owed == nil {

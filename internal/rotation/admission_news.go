@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// How often the campaign is told at most: each time costs it a line in its
-// history and on its timeline.
+// How often the campaign is told at most. Each time costs a line in its history
+// and on its timeline.
 const (
-	soonEvery    = time.Second     // what people look for
+	soonEvery    = time.Second     // what people wait for
 	newsEvery    = 2 * time.Second // mere progress, at first
 	rareNews     = 10 * time.Second
 	maxAttention = 5
 )
 
-// report tells the campaign: at once what cannot wait, the rest now and then, and
-// nothing while nothing changes.
+// report tells the campaign what cannot wait at once, and the rest now and
+// then. It tells nothing while nothing changes.
 func (a *Admission) report(now time.Time) {
 	quiet, due := a.isQuiet(), a.newsDue()
 	if !a.urgent && quiet == a.quiet && (due.IsZero() || now.Before(due)) {
@@ -23,15 +23,15 @@ func (a *Admission) report(now time.Time) {
 	}
 	a.urgent, a.soon, a.dirty, a.quiet, a.toldAt = false, false, false, quiet, now
 	if a.told {
-		// The next shard may have the slots that are free: they are not taken again
-		// for zones that come back.
+		// The next shard may get the slots that are free, so zones that come back
+		// do not take them again.
 		a.slots.Resize(min(a.slots.Window(), a.needs()))
 	}
 	a.out = append(a.out, Tell{a.News(now)})
 }
 
-// newsDue is when what can wait is told; zero is never. The older the shard is,
-// the longer mere progress waits.
+// newsDue is when news that can wait is told; zero means never. The older the
+// shard is, the longer mere progress waits.
 func (a *Admission) newsDue() time.Time {
 	switch {
 	case a.soon:
@@ -47,11 +47,11 @@ func (a *Admission) matters(now bool) {
 	a.urgent, a.soon, a.dirty = a.urgent || now, true, true
 }
 
-// needs are the places of the window that this shard takes up; while it runs it
+// needs is how many places of the window this shard uses. While it runs it
 // keeps one for zones that come back.
 func (a *Admission) needs() int { return max(1, a.slots.Taken()) }
 
-// News is all that the campaign is told.
+// News is everything that the campaign is told.
 func (a *Admission) News(now time.Time) ShardNews {
 	n := ShardNews{
 		Page: a.in.Page, Seq: a.in.Seq, Tally: a.tally(), Note: a.note(), Started: a.told,
@@ -91,8 +91,8 @@ func (a *Admission) Records() []Record {
 	return records
 }
 
-// outcome is what a zone counts as now: one in flight is exposed as long as it says
-// so.
+// outcome is what a zone counts as now. A zone in flight counts as exposed as
+// long as it says so.
 func (z *entry) outcome() Outcome {
 	if z.flight != nil && z.flight.news.Exposed {
 		return Exposed
@@ -121,8 +121,8 @@ func (a *Admission) standings() Standings {
 	return s
 }
 
-// isQuiet says that a stop has been carried out: whatever is in flight may have
-// refreshed, or never does.
+// isQuiet says that a stop has been carried out: each zone in flight may have
+// refreshed, or never will.
 func (a *Admission) isQuiet() bool {
 	if !a.stopped {
 		return false
@@ -150,8 +150,8 @@ func (a *Admission) tally() Tally {
 	return t
 }
 
-// pairs counts a zone's hosts: those whose acknowledgement came, and those of the
-// others that people retired.
+// pairs counts a zone's hosts: those whose acknowledgement came, and, of the
+// others, those that people retired.
 func (a *Admission) pairs(z *entry) HostCounts {
 	n := HostCounts{Total: len(z.Hosts)}
 	for _, at := range z.Hosts {
@@ -166,8 +166,8 @@ func (a *Admission) pairs(z *entry) HostCounts {
 	return n
 }
 
-// retiredOf are a zone's hosts that people retired. Where the zone has not begun since,
-// it is not known what such a host held.
+// retiredOf are a zone's hosts that people retired. If the zone has not begun
+// since, nobody knows what such a host held.
 func (a *Admission) retiredOf(z *entry) []HostHeld {
 	all := slices.Clone(z.record.Retired)
 	for _, at := range z.Hosts {
@@ -196,7 +196,7 @@ func (r Record) retired(name HostName) bool {
 	return false
 }
 
-// mending are the zones whose outcome is an earlier one.
+// mending are the zones that are being mended: their outcome is an earlier one.
 func (a *Admission) mending() Counts {
 	if !a.loaded {
 		return a.in.Before.Tally.Zones

@@ -12,7 +12,7 @@ type AskKeys struct{ Zones []ZoneID }
 
 func (AskKeys) command() {}
 
-// LiveKey is a zone's live key; empty when EdgeOne does not say.
+// LiveKey is a zone's live key. It is empty when EdgeOne does not say.
 type LiveKey struct {
 	Zone ZoneID
 	Key  Fingerprint
@@ -24,12 +24,13 @@ type stranger string
 
 const (
 	strangerNew     stranger = "new"     // EdgeOne is to be asked
-	strangerAsked   stranger = "asked"   // and was not heard yet
+	strangerAsked   stranger = "asked"   // EdgeOne was asked and has not answered yet
 	strangerAgreed  stranger = "agreed"  // EdgeOne has that key too
 	strangerCleared stranger = "cleared" // its turn may come
 )
 
-// recall judges each zone by what the campaign remembers and what is found of it.
+// recall decides about each zone by what the campaign remembers and what is
+// found of it.
 func (a *Admission) recall(found []Found) {
 	for i, f := range found {
 		z := a.zones[i]
@@ -53,7 +54,7 @@ func (a *Admission) recall(found []Found) {
 	}
 }
 
-// leave keeps an outcome of which only the memory may be left.
+// leave keeps an outcome that may be known only from the campaign's memory.
 func (z *entry) leave(m Memory, h History, why string) {
 	if h == HistoryDone || h == HistorySkipped {
 		return
@@ -61,8 +62,8 @@ func (z *entry) leave(m Memory, h History, why string) {
 	z.recalled(Outcome(m), why)
 }
 
-// recalled is an outcome that is known although there is no record of it, or one
-// of another outcome.
+// recalled is an outcome that is known without a record of it, or although the
+// record has another outcome.
 func (z *entry) recalled(o Outcome, why string) {
 	if z.record.Outcome != o || z.record.Why == "" {
 		z.record.Why, z.record.Forgotten = why, z.record.Outcome != o
@@ -77,14 +78,15 @@ func (a *Admission) past() Past {
 	}
 	memories := make([]Memory, len(a.zones))
 	for i, z := range a.zones {
-		// A workflow that did not start in time may do so yet.
+		// A workflow that did not start in time may still do so.
 		memories[i] = Remember(z.outcome(), z.flight != nil || z.record.Back == BackNoWorker)
 	}
 	return PastOf(memories)
 }
 
-// strange says that EdgeOne is to be asked about a zone before its turn, although
-// nothing was sent for it: all of its hosts hold a key that neither the plan nor a record knows.
+// strange says that EdgeOne must be asked about a zone before its turn,
+// although nothing was sent for it: all of its hosts hold a key that neither
+// the plan nor a record knows.
 func (a *Admission) strange(z *entry) bool {
 	held := z.agreed(a)
 	known := held == "" || held == Absent || held == z.record.From || held == z.record.To
@@ -92,8 +94,8 @@ func (a *Admission) strange(z *entry) bool {
 	return !known && !z.mending && !z.joins && z.Baseline != "" && !seen
 }
 
-// agreed is the key that all hosts hold that is not the baseline; empty when there
-// is none.
+// agreed is the key that all hosts hold, if it is not the baseline. Otherwise
+// it is empty.
 func (z *entry) agreed(a *Admission) Fingerprint {
 	var held Fingerprint
 	for i, at := range z.Hosts {
@@ -108,7 +110,7 @@ func (z *entry) agreed(a *Admission) Fingerprint {
 	return held
 }
 
-// askKeys asks about all zones that were set apart since it asked last.
+// askKeys asks about all zones that were set apart since the last question.
 func (a *Admission) askKeys() {
 	var zones []ZoneID
 	for _, z := range a.zones {
@@ -122,7 +124,7 @@ func (a *Admission) askKeys() {
 	}
 }
 
-// KeysRead is the answer to AskKeys; it may lack zones.
+// KeysRead takes the answer to AskKeys. Zones may be missing in it.
 func (a *Admission) KeysRead(keys []LiveKey) {
 	for _, k := range keys {
 		z := a.byID[k.Zone]
@@ -140,7 +142,7 @@ func (a *Admission) KeysRead(keys []LiveKey) {
 		}
 		a.queue = slices.Insert(a.queue, 0, z)
 	}
-	for _, z := range a.zones { // an answer that does not come clears nothing
+	for _, z := range a.zones { // if an answer does not come, no zone is cleared
 		if z.stranger == strangerAsked {
 			z.stranger = ""
 			a.queue = append(a.queue, z)
@@ -149,8 +151,8 @@ func (a *Admission) KeysRead(keys []LiveKey) {
 	a.judgeStrangers()
 }
 
-// judgeStrangers decides about those whose key EdgeOne has too. A few are rotated,
-// but last: there may be more of them.
+// judgeStrangers decides about the zones whose key EdgeOne has too. If they are
+// few they are rotated, but last, because there may turn out to be more.
 func (a *Admission) judgeStrangers() {
 	row := Recall(MemoryNever, HistoryNone, LiveHeld, a.crowd())
 	for _, z := range a.zones {
@@ -178,7 +180,7 @@ func (a *Admission) crowd() Crowd {
 	return CrowdOf(a.in.Surprised+a.surprised(), a.in.Accepted, a.in.Told)
 }
 
-// lastStrangers lets the few start once no other zone is left.
+// lastStrangers lets these few start when no other zone is left.
 func (a *Admission) lastStrangers() {
 	if a.stopped || a.refused || len(a.queue) > 0 || a.apart(strangerNew, strangerAsked) > 0 {
 		return
@@ -191,7 +193,7 @@ func (a *Admission) lastStrangers() {
 	}
 }
 
-// surprised counts the zones that were ever found so.
+// surprised counts all zones that were ever found to be so.
 func (a *Admission) surprised() int {
 	n := 0
 	for _, z := range a.zones {

@@ -8,7 +8,7 @@ import (
 
 const (
 	proofTries    = 2  // a host that fails this often in a row is set aside
-	leastPart     = 80 // zones that a batch of proofs is about at least, beyond the window
+	leastPart     = 80 // a batch of proofs is about the window and at least so many more zones
 	renewFraction = 2  // a proof is renewed after this part of its life
 )
 
@@ -17,8 +17,9 @@ type host struct {
 	HostRef
 	proof Proof
 	fails int    // in a row
-	aside string // why it is asked no more
-	// behind is the bastion whose failure set it aside; empty where it was its own.
+	aside string // why it is not asked any more
+	// behind is the bastion whose failure set it aside. It is empty if the
+	// failure was the host's own.
 	behind string
 	asked  bool // a proof is on its way
 }
@@ -41,7 +42,7 @@ type AskedZone struct {
 	Baseline Fingerprint
 }
 
-// batch is a question to a location's hosts that was not answered yet.
+// batch is a question to a location's hosts that has not been answered yet.
 type batch struct {
 	AskHosts
 	asked time.Time
@@ -53,8 +54,8 @@ type probeState struct {
 	asked        time.Time
 }
 
-// prove keeps the proofs of the zones that start next fresh, one batch per
-// location at a time, ahead of the admission.
+// prove keeps the proofs fresh for the zones that start next. It asks with one
+// batch per location at a time, before the zones are admitted.
 func (a *Admission) prove(now time.Time) {
 	if a.in.Emergency || a.stopped || a.refused {
 		return
@@ -76,7 +77,8 @@ func (a *Admission) askProbe(now time.Time) {
 	a.out = append(a.out, AskProbe{a.locations()})
 }
 
-// Probed says that there is a probe. If no new one comes, the former stays in use.
+// Probed says that there is a probe. If no new one comes, the earlier one stays
+// in use.
 func (a *Admission) Probed() { a.probe = probeState{have: true} }
 
 func (a *Admission) ask(l Location, now time.Time) {
@@ -108,9 +110,9 @@ func (a *Admission) onItsWay(l Location) *batch {
 	return &a.batches[i]
 }
 
-// ahead are the zones that a batch is for. The files of the others are read when
-// their turn comes: to read those of a whole page at once would get in the way of
-// the keys that are delivered meanwhile. The first batch is a small one, because
+// ahead are the zones that a batch is for. The files of the other zones are
+// read when their turn comes: reading those of a whole page at once would slow
+// down the keys that are delivered meanwhile. The first batch is small, because
 // everything waits for it.
 func (a *Admission) ahead() []*entry {
 	n := a.slots.Window()
@@ -120,8 +122,8 @@ func (a *Admission) ahead() []*entry {
 	return a.queue[:min(len(a.queue), n)]
 }
 
-// due are the hosts of a location of which these zones need a proof, or need it
-// renewed.
+// due are the hosts of a location whose proofs for these zones are missing or
+// must be renewed.
 func (a *Admission) due(l Location, zones []*entry, now time.Time) []int {
 	var due []int
 	life := a.in.Timing.ProofFor.D() / renewFraction
@@ -145,9 +147,10 @@ func (a *Admission) fresh(z *entry, i int, now time.Time, life time.Duration) bo
 	return a.hosts[z.Hosts[i]].proof.Fresh(now, life) && i < len(z.looks) && now.Sub(z.looks[i].at) <= life
 }
 
-// Proved is the answer of a location's hosts, one proof for each that was asked;
-// elsewhere says that another worker gave them than the one that calls EdgeOne:
-// its successor's probe is wanted.
+// Proved takes the answer of a location's hosts, one proof for each host that
+// was asked. elsewhere says that another worker than the one that calls EdgeOne
+// gave them. Then a new probe is needed, from the worker that calls EdgeOne
+// now.
 func (a *Admission) Proved(now time.Time, l Location, proofs []Proof, elsewhere bool) {
 	b := a.onItsWay(l)
 	if b == nil {
@@ -195,8 +198,8 @@ func (z *entry) looked(h int, at time.Time, drift Fingerprint) {
 }
 
 // resolved says that a zone can be decided about: each of its hosts has a proof
-// that will still be fresh at its refresh. A zone whose key may have changed does
-// not wait for proofs.
+// that will still be fresh at its refresh. A zone whose key may have changed
+// does not wait for proofs.
 func (a *Admission) resolved(z *entry, now time.Time) bool {
 	if a.in.Emergency || z.mending || z.joins {
 		return true
@@ -209,7 +212,8 @@ func (a *Admission) resolved(z *entry, now time.Time) bool {
 	return true
 }
 
-// asideHost is a host for which a zone waits in vain; nil when there is none.
+// asideHost is a host that is set aside and that a zone waits for. It is nil
+// when there is none.
 func (a *Admission) asideHost(z *entry) *host {
 	for _, h := range a.hostsOf(z) {
 		if h.aside != "" {
@@ -235,8 +239,9 @@ func (a *Admission) forget(z *entry) {
 	z.looks = nil
 }
 
-// addProofs gives a zone its hosts' proofs, as old as they are for this zone. Where
-// a host holds another key than the baseline, the live key is read again.
+// addProofs gives a zone its hosts' proofs. Each is as old as it is for this
+// zone. If a host holds another key than the baseline, the live key is read
+// again.
 func (a *Admission) addProofs(z *entry, s *StartZone) {
 	for i, at := range z.Hosts {
 		h := a.hosts[at]
@@ -259,7 +264,7 @@ func (a *Admission) addProofs(z *entry, s *StartZone) {
 		s.Proofs = append(s.Proofs, p)
 	}
 	if s.Baseline == "" && z.Baseline != "" && !slices.Contains(s.Drift, z.Baseline) {
-		s.Drift = append(s.Drift, z.Baseline) // which the other hosts hold
+		s.Drift = append(s.Drift, z.Baseline) // the other hosts hold it
 	}
 }
 

@@ -13,9 +13,9 @@ const (
 	maxWaits  = 8
 )
 
-// watch notes since when a zone could make progress and none does. While proofs are on
-// their way that clock stands still: a zone that came back unsent gets new ones
-// before it is tried again, and has got nowhere.
+// watch notes since when a zone could make progress and none does. While proofs
+// are on their way that clock stands still: a zone that came back unsent gets
+// new proofs before it is tried again, but that is no progress.
 func (a *Admission) watch(now time.Time) {
 	able := a.able(now)
 	if !able && a.awaitsProofs(now) {
@@ -53,8 +53,8 @@ func (a *Admission) progress(now time.Time) {
 	a.idleTold = false
 }
 
-// able says that a zone is at its refresh, or could start: nothing that can be
-// named prevents it.
+// able says that a zone is at its refresh, or could start, and that no known
+// reason prevents it.
 func (a *Admission) able(now time.Time) bool {
 	switch {
 	case a.stopped || a.refused:
@@ -67,8 +67,8 @@ func (a *Admission) able(now time.Time) bool {
 	return a.overdue(now) != ""
 }
 
-// awaitsProofs says that the first zone in the queue waits for nothing but proofs
-// that may still come in time.
+// awaitsProofs says that the first zone in the queue waits only for proofs that
+// may still come in time.
 func (a *Admission) awaitsProofs(now time.Time) bool {
 	if !a.loaded || a.stopped || a.refused || len(a.queue) == 0 {
 		return false
@@ -81,8 +81,8 @@ func (z *entry) atRefresh() bool {
 	return z.flight != nil && z.outcome() == Pending && z.flight.standing() == Alive
 }
 
-// overdue names what the first zone in the queue has waited for too long; empty when
-// it has not.
+// overdue names what the first zone in the queue has waited for too long. It is
+// empty when there is nothing.
 func (a *Admission) overdue(now time.Time) string {
 	if p := a.probe; p.asking && !p.have && now.Sub(p.asked) >= a.in.ProofsWithin {
 		return "no probe for the proofs came yet: the worker that calls EdgeOne has not answered"
@@ -143,8 +143,8 @@ func (a *Admission) waits() []Wait {
 	return folded(all)
 }
 
-// waits says what a zone waits for; nothing of one that only waits for its turn,
-// or that makes progress.
+// waits says what a zone waits for. It says nothing if the zone only waits for
+// its turn, or makes progress.
 func (z *entry) waits() (Wait, bool) {
 	w := Wait{Zones: 1, Example: z.ID}
 	f := z.flight
@@ -161,10 +161,11 @@ func (z *entry) waits() (Wait, bool) {
 	return w, w.Why != ""
 }
 
-// order has those first whose clients may be locked out.
+// order puts those first whose clients may be locked out.
 func order(s Standing) int { return slices.Index([]Standing{Dead, Dark, Held, Alive, NotBegun}, s) }
 
-// folded keeps at most eight groups: the smallest ones of a standing become one.
+// folded keeps at most eight groups. The smallest groups with the same standing
+// are added up to one.
 func folded(all []Wait) []Wait {
 	for len(all) > maxWaits {
 		last := len(all) - 1

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// start begins a zone with all that is known of it.
+// start begins a zone with everything that is known of it.
 func (a *Admission) start(z *entry, now time.Time) {
 	z.tries++
 	z.flight = &flight{since: now}
@@ -56,8 +56,8 @@ func known(all ...Fingerprint) []Fingerprint {
 	return some
 }
 
-// inFlight is a zone of whose present try something is heard; nil when that is
-// over.
+// inFlight is the zone that news of a try belongs to. It is nil when that try
+// is over.
 func (a *Admission) inFlight(id ZoneID, try int) *entry {
 	z := a.byID[id]
 	if z == nil || z.flight == nil || z.tries != try {
@@ -66,7 +66,7 @@ func (a *Admission) inFlight(id ZoneID, try int) *entry {
 	return z
 }
 
-// Started says that a zone's workflow runs.
+// Started says that a zone's workflow is running.
 func (a *Admission) Started(now time.Time, id ZoneID, try int) {
 	z := a.inFlight(id, try)
 	if z == nil {
@@ -76,8 +76,8 @@ func (a *Admission) Started(now time.Time, id ZoneID, try int) {
 	a.underWay(z, now)
 }
 
-// Foreign says that a zone's workflow runs already, started by somebody else. The shard
-// waits for its end, if it is this campaign's.
+// Foreign says that a zone's workflow is already running, and that somebody
+// else started it. If it belongs to this campaign, the shard waits for its end.
 func (a *Admission) Foreign(now time.Time, id ZoneID, try int) {
 	z := a.inFlight(id, try)
 	if z == nil {
@@ -97,9 +97,9 @@ func (a *Admission) underWay(z *entry, now time.Time) {
 	f.orders = nil
 }
 
-// giveUpStarts ends zones that do not start: one that never does must not hang
-// the shard. Temporal may still start it, so it is not tried again before people
-// resume.
+// giveUpStarts ends zones that do not start, because a zone that never starts
+// must not stop the shard. Temporal may still start it, so it is not tried
+// again before people resume.
 func (a *Admission) giveUpStarts(now time.Time) {
 	for _, z := range a.zones {
 		f := z.flight
@@ -107,7 +107,7 @@ func (a *Admission) giveUpStarts(now time.Time) {
 			continue
 		}
 		if !f.cancelled {
-			a.out = append(a.out, CancelZone{z.ID, z.tries}) // if it starts after all
+			a.out = append(a.out, CancelZone{z.ID, z.tries}) // in case it starts after all
 		}
 		z.back = handedBack
 		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + startWithin.String()})
@@ -151,7 +151,7 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 	}
 	fresh := landed(now, f, l)
 	z.cause = ""
-	if mended && fresh.Outcome == Pending { // nothing was done, so what was true of it still is
+	if mended && fresh.Outcome == Pending { // nothing was done, so what was true of it is still true
 		z.record.Why = "could not be mended now: " + fresh.Why
 		a.mendAgain(z)
 		return
@@ -181,7 +181,7 @@ func landed(now time.Time, f *flight, l Landing) Record {
 	return Record{Outcome: Unknown, Why: cmp.Or(l.Lost, l.Absent), EndedAt: now}
 }
 
-// merged is a later run's record with what only the earlier one knows.
+// merged is a later run's record, with what only the earlier record knows.
 func merged(before, after Record) Record {
 	after.API = after.API.Plus(before.API)
 	after.From = cmp.Or(after.From, before.From)
@@ -195,8 +195,8 @@ func merged(before, after Record) Record {
 	return after
 }
 
-// mendAgain lines up a zone that an earlier operation left exposed or unknown and
-// that could not be helped yet.
+// mendAgain puts a zone into the queue again that an earlier operation left
+// exposed or unknown and that could not be helped yet.
 func (a *Admission) mendAgain(z *entry) {
 	if z.skip != "" {
 		z.exclude()
@@ -233,9 +233,9 @@ func (a *Admission) judge(z *entry) {
 
 func failed(o Outcome) bool { return o == Unchanged || o == Exposed || o == Unknown }
 
-// breaker stops a campaign whose zones fail alike, one after the other: the next
-// one would too. Of the zones that come back unharmed only those count that never
-// reached EdgeOne.
+// breaker stops a campaign whose zones fail alike, one after the other, because
+// the next one would fail too. Of the zones that come back unharmed, only those
+// that never reached EdgeOne count.
 func (a *Admission) breaker(r Record) {
 	cause := r.Cause
 	switch {
@@ -260,7 +260,8 @@ func (a *Admission) breaker(r Record) {
 	a.standStill(fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", a.alike, cause, r.Why))
 }
 
-// How soon, how often and how late Temporal is asked whether refreshes have begun.
+// How soon, how often and how late Temporal is asked whether refreshes have
+// begun.
 const (
 	soonestAsk = time.Second
 	firstAsk   = 5 * time.Second
@@ -270,7 +271,8 @@ func (a *Admission) askAfter() time.Duration {
 	return max(soonestAsk, min(a.in.Timing.ExposedAfter.D()/2, firstAsk))
 }
 
-// silent says that nothing is known of a zone's refresh but that it was asked for.
+// silent says that of a zone's refresh nothing is known except that it was
+// asked for.
 func (z *entry) silent() bool {
 	f := z.flight
 	return f != nil && (f.started || f.foreign) && z.verb == Rotate && !z.mending && !f.begun && !f.news.Exposed && f.standing() == Alive
@@ -278,7 +280,8 @@ func (z *entry) silent() bool {
 
 func (f *flight) standing() Standing { return cmp.Or(f.news.Standing, Alive) }
 
-// askDue is when Temporal is asked about silent zones; zero while there are none.
+// askDue is when Temporal is asked about silent zones. It is zero while there
+// are none.
 func (a *Admission) askDue() time.Time {
 	var due time.Time
 	if a.asking {
@@ -295,9 +298,9 @@ func (a *Admission) askDue() time.Time {
 	return due
 }
 
-// askBegun asks about all zones that have been silent for long, whenever one of them
-// is due: an exposure that nobody counts begins with a refresh that has begun and
-// does not answer.
+// askBegun asks about all zones that have been silent for long, as soon as one
+// of them is due. If a refresh has begun and does not answer, only this makes
+// the exposure count.
 func (a *Admission) askBegun(now time.Time) {
 	due := a.askDue()
 	if due.IsZero() || now.Before(due) {
@@ -319,16 +322,16 @@ func (a *Admission) askBegun(now time.Time) {
 // RefreshSeen is what Temporal says of a zone's refresh.
 type RefreshSeen struct {
 	Zone ZoneID `json:"zone"`
-	// Begun is since when a worker has it, and did not say that EdgeOne rejected
-	// it before executing it; zero while that is not so.
+	// Begun is since when a worker has worked at it without saying that EdgeOne
+	// rejected it before executing it. It is zero if that is not so.
 	Begun time.Time `json:"begun,omitzero"`
-	// Queued says that no worker has it yet.
+	// Queued says that no worker has taken it yet.
 	Queued bool `json:"queued,omitempty"`
-	// Text is what it said of itself last, for people.
+	// Text is what it last said of itself, for people.
 	Text string `json:"text,omitempty"`
 }
 
-// HeardBegun is the answer to AskBegun; it may lack zones.
+// HeardBegun takes the answer to AskBegun. Zones may be missing in it.
 func (a *Admission) HeardBegun(seen []RefreshSeen) {
 	a.asking = false
 	for _, s := range seen {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Grant is sealed together with a key: to whom the key may be given, and until
-// when.
+// Grant is sealed together with a key. It says to whom the key may be given,
+// and until when.
 type Grant struct {
-	// Hosts may be given the key, and no other; a probe has none.
+	// Hosts may be given the key, and no others. A probe has none.
 	Hosts []HostName
-	// At is when it was sealed. From Until on it is not used any more: the live
-	// key is read back and sealed anew. Both are on Temporal's clock.
+	// At is when it was sealed. From Until on it must not be used any more: the
+	// live key is read back and sealed again. Both are on Temporal's clock.
 	At, Until time.Time
 }
 
@@ -25,11 +25,11 @@ func GrantFor(hosts []HostName, now time.Time, life time.Duration) Grant {
 // Gives says whether the host may be given the key.
 func (g Grant) Gives(h HostName) bool { return slices.Contains(g.Hosts, h) }
 
-// Over says that the key is not to be used any more.
+// Over says that the key must not be used any more.
 func (g Grant) Over(now time.Time) bool { return !now.Before(g.Until) }
 
-// Named is how people read hosts: "gw-1, gw-2 and gw-3", the first of many, or
-// "nobody".
+// Named lists hosts for people: "gw-1, gw-2 and gw-3", only the first of many,
+// or "nobody".
 func Named(hosts []HostName) string {
 	const most = 8
 	switch n := len(hosts); {
@@ -52,18 +52,19 @@ func commas[S ~string](words []S) string {
 	return strings.Join(all, ", ")
 }
 
-// Holders are the hosts that a process's fleet file gives a zone.
+// Holders are the hosts to which a process's fleet file gives a zone's key.
 type Holders []HostRef
 
-// Allow says why a key of the zone may not go to all that are asked for; empty
-// when it may. Fewer than the fleet file gives are allowed.
+// Allow says why a key of the zone may not go to all hosts that are asked for.
+// It is empty when it may. They may be fewer than the fleet file has.
 func (given Holders) Allow(zone ZoneID, asked []HostRef) string {
 	return given.differ(zone, asked, nil)
 }
 
-// Match says why the zone may not be refreshed for exactly those that are asked
-// for; empty when it may. Whoever the fleet file gives the zone, and nobody
-// retired with a reason, would be left without the new key.
+// Match says why the zone may not be refreshed for exactly the hosts that are
+// asked for. It is empty when it may. If one of the fleet file's hosts were
+// left out, without being retired with a reason, it would be without the new
+// key.
 func (given Holders) Match(zone ZoneID, asked []HostRef, retired []RetiredHost) string {
 	left := slices.DeleteFunc(slices.Clone(given), func(h HostRef) bool {
 		return slices.ContainsFunc(retired, func(r RetiredHost) bool {
@@ -73,8 +74,8 @@ func (given Holders) Match(zone ZoneID, asked []HostRef, retired []RetiredHost) 
 	return given.differ(zone, asked, left)
 }
 
-// differ is what is asked for that is not given, and what is wanted that is not
-// asked for.
+// differ lists hosts that are asked for and not given, and hosts that are
+// wanted and not asked for.
 func (given Holders) differ(zone ZoneID, asked, wanted []HostRef) string {
 	var strange, missing []HostName
 	for _, h := range asked {

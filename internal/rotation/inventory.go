@@ -7,19 +7,18 @@ import (
 	"strings"
 )
 
-// Inventory is what EdgeOne knows of an account's zones. Its errors are as
-// those of EdgeOne; nothing is changed by it.
+// Inventory is what EdgeOne knows of an account's zones. Its errors are like
+// those of EdgeOne. It changes nothing.
 type Inventory interface {
 	// Zones lists the zones that a query chooses (DescribeZones), oldest first:
-	// one page of them, from offset on. It asks again where that may help.
+	// one page of them, from offset on. It tries again where that may help.
 	Zones(ctx context.Context, q ZoneQuery, offset int) (ZonePage, error)
-	// Gateways lists the private gateways of a zone
-	// (DescribeMultiPathGateways); cloud ones hold no key of ours.
+	// Gateways lists the private gateways of a zone (DescribeMultiPathGateways).
+	// Cloud gateways hold no key of ours.
 	Gateways(ctx context.Context, zone ZoneID) ([]Gateway, error)
 }
 
-// ZoneQuery chooses zones; an empty field does not choose. All that are given
-// must hold.
+// ZoneQuery chooses zones. A zone must match every field that is not empty.
 type ZoneQuery struct {
 	// ID is the one zone that is asked for.
 	ID ZoneID `json:"id,omitempty"`
@@ -30,9 +29,9 @@ type ZoneQuery struct {
 	Tags   map[string]string `json:"tags,omitempty"`
 }
 
-// Chooses says whether the zone has the name and all of the tags. EdgeOne is
-// asked for less than that, because its filters know neither * nor two tags at
-// once; its answer alone says what has the status.
+// Chooses says whether the zone has the name and all of the tags. EdgeOne
+// cannot be asked for that, because its filters know neither * nor two tags at
+// once. Only EdgeOne's answer says which zones have the status.
 func (q ZoneQuery) Chooses(z ListedZone) bool {
 	for key, value := range q.Tags {
 		if have, ok := z.Tags[key]; !ok || have != value {
@@ -64,7 +63,8 @@ func glob(pattern, s string) bool {
 	return strings.HasSuffix(s, last)
 }
 
-// String is the query as people say it, "all zones" when it leaves none out.
+// String describes the query for people. It is "all zones" when it leaves none
+// out.
 func (q ZoneQuery) String() string {
 	var parts []string
 	if q.ID != "" {
@@ -88,26 +88,27 @@ func (q ZoneQuery) String() string {
 // ZonePage is a part of a listing.
 type ZonePage struct {
 	Zones []ListedZone
-	// Total is how many zones EdgeOne has for its filters; where it shrinks from
-	// page to page, zones were deleted, and others may have slipped past. Next
-	// is the offset to go on from; the listing ends where it reaches Total.
+	// Total is how many zones EdgeOne has for its filters. If it gets smaller
+	// from page to page, zones were deleted, and others may have been missed.
+	// Next is the offset of the next page; the listing ends where Next reaches
+	// Total.
 	Total int
 	Next  int
 }
 
-// TierLabel is the label, and the tag at EdgeOne, whose value "canary" lets a
-// zone go first.
+// TierLabel is the label, and the tag at EdgeOne, that lets a zone go first if
+// its value is "canary".
 const TierLabel = "tier"
 
 // ListedZone is a zone as EdgeOne lists it.
 type ListedZone struct {
 	ID   ZoneID `json:"id"`
 	Name string `json:"name,omitempty"`
-	// Locked says in EdgeOne's words why the zone may not be changed now; empty
-	// when it may.
+	// Locked says in EdgeOne's words why the zone may not be changed now. It is
+	// empty when it may.
 	Locked string            `json:"locked,omitempty"`
 	Tags   map[string]string `json:"tags,omitempty"`
-	// Gateways are its private ones, where they were asked for.
+	// Gateways are its private gateways, if they were asked for.
 	Gateways []Gateway `json:"gateways,omitempty"`
 }
 

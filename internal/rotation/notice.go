@@ -2,7 +2,7 @@ package rotation
 
 import "time"
 
-// Occasion is what people are told of a campaign as it happens.
+// Occasion is an event of a campaign that people are told of when it happens.
 type Occasion string
 
 // The occasions.

@@ -7,20 +7,20 @@ import (
 )
 
 // EdgeOne is one account's API. Implementations keep the account's pace: a call
-// blocks until it may be made. Every error is an *APIError or, before anything
+// waits until it may be made. Every error is an *APIError or, before anything
 // was sent, the context's or ready's own error.
 type EdgeOne interface {
-	// Refresh makes EdgeOne invent a new key for zone and kill the old one at
-	// once (RefreshMultiPathGatewaySecretKey). It sends at most one request.
-	// ready runs after the limiter and immediately before the request is
-	// signed; when it fails nothing is sent and its error is returned as is.
+	// Refresh makes EdgeOne make a new key for zone and kill the old one at once
+	// (RefreshMultiPathGatewaySecretKey). It sends at most one request. It calls
+	// ready after the limiter and immediately before the request is signed. If
+	// ready fails, nothing is sent and its error is returned unchanged.
 	Refresh(ctx context.Context, zone ZoneID, ready func() error) (Secret, Receipt, error)
 	// Describe reads the live key (DescribeMultiPathGatewaySecretKey). A zone
 	// without a key gives the zero Secret and no error.
 	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
 }
 
-// Receipt is what is worth keeping of a call.
+// Receipt is what is kept of a call.
 type Receipt struct {
 	RequestID string
 	// Signed is when the request was signed, on this process's clock with its
@@ -31,10 +31,11 @@ type Receipt struct {
 	Dated time.Time
 }
 
-// Ahead is how far this process's clock is ahead of EdgeOne's, or behind it where
-// it is negative, by an answer that was heard then. What the time between signing
-// and hearing can explain, and the whole second of a date, counts for nothing.
-// known is false where there was no date.
+// Ahead is how far this process's clock is ahead of EdgeOne's, by an answer
+// that was heard at that time. It is negative if the clock is behind.
+// Differences that can be explained by the time between signing and hearing, or
+// by the date's whole seconds, count as none. known is false if there was no
+// date.
 func (r Receipt) Ahead(heard time.Time) (ahead time.Duration, known bool) {
 	if r.Dated.IsZero() {
 		return 0, false
@@ -43,7 +44,8 @@ func (r Receipt) Ahead(heard time.Time) (ahead time.Duration, known bool) {
 	if signed.IsZero() {
 		signed = heard
 	}
-	// Round drops the monotonic readings: clocks are compared, as they are set.
+	// Round drops the monotonic readings, because clocks are compared as people
+	// set them.
 	least, most := signed.Round(0).Sub(r.Dated)-time.Second, heard.Round(0).Sub(r.Dated)
 	switch {
 	case least > 0:
@@ -80,8 +82,8 @@ const (
 	Ambiguous Class = "ambiguous" // may have been executed
 )
 
-// APIError is all that is kept of an SDK error: never its text, which can hold
-// the whole response body.
+// APIError is all that is kept of an SDK error. It never holds the error's
+// text, which can contain the whole response body.
 type APIError struct {
 	Class     Class
 	Code      string
@@ -118,11 +120,12 @@ type Host interface {
 	Close() error
 }
 
-// Rehearser is a Host that can do all that a Put does with the key that it holds.
+// Rehearser is a Host that can do everything that a Put does, with the key that
+// it holds.
 type Rehearser interface {
-	// Rehearse puts the zone's key that the host holds over itself, and makes its
-	// consumer use it; it returns the fingerprint. A host that holds none gives
-	// Absent, and nothing was changed. Errors are those of Put.
+	// Rehearse writes the zone's key that the host holds again, and makes its
+	// consumer use it. It returns the fingerprint. If a host holds no key, it
+	// returns Absent and changes nothing. Errors are those of Put.
 	Rehearse(ctx context.Context, zone ZoneID) (Fingerprint, error)
 }
 
@@ -166,14 +169,14 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("host holds %s, which is not a key this rotation expects there; nothing was changed", e.Held)
 }
 
-// HostError is a host's failure at one step, for the operator.
+// HostError is a host's failure at one step, in words for the operator.
 type HostError struct {
 	// Step is where it failed.
 	Step HostStep
-	// Why is what happened, without any key, in words that can be acted on.
+	// Why says what happened, without any key, so that a person can act.
 	Why string
-	// Bastion is the name of the bastion that failed, and with it every host behind
-	// it; empty where it was the host itself.
+	// Bastion is the name of the bastion that failed, together with every host
+	// behind it. It is empty if the host itself failed.
 	Bastion string
 }
 
@@ -202,13 +205,13 @@ type Sealer interface {
 }
 
 // Opener opens what was sealed to the locations whose private keysets it holds.
-// It is for its caller to keep the grant.
+// Its caller must obey the grant.
 type Opener interface {
 	Open(location Location, zone ZoneID, sealed []byte) (Secret, Grant, error)
 }
 
-// Notifier tells people elsewhere. An error that trying again will not mend is
-// a *RefusedError.
+// Notifier tells people elsewhere. An error is a *RefusedError if trying again
+// will not help.
 type Notifier interface {
 	Notify(ctx context.Context, n Notice) error
 }

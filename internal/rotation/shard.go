@@ -15,8 +15,8 @@ type Control struct {
 	Decided *Decided `json:"decided,omitempty"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
-	// Surprised zones of other pages have keys that nobody knows; Told says that
-	// a person let the campaign go on since.
+	// Surprised counts zones of other pages that have keys that nobody knows.
+	// Told says that a person let the campaign go on since.
 	Surprised int  `json:"surprised,omitempty"`
 	Told      bool `json:"told,omitempty"`
 }
@@ -34,7 +34,8 @@ type SkippedZone struct {
 	Reason string `json:"reason"`
 }
 
-// RetiredHost is a host that will never answer; of one zone, or of all.
+// RetiredHost is a host that will never answer. It is retired from one zone, or
+// from all.
 type RetiredHost struct {
 	Host   HostName `json:"host"`
 	Zone   ZoneID   `json:"zone,omitempty"`
@@ -54,13 +55,13 @@ type ShardOut struct {
 type ShardNote struct {
 	// Attention names the first zones that need a person.
 	Attention []Attention `json:"attention,omitempty"`
-	// SetAside are hosts that failed their proof twice, and bastions in place of those
-	// behind them.
+	// SetAside are hosts that failed their proof twice. A bastion stands for all
+	// hosts behind it.
 	SetAside []Attention `json:"setAside,omitempty"`
 	// Halt says that every zone would fail alike, and why.
 	Halt string `json:"halt,omitempty"`
-	// Surprised is how many zones EdgeOne and all hosts agree about on a key that
-	// neither plan nor history knows.
+	// Surprised is the number of zones for which EdgeOne and all hosts have the
+	// same key, and neither plan nor history knows it.
 	Surprised int `json:"surprised,omitempty"`
 }
 
@@ -83,16 +84,16 @@ type ShardNews struct {
 	Kept  int  `json:"kept"`
 	// Exposed zones are under way: a resume would change nothing for them.
 	Exposed int `json:"exposed"`
-	// Mending are zones that an earlier run left exposed or unknown and that
-	// are being delivered: they do not count against a budget again.
+	// Mending are zones that an earlier run left exposed or unknown and that are
+	// being delivered. They do not count against a budget again.
 	Mending Counts `json:"mending"`
-	// Standing parts the pending zones of Tally, Waits says what groups of zones
-	// wait for.
+	// Standing divides the pending zones of Tally; Waits says what groups of
+	// zones wait for.
 	Standing Standings `json:"standing"`
 	Waits    []Wait    `json:"waits,omitempty"`
-	// Idle is since when a zone could have got on and none did, once that has
-	// lasted for StallAfter; zero while it is not so. Causes count why, as far as
-	// it is known.
+	// Idle is since when a zone could have made progress and none did, if that
+	// has lasted for StallAfter. Otherwise it is zero. Causes counts why, as far
+	// as it is known.
 	Idle   time.Time `json:"idle,omitzero"`
 	Causes []Cause   `json:"causes,omitempty"`
 	// Past is ShardOut's.
@@ -105,14 +106,16 @@ type ZoneNews struct {
 	Standing Standing `json:"standing"` // Alive, Dark, Dead or Held
 	// Why is one clause for people, without a full stop.
 	Why string `json:"why,omitempty"`
-	// Since is when it came to stand so (of the exposure where Dark or Dead),
-	// Until when the present wait ends at the latest; zero is not known.
+	// Since is since when it stands so (for Dark and Dead: since the exposure
+	// began). Until is when the present wait ends at the latest. Zero means not
+	// known.
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`
 	// Exposed: it is Dark or Dead for longer than ExposedAfter. A read that shows
 	// the hosts' key takes that back.
 	Exposed bool `json:"exposed,omitempty"`
-	// Kept: it was asked to stop, but a refresh may have been sent: it goes on.
+	// Kept: it was asked to stop, but a refresh may have been sent, so it goes
+	// on.
 	Kept bool `json:"kept,omitempty"`
 	// Loose: it gives its slot in the window back.
 	Loose bool `json:"loose,omitempty"`
@@ -127,6 +130,6 @@ type ZoneOrder struct {
 	// Begun is when Temporal says that the zone's refresh began: its clock of
 	// exposure runs from here.
 	Begun time.Time `json:"begun,omitzero"`
-	// Tell asks for its news again, for a shard that is new to it.
+	// Tell asks for its news again, because this shard did not start it.
 	Tell bool `json:"tell,omitempty"`
 }

@@ -16,7 +16,7 @@ type slotOwner[K comparable] struct {
 	key   K
 	given int
 	used  int
-	final bool // it takes no more than it uses
+	final bool // it takes no more places than it uses
 	loose bool // it gave its places back and goes on
 }
 
@@ -47,7 +47,7 @@ func (o *slotOwner[K]) owned() int {
 	return max(o.given, o.used)
 }
 
-// Give has an owner take up to n places, from now on; one that is new comes last.
+// Give lets an owner use up to n places, from now on. A new owner is put last.
 func (s *Slots[K]) Give(k K, n int) {
 	if o := s.find(k); o != nil {
 		o.given, o.final, o.loose = n, false, false
@@ -56,15 +56,16 @@ func (s *Slots[K]) Give(k K, n int) {
 	s.owners = append(s.owners, slotOwner[K]{key: k, given: n})
 }
 
-// Uses is what an owner says that it uses; final says that it takes no more.
+// Uses is how many places an owner says that it uses. final says that it takes
+// no more.
 func (s *Slots[K]) Uses(k K, n int, final bool) {
 	if o := s.find(k); o != nil {
 		o.used, o.final = n, final
 	}
 }
 
-// Ordered says that all owners were told something: what they said before does
-// not count as final any more.
+// Ordered says that all owners were told something new, so what they said
+// before is no longer final.
 func (s *Slots[K]) Ordered() {
 	for i := range s.owners {
 		s.owners[i].final = false
@@ -78,7 +79,7 @@ func (s *Slots[K]) Loosen(k K) {
 	}
 }
 
-// Leave is an owner's end.
+// Leave removes an owner.
 func (s *Slots[K]) Leave(k K) {
 	s.owners = slices.DeleteFunc(s.owners, func(o slotOwner[K]) bool { return o.key == k })
 }
@@ -108,7 +109,8 @@ func (s *Slots[K]) Taken() int {
 	return n
 }
 
-// Left is how many are not. It is negative after the window became smaller.
+// Left is how many places are not owned. It is negative after the window became
+// smaller.
 func (s *Slots[K]) Left() int { return s.window - s.Taken() }
 
 // Loose is how many owners gave their places back and go on.
@@ -122,18 +124,20 @@ func (s *Slots[K]) Loose() int {
 	return n
 }
 
-// Room says that another owner can have a place. While more than a window of
-// owners is loose there is none: with those that may still become loose they are
-// never more than two windows.
+// Room says that another owner can have a place. It cannot while more owners
+// than the window has places are loose: together with those that may still
+// become loose they would be more than two windows.
 func (s *Slots[K]) Room() bool { return s.Left() > 0 && s.Loose() <= s.window }
 
-// Admitting says that some owner may still take places that it does not use.
+// Admitting says that some owner may still take places that it does not use
+// yet.
 func (s *Slots[K]) Admitting() bool {
 	return slices.ContainsFunc(s.owners, func(o slotOwner[K]) bool { return !o.final && !o.loose })
 }
 
-// Widen gives what is left to the latest owner that takes more, and says how
-// many places it has now. more is false when there is nothing to give, or nobody.
+// Widen gives the places that are left to the latest owner that takes more, and
+// says how many that owner has now. more is false when nothing is left, or no
+// owner takes more.
 func (s *Slots[K]) Widen() (k K, n int, more bool) {
 	left := s.Left()
 	for _, o := range slices.Backward(s.owners) {
@@ -150,8 +154,8 @@ func (s *Slots[K]) Widen() (k K, n int, more bool) {
 	return k, 0, false
 }
 
-// Split lets every owner take places again, at the same time: each keeps what it
-// uses, and they share what is left in equal parts.
+// Split lets every owner take places again, all at the same time. Each keeps
+// what it uses, and they share the rest in equal parts.
 func (s *Slots[K]) Split() {
 	left := s.window
 	for _, o := range s.owners {

@@ -14,7 +14,7 @@ type Twins struct {
 	Shared bool `json:"shared,omitempty"`
 }
 
-// String says it and what to do.
+// String says what was found, and what to do.
 func (t Twins) String() string {
 	why := "they seem to be one machine"
 	if t.Shared {
@@ -23,8 +23,8 @@ func (t Twins) String() string {
 	return fmt.Sprintf("%s and %s have one and the same file: %s; take one of them out of the fleet file, or give it a path of its own", t.Hosts[0], t.Hosts[1], why)
 }
 
-// FindTwins compares where hosts have their files. Each host is named with the first one, by
-// name, that has a file of its.
+// FindTwins compares where hosts have their files. Each host is paired with the
+// first host, by name, that has one of its files.
 func FindTwins(located map[HostName]Whereabouts) []Twins {
 	type file struct {
 		zone          ZoneID

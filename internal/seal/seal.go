@@ -155,7 +155,7 @@ func ids(h *keyset.Handle) []uint32 {
 }
 
 // CannotOpenError says that a sealed key cannot be opened here. Nothing is lost
-// by it: EdgeOne still holds the key, which can be read back and sealed anew.
+// by it: EdgeOne still holds the key, which can be read back and sealed again.
 type CannotOpenError struct {
 	Location rotation.Location
 	Zone     rotation.ZoneID
