@@ -18,7 +18,7 @@ import (
 
 // standBy waits in the account's lease queue to become the active process.
 func (w *caller) standBy(ctx context.Context) error {
-	if err := w.ensureLease(ctx); err != nil {
+	if err := w.patiently(ctx, func() error { return w.ensureLease(ctx) }); err != nil {
 		return err
 	}
 	o := w.activityOptions(1)

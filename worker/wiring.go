@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"keywave/activities"
@@ -70,10 +69,7 @@ func run(ctx context.Context, c *config) error {
 		defer stop()
 	}
 	logger.Info("starting", "version", build.Version, "revision", build.Revision, "modified", build.Modified, "go", build.Go, "sdk", build.SDK)
-	w.temporal, err = temporalclient.Dial(ctx, logger, temporalclient.WorkerIdentity(c.id, build.Version, c.mark()), func(o *client.Options) {
-		o.MetricsHandler = w.telemetry.Handler
-	})
-	if err != nil {
+	if err := w.connect(ctx, build.Version); err != nil {
 		return err
 	}
 	defer w.temporal.Close()
@@ -274,7 +270,8 @@ func settings(f fleet.File) deliver.Settings {
 
 func (w *workers) start(ctx context.Context) error {
 	if w.plays(roleOrchestrator) {
-		if err := w.temporal.EnsureSearchAttributes(ctx, workflows.Attributes()); err != nil {
+		register := func() error { return w.temporal.EnsureSearchAttributes(ctx, workflows.Attributes()) }
+		if err := w.patiently(ctx, register); err != nil {
 			return err
 		}
 		sdkworker.SetStickyWorkflowCacheSize(cachedWorkflows)

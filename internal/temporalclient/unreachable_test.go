@@ -2,6 +2,7 @@ package temporalclient
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,17 +17,30 @@ func TestUnreachableSaysWhatIsThere(t *testing.T) {
 	defer plain.Close()
 	defer secret.Close()
 	plain.Config.ErrorLog, secret.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0), slog.NewLogLogger(slog.DiscardHandler, 0)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = gone.Close() }()
+	go func() {
+		for conn, err := gone.Accept(); err == nil; conn, err = gone.Accept() {
+			_ = conn.Close()
+		}
+	}()
 	t.Setenv("TEMPORAL_CONFIG_FILE", "/dev/null")
 	for name, c := range map[string]struct {
 		address string
 		tls     string
 		want    string
+		away    bool // a worker waits for it
 	}{
-		"nobody":                     {"127.0.0.1:1", "", "no Temporal at 127.0.0.1:1 ("},
-		"TLS, and this client not":   {strings.TrimPrefix(secret.URL, "https://"), "", " speaks TLS, and this client does not: set TEMPORAL_TLS=true"},
-		"no TLS, and this client":    {strings.TrimPrefix(plain.URL, "http://"), "true", " speaks no TLS, and this client does: unset TEMPORAL_TLS"},
-		"a certificate of strangers": {strings.TrimPrefix(secret.URL, "https://"), "true", " do not agree on TLS ("},
-		"another service":            {strings.TrimPrefix(plain.URL, "http://"), "", " is no Temporal that this client understands ("},
+		"nobody":                     {"127.0.0.1:1", "", "no Temporal at 127.0.0.1:1 (", true},
+		"a proxy alone":              {gone.Addr().String(), "", " hangs up, as a proxy does", true},
+		"a proxy alone, with TLS":    {gone.Addr().String(), "true", " hangs up, as a proxy does", true},
+		"TLS, and this client not":   {strings.TrimPrefix(secret.URL, "https://"), "", " speaks TLS, and this client does not: set TEMPORAL_TLS=true", false},
+		"no TLS, and this client":    {strings.TrimPrefix(plain.URL, "http://"), "true", " speaks no TLS, and this client does: unset TEMPORAL_TLS", false},
+		"a certificate of strangers": {strings.TrimPrefix(secret.URL, "https://"), "true", " do not agree on TLS (", false},
+		"another service":            {strings.TrimPrefix(plain.URL, "http://"), "", " is no Temporal that this client understands (", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TEMPORAL_ADDRESS", c.address)
@@ -34,6 +48,9 @@ func TestUnreachableSaysWhatIsThere(t *testing.T) {
 			_, err := Dial(t.Context(), slog.New(slog.DiscardHandler), "test")
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "start one") != (name == "nobody") {
 				t.Errorf("it says %v", err)
+			}
+			if IsAway(err) != c.away {
+				t.Errorf("waiting for it is %t: %v", !c.away, err)
 			}
 		})
 	}
