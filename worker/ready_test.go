@@ -191,4 +191,3 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 	}
 	return to.Code, string(body)
 }
-
