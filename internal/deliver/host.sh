@@ -398,7 +398,7 @@ verify=$t
 get zones
 case $verb in prove | held | locate)
 	# It gives way to the traffic, but a busy host must get to it in time.
-	renice -n 5 -p $$ >/dev/null 2>&1
+	renice -n 10 -p $$ >/dev/null 2>&1
 	while get m && [ "$m" != end ]; do
 		text
 		u=$(eval "$t" 2>&1 </dev/null)
