@@ -74,8 +74,9 @@ func (s *Shared) through(way []Hop) (*bastion, error) {
 // carried is a connection to a peer that goes through a bastion.
 type carried struct {
 	net.Conn
-	by  *link
-	end sync.Once
+	by   *link
+	end  sync.Once
+	took time.Duration // to make it
 }
 
 // Close releases the bastion's connection, once.
@@ -88,7 +89,7 @@ func (c *carried) Close() error {
 // carry connects to a peer behind the bastion. As long as nothing was sent, a
 // connection that turns out to be dead, stalled or full is replaced by a new
 // one.
-func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
+func (b *bastion) carry(to *peer) (*carried, error) {
 	var err error
 	// Each new connection serves at least one of those who wait, even if it takes
 	// only one channel.
@@ -96,11 +97,11 @@ func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
 		var l *link
 		var fresh bool
 		if l, fresh, err = b.ready(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		var wire net.Conn
+		var wire *carried
 		if wire, err = b.open(l, to.address); err == nil {
-			return wire, l, nil
+			return wire, nil
 		}
 		switch {
 		case errors.Is(err, errRetired), errors.Is(err, net.ErrClosed):
@@ -108,12 +109,12 @@ func (b *bastion) carry(to *peer) (net.Conn, *link, error) {
 		case full(err) && !l.empty():
 			l.retire()
 		case !errors.Is(err, errSilent):
-			return nil, nil, b.refused(l, to, err)
+			return nil, b.refused(l, to, err)
 		case fresh:
-			return nil, nil, b.failed(rotation.StepConnect, "took a connection and does not answer on it; see its sshd log")
+			return nil, b.failed(rotation.StepConnect, "took a connection and does not answer on it; see its sshd log")
 		}
 	}
-	return nil, nil, b.failed(rotation.StepSession, "takes no new channels ("+deliver.Scrub(err.Error())+"); hosts behind it come too fast for it")
+	return nil, b.failed(rotation.StepSession, "takes no new channels ("+deliver.Scrub(err.Error())+"); hosts behind it come too fast for it")
 }
 
 // ready returns the bastion's connection. A bastion that was lost just now is
@@ -140,18 +141,18 @@ func (b *bastion) ready() (*link, bool, error) {
 // open asks for a channel to address, and waits for at most DialTimeout.
 // Meanwhile it asks all connections of the way at once whether they live, so
 // that several dead ones cost one wait.
-func (b *bastion) open(l *link, address string) (net.Conn, error) {
+func (b *bastion) open(l *link, address string) (*carried, error) {
 	if err := l.take(); err != nil {
 		return nil, err
 	}
-	limit := b.shared.options.DialTimeout
+	limit, asked := b.shared.options.DialTimeout, time.Now()
 	timed, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	lives := make(chan bool, 1)
 	go func() { lives <- l.check(limit) }()
 	channel, err := l.conn.DialContext(timed, "tcp", address)
 	if err == nil {
-		return &carried{Conn: channel, by: l}, nil
+		return &carried{Conn: channel, by: l, took: time.Since(asked)}, nil
 	}
 	l.release()
 	if _, answered := errors.AsType[*ssh.OpenChannelError](err); !answered && !<-lives {

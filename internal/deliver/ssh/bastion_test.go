@@ -433,3 +433,69 @@ func TestIdleBastionIsClosed(t *testing.T) {
 	}
 	prove(t, host)
 }
+
+// silentWay is a host behind a bastion, both of which answer at once.
+func silentWay(t *testing.T) (*rig, *proxy) {
+	t.Helper()
+	s, b := newRig(t), newServer(t)
+	p := newProxy(t, b.addr)
+	s.cfg.Jump = []ssh.Hop{{Name: "jump-1", Address: p.addr, HostKey: authorizedLine(b.hostKeys[0].PublicKey()), User: "jump"}}
+	return s, p
+}
+
+// mute takes connections and says nothing on them.
+func mute(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// A machine that takes the connection and says nothing costs one DialTimeout, wherever
+// it is on the way; how long a login may take does not matter.
+func TestSilentMachine(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		silence func(*rig, string)
+		says    string
+		bastion string
+	}{
+		"a host":                  {func(s *rig, mute string) { s.cfg.Jump, s.cfg.Address = nil, mute }, "gw-1 (", ""},
+		"a bastion":               {func(s *rig, mute string) { s.cfg.Jump[0].Address = mute }, "bastion jump-1 (", "jump-1"},
+		"a host behind a bastion": {func(s *rig, mute string) { s.cfg.Address = mute }, "gw-1 (", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := silentWay(t)
+			s.cfg.Name, s.options.DialTimeout, s.options.LoginTimeout = "gw-1", 2*time.Second, time.Hour
+			c.silence(s, mute(t))
+			_, err := s.host(t).Prove(t.Context(), []rotation.ZoneID{zone})
+			failsAt(t, err, rotation.StepConnect, c.says, "took the connection and said nothing within 2s")
+			if failure, _ := errors.AsType[*rotation.HostError](err); failure.Bastion != c.bastion {
+				t.Errorf("it is told as a failure of bastion %q", failure.Bastion)
+			}
+		})
+	}
+}
+
+// A way that has gone silent under a warm connection costs one DialTimeout: that the
+// bastion does not answer either is found meanwhile.
+func TestWarmWayThatDiedSilently(t *testing.T) {
+	t.Parallel()
+	s, p := silentWay(t)
+	s.options.DialTimeout = 4 * time.Second
+	host := s.host(t)
+	prove(t, host)
+	p.freeze()
+	began := time.Now()
+	put(t, host, delivertest.NewKey(), rotation.Absent)
+	if took := time.Since(began); took >= 2*s.options.DialTimeout {
+		t.Errorf("it took %s, want hardly more than %s", took, s.options.DialTimeout)
+	}
+	if n := p.accepted(); n != 2 {
+		t.Errorf("the bastion got %d connections, want a second one", n)
+	}
+}

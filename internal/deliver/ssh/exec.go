@@ -104,7 +104,10 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 // beforehand it waits for at most patience until the script begins.
 func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-chan error, patience time.Duration) error {
 	var silence <-chan time.Time
+	heard := func() {}
 	if s.early {
+		heard = s.link.watchWay(patience)
+		defer heard()
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		silence = timer.C
@@ -117,6 +120,7 @@ func (s *session) listen(ctx context.Context, t *deliver.Transcript, talked <-ch
 		case <-ctx.Done():
 			return nil
 		case <-begun:
+			heard()
 			silence, begun = nil, nil
 		case <-silence:
 			return errNoSign

@@ -139,6 +139,17 @@ func (l *link) check(within time.Duration) bool {
 	return !silent.Load()
 }
 
+// watchWay asks, should nothing be heard for a fifth of patience, whether the connections
+// by which l goes live: of a way that has gone silent, all that has died is found while l
+// is waited for, and not one after the other. heard ends it.
+func (l *link) watchWay(patience time.Duration) (heard func()) {
+	if l.by == nil {
+		return func() {}
+	}
+	ask := time.AfterFunc(patience/5, func() { l.by.check(patience - patience/5) })
+	return func() { ask.Stop() }
+}
+
 func (l *link) answers(within time.Duration) bool {
 	answered := make(chan error, 1)
 	go func() {

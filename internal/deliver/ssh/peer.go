@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -218,22 +219,54 @@ func (p *peer) try(id *identity, now credentials) (l *link, brokenOff bool, err 
 	return l, false, nil
 }
 
-// reach connects to the peer: from here, or through the bastion before it.
-func (p *peer) reach(dialer *net.Dialer) (net.Conn, *link, error) {
+// reach connects to the peer: from here, or through the bastion before it. The
+// connection and the peer's first word share one DialTimeout.
+func (p *peer) reach(dialer *net.Dialer) (*wire, *link, error) {
 	if p.before != nil {
-		return p.before.carry(p)
+		c, err := p.before.carry(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &wire{Conn: c, patience: dialer.Timeout - c.took}, c.by, nil
 	}
+	asked := time.Now()
 	tcp, err := dialer.Dial("tcp", p.address)
 	if err != nil {
 		return nil, nil, p.failed(rotation.StepConnect, "cannot be reached: "+dialReason(err, dialer.Timeout))
 	}
-	return tcp, nil, nil
+	return &wire{Conn: tcp, patience: dialer.Timeout - time.Since(asked)}, nil, nil
+}
+
+// wire is a connection on which the peer speaks first, as an SSH server does.
+type wire struct {
+	net.Conn
+	patience      time.Duration // what is left of the DialTimeout
+	heard, silent atomic.Bool
+}
+
+// await closes the wire when its peer has not said a word in time.
+func (w *wire) await() *time.Timer {
+	return time.AfterFunc(w.patience, func() {
+		if !w.heard.Load() {
+			w.silent.Store(true)
+			_ = w.Close()
+		}
+	})
+}
+
+// Read notes that the peer speaks.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Store(true)
+	}
+	return n, err
 }
 
 // login logs in over a connection. It tells failures apart by how far the
 // handshake came, not by the error's text: the identity is checked before the
 // first of our keys is offered.
-func (p *peer) login(wire net.Conn, id *identity, dialer *net.Dialer, now credentials, made *login) (conn *ssh.Client, brokenOff bool, err error) {
+func (p *peer) login(wire *wire, id *identity, dialer *net.Dialer, now credentials, made *login) (conn *ssh.Client, brokenOff bool, err error) {
 	signers, notes, done := p.shared.identities(dialer, now)
 	defer done()
 	var identified bool
@@ -248,7 +281,9 @@ func (p *peer) login(wire net.Conn, id *identity, dialer *net.Dialer, now creden
 			return refused
 		},
 	}
+	late := wire.await()
 	c, channels, requests, err := ssh.NewClientConn(wire, p.address, config)
+	late.Stop()
 	if err == nil {
 		return ssh.NewClient(c, channels, requests), false, nil
 	}
@@ -256,6 +291,8 @@ func (p *peer) login(wire net.Conn, id *identity, dialer *net.Dialer, now creden
 	switch {
 	case refused != nil:
 		return nil, false, refused
+	case wire.silent.Load():
+		return nil, false, p.failed(rotation.StepConnect, fmt.Sprintf("took the connection and said nothing within %s; see its sshd log, and whether the machine is well", dialer.Timeout))
 	case broken(err):
 		return nil, true, p.failed(rotation.StepConnect, "took the connection but broke it off or stalled before we were logged in; see its sshd log, and MaxStartups")
 	case errors.As(err, &negotiation) && slices.Equal(negotiation.SupportedAlgorithms, id.algorithms):

@@ -84,7 +84,9 @@ func (h *Host) open(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 		timed, cancel := context.WithTimeout(ctx, h.shared.options.DialTimeout)
+		heard := l.watchWay(h.shared.options.DialTimeout)
 		s, err := l.open(timed)
+		heard()
 		cancel()
 		if err == nil {
 			l.stock()

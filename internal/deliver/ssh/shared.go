@@ -38,8 +38,9 @@ type Options struct {
 	// MaxSessionsPerHost bounds the commands that run on one host at once;
 	// default 8, below the 10 of sshd's MaxSessions.
 	MaxSessionsPerHost int
-	// DialTimeout bounds the making of a TCP connection, and the opening of a
-	// session on a warm one; default 5 s.
+	// DialTimeout bounds the making of a TCP connection and the wait for the
+	// server's first word together, and the opening of a session on a warm one;
+	// default 5 s.
 	DialTimeout time.Duration
 	// LoginTimeout bounds the login to a host or a bastion, each by itself; default
 	// 15 s.
