@@ -24,16 +24,17 @@ const (
 	driftNamed = 20
 	// rereadSilently is how many are read without a word: they take some seconds.
 	rereadSilently = 100
+	// clockWithin bounds the look at one account's clock: it holds up no resume.
+	clockWithin = 3 * time.Second
 )
 
 // reread reads the live keys of a plan's zones again, before anything is
 // changed; of a large plan, those of an even sample. It also counts the keys that
 // it read of each account.
 func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, approved plan.Plan, whole plan.Whole) (workflows.RereadOut, map[rotation.Account]int, error) {
-	var out workflows.RereadOut
 	for _, account := range approved.Owners() {
 		if err := awaitAccount(ctx, conn, account); err != nil {
-			return out, nil, err
+			return workflows.RereadOut{}, nil, err
 		}
 	}
 	zones := spread(zonesOf(whole), rereadMost)
@@ -43,6 +44,25 @@ func (a *app) reread(ctx context.Context, conn *temporalclient.Connection, appro
 	case len(zones) > rereadSilently:
 		a.say("Reading the live keys of %s again, to see whether the plan is still right.", many(len(zones), "zone"))
 	}
+	return a.rereadZones(ctx, conn, approved, zones)
+}
+
+// warnOfClocks says before a campaign goes on which accounts' workers have a clock that
+// is off, by the date of EdgeOne's answer about one zone of each. Where nobody answers
+// it says nothing: the campaign will, and it is not held up.
+func (a *app) warnOfClocks(ctx context.Context, conn *temporalclient.Connection, p plan.Plan) {
+	for _, account := range p.Owners() {
+		asked, cancel := context.WithTimeout(ctx, clockWithin)
+		if page, err := pageOf(asked, conn, p.Name, p.FirstPage(account)); err == nil && len(page.Zones) > 0 {
+			_, _, _ = a.rereadZones(asked, conn, p, []planned{{account, page.Zones[0]}})
+		}
+		cancel()
+	}
+}
+
+// rereadZones reads the live keys of some zones of a plan, and warns of clocks.
+func (a *app) rereadZones(ctx context.Context, conn *temporalclient.Connection, approved plan.Plan, zones []planned) (workflows.RereadOut, map[rotation.Account]int, error) {
+	var out workflows.RereadOut
 	name := approved.Name + "/" + planning.Unique(time.Now())
 	var runs []client.WorkflowRun
 	var whose []rotation.Account

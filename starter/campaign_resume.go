@@ -54,6 +54,11 @@ func (a *app) resume(ctx context.Context, name string, o workflows.Order, watch 
 		return fmt.Errorf("campaign %s cannot be read: %w", name, err)
 	}
 	if described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if status, err := statusOf(ctx, conn, name); err == nil {
+			if plan, err := planOf(ctx, conn, status); err == nil {
+				a.warnOfClocks(ctx, conn, plan)
+			}
+		}
 		answer, err := order(ctx, conn, name, workflows.UpdateResume, o)
 		if err != nil {
 			return err
@@ -103,6 +108,7 @@ func (a *app) reopen(ctx context.Context, conn *temporalclient.Connection, name,
 	if status.Hours != nil {
 		in.Hours = status.Hours.Own
 	}
+	a.warnOfClocks(ctx, conn, plan)
 	if err := launch(ctx, conn, in, plan, true); err != nil {
 		return "", err
 	}

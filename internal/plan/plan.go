@@ -190,6 +190,19 @@ func (p Plan) Owners() []rotation.Account {
 	return all
 }
 
+// FirstPage is the number of the first page that holds zones of an account; 0 where
+// none does.
+func (p Plan) FirstPage(account rotation.Account) int {
+	for _, w := range p.Waves {
+		for _, part := range w.Parts {
+			if part.Account == account {
+				return part.First
+			}
+		}
+	}
+	return 0
+}
+
 // AccountOf is whose zones a page holds, by its number.
 func (p Plan) AccountOf(page int) rotation.Account {
 	for _, w := range p.Waves {
