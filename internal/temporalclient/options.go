@@ -31,12 +31,26 @@ func options() (client.Options, error) {
 		return client.Options{}, fmt.Errorf("the Temporal configuration %s has keys that Temporal's SDK does not know: %s; correct or remove them, or set TEMPORAL_CONFIG_FILE to a file of its own",
 			path, unknownKeys(data, err))
 	}
-	o, err := envconfig.LoadDefaultClientOptions()
+	o, err := fromProfile()
 	if err != nil {
 		return client.Options{}, fmt.Errorf("the Temporal configuration (TEMPORAL_* and %s) is wrong: %w", path, err)
 	}
 	o.HostPort, o.Namespace = cmp.Or(o.HostPort, client.DefaultHostPort), cmp.Or(o.Namespace, client.DefaultNamespace)
 	return o, checkAddress(o.HostPort, path)
+}
+
+// fromProfile is envconfig.LoadDefaultClientOptions with a client certificate that is
+// read again.
+func fromProfile() (client.Options, error) {
+	profile, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{})
+	if err != nil {
+		return client.Options{}, err
+	}
+	o, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
+	if err == nil {
+		renewed(o.ConnectionOptions.TLS, profile)
+	}
+	return o, err
 }
 
 // unknownKeys names each key with its line, where that is found.
