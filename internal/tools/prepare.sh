@@ -2,8 +2,8 @@
 # Installs what `make test` needs beyond Go, where that can be done: a real sshd,
 # Dropbear, sudo, busybox, tcsh and the tools of file attributes for the delivery tests,
 # Chromium for the Temporal UI, tmux for the screen of campaign watch, Prometheus for
-# the alert rules. Elsewhere it says what is missing, and those tests are skipped by
-# name.
+# the alert rules, systemd (which is not started) to verify the units. Elsewhere it says
+# what is missing, and those tests are skipped by name.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -21,6 +21,7 @@ command -v setfattr >/dev/null 2>&1 || missing="$missing attr"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v tmux >/dev/null 2>&1 || missing="$missing tmux"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "prepare: install these to run all tests:$missing" >&2
