@@ -47,6 +47,7 @@ test: ## everything that can be tested on this machine
 	@bin/inturn 'make build' 'make prepare' 'make check' \
 		'go test -timeout 15m -p 3 -parallel 6 $(TESTFLAGS) ./...' \
 		'cd internal/tools && go test -count=1 ./...' \
+		'make chart-test' \
 		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \
 		'make chaos-quick'
 
@@ -89,6 +90,10 @@ fmt: ## format every Go file
 .PHONY: e2e
 e2e: build ## the real programs, end to end
 	go test -timeout 15m -count=1 $(TESTFLAGS) ./internal/proving/e2e/...
+
+.PHONY: chart-test
+chart-test: ## the chart for Kubernetes, with every combination of its README's values
+	@cd internal/tools/chart && go test -c -o ../../../bin/chart.test . && ../../../bin/chart.test
 
 .PHONY: ui-test
 ui-test: programs prepare ## a campaign in the real Temporal UI, in headless Chromium (UI_IMAGES=DIR keeps screenshots)
