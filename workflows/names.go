@@ -149,12 +149,6 @@ const (
 	QueryPage    = "page"    // page: plan.Page
 )
 
-// Changes of what a workflow does, for workflow.GetVersion.
-const (
-	// ChangeSpread: the gaps between a zone's deliveries are its own.
-	ChangeSpread = "spread"
-)
-
 // Search attributes, all of type Keyword. The product registers them itself.
 const (
 	AttrCampaign = "KeywaveCampaign"

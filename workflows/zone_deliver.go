@@ -29,7 +29,6 @@ func (z *zone) deliver() {
 		z.trip.Doubt()
 		return
 	}
-	z.spread()
 	if z.withheld != "" {
 		z.trip.Delivered(z.now(), withheld(z.trip.Missing(), z.withheld))
 		return
@@ -39,14 +38,6 @@ func (z *zone) deliver() {
 		acks = append(acks, z.receive(p)...)
 	}
 	z.trip.Delivered(z.now(), acks)
-}
-
-// spread parts this zone's next rounds from those of others, unless it went on without
-// that before. A zone that gets its key at once is spared the two events.
-func (z *zone) spread() {
-	if z.trip.Round > 0 {
-		z.trip.Spread = workflow.GetVersion(z.work, ChangeSpread, workflow.DefaultVersion, 1) == 1
-	}
 }
 
 // withheld ends a round for which there is no key.

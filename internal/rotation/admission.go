@@ -82,7 +82,7 @@ type (
 	// AskHosts asks a location's hosts to prove that they can take a key.
 	AskHosts struct {
 		Location Location
-		Hosts    []AskedHost
+		Hosts    []askedHost
 	}
 	// AskBegun asks Temporal which of these zones' refreshes have begun.
 	AskBegun struct{ Zones []ZoneID }
@@ -337,7 +337,7 @@ func (a *Admission) decide(d Decided) {
 	a.in.Decided, a.dirty = d, true
 	a.skipDecided()
 	for _, z := range a.zones {
-		waited := z.record.Back == BackAside && z.record.Outcome == Pending && z.flight == nil
+		waited := z.record.Back == backAside && z.record.Outcome == Pending && z.flight == nil
 		if waited && a.asideHost(z) == nil && !slices.Contains(a.queue, z) {
 			z.record.Back, z.record.Why = "", "" // it waited for hosts that are retired now
 			a.queue = append(a.queue, z)
@@ -462,7 +462,7 @@ func (a *Admission) admit(now time.Time) {
 		z := a.queue[0]
 		if h := a.asideHost(z); h != nil && !z.mending {
 			a.queue = a.queue[1:]
-			z.record.Back = BackAside
+			z.record.Back = backAside
 			z.record.Why = h.asideWhy()
 			a.dirty = true
 			continue

@@ -513,7 +513,7 @@ func (w *shardWorld) land(id ZoneID, f *modelFlight) {
 		r.Cause = pickOf(w.dice, []string{"", "OperationDenied", "InternalError"})
 		r.Halt = w.chance(40)
 	case Pending:
-		r.Back = pickOf(w.dice, []Handback{BackStopped, BackBusy, BackProof, BackUnreached, BackNoWorker})
+		r.Back = pickOf(w.dice, []Handback{BackStopped, backBusy, BackProof, BackUnreached, BackNoWorker})
 	case Skipped:
 	}
 	switch {
@@ -670,7 +670,7 @@ func (w *shardWorld) start(c StartZone) {
 		w.bad("%s is %s, and urgent is %t", c.Zone, z.outcome, c.Urgent)
 	case w.isStrange(c) && w.crowd() == CrowdMany:
 		w.bad("%s starts, and nobody knows its key, nor those of others", c.Zone)
-	case w.isStrange(c) && w.crowd() == CrowdTold && c.Verb == Rotate:
+	case w.isStrange(c) && w.crowd() == crowdTold && c.Verb == Rotate:
 		w.bad("%s is refreshed, and was in a past that Temporal does not have", c.Zone)
 	case !c.ClosesAt.IsZero() && !c.Urgent && !w.now.Before(c.ClosesAt):
 		w.bad("%s starts when the calendar is closed", c.Zone)

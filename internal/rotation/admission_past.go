@@ -34,29 +34,29 @@ const (
 func (a *Admission) recall(found []Found) {
 	for i, f := range found {
 		z := a.zones[i]
-		row := Recall(a.in.Before.Past.Of(i), f.History, LiveUnread, CrowdFew)
+		row := Recall(a.in.Before.Past.Of(i), f.History, liveUnread, crowdFew)
 		if f.Record != nil {
 			z.record = *f.Record
 			z.record.Zone = z.ID
 		}
-		z.prior = row.Do != DoRotate
+		z.prior = row.Do != doRotate
 		switch row.Do {
-		case DoLeave:
+		case doLeave:
 			z.leave(a.in.Before.Past.Of(i), f.History, row.Why)
-		case DoDeliver:
+		case doDeliver:
 			z.recalled(Exposed, row.Why)
-		case DoRead:
+		case doRead:
 			z.recalled(Unknown, row.Why)
-		case DoAwait:
+		case doAwait:
 			z.joins = true
-		case DoRotate, DoAsk:
+		case doRotate, doAsk:
 		}
 	}
 }
 
 // leave keeps an outcome that may be known only from the campaign's memory.
 func (z *entry) leave(m Memory, h History, why string) {
-	if h == HistoryDone || h == HistorySkipped {
+	if h == historyDone || h == historySkipped {
 		return
 	}
 	z.recalled(Outcome(m), why)
@@ -90,7 +90,7 @@ func (a *Admission) past() Past {
 func (a *Admission) strange(z *entry) bool {
 	held := z.agreed(a)
 	known := held == "" || held == Absent || held == z.record.From || held == z.record.To
-	seen := z.stranger == strangerCleared && !(z.surprising && z.verb == Rotate && a.crowd() != CrowdFew)
+	seen := z.stranger == strangerCleared && !(z.surprising && z.verb == Rotate && a.crowd() != crowdFew)
 	return !known && !z.mending && !z.joins && z.Baseline != "" && !seen
 }
 
@@ -135,7 +135,7 @@ func (a *Admission) KeysRead(keys []LiveKey) {
 		case k.Key != "" && k.Key == z.agreed(a):
 			z.stranger, z.surprising = strangerAgreed, true
 			continue
-		case k.Key == "" && a.crowd() != CrowdFew:
+		case k.Key == "" && a.crowd() != crowdFew:
 			z.verb = Repair // it may be one of them
 		case k.Key != "":
 			z.surprising = false
@@ -154,24 +154,24 @@ func (a *Admission) KeysRead(keys []LiveKey) {
 // judgeStrangers decides about the zones whose key EdgeOne has too. If they are
 // few they are rotated, but last, because there may turn out to be more.
 func (a *Admission) judgeStrangers() {
-	row := Recall(MemoryNever, HistoryNone, LiveHeld, a.crowd())
+	row := Recall(memoryNever, HistoryNone, liveHeld, a.crowd())
 	for _, z := range a.zones {
 		if z.stranger != strangerAgreed {
 			continue
 		}
 		switch row.Do {
-		case DoDeliver:
+		case doDeliver:
 			z.stranger, z.verb = strangerCleared, Repair
 			a.queue = append(a.queue, z)
-		case DoAsk:
+		case doAsk:
 			z.stranger = ""
-			z.record.Outcome, z.record.Back = Pending, BackPast
+			z.record.Outcome, z.record.Back = Pending, backPast
 			z.record.Why = fmt.Sprintf("EdgeOne and all hosts agree on %s, which neither plan nor history knows", z.agreed(a))
 		default:
 		}
 	}
 	a.dirty, a.urgent = true, a.urgent || a.surprised() > 0
-	if row.Do == DoAsk && !a.stopped {
+	if row.Do == doAsk && !a.stopped {
 		a.stop()
 	}
 }

@@ -44,21 +44,21 @@ func TestAdmissionRemembers(t *testing.T) {
 		starts Verb // empty: it does not start
 		doubt  bool
 	}{
-		{MemoryNever, Found{History: HistoryForgotten}, Rotate, false},
-		{MemoryStarted, Found{History: HistoryForgotten}, Rotate, true},
-		{MemoryStarted, Found{History: HistoryNone}, Rotate, true},
-		{MemoryUnsure, Found{History: HistoryForgotten}, Rotate, true},
-		{MemoryUnsure, Found{History: HistoryNone}, Rotate, false},
-		{MemoryUnknown, Found{History: HistoryForgotten}, Rotate, true},
-		{MemoryUnchanged, Found{History: HistoryForgotten}, Rotate, false},
-		{MemoryExposed, Found{History: HistoryForgotten}, Repair, false},
-		{MemoryDone, Found{History: HistoryForgotten}, "", false},
-		{MemorySkipped, Found{History: HistoryForgotten}, "", false},
-		{MemoryNever, Found{HistoryDone, &Record{Outcome: Done, To: "n"}}, "", false},
-		{MemoryNever, Found{HistoryExposed, &Record{Outcome: Exposed, To: "n"}}, Repair, false},
-		{MemoryExposed, Found{HistoryPending, &Record{Outcome: Pending}}, Repair, false},
-		{MemoryStarted, Found{HistoryPending, &Record{Outcome: Pending}}, Rotate, false},
-		{MemoryDone, Found{HistoryLost, nil}, Repair, false},
+		{memoryNever, Found{History: HistoryForgotten}, Rotate, false},
+		{memoryStarted, Found{History: HistoryForgotten}, Rotate, true},
+		{memoryStarted, Found{History: HistoryNone}, Rotate, true},
+		{memoryUnsure, Found{History: HistoryForgotten}, Rotate, true},
+		{memoryUnsure, Found{History: HistoryNone}, Rotate, false},
+		{memoryUnknown, Found{History: HistoryForgotten}, Rotate, true},
+		{memoryUnchanged, Found{History: HistoryForgotten}, Rotate, false},
+		{memoryExposed, Found{History: HistoryForgotten}, Repair, false},
+		{memoryDone, Found{History: HistoryForgotten}, "", false},
+		{memorySkipped, Found{History: HistoryForgotten}, "", false},
+		{memoryNever, Found{historyDone, &Record{Outcome: Done, To: "n"}}, "", false},
+		{memoryNever, Found{HistoryExposed, &Record{Outcome: Exposed, To: "n"}}, Repair, false},
+		{memoryExposed, Found{historyPending, &Record{Outcome: Pending}}, Repair, false},
+		{memoryStarted, Found{historyPending, &Record{Outcome: Pending}}, Rotate, false},
+		{memoryDone, Found{HistoryLost, nil}, Repair, false},
 	} {
 		t.Run(fmt.Sprintf("%s, %s", c.memory, c.found.History), func(t *testing.T) {
 			k := shardTalk(t, 0, Setup{Again: true, Before: ShardOut{Past: PastOf([]Memory{c.memory})}})
@@ -78,7 +78,7 @@ func TestAdmissionRemembers(t *testing.T) {
 // end.
 func TestAdmissionJoinsWhatRuns(t *testing.T) {
 	k := shardTalk(t, 0, Setup{Again: true})
-	k.load(1, []Found{{History: HistoryRunning}})
+	k.load(1, []Found{{History: historyRunning}})
 	if start := k.wants("StartZone z1")[0].(StartZone); !start.Join {
 		t.Errorf("%+v", start)
 	}
@@ -93,12 +93,12 @@ func TestAdmissionPast(t *testing.T) {
 	k.run("z1", "z2")
 	k.end("z1", Record{Outcome: Done, To: "n"})
 	past := k.m.News(k.now).Past
-	for i, want := range []Memory{MemoryDone, MemoryStarted, MemoryNever} {
+	for i, want := range []Memory{memoryDone, memoryStarted, memoryNever} {
 		if past.Of(i) != want {
 			t.Errorf("zone %d is remembered as %s, want %s", i+1, past.Of(i), want)
 		}
 	}
-	before := PastOf([]Memory{MemoryExposed})
+	before := PastOf([]Memory{memoryExposed})
 	if m := NewAdmission(k.now, Setup{Before: ShardOut{Past: before}}); m.News(k.now).Past != before {
 		t.Error("a page that is not loaded is forgotten")
 	}

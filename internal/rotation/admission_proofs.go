@@ -30,14 +30,14 @@ type sight struct {
 	drift Fingerprint // empty: the baseline
 }
 
-// AskedHost is one host and the zones it is asked about.
-type AskedHost struct {
+// askedHost is one host and the zones it is asked about.
+type askedHost struct {
 	Host  HostRef
-	Zones []AskedZone
+	Zones []askedZone
 }
 
-// AskedZone is a zone and the key that the host is expected to hold for it.
-type AskedZone struct {
+// askedZone is a zone and the key that the host is expected to hold for it.
+type askedZone struct {
 	ID       ZoneID
 	Baseline Fingerprint
 }
@@ -86,17 +86,17 @@ func (a *Admission) ask(l Location, now time.Time) {
 	q := AskHosts{Location: l}
 	for _, h := range a.due(l, ahead, now) {
 		a.hosts[h].asked = true
-		q.Hosts = append(q.Hosts, AskedHost{a.hosts[h].HostRef, about(h, ahead)})
+		q.Hosts = append(q.Hosts, askedHost{a.hosts[h].HostRef, about(h, ahead)})
 	}
 	a.batches = append(a.batches, batch{q, now})
 	a.out = append(a.out, q)
 }
 
-func about(h int, zones []*entry) []AskedZone {
-	var all []AskedZone
+func about(h int, zones []*entry) []askedZone {
+	var all []askedZone
 	for _, z := range zones {
 		if slices.Contains(z.Hosts, h) {
-			all = append(all, AskedZone{z.ID, z.Member.Baseline})
+			all = append(all, askedZone{z.ID, z.Member.Baseline})
 		}
 	}
 	return all
@@ -171,7 +171,7 @@ func (a *Admission) Proved(now time.Time, l Location, proofs []Proof, elsewhere 
 	}
 }
 
-func (a *Admission) proved(asked AskedHost, p Proof) {
+func (a *Admission) proved(asked askedHost, p Proof) {
 	at := slices.IndexFunc(a.hosts, func(h *host) bool { return h.Name == asked.Host.Name })
 	h := a.hosts[at]
 	h.asked = false

@@ -326,7 +326,7 @@ func TestAdmissionStopsWhileItWaits(t *testing.T) {
 // back for other reasons never do.
 func TestAdmissionBreaker(t *testing.T) {
 	for back, stops := range map[Handback]bool{
-		BackUnreached: true, BackStopped: false, BackBusy: false, BackAside: false, BackProof: false, BackNoWorker: false,
+		BackUnreached: true, BackStopped: false, backBusy: false, backAside: false, BackProof: false, BackNoWorker: false,
 	} {
 		k := shardTalk(t, 9, Setup{Window: 1, Emergency: true})
 		for range 9 {

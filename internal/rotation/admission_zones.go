@@ -172,7 +172,7 @@ func landed(now time.Time, f *flight, l Landing) Record {
 	case l.Record != nil:
 		return *l.Record
 	case l.Busy != "":
-		return Record{Outcome: Pending, Back: BackBusy, Why: "busy elsewhere: " + l.Busy, EndedAt: now}
+		return Record{Outcome: Pending, Back: backBusy, Why: "busy elsewhere: " + l.Busy, EndedAt: now}
 	case l.Lost == "" && !f.foreign && !f.started && f.cancelled:
 		return Record{Outcome: Pending, Back: BackStopped, Why: "stopped before it began", EndedAt: now}
 	case l.Lost == "" && !f.foreign && !f.started:
@@ -221,7 +221,7 @@ func (a *Admission) judge(z *entry) {
 		a.standStill(r.Why)
 	case failed(r.Outcome):
 		a.matters(!a.stopped)
-	case r.Outcome == Pending && r.Back != BackBusy && r.Back != BackStopped:
+	case r.Outcome == Pending && r.Back != backBusy && r.Back != BackStopped:
 		z.cause = r.Why
 	}
 	if r.Outcome == Pending && !a.stopped && z.back < handedBack {

@@ -205,7 +205,6 @@ func newStory(d dice, c climate) *story {
 		baseline = ""
 	}
 	s.t = NewTrip(c.verb, "zone-model", hosts, c.timing, baseline, w.roll(3) == 0)
-	s.t.Spread = true
 	return s
 }
 
@@ -334,11 +333,11 @@ func (s *story) prove() Event {
 	switch {
 	case s.t.Stop:
 		s.t.Proved(s.now, "cancelled before its refresh", BackStopped)
-		return EvUnproved
+		return evUnproved
 	case s.bad(s.unproved):
 		s.say("h1 cannot take a key")
 		s.t.Proved(s.now, "h1: disk full", BackProof)
-		return EvUnproved
+		return evUnproved
 	}
 	for _, h := range s.t.Hosts {
 		if held := s.held[h]; held != s.t.Baseline {
@@ -346,13 +345,13 @@ func (s *story) prove() Event {
 		}
 	}
 	s.t.Proved(s.now, "", "")
-	return EvProved
+	return evProved
 }
 
 func (s *story) refresh() Event {
 	if s.t.Stop {
 		s.t.NotSent(s.now, "cancelled before its refresh", BackStopped, false)
-		return EvUnsent
+		return evUnsent
 	}
 	scheduled := s.now
 	s.pass(s.about(200 * time.Millisecond))
@@ -368,12 +367,12 @@ func (s *story) refresh() Event {
 		again := s.roll(2) == 0
 		s.say("the refresh is not sent, again %t", again)
 		s.t.NotSent(s.now, "no worker", BackNoWorker, again)
-		return EvUnsent
+		return evUnsent
 	case s.bad(s.refused):
 		halt := s.roll(4) == 3
 		s.say("the refresh is refused")
 		s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", halt)
-		return EvRefused
+		return evRefused
 	}
 	s.checkMaySend()
 	signed := s.now
@@ -385,7 +384,7 @@ func (s *story) refresh() Event {
 		} else {
 			s.t.GivenUp(signed, signed, "no answer")
 		}
-		return EvAmbiguous
+		return evAmbiguous
 	}
 	s.pass(s.about(100 * time.Millisecond))
 	s.unseen = s.unseen || s.live() != s.first
@@ -395,7 +394,7 @@ func (s *story) refresh() Event {
 	s.say("refreshed: EdgeOne answers %s", key)
 	s.liveAt = signed
 	s.t.Refreshed(signed, key)
-	return EvRefreshed
+	return evRefreshed
 }
 
 // send sends a request whose answer will be lost. It is executed at once,
@@ -448,7 +447,7 @@ func (s *story) readStep() Event {
 	phase, live := s.t.Phase, s.t.Live
 	if phase == PhaseBaseline && s.t.Verb == Rotate && s.t.Stop {
 		s.t.NotSent(s.now, "cancelled before its refresh", BackStopped, false)
-		return EvUnsent
+		return evUnsent
 	}
 	s.pass(s.about(100 * time.Millisecond))
 	if s.bad(s.climate.unread) {
@@ -467,17 +466,17 @@ func (s *story) readStep() Event {
 	}
 	switch {
 	case phase == PhaseBaseline:
-		return EvRead
+		return evRead
 	case s.t.Live != live:
-		return EvChanged
+		return evChanged
 	case phase == PhaseReadBack:
-		return EvSame
+		return evSame
 	case s.t.Phase == PhaseSettle:
-		return EvStale
+		return evStale
 	case s.t.Phase == PhaseEnded && s.t.Ended != Done:
-		return EvGaveUp
+		return evGaveUp
 	}
-	return EvSame
+	return evSame
 }
 
 // unreadable does what the zone's workflow does when EdgeOne cannot be read.
@@ -490,7 +489,7 @@ func (s *story) unreadable() Event {
 	s.say("EdgeOne cannot be read, given up")
 	s.t.Unreadable(s.now, "EdgeOne: InternalError (ambiguous)", "InternalError", false)
 	s.unread = s.unread || s.t.Phase == PhaseEnded
-	return EvUnreadable
+	return evUnreadable
 }
 
 func (s *story) wait() Event {
@@ -502,7 +501,7 @@ func (s *story) wait() Event {
 	}
 	s.passUntil(s.t.Wake)
 	s.t.Waited()
-	return EvWaited
+	return evWaited
 }
 
 // checkHold: a hold lasts until nothing can land, and the key is read on the
@@ -523,7 +522,7 @@ func (s *story) deliver() Event {
 	if s.bad(s.surprise) && s.read() != s.t.Live {
 		s.say("the key was to be sealed anew, and the live one is another")
 		s.t.Doubt()
-		return EvSurprised
+		return evSurprised
 	}
 	if slices.Contains(s.t.Replaced, s.t.Live) {
 		s.fault("%s is delivered although it was replaced", s.t.Live)
@@ -539,13 +538,13 @@ func (s *story) deliver() Event {
 	s.t.Delivered(s.now, acks)
 	switch {
 	case s.t.Phase == PhaseVerify && len(s.t.Missing()) == 0:
-		return EvAcked
+		return evAcked
 	case s.t.Phase == PhaseVerify:
-		return EvSurprised
+		return evSurprised
 	case s.t.Phase == PhaseEnded:
-		return EvGaveUp
+		return evGaveUp
 	}
-	return EvMissing
+	return evMissing
 }
 
 func (s *story) put(h HostName) Ack {

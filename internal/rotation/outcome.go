@@ -185,12 +185,12 @@ type Handback string
 // The kinds. Only BackUnreached counts for the circuit breaker.
 const (
 	BackStopped   Handback = "stopped"   // by people, a calendar or a brake
-	BackBusy      Handback = "busy"      // another operation has the zone
-	BackAside     Handback = "aside"     // one of its hosts is set aside
+	backBusy      Handback = "busy"      // another operation has the zone
+	backAside     Handback = "aside"     // one of its hosts is set aside
 	BackProof     Handback = "proof"     // a proof expired or was refused
 	BackUnreached Handback = "unreached" // EdgeOne was never reached while the proofs lived
 	BackNoWorker  Handback = "noworker"  // nobody took the task
-	BackPast      Handback = "past"      // its key is one that neither plan nor history knows
+	backPast      Handback = "past"      // its key is one that neither plan nor history knows
 )
 
 // Exposures is a histogram of exposures in milliseconds, three significant

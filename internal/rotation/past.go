@@ -13,19 +13,19 @@ type Memory string
 
 // The memories.
 const (
-	MemoryUnsure    Memory = "unsure"    // its shard was lost: it had not started when last heard of
-	MemoryNever     Memory = "never"     // it never started, or was handed back before anything was sent
-	MemoryStarted   Memory = "started"   // it started, and its end was not heard of
-	MemoryDone      Memory = "done"      // it ended so, as in the next four
-	MemorySkipped   Memory = "skipped"   //
-	MemoryUnchanged Memory = "unchanged" //
-	MemoryExposed   Memory = "exposed"   // or it was exposed in flight
-	MemoryUnknown   Memory = "unknown"   //
+	memoryUnsure    Memory = "unsure"    // its shard was lost: it had not started when last heard of
+	memoryNever     Memory = "never"     // it never started, or was handed back before anything was sent
+	memoryStarted   Memory = "started"   // it started, and its end was not heard of
+	memoryDone      Memory = "done"      // it ended so, as in the next four
+	memorySkipped   Memory = "skipped"   //
+	memoryUnchanged Memory = "unchanged" //
+	memoryExposed   Memory = "exposed"   // or it was exposed in flight
+	memoryUnknown   Memory = "unknown"   //
 )
 
 // Memories lists them in the order of their bits.
 func Memories() []Memory {
-	return []Memory{MemoryUnsure, MemoryNever, MemoryStarted, MemoryDone, MemorySkipped, MemoryUnchanged, MemoryExposed, MemoryUnknown}
+	return []Memory{memoryUnsure, memoryNever, memoryStarted, memoryDone, memorySkipped, memoryUnchanged, memoryExposed, memoryUnknown}
 }
 
 // Remember is the memory of a zone with this outcome; inFlight says that its
@@ -33,21 +33,21 @@ func Memories() []Memory {
 func Remember(o Outcome, inFlight bool) Memory {
 	switch o {
 	case Done:
-		return MemoryDone
+		return memoryDone
 	case Skipped:
-		return MemorySkipped
+		return memorySkipped
 	case Unchanged:
-		return MemoryUnchanged
+		return memoryUnchanged
 	case Exposed:
-		return MemoryExposed
+		return memoryExposed
 	case Unknown:
-		return MemoryUnknown
+		return memoryUnknown
 	case Pending:
 	}
 	if inFlight {
-		return MemoryStarted
+		return memoryStarted
 	}
-	return MemoryNever
+	return memoryNever
 }
 
 // History is what Temporal's histories say of a zone's latest run for a
@@ -56,13 +56,13 @@ type History string
 
 // The histories. All but the last four are the outcome of a record.
 const (
-	HistoryDone      History = "done"
-	HistorySkipped   History = "skipped"
-	HistoryUnchanged History = "unchanged"
+	historyDone      History = "done"
+	historySkipped   History = "skipped"
+	historyUnchanged History = "unchanged"
 	HistoryExposed   History = "exposed"
-	HistoryUnknown   History = "unknown"
-	HistoryPending   History = "pending"   // handed back: nothing was sent
-	HistoryRunning   History = "running"   // it runs now
+	historyUnknown   History = "unknown"
+	historyPending   History = "pending"   // handed back: nothing was sent
+	historyRunning   History = "running"   // it runs now
 	HistoryLost      History = "lost"      // it ended without a record
 	HistoryNone      History = "none"      // not found, and whatever ran would not be forgotten yet
 	HistoryForgotten History = "forgotten" // not found, and it may have been forgotten
@@ -70,7 +70,7 @@ const (
 
 // Histories lists them.
 func Histories() []History {
-	return []History{HistoryDone, HistorySkipped, HistoryUnchanged, HistoryExposed, HistoryUnknown, HistoryPending, HistoryRunning, HistoryLost, HistoryNone, HistoryForgotten}
+	return []History{historyDone, historySkipped, historyUnchanged, HistoryExposed, historyUnknown, historyPending, historyRunning, HistoryLost, HistoryNone, HistoryForgotten}
 }
 
 // Live is how the live key compares with those that are known.
@@ -78,21 +78,21 @@ type Live string
 
 // The live keys.
 const (
-	LiveUnread Live = "not read"
-	// LiveBefore is the plan's baseline, the key that the record began with, or
+	liveUnread Live = "not read"
+	// liveBefore is the plan's baseline, the key that the record began with, or
 	// none at all: seen once.
-	LiveBefore Live = "the old one"
-	// LiveSurely is LiveBefore, read twice with the settle time between, and the
+	liveBefore Live = "the old one"
+	// liveSurely is liveBefore, read twice with the settle time between, and the
 	// second time after the last signature that may have been made was dead.
-	LiveSurely Live = "surely the old one"
-	LiveOurs   Live = "the record's"                 // the one that this campaign made
-	LiveHeld   Live = "an unknown one, on all hosts" // a key that neither plan nor history knows, on all of the zone's hosts
-	LiveOther  Live = "an unknown one"               // such a key, and some host lacks it
+	liveSurely Live = "surely the old one"
+	liveOurs   Live = "the record's"                 // the one that this campaign made
+	liveHeld   Live = "an unknown one, on all hosts" // a key that neither plan nor history knows, on all of the zone's hosts
+	liveOther  Live = "an unknown one"               // such a key, and some host lacks it
 )
 
 // Lives lists them.
 func Lives() []Live {
-	return []Live{LiveUnread, LiveBefore, LiveSurely, LiveOurs, LiveHeld, LiveOther}
+	return []Live{liveUnread, liveBefore, liveSurely, liveOurs, liveHeld, liveOther}
 }
 
 // Sight is what was seen of a zone's keys.
@@ -101,41 +101,41 @@ type Sight struct {
 	// Baseline is the plan's, From and To are the record's.
 	Baseline, From, To Fingerprint
 	Held               []Fingerprint // of each host
-	Surely             bool          // see LiveSurely
+	Surely             bool          // see liveSurely
 }
 
 // Compare says how the live key compares.
 func (s Sight) Compare() Live {
 	switch {
 	case s.Live == "":
-		return LiveUnread
+		return liveUnread
 	case s.Live == s.To:
-		return LiveOurs
+		return liveOurs
 	case s.Live == Absent || s.Live == s.Baseline || s.Live == s.From:
 		if s.Surely {
-			return LiveSurely
+			return liveSurely
 		}
-		return LiveBefore
+		return liveBefore
 	case len(s.Held) > 0 && !slices.ContainsFunc(s.Held, func(held Fingerprint) bool { return held != s.Live }):
-		return LiveHeld
+		return liveHeld
 	}
-	return LiveOther
+	return liveOther
 }
 
-// Crowd says how many zones of a run were found with LiveHeld although nothing
+// Crowd says how many zones of a run were found with liveHeld although nothing
 // is known to have touched them.
 type Crowd string
 
 // The crowds. Somebody rotates a zone by hand; a crowd of them means that
 // Temporal's database is older than the world: a backup was restored.
 const (
-	CrowdFew  Crowd = "few"
+	crowdFew  Crowd = "few"
 	CrowdMany Crowd = "many" // the campaign pauses
-	CrowdTold Crowd = "told" // many, and a person let the campaign go on
+	crowdTold Crowd = "told" // many, and a person let the campaign go on
 )
 
 // Crowds lists them.
-func Crowds() []Crowd { return []Crowd{CrowdFew, CrowdMany, CrowdTold} }
+func Crowds() []Crowd { return []Crowd{crowdFew, CrowdMany, crowdTold} }
 
 // manySurprises in one run are no accident.
 const manySurprises = 3
@@ -145,9 +145,9 @@ const manySurprises = 3
 func CrowdOf(surprised, accepted int, told bool) Crowd {
 	switch {
 	case surprised < accepted+manySurprises:
-		return CrowdFew
+		return crowdFew
 	case told:
-		return CrowdTold
+		return crowdTold
 	}
 	return CrowdMany
 }
@@ -157,12 +157,12 @@ type Do string
 
 // What can be done.
 const (
-	DoRotate  Do = "rotate"       // its live key is its new baseline
-	DoDeliver Do = "deliver only" // the live key, without a refresh
-	DoLeave   Do = "leave"
-	DoAwait   Do = "await"        // its own workflow is under way
-	DoRead    Do = "read first"   // the live key, and once more unless it changed
-	DoAsk     Do = "ask a person" // the campaign pauses
+	doRotate  Do = "rotate"       // its live key is its new baseline
+	doDeliver Do = "deliver only" // the live key, without a refresh
+	doLeave   Do = "leave"
+	doAwait   Do = "await"        // its own workflow is under way
+	doRead    Do = "read first"   // the live key, and once more unless it changed
+	doAsk     Do = "ask a person" // the campaign pauses
 )
 
 // Known is a set of pasts: each of these memories with each of these histories.
@@ -186,30 +186,30 @@ type Precedent struct {
 // of the columns is in exactly one row. What cannot be found never means
 // "nothing happened", unless the namespace's retention proves it.
 func Pasts() []Precedent {
-	unended := []History{HistoryPending, HistoryNone, HistoryForgotten}
-	failed := []History{HistoryUnchanged, HistoryExposed, HistoryUnknown, HistoryLost}
+	unended := []History{historyPending, HistoryNone, HistoryForgotten}
+	failed := []History{historyUnchanged, HistoryExposed, historyUnknown, HistoryLost}
 	notDone := slices.Concat(unended, failed)
-	excluded := []Known{{nil, []History{HistorySkipped}}, {[]Memory{MemorySkipped}, notDone}}
-	exposed := []Known{{[]Memory{MemoryExposed}, notDone}, {others(MemorySkipped, MemoryDone, MemoryExposed), []History{HistoryExposed}}}
-	rotate, everywhere := []Live{LiveUnread, LiveBefore, LiveSurely, LiveOther}, []Live{LiveHeld}
+	excluded := []Known{{nil, []History{historySkipped}}, {[]Memory{memorySkipped}, notDone}}
+	exposed := []Known{{[]Memory{memoryExposed}, notDone}, {others(memorySkipped, memoryDone, memoryExposed), []History{HistoryExposed}}}
+	rotate, everywhere := []Live{liveUnread, liveBefore, liveSurely, liveOther}, []Live{liveHeld}
 	return []Precedent{
-		{[]Known{{nil, []History{HistoryRunning}}}, nil, nil, DoAwait, "its workflow runs, and its end is awaited"},
-		{[]Known{{nil, []History{HistoryDone}}}, nil, nil, DoLeave, "it is done"},
-		{excluded, nil, nil, DoLeave, "a person excluded it"},
-		{[]Known{{[]Memory{MemoryDone}, unended}}, nil, nil, DoLeave, "it was done; Temporal has forgotten the details"},
-		{[]Known{{[]Memory{MemoryDone}, failed}}, nil, nil, DoDeliver, "it was done, and its history says otherwise: the live key is delivered, without a refresh"},
-		{exposed, nil, nil, DoDeliver, "it was exposed: the live key is delivered, without a refresh"},
+		{[]Known{{nil, []History{historyRunning}}}, nil, nil, doAwait, "its workflow runs, and its end is awaited"},
+		{[]Known{{nil, []History{historyDone}}}, nil, nil, doLeave, "it is done"},
+		{excluded, nil, nil, doLeave, "a person excluded it"},
+		{[]Known{{[]Memory{memoryDone}, unended}}, nil, nil, doLeave, "it was done; Temporal has forgotten the details"},
+		{[]Known{{[]Memory{memoryDone}, failed}}, nil, nil, doDeliver, "it was done, and its history says otherwise: the live key is delivered, without a refresh"},
+		{exposed, nil, nil, doDeliver, "it was exposed: the live key is delivered, without a refresh"},
 
-		{doubtful(), []Live{LiveUnread}, nil, DoRead, "nobody knows whether its key changed: the live key is read"},
-		{doubtful(), []Live{LiveBefore}, nil, DoRead, "a lost request may still replace the old key: it is read again when that is dead"},
-		{doubtful(), []Live{LiveSurely}, nil, DoRotate, "no refresh was executed, and none can be any more"},
-		{doubtful(), []Live{LiveOurs, LiveHeld, LiveOther}, nil, DoDeliver, "its key had changed: that one is delivered, without another refresh"},
+		{doubtful(), []Live{liveUnread}, nil, doRead, "nobody knows whether its key changed: the live key is read"},
+		{doubtful(), []Live{liveBefore}, nil, doRead, "a lost request may still replace the old key: it is read again when that is dead"},
+		{doubtful(), []Live{liveSurely}, nil, doRotate, "no refresh was executed, and none can be any more"},
+		{doubtful(), []Live{liveOurs, liveHeld, liveOther}, nil, doDeliver, "its key had changed: that one is delivered, without another refresh"},
 
-		{untouched(), rotate, nil, DoRotate, "nothing was sent for it; its live key is its baseline"},
-		{untouched(), []Live{LiveOurs}, nil, DoDeliver, "the live key is this campaign's: it is delivered, without another refresh"},
-		{untouched(), everywhere, []Crowd{CrowdFew}, DoRotate, "somebody rotated it; its live key is its baseline"},
-		{untouched(), everywhere, []Crowd{CrowdMany}, DoAsk, "Temporal's past is not the world's"},
-		{untouched(), everywhere, []Crowd{CrowdTold}, DoDeliver, "it was rotated in a past that Temporal does not have: the live key is delivered, without another refresh"},
+		{untouched(), rotate, nil, doRotate, "nothing was sent for it; its live key is its baseline"},
+		{untouched(), []Live{liveOurs}, nil, doDeliver, "the live key is this campaign's: it is delivered, without another refresh"},
+		{untouched(), everywhere, []Crowd{crowdFew}, doRotate, "somebody rotated it; its live key is its baseline"},
+		{untouched(), everywhere, []Crowd{CrowdMany}, doAsk, "Temporal's past is not the world's"},
+		{untouched(), everywhere, []Crowd{crowdTold}, doDeliver, "it was rotated in a past that Temporal does not have: the live key is delivered, without another refresh"},
 	}
 }
 
@@ -217,19 +217,19 @@ func Pasts() []Precedent {
 // was executed.
 func doubtful() []Known {
 	return []Known{
-		{others(MemorySkipped, MemoryDone, MemoryExposed), []History{HistoryUnknown, HistoryLost}},
-		{[]Memory{MemoryUnknown}, []History{HistoryUnchanged, HistoryPending, HistoryNone, HistoryForgotten}},
-		{[]Memory{MemoryStarted}, []History{HistoryNone, HistoryForgotten}},
-		{[]Memory{MemoryUnsure}, []History{HistoryForgotten}},
+		{others(memorySkipped, memoryDone, memoryExposed), []History{historyUnknown, HistoryLost}},
+		{[]Memory{memoryUnknown}, []History{historyUnchanged, historyPending, HistoryNone, HistoryForgotten}},
+		{[]Memory{memoryStarted}, []History{HistoryNone, HistoryForgotten}},
+		{[]Memory{memoryUnsure}, []History{HistoryForgotten}},
 	}
 }
 
 // untouched is where nothing that was sent changed anything.
 func untouched() []Known {
 	return []Known{
-		{[]Memory{MemoryUnsure, MemoryNever, MemoryStarted, MemoryUnchanged}, []History{HistoryUnchanged, HistoryPending}},
-		{[]Memory{MemoryUnsure, MemoryNever, MemoryUnchanged}, []History{HistoryNone}},
-		{[]Memory{MemoryNever, MemoryUnchanged}, []History{HistoryForgotten}},
+		{[]Memory{memoryUnsure, memoryNever, memoryStarted, memoryUnchanged}, []History{historyUnchanged, historyPending}},
+		{[]Memory{memoryUnsure, memoryNever, memoryUnchanged}, []History{HistoryNone}},
+		{[]Memory{memoryNever, memoryUnchanged}, []History{HistoryForgotten}},
 	}
 }
 
@@ -285,11 +285,11 @@ func DrawPasts() string {
 // class is what becomes of a zone or, where that depends on the live key, the name of
 // such zones in the drawing.
 func class(m Memory, h History) string {
-	row := Recall(m, h, LiveUnread, CrowdFew)
+	row := Recall(m, h, liveUnread, crowdFew)
 	switch {
 	case row.Live == nil:
 		return string(row.Do)
-	case row.Do == DoRead:
+	case row.Do == doRead:
 		return "*in doubt*"
 	}
 	return "*untouched*"
@@ -329,7 +329,7 @@ func PastOf(memories []Memory) Past {
 func (p Past) Of(i int) Memory {
 	packed, err := base64.RawStdEncoding.DecodeString(string(p))
 	if err != nil || (i+1)*memoryBits > len(packed)*8 {
-		return MemoryUnsure
+		return memoryUnsure
 	}
 	bits := 0
 	for b := range memoryBits {
@@ -344,8 +344,8 @@ func (p Past) Of(i int) Memory {
 func (p Past) Lost() Past {
 	memories := make([]Memory, base64.RawStdEncoding.DecodedLen(len(p))*8/memoryBits)
 	for i := range memories {
-		if memories[i] = p.Of(i); memories[i] == MemoryNever {
-			memories[i] = MemoryUnsure
+		if memories[i] = p.Of(i); memories[i] == memoryNever {
+			memories[i] = memoryUnsure
 		}
 	}
 	return PastOf(memories)

@@ -25,7 +25,7 @@ func Find(heard *Record, own OwnRun, keeps bool) Found {
 	}
 	switch {
 	case own.Running:
-		return Found{HistoryRunning, heard}
+		return Found{historyRunning, heard}
 	case own.Record != nil && heard == nil:
 		return Found{History(own.Record.Outcome), own.Record}
 	case own.Record != nil && own.Record.EndedAt.After(heard.EndedAt):

@@ -23,12 +23,12 @@ func TestFind(t *testing.T) {
 		{"nothing, and it may be forgotten", nil, none, false, HistoryForgotten},
 		{"the shard says pending, which proves nothing", record(Pending, 0), none, false, HistoryForgotten},
 		{"the shard says pending, and it was in flight", record(Pending, 0), lost, true, HistoryLost},
-		{"the shard says pending, and it ended since", record(Pending, 0), ended(Done, 1), true, HistoryDone},
-		{"handed back by itself", nil, ended(Pending, 1), true, HistoryPending},
-		{"running", record(Exposed, 0), running, true, HistoryRunning},
+		{"the shard says pending, and it ended since", record(Pending, 0), ended(Done, 1), true, historyDone},
+		{"handed back by itself", nil, ended(Pending, 1), true, historyPending},
+		{"running", record(Exposed, 0), running, true, historyRunning},
 		{"only the shard knows", record(Exposed, 0), none, false, HistoryExposed},
-		{"the zone is newer", record(Exposed, 0), ended(Done, 1), true, HistoryDone},
-		{"the shard is newer", record(Done, 2), ended(Exposed, 1), true, HistoryDone},
+		{"the zone is newer", record(Exposed, 0), ended(Done, 1), true, historyDone},
+		{"the shard is newer", record(Done, 2), ended(Exposed, 1), true, historyDone},
 		{"mended in vain: it still is what it was", record(Exposed, 0), ended(Pending, 1), true, HistoryExposed},
 		{"mended, and terminated: it still is what it was", record(Exposed, 0), lost, true, HistoryExposed},
 		{"tried again, and terminated", record(Unchanged, 0), lost, true, HistoryLost},
@@ -37,7 +37,7 @@ func TestFind(t *testing.T) {
 		if got.History != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got.History, c.want)
 		}
-		if got.Record != nil && got.History != HistoryRunning && got.History != HistoryLost && History(got.Record.Outcome) != got.History {
+		if got.Record != nil && got.History != historyRunning && got.History != HistoryLost && History(got.Record.Outcome) != got.History {
 			t.Errorf("%s: %s with a record that says %s", c.name, got.History, got.Record.Outcome)
 		}
 	}

@@ -53,24 +53,24 @@ func TestNoPastRefreshesOnAGuess(t *testing.T) {
 			t.Helper()
 			t.Errorf("remembered %s, history %s, live %s, such zones %s: %s, although %s", m, h, l, c, row.Do, what)
 		}
-		rotates := row.Do == DoRotate
-		settled := []Memory{MemoryDone, MemorySkipped, MemoryExposed}
+		rotates := row.Do == doRotate
+		settled := []Memory{memoryDone, memorySkipped, memoryExposed}
 		switch {
-		case rotates && (slices.Contains(settled, m) || slices.Contains([]History{HistoryDone, HistorySkipped, HistoryExposed, HistoryRunning}, h)):
+		case rotates && (slices.Contains(settled, m) || slices.Contains([]History{historyDone, historySkipped, HistoryExposed, historyRunning}, h)):
 			wrong("its key had been changed, or a person excluded it")
-		case rotates && l == LiveOurs:
+		case rotates && l == liveOurs:
 			wrong("this campaign made the live key")
-		case rotates && slices.Contains([]Memory{MemoryStarted, MemoryUnknown}, m) && (h == HistoryForgotten || h == HistoryNone || h == HistoryLost) && l != LiveSurely:
+		case rotates && slices.Contains([]Memory{memoryStarted, memoryUnknown}, m) && (h == HistoryForgotten || h == HistoryNone || h == HistoryLost) && l != liveSurely:
 			wrong("it started, and nobody saw that nothing was executed")
-		case rotates && m == MemoryUnsure && h == HistoryForgotten && l != LiveSurely:
+		case rotates && m == memoryUnsure && h == HistoryForgotten && l != liveSurely:
 			wrong("it may have started")
-		case rotates && c != CrowdFew && l == LiveHeld:
+		case rotates && c != crowdFew && l == liveHeld:
 			wrong("many zones were rotated by nobody known")
-		case row.Do == DoLeave && slices.Contains([]History{HistoryExposed, HistoryUnknown, HistoryLost}, h) && m != MemorySkipped:
+		case row.Do == doLeave && slices.Contains([]History{HistoryExposed, historyUnknown, HistoryLost}, h) && m != memorySkipped:
 			wrong("nobody saw it end well")
-		case row.Do == DoAsk && (c != CrowdMany || l != LiveHeld):
+		case row.Do == doAsk && (c != CrowdMany || l != liveHeld):
 			wrong("the next step is known")
-		case row.Do == DoRead && l != LiveUnread && l != LiveBefore:
+		case row.Do == doRead && l != liveUnread && l != liveBefore:
 			wrong("it was read")
 		case row.Why == "":
 			wrong("it does not say why")
@@ -86,26 +86,26 @@ func TestPasts(t *testing.T) {
 		live    Live
 		want    Do
 	}{
-		{MemoryNever, HistoryForgotten, LiveUnread, DoRotate},
-		{MemoryNever, HistoryNone, LiveOther, DoRotate}, // drift: its live key is the new baseline
-		{MemoryUnsure, HistoryNone, LiveUnread, DoRotate},
-		{MemoryUnsure, HistoryForgotten, LiveUnread, DoRead},
-		{MemoryStarted, HistoryForgotten, LiveUnread, DoRead},
-		{MemoryStarted, HistoryForgotten, LiveBefore, DoRead},
-		{MemoryStarted, HistoryForgotten, LiveSurely, DoRotate},
-		{MemoryStarted, HistoryForgotten, LiveOther, DoDeliver},
-		{MemoryStarted, HistoryForgotten, LiveHeld, DoDeliver},
-		{MemoryStarted, HistoryNone, LiveUnread, DoRead}, // somebody deleted it
-		{MemoryStarted, HistoryPending, LiveUnread, DoRotate},
-		{MemoryDone, HistoryForgotten, LiveUnread, DoLeave},
-		{MemoryDone, HistoryForgotten, LiveSurely, DoLeave},
-		{MemoryExposed, HistoryForgotten, LiveUnread, DoDeliver},
-		{MemoryExposed, HistoryPending, LiveUnread, DoDeliver},
-		{MemoryUnknown, HistoryForgotten, LiveUnread, DoRead},
-		{MemoryNever, HistoryRunning, LiveUnread, DoAwait},
-		{MemoryNever, HistoryDone, LiveUnread, DoLeave}, // the memory was old
+		{memoryNever, HistoryForgotten, liveUnread, doRotate},
+		{memoryNever, HistoryNone, liveOther, doRotate}, // drift: its live key is the new baseline
+		{memoryUnsure, HistoryNone, liveUnread, doRotate},
+		{memoryUnsure, HistoryForgotten, liveUnread, doRead},
+		{memoryStarted, HistoryForgotten, liveUnread, doRead},
+		{memoryStarted, HistoryForgotten, liveBefore, doRead},
+		{memoryStarted, HistoryForgotten, liveSurely, doRotate},
+		{memoryStarted, HistoryForgotten, liveOther, doDeliver},
+		{memoryStarted, HistoryForgotten, liveHeld, doDeliver},
+		{memoryStarted, HistoryNone, liveUnread, doRead}, // somebody deleted it
+		{memoryStarted, historyPending, liveUnread, doRotate},
+		{memoryDone, HistoryForgotten, liveUnread, doLeave},
+		{memoryDone, HistoryForgotten, liveSurely, doLeave},
+		{memoryExposed, HistoryForgotten, liveUnread, doDeliver},
+		{memoryExposed, historyPending, liveUnread, doDeliver},
+		{memoryUnknown, HistoryForgotten, liveUnread, doRead},
+		{memoryNever, historyRunning, liveUnread, doAwait},
+		{memoryNever, historyDone, liveUnread, doLeave}, // the memory was old
 	} {
-		if got := Recall(c.memory, c.history, c.live, CrowdFew); got.Do != c.want {
+		if got := Recall(c.memory, c.history, c.live, crowdFew); got.Do != c.want {
 			t.Errorf("remembered %s, history %s, live %s: %s, want %s", c.memory, c.history, c.live, got.Do, c.want)
 		}
 	}
@@ -118,15 +118,15 @@ func TestCompare(t *testing.T) {
 		seen Sight
 		want Live
 	}{
-		{"not read", Sight{Baseline: old}, LiveUnread},
-		{"the plan's", Sight{Live: old, Baseline: old}, LiveBefore},
-		{"the record's first", Sight{Live: strange, Baseline: old, From: strange}, LiveBefore},
-		{"none at all", Sight{Live: Absent, Baseline: old}, LiveBefore},
-		{"twice", Sight{Live: old, Baseline: old, Surely: true}, LiveSurely},
-		{"the record's last", Sight{Live: ours, Baseline: old, To: ours, Held: []Fingerprint{ours}}, LiveOurs},
-		{"everywhere", Sight{Live: strange, Baseline: old, To: ours, Held: []Fingerprint{strange, strange}}, LiveHeld},
-		{"but for one host", Sight{Live: strange, Baseline: old, Held: []Fingerprint{strange, old}}, LiveOther},
-		{"nobody asked the hosts", Sight{Live: strange, Baseline: old}, LiveOther},
+		{"not read", Sight{Baseline: old}, liveUnread},
+		{"the plan's", Sight{Live: old, Baseline: old}, liveBefore},
+		{"the record's first", Sight{Live: strange, Baseline: old, From: strange}, liveBefore},
+		{"none at all", Sight{Live: Absent, Baseline: old}, liveBefore},
+		{"twice", Sight{Live: old, Baseline: old, Surely: true}, liveSurely},
+		{"the record's last", Sight{Live: ours, Baseline: old, To: ours, Held: []Fingerprint{ours}}, liveOurs},
+		{"everywhere", Sight{Live: strange, Baseline: old, To: ours, Held: []Fingerprint{strange, strange}}, liveHeld},
+		{"but for one host", Sight{Live: strange, Baseline: old, Held: []Fingerprint{strange, old}}, liveOther},
+		{"nobody asked the hosts", Sight{Live: strange, Baseline: old}, liveOther},
 	} {
 		if got := c.seen.Compare(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
@@ -140,13 +140,13 @@ func TestCrowd(t *testing.T) {
 		told                bool
 		want                Crowd
 	}{
-		{0, 0, false, CrowdFew},
-		{2, 0, false, CrowdFew},
+		{0, 0, false, crowdFew},
+		{2, 0, false, crowdFew},
 		{3, 0, false, CrowdMany},
-		{3, 0, true, CrowdTold},
-		{12, 10, false, CrowdFew},
+		{3, 0, true, crowdTold},
+		{12, 10, false, crowdFew},
 		{13, 10, false, CrowdMany},
-		{2, 0, true, CrowdFew},
+		{2, 0, true, crowdFew},
 	} {
 		if got := CrowdOf(c.surprised, c.accepted, c.told); got != c.want {
 			t.Errorf("%+v: %s", c, got)
@@ -163,7 +163,7 @@ func TestRemember(t *testing.T) {
 			t.Errorf("%s is forgotten once it is being mended: %s", o, got)
 		}
 	}
-	if Remember(Pending, false) != MemoryNever || Remember(Pending, true) != MemoryStarted {
+	if Remember(Pending, false) != memoryNever || Remember(Pending, true) != memoryStarted {
 		t.Error("what is pending is not told from what started")
 	}
 }
@@ -182,7 +182,7 @@ func TestPastIsPacked(t *testing.T) {
 				t.Fatalf("zone %d of %d was %s and is %s", i, n, m, past.Of(i))
 			}
 		}
-		if past.Of(n) != MemoryUnsure {
+		if past.Of(n) != memoryUnsure {
 			t.Fatalf("zone %d of %d is remembered", n, n)
 		}
 	}
@@ -191,7 +191,7 @@ func TestPastIsPacked(t *testing.T) {
 	if err != nil || len(body) > 64<<10 {
 		t.Errorf("%d pages of %d zones take %d bytes (%v)", pages, len(memories), len(body), err)
 	}
-	if Past("not base64!").Of(0) != MemoryUnsure || Past("").Of(0) != MemoryUnsure {
+	if Past("not base64!").Of(0) != memoryUnsure || Past("").Of(0) != memoryUnsure {
 		t.Error("what cannot be read is remembered")
 	}
 }
@@ -200,8 +200,8 @@ func TestALostShardsPast(t *testing.T) {
 	lost := PastOf(Memories()).Lost()
 	for i, m := range Memories() {
 		want := m
-		if m == MemoryNever {
-			want = MemoryUnsure
+		if m == memoryNever {
+			want = memoryUnsure
 		}
 		if lost.Of(i) != want {
 			t.Errorf("%s became %s", m, lost.Of(i))
@@ -233,7 +233,7 @@ func TestDrawPasts(t *testing.T) {
 }
 
 func ExampleRecall() {
-	row := Recall(MemoryStarted, HistoryForgotten, LiveUnread, CrowdFew)
+	row := Recall(memoryStarted, HistoryForgotten, liveUnread, crowdFew)
 	fmt.Println(row.Do, "-", row.Why)
 	// Output: read first - nobody knows whether its key changed: the live key is read
 }

@@ -29,22 +29,22 @@ type Event string
 
 // The events.
 const (
-	EvRead       Event = "read"       // the baseline was read
-	EvUnreadable Event = "unreadable" // EdgeOne would not say which key is live
-	EvProved     Event = "proved"     // every host can take a key
-	EvUnproved   Event = "unproved"   // some host cannot
-	EvRefreshed  Event = "refreshed"  // EdgeOne answered with a new key
-	EvAmbiguous  Event = "ambiguous"  // the refresh may have been executed
-	EvRefused    Event = "refused"    // the refresh was not executed and will not be
-	EvUnsent     Event = "unsent"     // nothing was sent
-	EvChanged    Event = "changed"    // the live key is one that we have not seen yet
-	EvSame       Event = "same"       // the live key is the one that was expected
-	EvStale      Event = "stale"      // the answer is, or may be, a key already replaced
-	EvWaited     Event = "waited"     // the wait is over
-	EvMissing    Event = "missing"    // some host has not acknowledged yet
-	EvAcked      Event = "acked"      // every host acknowledged the live key
-	EvSurprised  Event = "surprised"  // a host holds a key nobody expected there
-	EvGaveUp     Event = "gave up"    // time or tries are exhausted
+	evRead       Event = "read"       // the baseline was read
+	evUnreadable Event = "unreadable" // EdgeOne would not say which key is live
+	evProved     Event = "proved"     // every host can take a key
+	evUnproved   Event = "unproved"   // some host cannot
+	evRefreshed  Event = "refreshed"  // EdgeOne answered with a new key
+	evAmbiguous  Event = "ambiguous"  // the refresh may have been executed
+	evRefused    Event = "refused"    // the refresh was not executed and will not be
+	evUnsent     Event = "unsent"     // nothing was sent
+	evChanged    Event = "changed"    // the live key is one that we have not seen yet
+	evSame       Event = "same"       // the live key is the one that was expected
+	evStale      Event = "stale"      // the answer is, or may be, a key already replaced
+	evWaited     Event = "waited"     // the wait is over
+	evMissing    Event = "missing"    // some host has not acknowledged yet
+	evAcked      Event = "acked"      // every host acknowledged the live key
+	evSurprised  Event = "surprised"  // a host holds a key nobody expected there
+	evGaveUp     Event = "gave up"    // time or tries are exhausted
 )
 
 // Transition is one row of the phase table.
@@ -58,29 +58,29 @@ type Transition struct {
 // their diagram from it.
 func Table() []Transition {
 	return []Transition{
-		{PhaseBaseline, EvRead, []Phase{PhaseRefresh, PhaseDeliver, PhaseEnded}},
-		{PhaseBaseline, EvUnreadable, []Phase{PhaseEnded}},
-		{PhaseBaseline, EvUnsent, []Phase{PhaseEnded}},
-		{PhaseProve, EvProved, []Phase{PhaseBaseline, PhaseRefresh}},
-		{PhaseProve, EvUnproved, []Phase{PhaseEnded, PhaseHold}},
-		{PhaseRefresh, EvRefreshed, []Phase{PhaseDeliver}},
-		{PhaseRefresh, EvAmbiguous, []Phase{PhaseReadBack}},
-		{PhaseRefresh, EvRefused, []Phase{PhaseEnded, PhaseHold}},
-		{PhaseRefresh, EvUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
-		{PhaseReadBack, EvChanged, []Phase{PhaseDeliver}},
-		{PhaseReadBack, EvSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
-		{PhaseReadBack, EvUnreadable, []Phase{PhaseEnded, PhaseHold}},
-		{PhaseSettle, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
-		{PhaseDeliver, EvMissing, []Phase{PhaseDeliver}},
-		{PhaseDeliver, EvSurprised, []Phase{PhaseVerify}},
-		{PhaseDeliver, EvAcked, []Phase{PhaseVerify}},
-		{PhaseDeliver, EvGaveUp, []Phase{PhaseEnded}},
-		{PhaseVerify, EvSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
-		{PhaseVerify, EvStale, []Phase{PhaseSettle}},
-		{PhaseVerify, EvChanged, []Phase{PhaseDeliver}},
-		{PhaseVerify, EvUnreadable, []Phase{PhaseEnded, PhaseHold}},
-		{PhaseVerify, EvGaveUp, []Phase{PhaseEnded}},
-		{PhaseHold, EvWaited, []Phase{PhaseReadBack, PhaseVerify}},
+		{PhaseBaseline, evRead, []Phase{PhaseRefresh, PhaseDeliver, PhaseEnded}},
+		{PhaseBaseline, evUnreadable, []Phase{PhaseEnded}},
+		{PhaseBaseline, evUnsent, []Phase{PhaseEnded}},
+		{PhaseProve, evProved, []Phase{PhaseBaseline, PhaseRefresh}},
+		{PhaseProve, evUnproved, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseRefresh, evRefreshed, []Phase{PhaseDeliver}},
+		{PhaseRefresh, evAmbiguous, []Phase{PhaseReadBack}},
+		{PhaseRefresh, evRefused, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseRefresh, evUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
+		{PhaseReadBack, evChanged, []Phase{PhaseDeliver}},
+		{PhaseReadBack, evSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
+		{PhaseReadBack, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseSettle, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
+		{PhaseDeliver, evMissing, []Phase{PhaseDeliver}},
+		{PhaseDeliver, evSurprised, []Phase{PhaseVerify}},
+		{PhaseDeliver, evAcked, []Phase{PhaseVerify}},
+		{PhaseDeliver, evGaveUp, []Phase{PhaseEnded}},
+		{PhaseVerify, evSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
+		{PhaseVerify, evStale, []Phase{PhaseSettle}},
+		{PhaseVerify, evChanged, []Phase{PhaseDeliver}},
+		{PhaseVerify, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
+		{PhaseVerify, evGaveUp, []Phase{PhaseEnded}},
+		{PhaseHold, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
 	}
 }
 
@@ -151,7 +151,6 @@ type Trip struct {
 	Same    int        `json:"same,omitempty"` // reads in a row that showed the baseline
 	Stale   int        `json:"stale,omitempty"`
 	Round   int        `json:"round,omitempty"`   // delivery rounds of Live
-	Spread  bool       `json:"spread,omitempty"`  // the gaps between rounds are the zone's own
 	Until   time.Time  `json:"until,omitzero"`    // delivery gives up here
 	Stop    bool       `json:"stop,omitempty"`    // no further refresh: cancelled or refused
 	Resumed bool       `json:"resumed,omitempty"` // see Resume
@@ -258,13 +257,13 @@ func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 	switch {
 	case problem != "" && len(t.Given) > 0:
 		t.Note(problem)
-		t.finishUnsent(EvUnproved, now)
+		t.finishUnsent(evUnproved, now)
 	case problem != "":
-		t.handBack(EvUnproved, problem, back)
+		t.handBack(evUnproved, problem, back)
 	case t.Baseline == "":
-		t.to(EvProved, PhaseBaseline)
+		t.to(evProved, PhaseBaseline)
 	default:
-		t.to(EvProved, PhaseRefresh)
+		t.to(evProved, PhaseRefresh)
 	}
 }
 
@@ -273,7 +272,7 @@ func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
 	t.sent(sentAt)
 	t.Until = sentAt.Add(t.Timing.DeliverFor.D())
 	t.setLive(key)
-	t.to(EvRefreshed, PhaseDeliver)
+	t.to(evRefreshed, PhaseDeliver)
 }
 
 // GivenUp says that a refresh may have been executed and was not answered. It
@@ -283,7 +282,7 @@ func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
 	t.Given = append(t.Given, Attempt{SentAt: sentAt, DeadAt: latest.Add(t.Timing.SignatureLife.D())})
 	t.Same = 0
 	t.Note(why)
-	t.to(EvAmbiguous, PhaseReadBack)
+	t.to(evAmbiguous, PhaseReadBack)
 }
 
 func (t *Trip) sent(at time.Time) {
@@ -361,10 +360,10 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 	t.Halt, t.Cause = halt, cause
 	t.Note(why)
 	if len(t.Given) > 0 {
-		t.finishUnsent(EvRefused, now)
+		t.finishUnsent(evRefused, now)
 		return
 	}
-	t.end(EvRefused, Unchanged, why+"; not executed, "+keyOf(cause, "the old key is alive"))
+	t.end(evRefused, Unchanged, why+"; not executed, "+keyOf(cause, "the old key is alive"))
 }
 
 // NotSent says that the refresh, or the read before it, was handed back before
@@ -372,11 +371,11 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 func (t *Trip) NotSent(now time.Time, why string, back Handback, again bool) {
 	switch {
 	case len(t.Given) > 0 && again && !t.Stop:
-		t.to(EvUnsent, PhaseProve)
+		t.to(evUnsent, PhaseProve)
 	case len(t.Given) > 0:
-		t.finishUnsent(EvUnsent, now)
+		t.finishUnsent(evUnsent, now)
 	default:
-		t.handBack(EvUnsent, why, back)
+		t.handBack(evUnsent, why, back)
 	}
 }
 
@@ -450,14 +449,14 @@ func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 	switch {
 	case t.Verb == Rotate:
 		t.Baseline = key
-		t.to(EvRead, PhaseRefresh)
+		t.to(evRead, PhaseRefresh)
 	case key == Absent:
-		t.end(EvRead, Unknown, "EdgeOne has no key for this zone, there is nothing to deliver")
+		t.end(evRead, Unknown, "EdgeOne has no key for this zone, there is nothing to deliver")
 	default:
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.darken(now)
 		t.setLive(key)
-		t.to(EvRead, PhaseDeliver)
+		t.to(evRead, PhaseDeliver)
 	}
 }
 
@@ -468,7 +467,7 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 		t.diedAfterLit()
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
-		t.to(EvChanged, PhaseDeliver)
+		t.to(evChanged, PhaseDeliver)
 		return
 	}
 	t.Same++
@@ -479,14 +478,14 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	dead := t.lastDead(now)
 	switch {
 	case (t.Stop || t.Sent >= maxRefreshes) && !dead.After(now):
-		t.end(EvSame, Unchanged, t.lastMet("EdgeOne executed no refresh")+"; the old key is alive")
+		t.end(evSame, Unchanged, t.lastMet("EdgeOne executed no refresh")+"; the old key is alive")
 	case t.Same == 1:
-		t.to(EvSame, PhaseSettle)
+		t.to(evSame, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
 	case t.Stop || t.Sent >= maxRefreshes, t.inDoubt(now, key):
-		t.hold(EvSame, now)
+		t.hold(evSame, now)
 	default:
-		t.to(EvSame, PhaseProve)
+		t.to(evSame, PhaseProve)
 	}
 }
 
@@ -494,7 +493,7 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 // resumed trip sends its own first refresh.
 func (t *Trip) inDoubt(now time.Time, key Fingerprint) bool {
 	seen := Sight{Live: key, Baseline: t.Baseline, Surely: t.Same > 1 && !t.lastDead(now).After(now)}
-	return t.Resumed && t.Sent == 1 && Recall(MemoryUnknown, HistoryUnknown, seen.Compare(), CrowdFew).Do == DoRead
+	return t.Resumed && t.Sent == 1 && Recall(memoryUnknown, historyUnknown, seen.Compare(), crowdFew).Do == doRead
 }
 
 func (t *Trip) verify(now time.Time, key Fingerprint) {
@@ -504,27 +503,27 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 	t.sight(now, key)
 	switch {
 	case key == t.Live && len(t.Missing()) > 0:
-		t.to(EvSame, PhaseDeliver)
+		t.to(evSame, PhaseDeliver)
 	case key == t.Live && len(t.Given) > t.Adopted && t.lastDead(now).After(now):
-		t.hold(EvSame, now)
+		t.hold(evSame, now)
 	case key == t.Live:
-		t.end(EvSame, Done, t.lastMet(""))
+		t.end(evSame, Done, t.lastMet(""))
 	case t.replaced(key):
 		if t.Stale++; t.Stale > maxStaleReads {
-			t.end(EvGaveUp, Unknown, "EdgeOne keeps answering with a key that was already replaced")
+			t.end(evGaveUp, Unknown, "EdgeOne keeps answering with a key that was already replaced")
 			return
 		}
-		t.to(EvStale, PhaseSettle)
+		t.to(evStale, PhaseSettle)
 		t.Wake = now.Add(t.Timing.Settle.D())
 	case now.Before(t.SureFrom): // the key of a late request that a later refresh has replaced already looks the same
-		t.to(EvStale, PhaseSettle)
+		t.to(evStale, PhaseSettle)
 		t.Wake = t.SureFrom
 	default:
 		t.Note("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
 		t.Adopted++
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
-		t.to(EvChanged, PhaseDeliver)
+		t.to(evChanged, PhaseDeliver)
 	}
 }
 
@@ -547,29 +546,29 @@ func (t *Trip) setLive(key Fingerprint) {
 // further try makes sense now. A held zone is read again later.
 func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
 	if t.Looking(now) {
-		t.hold(EvUnreadable, now)
+		t.hold(evUnreadable, now)
 		return
 	}
 	t.Halt, t.Cause = halt, cause
 	switch {
 	case t.Phase == PhaseBaseline && t.Verb == Rotate:
-		t.end(EvUnreadable, Unchanged, why+"; nothing was sent, "+keyOf(cause, "the key is as it was"))
+		t.end(evUnreadable, Unchanged, why+"; nothing was sent, "+keyOf(cause, "the key is as it was"))
 	case t.Phase == PhaseVerify && len(t.Missing()) > 0:
-		t.end(EvUnreadable, Unknown, fmt.Sprintf("%s; %d of %d hosts are not known to hold %s, and whether EdgeOne still holds it cannot be read", why, len(t.Missing()), len(t.Hosts), t.Live))
+		t.end(evUnreadable, Unknown, fmt.Sprintf("%s; %d of %d hosts are not known to hold %s, and whether EdgeOne still holds it cannot be read", why, len(t.Missing()), len(t.Hosts), t.Live))
 	case t.Phase == PhaseVerify:
-		t.end(EvUnreadable, Unknown, why+"; every host acknowledged "+string(t.Live)+", but whether EdgeOne still holds it cannot be read")
+		t.end(evUnreadable, Unknown, why+"; every host acknowledged "+string(t.Live)+", but whether EdgeOne still holds it cannot be read")
 	default:
-		t.end(EvUnreadable, Unknown, why+"; whether the old key is alive cannot be read")
+		t.end(evUnreadable, Unknown, why+"; whether the old key is alive cannot be read")
 	}
 }
 
 // Waited is the end of a wait in PhaseSettle or PhaseHold.
 func (t *Trip) Waited() {
 	if t.Live != "" {
-		t.to(EvWaited, PhaseVerify)
+		t.to(evWaited, PhaseVerify)
 		return
 	}
-	t.to(EvWaited, PhaseReadBack)
+	t.to(evWaited, PhaseReadBack)
 }
 
 // Delivered takes the acknowledgements of one delivery round of Live.
@@ -597,46 +596,42 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	switch {
 	case len(t.Missing()) == 0:
 		t.served()
-		t.to(EvAcked, PhaseVerify)
+		t.to(evAcked, PhaseVerify)
 	case !t.Until.After(now):
-		t.end(EvGaveUp, Exposed, t.exposedWhy())
+		t.end(evGaveUp, Exposed, t.exposedWhy())
 	case surprised && t.Round <= maxStaleReads:
-		t.to(EvSurprised, PhaseVerify)
+		t.to(evSurprised, PhaseVerify)
 	default:
-		t.to(EvMissing, PhaseDeliver)
+		t.to(evMissing, PhaseDeliver)
 		t.Wake = now.Add(t.gap())
 	}
 }
 
-// gap is how long after a round the next one begins. Spread, it is between three and five
-// quarters of the back-off, and always the same for a zone and a round: zones that failed
-// at one time, because of one host perhaps, do not come back at one time, and a replay
-// waits as long.
+// gap is how long after a round the next one begins: between three and five quarters of
+// the back-off, and always the same for a zone and a round. So zones that failed at one
+// time, because of one host perhaps, do not come back at one time, and a replay waits as
+// long.
 func (t *Trip) gap() time.Duration {
 	gap := backOff(t.Round)
-	if !t.Spread {
-		return gap
-	}
-	gap = min(gap, mostSpread)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", t.Zone, t.Round))
 	return gap - gap/4 + gap/2*time.Duration(binary.BigEndian.Uint16(sum[:]))>>16
 }
 
 // backOff is the pause before the next delivery round. It is nothing after the
 // first round, because most failures are a connection that broke while it was
-// idle. Then it grows from 1 s, because Temporal's timers are hardly finer, to 30 s.
+// idle. Then it grows from 1 s, because Temporal's timers are hardly finer, to 24 s.
 func backOff(round int) time.Duration {
 	if round <= 1 {
 		return 0
 	}
-	return min(time.Second<<min(round-2, 5), 30*time.Second)
+	return min(time.Second<<min(round-2, 5), longestBackOff)
 }
 
-// mostSpread makes the longest gap, with its fifth quarter, 30 s.
-const mostSpread = 24 * time.Second
+// longestBackOff is, with its fifth quarter, 30 s.
+const longestBackOff = 24 * time.Second
 
 // Doubt interrupts delivery to read again which key is live.
-func (t *Trip) Doubt() { t.to(EvSurprised, PhaseVerify) }
+func (t *Trip) Doubt() { t.to(evSurprised, PhaseVerify) }
 
 func (t *Trip) exposedWhy() string {
 	why := fmt.Sprintf("the old key is dead, and %d of %d hosts are not known to hold the live key", len(t.Missing()), len(t.Hosts))

@@ -37,8 +37,8 @@ func TestTripObeysThePasts(t *testing.T) {
 				dead := now.Sub(start)+c.sent >= timing.SignatureLife.D()+timing.Settle.D()
 				seen := Sight{Live: key, Baseline: old, Surely: !now.Before(settled) && dead}.Compare()
 				trip.Read(now, key)
-				obeys := map[Do][]Phase{DoRead: {PhaseSettle, PhaseHold}, DoRotate: {PhaseProve}, DoDeliver: {PhaseDeliver}}
-				row := Recall(MemoryStarted, HistoryForgotten, seen, CrowdFew)
+				obeys := map[Do][]Phase{doRead: {PhaseSettle, PhaseHold}, doRotate: {PhaseProve}, doDeliver: {PhaseDeliver}}
+				row := Recall(memoryStarted, HistoryForgotten, seen, crowdFew)
 				if !in(obeys[row.Do], trip.Phase) {
 					t.Fatalf("read %d: the table says %s of %s, and the trip goes to %s", reads, row.Do, seen, trip.Phase)
 				}
