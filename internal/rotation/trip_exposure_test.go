@@ -154,7 +154,7 @@ func TestExposureConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			refreshed k1          -> deliver
 			delivered h1 h2!      -> deliver
-			delivered h2!         -> deliver wait=1s
+			delivered h2!         -> deliver gap=1s
 			rehost h1             -> deliver missing=h3 wait=0s stands=dead
 			delivered h3          -> verify missing=
 			read k1               -> ended done`, why: "other definitions"},

@@ -203,6 +203,12 @@ func (k *talker) get(name string) string {
 		return fmt.Sprint(t.Sent)
 	case "wait":
 		return t.Wake.Sub(k.now).String()
+	case "gap": // within a quarter of it
+		wait, gap := t.Wake.Sub(k.now), backOff(t.Round)
+		if wait < gap*3/4 || wait >= gap*5/4 {
+			return wait.String()
+		}
+		return gap.String()
 	case "missing":
 		return joined(t.Missing())
 	case "expect":
@@ -608,8 +614,8 @@ func TestConversations(t *testing.T) {
 			rotate b proved       -> refresh
 			refreshed k1          -> deliver
 			delivered h1 h2!      -> deliver wait=0s
-			delivered h2!         -> deliver wait=1s
-			delivered h2!         -> deliver wait=2s
+			delivered h2!         -> deliver gap=1s
+			delivered h2!         -> deliver gap=2s
 			+59m delivered h2!    -> deliver
 			+1m delivered h2!     -> ended exposed missing=h2`, why: "h2: connect: no route; the old key is dead, and 1 of 2 hosts are not known to hold the live key"},
 		{name: "a key adopted late is delivered for as long as any other", story: `
