@@ -3,6 +3,14 @@
 # up to date. Safe to run again; the connection is in SQL_*.
 set -eu
 
+# Temporal writes a blank of a password as + into the address of its database.
+case $SQL_PASSWORD in
+*\ *)
+	echo "schema: the database's password has a blank, with which Temporal cannot log in: choose another" >&2
+	exit 1
+	;;
+esac
+
 while read -r database schema; do
 	temporal-sql-tool --db "$database" create-database
 	temporal-sql-tool --db "$database" setup-schema --version 0.0

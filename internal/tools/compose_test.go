@@ -36,6 +36,12 @@ func settings() types.Mapping {
 		"KEYWAVE_PUBLIC_KEYRING":  "/srv/keywave/public",
 		"KEYWAVE_SSH_IDENTITY":    "/srv/keywave/id_ed25519",
 		"KEYWAVE_USER":            "1000:1000",
+		"KEYWAVE_CREDENTIALS":     "/srv/keywave/credentials",
+		"KEYWAVE_WEBHOOK_URL":     "https://hooks.example.com/the-webhook",
+		"KEYWAVE_WEBHOOK_SECRET":  "the-webhook-secret",
+		"TEMPORAL_NAMESPACE":      "keys",
+		"HTTPS_PROXY":             "http://proxy.example.com:3128",
+		"NO_PROXY":                ".example.net",
 	}
 }
 
@@ -110,8 +116,10 @@ func TestServicesStartInOrder(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("services and what they wait for:\n%v, want\n%v", got, want)
 	}
-	if n := p.Services["edgeone"].Deploy.Replicas; n == nil || *n != 2 {
-		t.Error("edgeone is not there twice: one active, one standing by")
+	for _, s := range workers(p) { // one may die, or be upgraded, in the middle of a campaign
+		if s.Deploy == nil || s.Deploy.Replicas == nil || *s.Deploy.Replicas != 2 {
+			t.Errorf("%s is not there twice", s.Name)
+		}
 	}
 }
 
@@ -151,12 +159,14 @@ func TestNothingListensBeyondThisMachine(t *testing.T) {
 // from the environment.
 func TestSecrets(t *testing.T) {
 	needs := map[string][]string{
-		"the-database-password": {"postgres", "schema", "temporal"},
-		"the-credential-id":     {"edgeone"},
-		"the-credential-key":    {"edgeone"},
-		"the-credential-token":  {"edgeone"},
+		"the-database-password":           {"postgres", "schema", "temporal"},
+		"the-credential-id":               {"edgeone"},
+		"the-credential-key":              {"edgeone"},
+		"the-credential-token":            {"edgeone"},
+		"the-webhook-secret":              {"orchestrator"},
+		settings()["KEYWAVE_WEBHOOK_URL"]: {"orchestrator"},
 	}
-	secret := regexp.MustCompile(`(?i)passw|pwd|secret|token|credential`)
+	secret := regexp.MustCompile(`(?i)passw|pwd|secret|token|credential|webhook_url`)
 	holders := map[string][]string{}
 	for name, s := range project(t).Services {
 		for key, value := range s.Environment {
@@ -166,7 +176,7 @@ func TestSecrets(t *testing.T) {
 			}
 			if _, known := needs[*value]; known {
 				holders[*value] = append(holders[*value], name)
-			} else if secret.MatchString(key) {
+			} else if secret.MatchString(key) && !strings.HasPrefix(*value, "/etc/keywave/") {
 				t.Errorf("%s: %s does not come from the environment", name, key)
 			}
 		}
@@ -189,8 +199,7 @@ func TestSecrets(t *testing.T) {
 
 func TestWhatIsRequiredIsRequired(t *testing.T) {
 	for _, name := range []string{
-		"POSTGRES_PASSWORD", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY",
-		"KEYWAVE_KEYRING", "KEYWAVE_PUBLIC_KEYRING", "KEYWAVE_SSH_IDENTITY",
+		"POSTGRES_PASSWORD", "KEYWAVE_KEYRING", "KEYWAVE_PUBLIC_KEYRING", "KEYWAVE_SSH_IDENTITY",
 	} {
 		for how, change := range map[string]func(types.Mapping){
 			"absent": func(env types.Mapping) { delete(env, name) },
@@ -205,6 +214,92 @@ func TestWhatIsRequiredIsRequired(t *testing.T) {
 	}
 }
 
+// Whoever has the credential from a role of the instance (cvm-role) sets none of what an
+// account of the fleet file may need, and nothing else is needed.
+func TestWhatIsOptionalIsOptional(t *testing.T) {
+	env := settings()
+	maps.DeleteFunc(env, func(name, _ string) bool {
+		return !slices.Contains([]string{"POSTGRES_PASSWORD", "KEYWAVE_KEYRING", "KEYWAVE_PUBLIC_KEYRING", "KEYWAVE_SSH_IDENTITY"}, name)
+	})
+	p, err := load(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range p.Services["edgeone"].Volumes {
+		if v.Target == *p.Services["edgeone"].Environment["TENCENTCLOUD_CREDENTIALS_FILE"] && v.Source == "/dev/null" {
+			return
+		}
+	}
+	t.Error("without a file of credentials, none is mounted in its place")
+}
+
+// What the worker reads from its environment reaches the service that needs it. The
+// names are taken from the sources: one that is new there is missing here.
+func TestWorkersGetTheirVariables(t *testing.T) {
+	needs := map[string][]string{
+		"KEYWAVE_WEBHOOK_URL": {"orchestrator"}, "KEYWAVE_WEBHOOK_FORMAT": {"orchestrator"}, "KEYWAVE_WEBHOOK_SECRET": {"orchestrator"},
+		"TENCENTCLOUD_SECRET_ID": {"edgeone"}, "TENCENTCLOUD_SECRET_KEY": {"edgeone"}, "TENCENTCLOUD_TOKEN": {"edgeone"},
+		"TENCENTCLOUD_CREDENTIALS_FILE": {"edgeone"},
+		"HTTP_PROXY":                    {"edgeone", "orchestrator"}, "HTTPS_PROXY": {"edgeone", "orchestrator"}, "NO_PROXY": {"edgeone", "orchestrator"},
+		"TEMPORAL_ADDRESS": {"edgeone", "location", "orchestrator"}, "TEMPORAL_NAMESPACE": {"edgeone", "location", "orchestrator"},
+	}
+	elsewhere := map[string]string{
+		"TENCENTCLOUD_SESSION_TOKEN": "another name of TENCENTCLOUD_TOKEN, of other tools",
+		"TCCLI_PROFILE":              "people's own machines have tccli",
+		"TKE_REGION":                 "TKE sets it", "TKE_PROVIDER_ID": "TKE sets it", "TKE_ROLE_ARN": "TKE sets it", "TKE_WEB_IDENTITY_TOKEN_FILE": "TKE sets it",
+		"TEMPORAL_CONFIG_FILE": "the variables say everything", "TEMPORAL_TLS": "Temporal is in the same network",
+		"TEMPORAL_API_KEY": "the server has no authorizer", "TEMPORAL_PROFILE": "the variables say everything",
+	}
+	for _, name := range variablesOfWorker(t) {
+		if needs[name] == nil && elsewhere[name] == "" {
+			t.Errorf("the worker reads %s: pass it in docker-compose.yml, or say here why not", name)
+		}
+	}
+	p := project(t)
+	for name, services := range needs {
+		var got []string
+		for _, s := range workers(p) {
+			if _, passed := s.Environment[name]; passed {
+				got = append(got, s.Name)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, services) {
+			t.Errorf("%s reaches %v, want %v", name, got, services)
+		}
+	}
+	if no := *p.Services["edgeone"].Environment["NO_PROXY"]; !strings.HasPrefix(no, "temporal,") || !strings.HasSuffix(no, ",.example.net") {
+		t.Errorf("NO_PROXY is %s: Temporal would be asked for at the proxy", no)
+	}
+}
+
+// variablesOfWorker are the names of variables in the sources of the packages that read
+// the environment of a worker.
+func variablesOfWorker(t *testing.T) []string {
+	names := map[string]bool{}
+	for _, dir := range []string{"worker", "internal/edgeone", "internal/notify", "internal/temporalclient", "internal/telemetry", "internal/seal"} {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no sources (%v)", dir, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`"((?:KEYWAVE|TENCENTCLOUD|TCCLI|TKE|TEMPORAL)_[A-Z_]*[A-Z])"`).FindAllSubmatch(text, -1) {
+				names[string(m[1])] = true
+			}
+		}
+	}
+	if !names["KEYWAVE_WEBHOOK_SECRET"] || !names["TENCENTCLOUD_SECRET_ID"] {
+		t.Fatal("the sources are not read right any more")
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 // The example names every variable of docker-compose.yml, and has no value for
 // a secret.
 func TestExampleEnvironment(t *testing.T) {
@@ -213,7 +308,7 @@ func TestExampleEnvironment(t *testing.T) {
 	for lines.Scan() {
 		if name, value, is := strings.Cut(lines.Text(), "="); is && !strings.HasPrefix(name, "#") {
 			example = append(example, name)
-			if !strings.HasPrefix(name, "KEYWAVE_") && value != "" {
+			if secret := !strings.HasPrefix(name, "KEYWAVE_") && name != "TEMPORAL_NAMESPACE" || strings.Contains(name, "WEBHOOK"); secret && value != "" {
 				t.Errorf("deploy/example.env gives %s a value", name)
 			}
 		}
@@ -344,8 +439,8 @@ func TestOneNamespaceOnePartition(t *testing.T) {
 			}
 		}
 	}
-	if len(namespace) != 1 {
-		t.Fatalf("namespaces %v, want one", namespace)
+	if len(namespace) != 1 || !namespace["keys"] {
+		t.Fatalf("namespaces %v, want the one that .env names", namespace)
 	}
 	var config map[string][]struct {
 		Value       any
@@ -358,13 +453,16 @@ func TestOneNamespaceOnePartition(t *testing.T) {
 		"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1, "frontend.enableCancelWorkerPollsOnShutdown": true,
 	} {
 		values := config[key]
-		if len(values) != 1 || values[0].Value != want || len(values[0].Constraints) != 1 || !namespace[values[0].Constraints["namespace"]] {
-			t.Errorf("%s is %v, want %v for the namespace %v", key, values, want, namespace)
+		if len(values) != 1 || values[0].Value != want || len(values[0].Constraints) != 0 {
+			t.Errorf("%s is %v, want %v, whatever the namespace is called", key, values, want)
 		}
 	}
-	path := *p.Services["temporal"].Environment["DYNAMIC_CONFIG_FILE_PATH"]
-	if path != p.Services["temporal"].Volumes[0].Target+"/dynamicconfig.yaml" {
-		t.Errorf("the server reads %s, which is not mounted", path)
+	for variable, file := range map[string]string{"DYNAMIC_CONFIG_FILE_PATH": "dynamicconfig.yaml", "TEMPORAL_SERVER_CONFIG_FILE_PATH": "server.yaml"} {
+		path := *p.Services["temporal"].Environment[variable]
+		if path != p.Services["temporal"].Volumes[0].Target+"/"+file {
+			t.Errorf("the server reads %s, which is not mounted", path)
+		}
+		source(t, "deploy/temporal/"+file)
 	}
 }
 
