@@ -70,6 +70,18 @@ bench-quick: build ## the same with 200 zones, in less than 4 minutes
 chaos-quick: build
 	go run ./internal/proving/chaos -at-once 3 -seeds 3 -zones 24 -matrix 3
 
+# The server that docker-compose.yml runs, and the tool of its schema: from the module of
+# bin/devserver and compiled with its flags, so that most of it is compiled already.
+bin/temporal-server bin/temporal-sql-tool: devserver/go.mod devserver/go.sum devserver/default.pgo
+	@cd devserver && go build -trimpath -pgo=default.pgo -ldflags='-s -w' -o ../$@ \
+		go.temporal.io/server/cmd/$(if $(filter %server,$@),server,tools/sql)
+	@touch $@
+
+.PHONY: cluster-test
+cluster-test: programs bin/temporal-server bin/temporal-sql-tool prepare ## Temporal as four services on PostgreSQL, workers by roles, everything killed in turn (ZONES=1000)
+	go run ./internal/proving/cluster -zones $(if $(filter file,$(origin ZONES)),100,$(ZONES)) \
+		-schema "$$(cd devserver && go list -m -f '{{.Dir}}' go.temporal.io/server)/schema"
+
 .PHONY: prepare
 prepare:
 	@internal/tools/prepare.sh

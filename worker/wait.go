@@ -43,7 +43,7 @@ func (w *workers) patiently(ctx context.Context, try func() error) error {
 		}
 		if time.Since(said) >= sayAgain {
 			said = time.Now()
-			w.log.Warn("waiting for Temporal: nothing is done until it is there", "error", err.Error())
+			w.log.Warn("waiting for Temporal: nothing is done until it is there", "temporal", w.where(), "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -51,4 +51,12 @@ func (w *workers) patiently(ctx context.Context, try func() error) error {
 		case <-time.After(askAgain):
 		}
 	}
+}
+
+// where is the address of Temporal, once a connection stood; before, the errors say it.
+func (w *workers) where() string {
+	if w.temporal == nil {
+		return ""
+	}
+	return w.temporal.Address
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -67,7 +68,9 @@ func wait(t *testing.T) *waiting {
 		t.Fatal(err)
 	}
 	w := &waiting{T: t, lines: make(chan string, 100), at: address}
-	w.cmd = exec.CommandContext(t.Context(), self, "--roles", "orchestrator", "--log-format", "json")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	w.cmd = exec.CommandContext(ctx, self, "--roles", "orchestrator", "--log-format", "json")
 	w.cmd.Args[0] = "worker"
 	w.cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TEMPORAL_CONFIG_FILE=/dev/null", "TEMPORAL_ADDRESS="+address)
 	said, err := w.cmd.StderrPipe()

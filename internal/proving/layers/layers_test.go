@@ -98,6 +98,7 @@ func layers() []layer {
 		// the product is tested against: the simulator and the suite of transports.
 		{packages: "internal/proving/bench/...", house: world, outside: world},
 		{packages: "internal/proving/chaos", house: world, outside: world},
+		{packages: "internal/proving/cluster", house: world, outside: world},
 		{packages: "internal/proving/e2e", house: world, outside: world},
 		{packages: "internal/proving/stage", house: world, outside: world},
 		{packages: "internal/proving/layers", tests: true},
@@ -193,6 +194,7 @@ func TestViolationsAreFound(t *testing.T) {
 		"internal/proving/bench/b.go":             `import "keywave/internal/proving/bench/baseline"`,
 		"internal/proving/bench/baseline/b.go":    `import "keywave/internal/deliver/ssh"`,
 		"internal/proving/chaos/c.go":             `import "keywave/internal/proving/stage"`,
+		"internal/proving/cluster/main.go":        `import "keywave/internal/proving/stage"`,
 		"internal/proving/e2e/e_test.go":          `import ("keywave/internal/proving/stage"; "keywave/workflows")`,
 		"internal/proving/stage/s.go":             ``,
 		"internal/proving/layers/l_test.go":       `import "testing"`,

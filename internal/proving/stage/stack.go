@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,8 +35,24 @@ type Config struct {
 	// ServerFlags are additional flags of the Temporal server, WorkerEnv
 	// additional variables of the workers.
 	ServerFlags, WorkerEnv []string
+	// Roles, where it is set, says what each worker is given, instead of Workers,
+	// WorkerFlags and WorkerEnv. It is asked once the simulator's files and the keysets
+	// are there.
+	Roles func(*Stack) ([]Role, error)
+	// TemporalPort, where it is not 0, is that of a Temporal on this machine that
+	// somebody else starts and ends. Namespace is the default one where it is empty.
+	TemporalPort int
+	Namespace    string
+	// ClientEnv are additional variables of every client of Temporal.
+	ClientEnv []string
 	// Campaign is the name of the campaign that Finish and Check are about.
 	Campaign string
+}
+
+// Role is everything that a worker is given, besides the address of Temporal.
+type Role struct {
+	Name       string
+	Flags, Env []string
 }
 
 // Stack is a whole Keywave of real processes: the simulator, the embedded
@@ -50,6 +67,8 @@ type Stack struct {
 	Port     int
 	UIPort   int
 	Said     []string // what the CLI printed, for the leak check
+
+	roles []Role
 }
 
 // Places is what keywave sim --output json prints.
@@ -85,7 +104,9 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 	if err := json.Unmarshal([]byte(line), &s.Places); err != nil {
 		return s, fmt.Errorf("the simulator said %q: %w", line, err)
 	}
-	if err := s.FirstTemporal(ctx); err != nil {
+	if c.TemporalPort != 0 {
+		s.Port = c.TemporalPort
+	} else if err := s.FirstTemporal(ctx); err != nil {
 		return s, err
 	}
 	for _, location := range []string{"hk", "eu-west"} {
@@ -94,6 +115,12 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 		}
 	}
 	s.Workers = make([]*Process, c.Workers)
+	if c.Roles != nil {
+		if s.roles, err = c.Roles(s); err != nil {
+			return s, err
+		}
+		s.Workers = make([]*Process, len(s.roles))
+	}
 	for i := range s.Workers {
 		if err := s.StartWorker(i); err != nil {
 			return s, err
@@ -133,17 +160,25 @@ func (s *Stack) StartTemporal(ctx context.Context) error {
 
 // StartWorker starts worker i, or starts it again.
 func (s *Stack) StartWorker(i int) error {
-	name := fmt.Sprintf("worker-%d", i)
-	home, env, err := s.Home(name)
+	r := s.role(i)
+	home, env, err := s.Home(r.Name)
 	if err != nil {
 		return err
 	}
-	args := []string{"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none"}
-	if i < len(s.WorkerFlags) {
-		args = append(args, s.WorkerFlags[i]...)
-	}
-	s.Workers[i], err = startIn(home, name, s.Programs.Worker, s.Log(name), slices.Concat(env, s.connection(), s.WorkerEnv), args...)
+	s.Workers[i], err = startIn(home, r.Name, s.Programs.Worker, s.Log(r.Name), slices.Concat(env, s.address(), r.Env), r.Flags...)
 	return err
+}
+
+// role is what worker i is given.
+func (s *Stack) role(i int) Role {
+	if s.roles != nil {
+		return s.roles[i]
+	}
+	flags := []string{"--fleet", s.Places.Fleet, "--keyring", s.Keyring(), "--ssh-identity", s.Places.Identity, "--ssh-agent", "none"}
+	if i < len(s.WorkerFlags) {
+		flags = append(flags, s.WorkerFlags[i]...)
+	}
+	return Role{fmt.Sprintf("worker-%d", i), flags, append(s.credentials(), s.WorkerEnv...)}
 }
 
 // Home makes a process's home, which is also its working directory and holds
@@ -161,10 +196,14 @@ func (s *Stack) Home(name string) (dir string, env []string, err error) {
 		"XDG_STATE_HOME="+filepath.Join(dir, ".local", "state"), "XDG_CACHE_HOME="+filepath.Join(dir, ".cache")), nil
 }
 
-// connection is the environment that leads a program to this stack's Temporal
-// and account.
-func (s *Stack) connection() []string {
-	return []string{fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TENCENTCLOUD_CREDENTIALS_FILE=" + s.Places.Credentials}
+// address is the environment that leads a program to this stack's Temporal,
+// credentials that which leads it to its account.
+func (s *Stack) address() []string {
+	return append([]string{fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", s.Port), "TEMPORAL_NAMESPACE=" + cmp.Or(s.Namespace, "default")}, s.ClientEnv...)
+}
+
+func (s *Stack) credentials() []string {
+	return []string{"TENCENTCLOUD_CREDENTIALS_FILE=" + s.Places.Credentials}
 }
 
 // CLI runs keywave as an operator would.
@@ -192,6 +231,17 @@ func (s *Stack) Run(ctx context.Context, args ...string) (Ran, error) {
 
 const cliWithin = 3 * time.Minute
 
+// As is Run by somebody else, who has other variables instead of ClientEnv.
+func (s *Stack) As(ctx context.Context, env []string, args ...string) (Ran, error) {
+	other := *s
+	other.ClientEnv = env
+	ctx, cancel := context.WithTimeout(ctx, cliWithin)
+	defer cancel()
+	ran, err := other.run(ctx, args)
+	s.Said = append(s.Said, ran.Stdout, ran.Stderr)
+	return ran, err
+}
+
 // Detached is CLI for a command that runs beside others. Its output is not
 // kept.
 func (s *Stack) Detached(ctx context.Context, args ...string) (string, error) {
@@ -205,7 +255,7 @@ func (s *Stack) run(ctx context.Context, args []string) (Ran, error) {
 		return Ran{}, err
 	}
 	cmd := exec.CommandContext(ctx, s.Programs.Keywave, args...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = home, append(env, s.connection()...), ownGroup()
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = home, slices.Concat(env, s.address(), s.credentials()), ownGroup()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err = cmd.Run(); err != nil {
@@ -250,10 +300,12 @@ func (s *Stack) Heal(ctx context.Context) error {
 			return err
 		}
 	}
-	_ = s.Temporal.Signal(syscall.SIGCONT)
-	if !s.Temporal.Running() {
-		if err := s.StartTemporal(ctx); err != nil {
-			return err
+	if s.Temporal != nil {
+		_ = s.Temporal.Signal(syscall.SIGCONT)
+		if !s.Temporal.Running() {
+			if err := s.StartTemporal(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	for i, w := range s.Workers {

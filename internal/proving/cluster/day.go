@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"keywave/internal/proving/stage"
+	"keywave/workflows"
+)
+
+// day is what happens to the cluster while the campaign runs.
+type day struct {
+	*stage.Stack
+	cluster *cluster
+	sum     *total
+	wrong   []string
+}
+
+// goesOnWithin is how long after a kill the campaign may need to get on: a lost workflow
+// task costs 10 s, a new owner of history's shards some more. On two busy processors 74 s
+// were seen.
+const goesOnWithin = 4 * time.Minute
+
+// upgradeWithin is how long a worker may take to finish or hand back what it holds.
+const upgradeWithin = 150 * time.Second
+
+// pass kills everything in turn, and waits each time until the campaign gets on.
+func (d *day) pass(ctx context.Context) error {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"kill PostgreSQL", d.killing("postgres")},
+		{"kill history", d.killing("history")},
+		{"kill matching", d.killing("matching")},
+		{"kill the frontend and an orchestrator, which comes back first and waits", d.killFrontend},
+		{"kill the active edgeone worker", d.killActive},
+		{"kill a location's worker", func(context.Context) error { return d.killWorker(located) }},
+		{"upgrade all workers", d.upgrade},
+	} {
+		before, err := d.refreshed(ctx)
+		if err != nil {
+			return err
+		}
+		say("%d of %d refreshed: %s", before, d.Zones, step.what)
+		if before >= d.Zones {
+			d.wrong = append(d.wrong, "the campaign was over before this: "+step.what+"; give it more zones or a lower limit")
+		}
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+		if err := d.getOn(ctx, before); err != nil {
+			return fmt.Errorf("after: %s: %w", step.what, err)
+		}
+	}
+	return d.countConnections(ctx)
+}
+
+// writes says what the campaign cost PostgreSQL in Temporal's visibility, for
+// docs/operations.md.
+func (d *day) writes(ctx context.Context) error {
+	said, err := d.cluster.db.ask(ctx, "temporal_visibility", `SELECT 'rows ' || n_tup_ins || ', updates ' || n_tup_upd || ', of which without any index ' || n_tup_hot_upd ||
+		', indexes ' || (SELECT count(*) FROM pg_indexes WHERE tablename = 'executions_visibility') ||
+		', ' || pg_size_pretty(pg_table_size(relid)) || ' and in indexes ' || pg_size_pretty(pg_indexes_size(relid))
+		FROM pg_stat_user_tables WHERE relname = 'executions_visibility'`)
+	if err == nil {
+		say("visibility: %s", said)
+	}
+	return err
+}
+
+// refreshed is how many refreshes were executed.
+func (d *day) refreshed(ctx context.Context) (int, error) {
+	calls, err := d.Calls(ctx)
+	return calls[stage.RefreshAction].Executed, err
+}
+
+// getOn waits until an eighth of the zones more is refreshed, or all are: more than what
+// a worker had in its hands before the kill, if there are a hundred.
+func (d *day) getOn(ctx context.Context, before int) error {
+	now := before
+	if !stage.Until(ctx, goesOnWithin, func() bool {
+		now, _ = d.refreshed(ctx)
+		return now >= min(before+max(2, d.Zones/8), d.Zones)
+	}) {
+		return errors.Join(fmt.Errorf("the campaign did not get on: %d refreshes before, %d now", before, now), ctx.Err())
+	}
+	return nil
+}
+
+func (d *day) killing(name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		d.sum.kills++
+		return d.cluster.kill(ctx, name, nil)
+	}
+}
+
+// killFrontend starts a killed orchestrator while no frontend is there: it waits for it.
+func (d *day) killFrontend(ctx context.Context) error {
+	d.sum.kills++
+	return d.cluster.kill(ctx, "frontend", func() error {
+		if err := d.killWorker(orchestrator); err != nil {
+			return err
+		}
+		if !stage.Until(ctx, time.Minute, func() bool {
+			log, err := os.ReadFile(d.Workers[orchestrator].Log)
+			return err == nil && strings.Contains(string(log), "waiting for Temporal")
+		}) {
+			return errors.New("the orchestrator does not say that it waits for Temporal")
+		}
+		return nil
+	})
+}
+
+func (d *day) killWorker(i int) error {
+	d.sum.kills++
+	d.Workers[i].Kill()
+	return d.StartWorker(i)
+}
+
+// killActive kills the worker that holds the account's lease.
+func (d *day) killActive(ctx context.Context) error {
+	active, err := d.active(ctx)
+	if err != nil {
+		return err
+	}
+	return d.killWorker(active)
+}
+
+// active is the index of the worker that runs the lease's activity.
+func (d *day) active(ctx context.Context) (int, error) {
+	options, err := d.cluster.security.options(d.cluster.address())
+	if err != nil {
+		return 0, err
+	}
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	at := -1
+	if !stage.Until(ctx, time.Minute, func() bool {
+		lease, err := c.DescribeWorkflowExecution(ctx, workflows.LeaseID("default"), "")
+		if err != nil {
+			return false
+		}
+		for _, a := range lease.GetPendingActivities() {
+			for i := edgeone; i < located; i++ {
+				if strings.Contains(a.GetLastWorkerIdentity(), "-"+strconv.Itoa(d.Workers[i].PID())+"-") {
+					at = i
+				}
+			}
+		}
+		return at >= 0
+	}) {
+		return 0, errors.New("nobody holds the lease")
+	}
+	return at, nil
+}
+
+// upgrade stops one worker after the other as an upgrade does, the active edgeone worker
+// too, and starts the next build in its place.
+func (d *day) upgrade(ctx context.Context) error {
+	for i, w := range d.Workers {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		begun := time.Now()
+		w.Stop(upgradeWithin)
+		if took := time.Since(begun); took >= upgradeWithin {
+			d.wrong = append(d.wrong, fmt.Sprintf("%s did not end within %s", w.Name, upgradeWithin))
+		}
+		if err := d.StartWorker(i); err != nil {
+			return err
+		}
+		d.sum.upgrades++
+	}
+	return nil
+}
+
+// mostConnections is what deploy/temporal/server.yaml adds up to.
+const mostConnections = 80
+
+// countConnections counts those of the services.
+func (d *day) countConnections(ctx context.Context) error {
+	said, err := d.cluster.db.ask(ctx, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'temporal%'")
+	if err != nil {
+		return err
+	}
+	if d.sum.connections, err = strconv.Atoi(said); err != nil {
+		return err
+	}
+	if d.sum.connections > mostConnections {
+		d.wrong = append(d.wrong, fmt.Sprintf("the services hold %d connections to PostgreSQL, and may hold %d", d.sum.connections, mostConnections))
+	}
+	return nil
+}
