@@ -64,8 +64,8 @@ func (l *Location) open(ctx context.Context, in DeliverIn, now time.Time) (parce
 
 func clockTime(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
-// put gives the key to a host, if it is for that host.
-func (l *Location) put(ctx context.Context, clock clock, ref rotation.HostRef, p parcel) rotation.Ack {
+// give gives the key to a host, if it is for that host.
+func (l *Location) give(ctx context.Context, clock clock, ref rotation.HostRef, p parcel) rotation.Ack {
 	ack := rotation.Ack{Host: ref.Name}
 	if !p.grant.Gives(ref.Name) {
 		ack.At, ack.Problem = clock.now(), fmt.Sprintf("the key of zone %s was sealed for %s; this worker gives it to no other host", p.zone, rotation.Named(p.grant.Hosts))

@@ -22,6 +22,8 @@ type Location struct {
 	// Queue is the task queue that only this worker polls.
 	Queue string
 	Hosts map[rotation.HostName]Machine
+	// Spans trace deliveries; nil traces nothing.
+	Spans Spans
 }
 
 // Machine is a host of the location as the worker's own fleet file defines it.

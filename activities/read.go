@@ -76,6 +76,7 @@ func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut
 // describe makes one call and counts it.
 func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadOut) (rotation.Secret, error) {
 	key, receipt, err := e.API.Describe(ctx, zone)
+	orNone(e.Spans).Note(ctx, factZone, string(zone), factRequestID, receipt.RequestID)
 	if !receipt.Signed.IsZero() {
 		out.API.Describe++
 	}
@@ -96,6 +97,7 @@ func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadO
 
 func (e *EdgeOne) sealed(ctx context.Context, in ReadIn, key rotation.Secret, out ReadOut) (ReadOut, error) {
 	out.Key = rotation.FingerprintOf(in.Zone, key)
+	orNone(e.Spans).Note(ctx, factFingerprint, string(out.Key))
 	if out.Key == rotation.Absent || len(in.Hosts) == 0 || slices.Contains(in.Known, out.Key) {
 		return out, nil
 	}

@@ -38,6 +38,9 @@ type EdgeOne struct {
 	// Beside are the locations that this process serves too.
 	Beside []*Location
 
+	// Spans trace refreshes and reads; nil traces nothing.
+	Spans Spans
+
 	delivering atomic.Int32 // zones on the short way
 }
 
@@ -124,6 +127,7 @@ func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error)
 	}
 	for try := 1; ; try++ {
 		if r.attempt(ctx, try) {
+			orNone(e.Spans).Note(ctx, factZone, string(in.Zone), factSending, string(r.out.Sending), factRequestID, r.out.RequestID, factFingerprint, string(r.out.Key))
 			return r.out, nil
 		}
 		if err := pause(ctx, backOff(try)); err != nil {

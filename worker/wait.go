@@ -19,6 +19,9 @@ func (w *workers) connect(ctx context.Context, version string) error {
 	return w.patiently(ctx, func() (err error) {
 		w.temporal, err = temporalclient.Dial(ctx, w.log, temporalclient.WorkerIdentity(w.id, version, w.mark()), func(o *client.Options) {
 			o.MetricsHandler = w.telemetry.Handler
+			if w.telemetry.Interceptor != nil {
+				o.Interceptors = append(o.Interceptors, w.telemetry.Interceptor)
+			}
 		})
 		return err
 	})

@@ -182,7 +182,7 @@ func (w *caller) wire(ctx context.Context) error {
 		w.log.Warn("nothing is refreshed until this is mended", telemetry.Account, w.account.Name, "error", err.Error())
 	}
 	w.edgeOne = &activities.EdgeOne{
-		API: api, Inventory: api, Sealer: sealer, Holders: holders.Of,
+		API: api, Inventory: api, Sealer: sealer, Holders: holders.Of, Spans: w.telemetry.Spans,
 		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
 	}
 	w.edgeOne.Clock = api.Clock
@@ -225,7 +225,7 @@ func (w *workers) wireLocations() error {
 	for _, name := range w.served() {
 		l := &activities.Location{
 			Name: name, Opener: opener, Queue: workflows.LocationQueue(name) + "-" + w.id,
-			Hosts: map[rotation.HostName]activities.Machine{},
+			Hosts: map[rotation.HostName]activities.Machine{}, Spans: w.telemetry.Spans,
 		}
 		for _, h := range w.fleet.Hosts {
 			if h.Location != name {

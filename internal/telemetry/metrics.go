@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
 
 	"keywave/internal/metrics"
 )
@@ -43,6 +44,11 @@ type Telemetry struct {
 	// Page shows the metrics to Prometheus; nil unless it was asked for.
 	Page http.Handler
 
+	// Interceptor is for the options of Temporal's client, and Spans for activities;
+	// nil where nothing is traced.
+	Interceptor interceptor.Interceptor
+	Spans       *Spans
+
 	meter    metric.Meter
 	shutdown []func(context.Context) error
 }
@@ -57,7 +63,10 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	return t, t.startMetrics(ctx, o, about)
+	if err := t.startMetrics(ctx, o, about); err != nil {
+		return nil, err
+	}
+	return t, t.startTraces(ctx, about)
 }
 
 // Stop sends what is left.

@@ -199,7 +199,7 @@ func TestCampaignWithFaults(t *testing.T) {
 	hook, told := receiver(t)
 	watched := fmt.Sprintf("127.0.0.1:%d", stage.FreePort())
 	s := raiseAs(t, stage.Config{
-		Zones: 60, Hosts: 12, Limit: 20, Workers: 1, WorkerEnv: []string{"KEYWAVE_WEBHOOK_URL=" + hook},
+		Zones: 60, Hosts: 12, Limit: 20, Workers: 1, WorkerEnv: append(traced(), "KEYWAVE_WEBHOOK_URL="+hook),
 		WorkerFlags: [][]string{{"--listen", watched}},
 		Settings:    strings.Replace(quick, "{", "{notify: [start, gate, exposed, stop, end], ", 1),
 	})
@@ -230,6 +230,7 @@ func TestCampaignWithFaults(t *testing.T) {
 	nothingIsLeftOnHosts(t, s)
 	exportHistories(t, s)
 	exportMetrics(t, s, watched)
+	spansAreTrue(t, s, without(t, s, zones[20:], "gw-hk-2"))
 	noKeyAnywhere(t, s)
 }
 
