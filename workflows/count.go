@@ -27,29 +27,53 @@ func countPauses(ctx workflow.Context, had, has []rotation.PauseReason) {
 	}
 }
 
-// count counts the zone, and its exposure when that is over.
-func (z *zone) count() {
-	counted(z.work, metrics.Outcome, string(z.trip.Ended)).Counter(metrics.Zones).Inc(1)
-	if over := z.trip.LastAck(); !z.trip.Since.IsZero() && !over.IsZero() {
-		workflow.GetMetricsHandler(z.work).Timer(metrics.Exposure).Record(max(0, over.Sub(z.trip.Since)))
-	}
+// stretch is a span of time that a zone spent in one phase.
+type stretch struct {
+	phase    rotation.Phase
+	from, to time.Time
 }
 
-// measured takes a step, and says how long the zone was exposed in it.
+// measured takes a step, and notes how long the zone was in its phase.
 func (z *zone) measured(step func()) {
 	phase, from := z.trip.Phase, z.now()
 	step()
-	since, to := z.trip.Since, z.now()
-	if since.IsZero() {
+	if n := len(z.spent); n > 0 && z.spent[n-1].phase == phase {
+		z.spent[n-1].to = z.now()
 		return
 	}
-	if since.After(from) {
-		from = since
+	z.spent = append(z.spent, stretch{phase, from, z.now()})
+}
+
+// count counts the zone and, if every host has the live key, its exposure and the
+// phases that the exposure was spent in. Only at the end is it known when it began.
+func (z *zone) count() {
+	counted(z.work, metrics.Outcome, string(z.trip.Ended)).Counter(metrics.Zones).Inc(1)
+	since, over := z.trip.Since, z.trip.LastAck()
+	if since.IsZero() || over.IsZero() {
+		return
 	}
-	if over := z.trip.LastAck(); !over.IsZero() && over.Before(to) {
-		to = over
+	workflow.GetMetricsHandler(z.work).Timer(metrics.Exposure).Record(max(0, over.Sub(since)))
+	for _, phase := range metrics.Phases() {
+		if spent := z.spentIn(phase, since, over); spent > 0 {
+			counted(z.work, metrics.Phase, string(phase)).Timer(metrics.ExposurePhase).Record(spent)
+		}
 	}
-	if spent := to.Sub(from); spent > time.Duration(0) {
-		counted(z.work, metrics.Phase, string(phase)).Timer(metrics.ExposurePhase).Record(spent)
+}
+
+// spentIn is how long the zone was in a phase between two times.
+func (z *zone) spentIn(phase rotation.Phase, since, over time.Time) time.Duration {
+	var spent time.Duration
+	for _, s := range z.spent {
+		from, to := s.from, s.to
+		if from.Before(since) {
+			from = since
+		}
+		if to.After(over) {
+			to = over
+		}
+		if s.phase == phase && to.After(from) {
+			spent += to.Sub(from)
+		}
 	}
+	return spent
 }

@@ -47,6 +47,7 @@ func usualTiming() rotation.Timing {
 
 type world struct {
 	testing.TB
+	metrics  recorder // of the present environment
 	env      *testsuite.TestWorkflowEnvironment
 	zones    map[rotation.ZoneID]*edgeZone
 	order    []rotation.ZoneID
@@ -200,6 +201,8 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 func (w *world) fresh() {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	w.metrics = newRecorder()
+	suite.SetMetricsHandler(w.metrics)
 	start := noon
 	if w.env != nil {
 		start = w.env.Now()

@@ -60,6 +60,7 @@ type zone struct {
 	withheld string
 	api      rotation.API
 
+	spent     []stretch // in each phase
 	requestID string
 	asked     time.Time // when the present refresh was put into its queue
 	says      string    // what the process that calls EdgeOne says about it meanwhile

@@ -95,7 +95,7 @@ func Table() []Metric {
 		{Name: Zones, Kind: Counter, Unit: "{zone}", Labels: []Label{{Outcome, words(rotation.Outcomes())}}, Doc: "operations on a zone that ended, by how they ended"},
 		{Name: ZonesExposed, Kind: Gauge, Unit: "{zone}", Labels: []Label{account}, Doc: "zones that are exposed now; only the account's active process says it, and nobody when there is none"},
 		{Name: Exposure, Kind: Histogram, Unit: "s", Doc: "how long a zone was exposed, once its last host has the live key", Buckets: seconds()},
-		{Name: ExposurePhase, Kind: Histogram, Unit: "s", Labels: []Label{{Phase, phases()}}, Doc: "the part of an exposure that a zone spent in a phase", Buckets: seconds()},
+		{Name: ExposurePhase, Kind: Histogram, Unit: "s", Labels: []Label{{Phase, words(Phases())}}, Doc: "the part of an exposure that a zone spent in a phase", Buckets: seconds()},
 		{Name: EdgeOneCalls, Kind: Counter, Unit: "{call}", Labels: []Label{account, {Action, Actions()}, {Class, classes()}}, Doc: "calls of EdgeOne's API, by what came of them"},
 		{Name: PaceWait, Kind: Histogram, Unit: "s", Labels: []Label{account}, Doc: "how long a call waited for its turn at the account's pace", Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300}},
 		{Name: LeaseHeld, Kind: Gauge, Unit: "{lease}", Labels: []Label{account}, Doc: "1 in the process that calls EdgeOne for the account, 0 in one that stands by"},
@@ -167,11 +167,11 @@ func steps() []string {
 	})
 }
 
-// phases are those in which a zone can be exposed.
-func phases() []string {
-	return words([]rotation.Phase{
-		rotation.PhaseRefresh, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseHold,
-	})
+// Phases are those of a zone until it ends.
+func Phases() []rotation.Phase {
+	return []rotation.Phase{
+		rotation.PhaseBaseline, rotation.PhaseProve, rotation.PhaseRefresh, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseHold,
+	}
 }
 
 // seconds fit what takes a moment when all is well and an hour when it is not.
