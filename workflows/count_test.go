@@ -108,14 +108,12 @@ func TestPausesAreCountedAsTheyBegin(t *testing.T) {
 	for _, z := range w.zones {
 		z.refresh = []refreshing{slow(5 * time.Second)}
 	}
-	window := 5
-	for _, at := range []time.Duration{3 * time.Second, time.Hour + 3*time.Second} {
-		w.say(at, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "lunch"})
-		w.say(at+time.Minute, workflows.UpdateSet, workflows.Order{By: "ann", Window: &window})
-		w.say(at+time.Hour-3*time.Second, workflows.UpdateResume, workflows.Order{By: "ann"})
-	}
+	w.say(3*time.Second, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "lunch"})
+	w.say(time.Hour, workflows.UpdateResume, workflows.Order{By: "ann"})
+	w.say(time.Hour+3*time.Second, workflows.UpdatePause, workflows.Order{By: "ann", Reason: "tea"})
+	w.say(2*time.Hour, workflows.UpdateCancel, workflows.Order{By: "ann"}) // while that reason stands
 	s := w.campaign(w.campaignIn(p))
-	if got := w.metrics.counted; got[metrics.CampaignPaused+" reason=person"] != 2 || s.State != workflows.StateDone {
+	if got := w.metrics.counted; got[metrics.CampaignPaused+" reason=person"] != 2 || s.State != workflows.StateCancelled {
 		t.Errorf("%s; two pauses were counted as %v\n%s", s.State, got, w.story())
 	}
 }
