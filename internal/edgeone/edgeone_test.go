@@ -585,17 +585,21 @@ func TestCallsAreToldByTheirClass(t *testing.T) {
 				answer = failing(code)
 			}
 			var told []string
-			waited, gate := 0, error(nil)
+			waited, asked := 0, 0
 			c := connect(t, serve(t, answer).endpoint(), func(c *Config) {
-				c.Gate = func() error { return gate }
+				c.Gate = func() error { // it closes before the second call is written
+					if asked++; asked == 4 {
+						return &NotHeldError{}
+					}
+					return nil
+				}
 				c.Called = func(action string, class rotation.Class) { told = append(told, action+" "+string(class)) }
 				c.Waited = func(time.Duration) { waited++ }
 			})
 			_, _, _ = c.Refresh(t.Context(), zone, nil)
-			gate = &NotHeldError{}
 			_, _, _ = c.Refresh(t.Context(), zone, nil)
-			if !slices.Equal(told, []string{want}) || waited != 2 {
-				t.Errorf("told %q, want %q; %d waits", told, want, waited)
+			if !slices.Equal(told, []string{want}) || waited != 2 || asked != 4 {
+				t.Errorf("told %q, want %q; %d waits, the gate was asked %d times", told, want, waited, asked)
 			}
 		})
 	}
