@@ -131,7 +131,7 @@ func (w *caller) watch(ctx context.Context) {
 func (w *caller) count(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, countWithin)
 	defer cancel()
-	n, err := temporalclient.Standing(ctx, w.temporal.Client, workflows.ExposedZones(w.account.Name))
+	n, err := temporalclient.Standing(ctx, w.temporal.Client, workflows.ExposedZones(w.account.Name), workflows.DoneZones)
 	switch {
 	case err == nil:
 		w.exposed.Store(&counted{n, time.Now()})

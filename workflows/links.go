@@ -59,6 +59,9 @@ func ExposedZones(a rotation.Account) string {
 	return fmt.Sprintf("%s = '%s' AND WorkflowType = '%s' AND %s", AttrAccount, a, TypeZone, outcomeIs(rotation.Exposed))
 }
 
+// DoneZones finds the runs after which a zone is not exposed.
+var DoneZones = outcomeIs(rotation.Done)
+
 func outcomeIs(outcomes ...rotation.Outcome) string {
 	if len(outcomes) == 1 {
 		return fmt.Sprintf("%s = '%s'", AttrOutcome, outcomes[0])

@@ -13,23 +13,32 @@ import (
 )
 
 // idsAtOnce are asked about in one query. mostClosed bounds the look at closed runs:
-// what is beyond counts, whether or not a later run began.
+// what is beyond counts, whatever a later run did.
 const (
 	idsAtOnce  = 100
 	mostClosed = 5000
 )
 
 // Standing counts the workflows that a query finds and that stand so now: those that
-// run, and those that closed while no later run of the same ID has begun.
-func Standing(ctx context.Context, c client.Client, query string) (int, error) {
-	count, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query + " AND ExecutionStatus = 'Running'"})
+// run, and those that closed so, unless a later run of the same ID is open, or is one
+// that over finds. A later run that did nothing leaves things as they stood.
+func Standing(ctx context.Context, c client.Client, query, over string) (int, error) {
+	open, err := counted(ctx, c, query+" AND ExecutionStatus = 'Running'")
 	if err != nil {
 		return 0, err
 	}
-	standing := int(count.GetCount())
-	closed, err := listed(ctx, c, query+" AND ExecutionStatus != 'Running'", mostClosed)
+	ended := query + " AND ExecutionStatus != 'Running'"
+	closed, err := listed(ctx, c, ended, mostClosed)
 	if err != nil {
 		return 0, err
+	}
+	beyond := 0
+	if len(closed) >= mostClosed {
+		all, err := counted(ctx, c, ended)
+		if err != nil {
+			return 0, err
+		}
+		beyond = max(0, all-len(closed))
 	}
 	latest := map[string]time.Time{}
 	for _, run := range closed {
@@ -38,12 +47,18 @@ func Standing(ctx context.Context, c client.Client, query string) (int, error) {
 			latest[id] = began
 		}
 	}
-	superseded, err := begunAfter(ctx, c, latest)
-	return standing + len(latest) - superseded, err
+	superseded, err := begunAfter(ctx, c, latest, "(ExecutionStatus = 'Running' OR "+over+")")
+	return open + beyond + len(latest) - superseded, err
 }
 
-// begunAfter counts the workflow IDs of which a run began after a time.
-func begunAfter(ctx context.Context, c client.Client, than map[string]time.Time) (int, error) {
+func counted(ctx context.Context, c client.Client, query string) (int, error) {
+	count, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	return int(count.GetCount()), err
+}
+
+// begunAfter counts the workflow IDs of which a run that a query finds began after a
+// time.
+func begunAfter(ctx context.Context, c client.Client, than map[string]time.Time, query string) (int, error) {
 	var ids []string
 	for id := range than {
 		ids = append(ids, "'"+strings.ReplaceAll(id, "'", "''")+"'")
@@ -51,7 +66,7 @@ func begunAfter(ctx context.Context, c client.Client, than map[string]time.Time)
 	later := map[string]bool{}
 	for len(ids) > 0 {
 		n := min(idsAtOnce, len(ids))
-		runs, err := listed(ctx, c, "WorkflowId IN ("+strings.Join(ids[:n], ", ")+")", mostClosed)
+		runs, err := listed(ctx, c, "WorkflowId IN ("+strings.Join(ids[:n], ", ")+") AND "+query, mostClosed)
 		if err != nil {
 			return 0, err
 		}
