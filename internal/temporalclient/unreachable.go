@@ -60,6 +60,8 @@ func unreachable(address string, config *tls.Config, err error) error {
 		return fmt.Errorf("what answers at %s speaks no TLS, and this client does: unset TEMPORAL_TLS and TEMPORAL_API_KEY, or tls in temporal.toml, or correct TEMPORAL_ADDRESS", address)
 	case config != nil && shaken != nil:
 		return fmt.Errorf("what answers at %s and this client do not agree on TLS (%v): check TEMPORAL_TLS_*, or tls in temporal.toml", address, shaken)
+	case starts(err):
+		return &Away{address, fmt.Sprintf("the Temporal at %s starts, and takes no calls yet (%v)", address, err)}
 	case strings.Contains(err.Error(), "remote error: tls:"):
 		return fmt.Errorf("the Temporal at %s does not take this client's certificate (%v): check TEMPORAL_TLS_CLIENT_CERT_PATH and _KEY_PATH, or tls in temporal.toml", address, err)
 	}
@@ -69,4 +71,11 @@ func unreachable(address string, config *tls.Config, err error) error {
 // hungUp says that a handshake ended because the other end went away or said nothing.
 func hungUp(shaken error) bool {
 	return errors.Is(shaken, io.EOF) || errors.Is(shaken, syscall.ECONNRESET) || errors.Is(shaken, os.ErrDeadlineExceeded)
+}
+
+// starts says that a Temporal answered that it is not ready. Its frontend does so from
+// when it listens until it knows the other services.
+func starts(err error) bool {
+	said, is := errors.AsType[*serviceerror.Unavailable](err)
+	return is && strings.Contains(said.Message, "not healthy")
 }

@@ -7,6 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // The error says what is at the address. A wrong TLS setting, for example, is
@@ -27,6 +31,15 @@ func TestUnreachableSaysWhatIsThere(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
+	starting, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	frontend := grpc.NewServer(grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		return status.Error(codes.Unavailable, "Frontend is not healthy yet") // as Temporal 1.32 does
+	}))
+	defer frontend.Stop()
+	go func() { _ = frontend.Serve(starting) }()
 	t.Setenv("TEMPORAL_CONFIG_FILE", "/dev/null")
 	for name, c := range map[string]struct {
 		address string
@@ -37,6 +50,7 @@ func TestUnreachableSaysWhatIsThere(t *testing.T) {
 		"nobody":                     {"127.0.0.1:1", "", "no Temporal at 127.0.0.1:1 (", true},
 		"a proxy alone":              {gone.Addr().String(), "", " hangs up, as a proxy does", true},
 		"a proxy alone, with TLS":    {gone.Addr().String(), "true", " hangs up, as a proxy does", true},
+		"a Temporal that starts":     {starting.Addr().String(), "", " starts, and takes no calls yet (", true},
 		"TLS, and this client not":   {strings.TrimPrefix(secret.URL, "https://"), "", " speaks TLS, and this client does not: set TEMPORAL_TLS=true", false},
 		"no TLS, and this client":    {strings.TrimPrefix(plain.URL, "http://"), "true", " speaks no TLS, and this client does: unset TEMPORAL_TLS", false},
 		"a certificate of strangers": {strings.TrimPrefix(secret.URL, "https://"), "true", " do not agree on TLS (", false},
