@@ -19,7 +19,7 @@ import (
 type listing struct {
 	client.Client
 	running int64
-	ended   int64 // what the count of the closed ones says
+	ended   int64                             // what the count of the closed ones says
 	closed  []*workflow.WorkflowExecutionInfo // exposed
 	others  []*workflow.WorkflowExecutionInfo
 	asked   []string
