@@ -18,10 +18,18 @@ type config struct {
 }
 
 // total is what the last line prints.
-type total struct{ zones, kills, upgrades, connections, violations int }
+type total struct {
+	zones, kills, upgrades, connections, violations int
+	// judged says that the run came to its end, and violations were looked for.
+	judged bool
+}
 
 func (t total) String() string {
-	return fmt.Sprintf("cluster: zones=%d kills=%d upgrades=%d connections=%d violations=%d", t.zones, t.kills, t.upgrades, t.connections, t.violations)
+	violations := "unknown"
+	if t.judged {
+		violations = fmt.Sprint(t.violations)
+	}
+	return fmt.Sprintf("cluster: zones=%d kills=%d upgrades=%d connections=%d violations=%s", t.zones, t.kills, t.upgrades, t.connections, violations)
 }
 
 // The campaign's settings: budgets are wide, so that bad days do not end the campaign.
@@ -102,7 +110,7 @@ func played(ctx context.Context, c config, sum *total) error {
 	for _, w := range wrong {
 		fmt.Println("VIOLATION: " + w)
 	}
-	sum.violations = len(wrong)
+	sum.violations, sum.judged = len(wrong), true
 	return nil
 }
 
