@@ -20,7 +20,7 @@ func listen(address string, page http.Handler, unready func(context.Context) []s
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
-	server := &http.Server{Handler: answers(page, unready), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	server := &http.Server{Handler: answers(page, unready), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() { _ = server.Serve(l) }()
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -54,9 +54,10 @@ func (s Status) ZoneLists() []ZoneList {
 	return all
 }
 
-// ExposedZones finds the runs of an account's zones that are exposed, or ended so.
+// ExposedZones finds the runs of an account's zones that are exposed, or ended so. Those
+// that ended unknown while they were exposed are among them.
 func ExposedZones(a rotation.Account) string {
-	return fmt.Sprintf("%s = '%s' AND WorkflowType = '%s' AND %s", AttrAccount, a, TypeZone, outcomeIs(rotation.Exposed))
+	return fmt.Sprintf("%s = '%s' AND WorkflowType = '%s' AND %s", AttrAccount, a, TypeZone, outcomeIs(rotation.Exposed, rotation.Unknown))
 }
 
 // DoneZones finds the runs after which a zone is not exposed.

@@ -159,6 +159,7 @@ type attribute struct {
 	workflow string
 	at       time.Time
 	value    string
+	account  string
 }
 
 // newWorld has zones zone-01… on hosts h1…. Each zone has perZone hosts. Hosts
@@ -527,7 +528,8 @@ type outbound struct {
 func (o *outbound) UpsertTypedSearchAttributes(ctx workflow.Context, updates ...temporal.SearchAttributeUpdate) error {
 	err := o.Next.UpsertTypedSearchAttributes(ctx, updates...)
 	outcome, _ := workflow.GetTypedSearchAttributes(ctx).GetKeyword(temporal.NewSearchAttributeKeyKeyword(workflows.AttrOutcome))
-	o.world.attrs = append(o.world.attrs, attribute{workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.Now(ctx), outcome})
+	account, _ := workflow.GetTypedSearchAttributes(ctx).GetKeyword(temporal.NewSearchAttributeKeyKeyword(workflows.AttrAccount))
+	o.world.attrs = append(o.world.attrs, attribute{workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.Now(ctx), outcome, account})
 	return err
 }
 

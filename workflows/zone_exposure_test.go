@@ -161,6 +161,13 @@ func TestZoneIsCountedWhateverItWaitsFor(t *testing.T) {
 			if at := w.countedExposed(); at != c.exposed {
 				t.Errorf("the list of workflows has it as exposed after %s; it must be %s", at, c.exposed)
 			}
+			// Whoever counts the account's exposed zones finds it when it ended so, or
+			// when it ended and nobody knows which key is live.
+			end := w.attrs[len(w.attrs)-1]
+			counts := r.Outcome == rotation.Exposed || r.Outcome == rotation.Unknown && c.exposed > 0
+			if counts != (end.account == string(in.Account)) && r.Outcome != rotation.Done {
+				t.Errorf("it ended %s, and the list has it for account %q", end.value, end.account)
+			}
 			if !c.alone {
 				w.judgeNews(c.exposed, c.stands, c.why)
 			}

@@ -198,15 +198,20 @@ func (z *zone) list() {
 }
 
 // listedAs is how the list of workflows shows the zone. An exposed one says whose it
-// is, so that the exposed zones of an account can be counted.
+// is, so that the exposed zones of an account can be counted. So does one that ends
+// unknown while it is exposed; one that ends unknown, and is not, says it no more.
 func (z *zone) listedAs(outcome string) []temporal.SearchAttributeUpdate {
-	switch outcome {
-	case "":
+	as, whose := keyword(AttrOutcome, outcome), keyword(AttrAccount, string(z.in.Account))
+	exposed := !z.trip.ExposedSince().IsZero()
+	switch {
+	case outcome == "":
 		return []temporal.SearchAttributeUpdate{noKeyword(AttrOutcome)}
-	case string(rotation.Exposed):
-		return []temporal.SearchAttributeUpdate{keyword(AttrOutcome, outcome), keyword(AttrAccount, string(z.in.Account))}
+	case outcome == string(rotation.Exposed), outcome == string(rotation.Unknown) && exposed:
+		return []temporal.SearchAttributeUpdate{as, whose}
+	case outcome == string(rotation.Unknown):
+		return []temporal.SearchAttributeUpdate{as, noKeyword(AttrAccount)}
 	}
-	return []temporal.SearchAttributeUpdate{keyword(AttrOutcome, outcome)}
+	return []temporal.SearchAttributeUpdate{as}
 }
 
 // news is where the zone stands, for its shard and for people.

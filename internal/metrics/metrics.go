@@ -93,7 +93,7 @@ func Table() []Metric {
 	account, location := Label{Name: Account}, Label{Name: Location}
 	return []Metric{
 		{Name: Zones, Kind: Counter, Unit: "{zone}", Labels: []Label{{Outcome, words(rotation.Outcomes())}}, Doc: "operations on a zone that ended, by how they ended"},
-		{Name: ZonesExposed, Kind: Gauge, Unit: "{zone}", Labels: []Label{account}, Doc: "zones that are exposed now; only the account's active process says it, and nobody when there is none"},
+		{Name: ZonesExposed, Kind: Gauge, Unit: "{zone}", Labels: []Label{account}, Doc: "zones that are exposed now, or ended so; only the account's active process says it, and nobody when there is none"},
 		{Name: Exposure, Kind: Histogram, Unit: "s", Doc: "how long a zone was exposed, once its last host has the live key", Buckets: seconds()},
 		{Name: ExposurePhase, Kind: Histogram, Unit: "s", Labels: []Label{{Phase, words(Phases())}}, Doc: "the part of an exposure that a zone spent in a phase", Buckets: seconds()},
 		{Name: EdgeOneCalls, Kind: Counter, Unit: "{call}", Labels: []Label{account, {Action, Actions()}, {Class, classes()}}, Doc: "calls of EdgeOne's API, by what came of them"},
