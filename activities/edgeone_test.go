@@ -48,7 +48,7 @@ func TestRefreshAnswered(t *testing.T) {
 		boxes := newSeals(t, hk, eu)
 		e := &edgeOne{refreshes: []call{limited(3*time.Second, answers(theKey, time.Second))}}
 		began := time.Now()
-		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes, DeliverFor: 2 * time.Hour, Holders: gives(hosts)}).Refresh, refreshIn())
+		out, err := run(t, t.Context(), (&activities.EdgeOne{API: e, Sealer: boxes, DeliverFor: func() time.Duration { return 2 * time.Hour }, Holders: gives(hosts)}).Refresh, refreshIn())
 		if err != nil || out.Sending != activities.Answered || out.Key != print(theKey) || out.RequestID != "request-1" || out.API != (rotation.API{Refresh: 1}) {
 			t.Fatalf("%+v, %v", out, err)
 		}

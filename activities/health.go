@@ -24,8 +24,9 @@ func (e *EdgeOne) Health(ctx context.Context, in HealthIn) (HealthOut, error) {
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	var out HealthOut
+	checks := e.Checks()
 	for _, name := range in.Checks {
-		check, known := e.Checks[name]
+		check, known := checks[name]
 		if !known {
 			out.Problems = append(out.Problems, fmt.Sprintf("health check %s is not in the fleet file of the account's worker", name))
 			continue

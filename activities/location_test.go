@@ -16,11 +16,12 @@ const oldKey = "the old key"
 
 // place is a location worker with hosts h1…, defined as in its fleet file.
 func place(boxes seals, machines ...*machine) (*activities.Location, []rotation.HostRef) {
-	l := &activities.Location{Name: hk, Opener: boxes, Queue: "keywave-location-hk@1", Hosts: map[rotation.HostName]activities.Machine{}}
+	hosts := activities.Machines{}
+	l := &activities.Location{Name: hk, Opener: boxes, Queue: "keywave-location-hk@1", Hosts: func() activities.Machines { return hosts }}
 	var refs []rotation.HostRef
 	for i, m := range machines {
 		ref := rotation.HostRef{Name: rotation.HostName("h" + string(rune('1'+i))), Location: hk, Digest: "digest-of-the-plan"}
-		l.Hosts[ref.Name] = activities.Machine{Host: m, Digest: ref.Digest}
+		hosts[ref.Name] = activities.Machine{Host: m, Digest: ref.Digest}
 		refs = append(refs, ref)
 	}
 	return l, refs
@@ -277,7 +278,7 @@ func TestDeliverWhereSomebodyElseWritesTheFile(t *testing.T) {
 		boxes := newSeals(t, hk)
 		m := holding(oldKey)
 		l, refs := place(boxes, m)
-		l.Hosts["h1"] = activities.Machine{Host: lying{m}, Digest: refs[0].Digest}
+		l.Hosts()["h1"] = activities.Machine{Host: lying{m}, Digest: refs[0].Digest}
 		out, err := run(t, t.Context(), l.Deliver, deliverIn(t, boxes, refs))
 		if err != nil || !strings.Contains(out.Acks[0].Problem, "somebody else writes this file") {
 			t.Errorf("%+v, %v", out, err)

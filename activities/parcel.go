@@ -24,9 +24,13 @@ func (e *EdgeOne) sealTo(hosts []rotation.HostRef, zone rotation.ZoneID, key rot
 }
 
 func (e *EdgeOne) sealAll(hosts map[rotation.Location][]rotation.HostName, zone rotation.ZoneID, key rotation.Secret, now time.Time) (map[rotation.Location][]byte, error) {
+	lasts := usedFor
+	if e.DeliverFor != nil {
+		lasts += e.DeliverFor()
+	}
 	sealed := make(map[rotation.Location][]byte, len(hosts))
 	for l, names := range hosts {
-		box, err := e.Sealer.Seal(l, zone, key, rotation.GrantFor(names, now, e.DeliverFor+usedFor))
+		box, err := e.Sealer.Seal(l, zone, key, rotation.GrantFor(names, now, lasts))
 		if err != nil {
 			return nil, err
 		}

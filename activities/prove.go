@@ -21,10 +21,14 @@ type Location struct {
 	Opener rotation.Opener
 	// Queue is the task queue that only this worker polls.
 	Queue string
-	Hosts map[rotation.HostName]Machine
+	// Hosts are the location's, as the fleet file defines them now.
+	Hosts func() Machines
 	// Spans trace deliveries; nil traces nothing.
 	Spans Spans
 }
+
+// Machines are hosts by their names.
+type Machines map[rotation.HostName]Machine
 
 // Machine is a host of the location as the worker's own fleet file defines it.
 type Machine struct {
@@ -165,7 +169,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 
 // locate gives nothing where the host cannot tell.
 func (l *Location) locate(ctx context.Context, asked ProveHost) rotation.Whereabouts {
-	able, is := l.Hosts[asked.Host.Name].Host.(rotation.Locator)
+	able, is := l.Hosts()[asked.Host.Name].Host.(rotation.Locator)
 	if !is {
 		return rotation.Whereabouts{}
 	}
@@ -235,7 +239,7 @@ func zonesOf(asked ProveHost) []rotation.ZoneID {
 
 // rehearse gives nothing where the host's transport cannot.
 func (l *Location) rehearse(ctx context.Context, asked ProveHost) (rotation.Fingerprint, error) {
-	able, is := l.Hosts[asked.Host.Name].Host.(rotation.Rehearser)
+	able, is := l.Hosts()[asked.Host.Name].Host.(rotation.Rehearser)
 	if !is || len(asked.Zones) == 0 {
 		return "", nil
 	}
@@ -259,7 +263,7 @@ func drift(asked ProveHost, held map[rotation.ZoneID]rotation.Fingerprint) map[r
 // machine finds a host as the plan knows it, or says how this worker's fleet
 // file differs from the plan (promise 8).
 func (l *Location) machine(ref rotation.HostRef) (Machine, error) {
-	m, known := l.Hosts[ref.Name]
+	m, known := l.Hosts()[ref.Name]
 	switch {
 	case !known:
 		return m, fmt.Errorf("host %s is not in location %s of this worker's fleet file; give the worker the fleet file that the plan was made from", ref.Name, l.Name)

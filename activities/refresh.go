@@ -22,11 +22,11 @@ type EdgeOne struct {
 	// Holders says to which hosts the fleet file gives a zone's key; to none when
 	// it does not have the zone. With an error come those of its last answer.
 	Holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
-	// DeliverFor is how long delivery keeps trying, by the fleet file.
-	DeliverFor time.Duration
+	// DeliverFor is how long delivery keeps trying, by the fleet file; nil is not at all.
+	DeliverFor func() time.Duration
 	// Checks are the fleet file's health checks, by name; each returns what is
 	// wrong.
-	Checks map[string]func(context.Context) error
+	Checks func() map[string]func(context.Context) error
 	// Plan makes a plan of the fleet file. refused says why there can be none;
 	// an error is worth another try.
 	Plan func(context.Context, PlanFleetIn) (plan plan.Plan, refused string, err error)

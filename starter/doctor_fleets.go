@@ -11,7 +11,7 @@ import (
 	"keywave/internal/temporalclient"
 )
 
-// checkFleets compares the fleet files that workers were started with, by the
+// checkFleets compares the fleet files that workers use, by the
 // marks that they tell, with each other and with the one at hand.
 func checkFleets(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, file string) check {
 	const what = "fleet files of the workers"
@@ -49,6 +49,6 @@ func judgeFleets(what, own string, marks map[string]string) check {
 	}
 	return check{
 		What: what, Level: levelWarn, Saw: fmt.Sprintf("the one given here is %s; %s", own, strings.Join(saw, "; ")),
-		Remedy: "give all workers the same fleet file and restart them: what one plans or proves, another refuses",
+		Remedy: "give all workers the same fleet file: what one plans or proves, another refuses",
 	}
 }

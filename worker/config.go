@@ -38,7 +38,9 @@ type config struct {
 	logLevel   string
 	logForm    string
 
+	// fleet is the file as it was at the start.
 	fleet   *fleet.Fleet
+	seen    os.FileInfo
 	notices *activities.Notices
 	id      string
 }
@@ -123,6 +125,7 @@ func (c *config) load() error {
 	if c.fleetFile == "" {
 		return fmt.Errorf("--fleet is missing: the roles edgeone and location read endpoint, hosts and commands from the fleet file")
 	}
+	c.seen, _ = os.Stat(c.fleetFile) // a missing file is named by the next line
 	c.fleet, err = fleet.Bare(c.fleetFile)
 	if found, ok := errors.AsType[fleet.Mistakes](err); ok && len(found) > 1 {
 		return fmt.Errorf("%d mistakes, nothing was started:\n%w", len(found), found)
@@ -158,14 +161,6 @@ func apart(accounts []fleet.Account) error {
 		}
 	}
 	return nil
-}
-
-// mark names the fleet file, where there is one.
-func (c *config) mark() string {
-	if c.fleet == nil {
-		return ""
-	}
-	return c.fleet.Mark()
 }
 
 func (c *config) plays(role string) bool { return slices.Contains(c.roles, role) }

@@ -36,7 +36,7 @@ func (w *workers) observe() error {
 			say(1, metrics.Version, build.Version, metrics.Revision, cmp.Or(build.Revision, "unknown"), metrics.Go, build.Go, metrics.SDK, build.SDK)
 		},
 		metrics.FleetDigest: func(say func(float64, ...string)) {
-			if w.fleet != nil {
+			if w.file != nil {
 				say(1, metrics.Digest, w.mark())
 			}
 		},

@@ -11,7 +11,6 @@ import (
 	"keywave/activities"
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/edgeone"
-	"keywave/internal/fleet"
 	"keywave/internal/seal"
 	"keywave/workflows"
 )
@@ -71,8 +70,8 @@ func (w *workers) unready(ctx context.Context) []string {
 // readyChecks are what this worker's roles need.
 func (w *workers) readyChecks() []func(context.Context) []string {
 	all := []func(context.Context) []string{w.unpolled}
-	if w.fleet != nil {
-		all = append(all, fileCheck(func() error { _, err := fleet.Bare(w.fleetFile); return err }))
+	if w.file != nil {
+		all = append(all, fileCheck(w.file.problem))
 	}
 	for _, c := range w.callers {
 		all = append(all, fileCheck(c.unreadable), c.leaseless)

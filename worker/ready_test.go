@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -128,6 +129,7 @@ func TestWhyAWorkerIsNotReady(t *testing.T) {
 // What is not readable now is told even while the last good one is in use.
 func TestWhatCannotBeReadIsTold(t *testing.T) {
 	w := &workers{config: &config{fleetFile: filepath.Join(t.TempDir(), "fleet.yaml"), fleet: &fleet.Fleet{Locations: []rotation.Location{"hk"}}, keyring: t.TempDir(), identities: []string{"nowhere"}, agent: "none"}}
+	w.file = &fleetFile{path: w.fleetFile, log: slog.New(slog.DiscardHandler)}
 	w.callers = []*caller{{workers: w, account: fleet.Account{Name: "acme"}, lease: &edgeone.Lease{}}}
 	w.locations = []*activities.Location{{Name: "hk"}}
 	var said []string

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keywave/internal/telemetry"
+	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
 
@@ -23,12 +24,13 @@ func (w *workers) watchFleets(ctx context.Context) {
 				w.log.Debug("whether other workers have the same fleet file is not known", "queue", queue, "error", err.Error())
 			}
 			for worker, mark := range marks {
-				if mark == w.fleet.Mark() || warned[worker] {
+				own := w.mark()
+				if mark == own || warned[worker+own] || w.file.young() || temporalclient.SameWorker(worker, w.identity()) {
 					continue
 				}
-				warned[worker] = true
-				w.log.Warn("another worker has another fleet file: give both the same and restart them, or what one does the other refuses",
-					"queue", queue, "worker", worker, telemetry.Fleet, mark, "own", w.fleet.Mark())
+				warned[worker+own] = true
+				w.log.Warn("another worker has another fleet file: give both the same, or what one does the other refuses",
+					"queue", queue, "worker", worker, telemetry.Fleet, mark, "own", own)
 			}
 		}
 		select {

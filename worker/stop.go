@@ -19,7 +19,7 @@ func (w *workers) stop() {
 	stopAll(holding)
 	stopAll(w.running)
 	for _, l := range w.locations {
-		for _, h := range l.Hosts {
+		for _, h := range l.Hosts() {
 			_ = h.Close()
 		}
 	}

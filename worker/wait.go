@@ -15,14 +15,14 @@ const (
 )
 
 // connect dials Temporal, for as long as it takes.
-func (w *workers) connect(ctx context.Context, version string) error {
+func (w *workers) connect(ctx context.Context) error {
 	return w.patiently(ctx, func() (err error) {
-		w.temporal, err = temporalclient.Dial(ctx, w.log, temporalclient.WorkerIdentity(w.id, version, w.mark()), func(o *client.Options) {
+		w.temporal, err = temporalclient.Dial(ctx, w.log, w.identity(), func(o *client.Options) {
 			o.MetricsHandler = w.telemetry.Handler
 			if w.telemetry.Interceptor != nil {
 				o.Interceptors = append(o.Interceptors, w.telemetry.Interceptor)
 			}
-		})
+		}, temporalclient.Named(w.identity))
 		return err
 	})
 }

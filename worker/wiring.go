@@ -20,7 +20,6 @@ import (
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/edgeone"
 	"keywave/internal/fleet"
-	"keywave/internal/health"
 	"keywave/internal/plan"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
@@ -69,7 +68,7 @@ func run(ctx context.Context, c *config) error {
 		defer stop()
 	}
 	logger.Info("starting", "version", build.Version, "revision", build.Revision, "modified", build.Modified, "go", build.Go, "sdk", build.SDK)
-	if err := w.connect(ctx, build.Version); err != nil {
+	if err := w.connect(ctx); err != nil {
 		return err
 	}
 	defer w.temporal.Close()
@@ -78,8 +77,9 @@ func run(ctx context.Context, c *config) error {
 		return err
 	}
 	w.stage.Store(int32(working))
-	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace, telemetry.Fleet, c.mark())
-	if c.fleet != nil {
+	logger.Info("ready", "roles", strings.Join(c.roles, ","), "temporal", w.temporal.Address, "namespace", w.temporal.Namespace, telemetry.Fleet, w.mark())
+	if w.file != nil {
+		go w.file.watch(ctx)
 		go w.watchFleets(ctx)
 	}
 	select {
@@ -104,6 +104,7 @@ func (w *workers) hush() {
 // workers are the SDK workers of this process.
 type workers struct {
 	*config
+	file     *fleetFile // nil where no role needs it
 	log      *slog.Logger
 	temporal *temporalclient.Connection
 	// telemetry is how machines hear of this process.
@@ -152,6 +153,9 @@ func (w *workers) wire(ctx context.Context) error {
 	for _, c := range w.callers {
 		c.edgeOne.Beside = w.locations
 	}
+	if err := w.give(); err != nil {
+		return err
+	}
 	w.ready.checks = w.readyChecks()
 	return w.observe()
 }
@@ -177,13 +181,13 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	holders := w.fleet.Holders(w.account.Name, api)
-	if err := holders.Ready(); err != nil {
-		w.log.Warn("nothing is refreshed until this is mended", telemetry.Account, w.account.Name, "error", err.Error())
-	}
 	w.edgeOne = &activities.EdgeOne{
-		API: api, Inventory: api, Sealer: sealer, Holders: holders.Of, Spans: w.telemetry.Spans,
-		DeliverFor: w.fleet.Campaign.Timing.DeliverFor.D(), Checks: map[string]func(context.Context) error{},
+		API: api, Inventory: api, Sealer: sealer, Spans: w.telemetry.Spans,
+		Holders: func(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
+			return w.file.now().holders[w.account.Name].Of(ctx, zone)
+		},
+		DeliverFor: func() time.Duration { return w.file.now().fleet.Campaign.Timing.DeliverFor.D() },
+		Checks:     func() map[string]func(context.Context) error { return w.file.now().checks },
 	}
 	w.edgeOne.Clock = api.Clock
 	w.edgeOne.Signing = func(ctx context.Context) activities.Signing {
@@ -195,10 +199,7 @@ func (w *caller) wire(ctx context.Context) error {
 		return activities.Signing{Credential: which, Until: c.Until(), Renew: c.Renew()}
 	}
 	w.edgeOne.Plan = func(ctx context.Context, in activities.PlanFleetIn) (plan.Plan, string, error) {
-		return planning.Planner{File: w.fleetFile, Loaded: w.fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
-	}
-	for name, c := range w.fleet.Health {
-		w.edgeOne.Checks[name] = health.New(health.Config{HTTP: c.HTTP, Command: c.Command, Within: c.Within})
+		return planning.Planner{File: w.fleetFile, Loaded: w.file.now().fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
 	}
 	return nil
 }
@@ -223,21 +224,10 @@ func (w *workers) wireLocations() error {
 	}
 	w.ssh = shared
 	for _, name := range w.served() {
-		l := &activities.Location{
+		w.locations = append(w.locations, &activities.Location{
 			Name: name, Opener: opener, Queue: workflows.LocationQueue(name) + "-" + w.id,
-			Hosts: map[rotation.HostName]activities.Machine{}, Spans: w.telemetry.Spans,
-		}
-		for _, h := range w.fleet.Hosts {
-			if h.Location != name {
-				continue
-			}
-			host, err := machine(h, shared)
-			if err != nil {
-				return fmt.Errorf("host %s: %w", h.Name, err)
-			}
-			l.Hosts[h.Name] = activities.Machine{Host: host, Digest: h.Digest, Differs: h.Differs}
-		}
-		w.locations = append(w.locations, l)
+			Hosts: func() activities.Machines { return w.file.now().hosts[name] }, Spans: w.telemetry.Spans,
+		})
 	}
 	return nil
 }

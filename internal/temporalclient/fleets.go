@@ -17,8 +17,8 @@ const (
 )
 
 // WorkerIdentity is how a worker of a version names itself to Temporal, with the
-// mark of the fleet file that it was started with, where it has one, so that
-// others can see it.
+// mark of the fleet file that it uses now, where it has one, so
+// that others can see it.
 func WorkerIdentity(id, version, mark string) string {
 	name := workerIs + id + "/" + version
 	if mark != "" {
@@ -37,15 +37,15 @@ func FleetOf(identity string) string {
 	return mark
 }
 
-// pollerIsRecent is how long after its last poll a worker still counts: polls
+// PollerIsRecent is how long after its last poll a worker still counts: polls
 // are long, a minute each.
-const pollerIsRecent = 90 * time.Second
+const PollerIsRecent = 90 * time.Second
 
 // Recent are the workers that still poll.
 func Recent(all []*taskqueue.PollerInfo) []*taskqueue.PollerInfo {
 	var polling []*taskqueue.PollerInfo
 	for _, p := range all {
-		if time.Since(p.GetLastAccessTime().AsTime()) < pollerIsRecent {
+		if time.Since(p.GetLastAccessTime().AsTime()) < PollerIsRecent {
 			polling = append(polling, p)
 		}
 	}
@@ -63,10 +63,31 @@ func (c *Connection) Fleets(ctx context.Context, queue string) (map[string]strin
 		return nil, fmt.Errorf("queue %s cannot be read: %w", queue, err)
 	}
 	marks := map[string]string{}
-	for _, p := range Recent(d.GetPollers()) {
+	for _, p := range latest(Recent(d.GetPollers())) {
 		if mark := FleetOf(p.GetIdentity()); mark != "" {
 			marks[p.GetIdentity()] = mark
 		}
 	}
 	return marks, nil
+}
+
+// latest leaves of each worker what it said last: it had another fleet file before.
+func latest(all []*taskqueue.PollerInfo) map[string]*taskqueue.PollerInfo {
+	last := map[string]*taskqueue.PollerInfo{}
+	for _, p := range all {
+		who := workerOf(p.GetIdentity())
+		if before, known := last[who]; !known || p.GetLastAccessTime().AsTime().After(before.GetLastAccessTime().AsTime()) {
+			last[who] = p
+		}
+	}
+	return last
+}
+
+// SameWorker says that both are one worker's identities, whatever its fleet file is.
+func SameWorker(a, b string) bool { return workerOf(a) == workerOf(b) }
+
+// workerOf is a worker's identity without its fleet file, which may change.
+func workerOf(identity string) string {
+	who, _, _ := strings.Cut(identity, fleetIs)
+	return who
 }

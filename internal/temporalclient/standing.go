@@ -108,7 +108,7 @@ func (c *Connection) Polls(ctx context.Context, queue string, kind enums.TaskQue
 		Namespace: c.Namespace, TaskQueueType: kind, TaskQueue: &taskqueue.TaskQueue{Name: queue},
 	})
 	for _, p := range Recent(d.GetPollers()) {
-		if p.GetIdentity() == identity {
+		if SameWorker(p.GetIdentity(), identity) {
 			return true, nil
 		}
 	}
