@@ -86,7 +86,7 @@ func TestAGoodFleetFileHoldsAtOnce(t *testing.T) {
 	if got := w.holds(t); got != both {
 		t.Fatalf("at the start %s", got)
 	}
-	kept, digest := w.locations[0].Hosts()["gw-1"], w.locations[0].Hosts()["gw-2"].Digest
+	kept := w.locations[0].Hosts()["gw-1"]
 	marked := w.identity()
 
 	// A host that it removes gets no key, and one that stays keeps its connection.
@@ -101,8 +101,10 @@ func TestAGoodFleetFileHoldsAtOnce(t *testing.T) {
 		t.Error("Temporal hears of the file at the start")
 	}
 	// Another definition is another digest, which refuses what was planned with the former.
+	write(before)
+	planned := w.locations[0].Hosts()["gw-2"].Digest
 	write(strings.Replace(before, "/srv/more", "/srv/other", 1))
-	if got := w.locations[0].Hosts()["gw-2"].Digest; got == digest || w.holds(t) != both {
+	if got := w.locations[0].Hosts()["gw-2"].Digest; got == planned || w.holds(t) != both {
 		t.Errorf("digest %s, as before; %s", got, w.holds(t))
 	}
 	write(strings.Replace(before, "zones:", "campaign: {deliverFor: 2h}\nzones:", 1))
