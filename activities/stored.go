@@ -8,7 +8,6 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -176,31 +175,22 @@ type OpenRunOut struct {
 // OpenRun finds an open workflow whose input names the plan.
 func (t *Temporal) OpenRun(ctx context.Context, in OpenRunIn) (OpenRunOut, error) {
 	defer beat(ctx)()
-	var next []byte
-	for {
-		list, err := t.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", in.Type), NextPageToken: next,
-		})
+	for run, err := range temporalclient.Found(ctx, t.Client, fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", in.Type)) {
 		if err != nil {
 			return OpenRunOut{}, fail(KindTemporal, err.Error())
 		}
-		for _, run := range list.GetExecutions() {
-			var input struct {
-				Plan string `json:"plan"`
-			}
-			id := run.GetExecution().GetWorkflowId()
-			err := temporalclient.Input(ctx, t.Client, id, "", &input)
-			if err != nil && !missing(err) {
-				return OpenRunOut{}, fail(KindTemporal, err.Error())
-			}
-			if input.Plan == in.Plan {
-				return OpenRunOut{id}, nil
-			}
+		var input struct {
+			Plan string `json:"plan"`
 		}
-		if next = list.GetNextPageToken(); len(next) == 0 {
-			return OpenRunOut{}, nil
+		id := run.GetExecution().GetWorkflowId()
+		if err := temporalclient.Input(ctx, t.Client, id, "", &input); err != nil && !missing(err) {
+			return OpenRunOut{}, fail(KindTemporal, err.Error())
+		}
+		if input.Plan == in.Plan {
+			return OpenRunOut{id}, nil
 		}
 	}
+	return OpenRunOut{}, nil
 }
 
 // AskRunIn asks a workflow's run something; a closed one answers too.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 	"golang.org/x/sync/errgroup"
 
@@ -121,31 +120,23 @@ func askOpen(ctx context.Context, conn *temporalclient.Connection, rows []campai
 
 func listCampaigns(ctx context.Context, conn *temporalclient.Connection) ([]campaignRow, error) {
 	rows := []campaignRow{}
-	var page []byte
-	for {
-		found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("WorkflowType = '%s'", workflows.TypeCampaign), NextPageToken: page,
-		})
+	for e, err := range temporalclient.Found(ctx, conn.Client, fmt.Sprintf("WorkflowType = '%s'", workflows.TypeCampaign)) {
 		if err != nil {
 			return nil, fmt.Errorf("campaigns cannot be listed: %w", err)
 		}
-		for _, e := range found.GetExecutions() {
-			row := campaignRow{Campaign: e.GetExecution().GetWorkflowId()[len(workflows.CampaignID("")):], State: "running", StartedAt: e.GetStartTime().AsTime()}
-			if e.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-				ended := e.GetCloseTime().AsTime()
-				row.EndedAt, row.State = &ended, "ended in Temporal"
-			}
-			var state workflows.State
-			if p := e.GetSearchAttributes().GetIndexedFields()[workflows.AttrOutcome]; p != nil {
-				_ = converter.GetDefaultDataConverter().FromPayload(p, &state)
-			}
-			if state.Closed() == (row.EndedAt != nil) && state != "" { // one that was terminated keeps its last word
-				row.State = string(state)
-			}
-			rows = append(rows, row)
+		row := campaignRow{Campaign: e.GetExecution().GetWorkflowId()[len(workflows.CampaignID("")):], State: "running", StartedAt: e.GetStartTime().AsTime()}
+		if e.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			ended := e.GetCloseTime().AsTime()
+			row.EndedAt, row.State = &ended, "ended in Temporal"
 		}
-		if page = found.GetNextPageToken(); len(page) == 0 {
-			return rows, nil
+		var state workflows.State
+		if p := e.GetSearchAttributes().GetIndexedFields()[workflows.AttrOutcome]; p != nil {
+			_ = converter.GetDefaultDataConverter().FromPayload(p, &state)
 		}
+		if state.Closed() == (row.EndedAt != nil) && state != "" { // one that was terminated keeps its last word
+			row.State = string(state)
+		}
+		rows = append(rows, row)
 	}
+	return rows, nil
 }

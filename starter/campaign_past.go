@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"keywave/internal/plan"
 	"keywave/internal/planning"
@@ -134,15 +133,11 @@ func repairOf(ctx context.Context, conn *temporalclient.Connection, zone rotatio
 // listAll is every workflow that a query finds.
 func listAll(ctx context.Context, conn *temporalclient.Connection, query string) ([]*workflow.WorkflowExecutionInfo, error) {
 	var all []*workflow.WorkflowExecutionInfo
-	var next []byte
-	for {
-		found, err := conn.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: next, PageSize: 1000})
+	for run, err := range temporalclient.Found(ctx, conn.Client, query) {
 		if err != nil {
 			return nil, fmt.Errorf("the list of workflows in Temporal cannot be searched: %w", err)
 		}
-		all = append(all, found.GetExecutions()...)
-		if next = found.GetNextPageToken(); len(next) == 0 {
-			return all, nil
-		}
+		all = append(all, run)
 	}
+	return all, nil
 }

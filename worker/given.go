@@ -17,6 +17,7 @@ import (
 	"keywave/internal/rotation"
 	"keywave/internal/telemetry"
 	"keywave/internal/temporalclient"
+	"keywave/internal/unchanged"
 	"keywave/internal/version"
 )
 
@@ -55,7 +56,7 @@ func (f *fleetFile) now() *given {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seen, err := os.Stat(f.path) // before it is read: a change in between is seen the next time
-	changed := err != nil || f.seen == nil || !os.SameFile(seen, f.seen) || seen.Size() != f.seen.Size() || !seen.ModTime().Equal(f.seen.ModTime())
+	changed := err != nil || !unchanged.Since(f.seen, seen)
 	if !changed && f.wrong == nil || f.wrong != nil && time.Since(f.tried) < tryAgain {
 		return f.last
 	}

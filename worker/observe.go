@@ -117,7 +117,6 @@ func (w *caller) countWait(d time.Duration) {
 // watch counts the account's exposed zones while this process is the active one. Zones
 // have one count, whatever orchestrators run them.
 func (w *caller) watch(ctx context.Context) {
-	defer w.exposed.Store(nil)
 	for {
 		w.count(ctx)
 		select {

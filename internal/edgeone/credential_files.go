@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keywave/internal/charset"
+	"keywave/internal/unchanged"
 )
 
 // loan is the role that tccli's file names: the instance's, or one that is
@@ -63,7 +64,7 @@ func (f *file) says() (Credential, error) {
 // was.
 func (f *file) refresh() error {
 	stamp, err := os.Stat(f.path)
-	if err == nil && f.stamp != nil && stamp.ModTime().Equal(f.stamp.ModTime()) && stamp.Size() == f.stamp.Size() && os.SameFile(stamp, f.stamp) {
+	if err == nil && unchanged.Since(f.stamp, stamp) {
 		return nil
 	}
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keywave/internal/rotation"
+	"keywave/internal/unchanged"
 )
 
 // Holders says to which hosts the fleet gives the keys of an account's zones.
@@ -81,7 +82,7 @@ func (h *Holders) read() error {
 	switch {
 	case err != nil:
 		h.seen, h.broken = nil, fmt.Errorf("the table of zones cannot be read: %w", err)
-	case h.seen == nil || !os.SameFile(now, h.seen) || now.Size() != h.seen.Size() || !now.ModTime().Equal(h.seen.ModTime()):
+	case !unchanged.Since(h.seen, now):
 		all, err := h.fleet.tabled()
 		if h.seen, h.broken = now, err; err == nil {
 			h.zones = byID(all.ZonesOf(h.account))

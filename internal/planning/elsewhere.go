@@ -10,7 +10,6 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -110,21 +109,15 @@ func (l *look) say(format string, zones []rotation.ZoneID) {
 
 // list calls do for each workflow that a query finds.
 func (l *look) list(query string, do func(*workflow.WorkflowExecutionInfo) error) error {
-	var next []byte
-	for {
-		found, err := l.client.ListWorkflow(l.ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000, Query: query, NextPageToken: next})
+	for e, err := range temporalclient.Found(l.ctx, l.client, query) {
 		if err != nil {
 			return err
 		}
-		for _, e := range found.GetExecutions() {
-			if err := do(e); err != nil {
-				return err
-			}
-		}
-		if next = found.GetNextPageToken(); len(next) == 0 {
-			return nil
+		if err := do(e); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func (l *look) openCampaigns() error {

@@ -3,6 +3,8 @@ package seal
 import (
 	"os"
 	"sync"
+
+	"keywave/internal/unchanged"
 )
 
 // watched is what a file says, read again when the file changes.
@@ -40,7 +42,7 @@ func (w *watched[T]) load() error {
 func (w *watched[T]) latest() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now, err := os.Stat(w.path); err == nil && !same(now, w.seen) {
+	if now, err := os.Stat(w.path); err == nil && !unchanged.Since(w.seen, now) {
 		_ = w.load()
 	}
 	return w.last
@@ -52,8 +54,4 @@ func (w *watched[T]) again() T {
 	defer w.mu.Unlock()
 	_ = w.load()
 	return w.last
-}
-
-func same(a, b os.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
 }

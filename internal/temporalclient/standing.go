@@ -85,16 +85,14 @@ func begunAfter(ctx context.Context, c client.Client, than map[string]time.Time,
 	return count, nil
 }
 
+// listed are the first of those that a query finds.
 func listed(ctx context.Context, c client.Client, query string, most int) ([]*workflow.WorkflowExecutionInfo, error) {
 	var all []*workflow.WorkflowExecutionInfo
-	request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: 1000}
-	for len(all) < most {
-		page, err := c.ListWorkflow(ctx, request)
+	for run, err := range Found(ctx, c, query) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.GetExecutions()...)
-		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
+		if all = append(all, run); len(all) == most {
 			break
 		}
 	}
