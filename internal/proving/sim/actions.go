@@ -149,10 +149,11 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// validKey says whether key is base64 of 32 to 48 bytes, as documented.
+// validKey says whether key is base64 of 32 to 48 bytes, as documented. The
+// decoder skips line breaks, so they are looked for first.
 func validKey(key string) bool {
 	raw, err := base64.StdEncoding.Strict().DecodeString(key)
-	return err == nil && len(raw) >= 32 && len(raw) <= 48
+	return err == nil && !strings.ContainsAny(key, "\r\n") && len(raw) >= 32 && len(raw) <= 48
 }
 
 // decode reads a request's body as strictly as EdgeOne does. Its messages do not

@@ -453,6 +453,13 @@ func zoneOf(body []byte) string {
 	return in.ZoneId
 }
 
+// keyOf is the request's SecretKey; empty when it has none.
+func keyOf(body []byte) string {
+	var in struct{ SecretKey string }
+	_ = json.Unmarshal(body, &in)
+	return in.SecretKey
+}
+
 // newUUID is a random UUID, version 4 (RFC 9562).
 func newUUID() string {
 	var b [16]byte

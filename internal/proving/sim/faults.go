@@ -52,6 +52,7 @@ type conduct struct {
 	code       string                            // this error is answered, executed or not
 	spoil      func(http.ResponseWriter, []byte) // how the answer is damaged; nil leaves it whole
 	onlyAction string                            // the only action that can be struck
+	onlyKey    func(z *zone, key string) bool    // the only keys in a request that are struck; nil is all
 	account    string                            // whose credential the request was signed with
 }
 
@@ -92,6 +93,11 @@ func conducts() map[string]conduct {
 		// Describe answers without a key. The others refuse, as for a zone without
 		// a key.
 		"noKey": {noKey: true},
+		// Modify with the key that the zone has, or with one that it had before, is
+		// refused. Other calls are not struck. What the real EdgeOne does with such a
+		// key is not documented; without these faults it is taken like any other.
+		"refuseSameKey":   {skip: true, code: "OperationDenied", onlyAction: actionModify, onlyKey: (*zone).has},
+		"refuseFormerKey": {skip: true, code: "OperationDenied", onlyAction: actionModify, onlyKey: (*zone).had},
 	}
 }
 
@@ -143,11 +149,14 @@ func newRule(f Fault) *rule {
 }
 
 // matches says whether the rule concerns this call at all.
-func (r *rule) matches(action string, zone string, z *zone, now time.Time) bool {
-	if !wild(r.Action) && r.Action != action || !wild(r.Zone) && r.Zone != zone {
+func (r *rule) matches(c *call, z *zone, now time.Time) bool {
+	if !wild(r.Action) && r.Action != c.action || !wild(r.Zone) && r.Zone != c.zone {
 		return false
 	}
-	if r.conduct.onlyAction != "" && r.conduct.onlyAction != action {
+	if r.conduct.onlyAction != "" && r.conduct.onlyAction != c.action {
+		return false
+	}
+	if r.conduct.onlyKey != nil && (z == nil || !r.conduct.onlyKey(z, keyOf(c.body))) {
 		return false
 	}
 	if r.conduct.stale {
@@ -174,7 +183,7 @@ func (e *EdgeOne) strike(c *call) (Fault, conduct) {
 	var hit *rule
 	now := e.clock()
 	for _, r := range e.rules {
-		if r.matches(c.action, c.zone, e.zones[c.zone], now) && r.strikes(c.zone) && hit == nil {
+		if r.matches(c, e.zones[c.zone], now) && r.strikes(c.zone) && hit == nil {
 			hit = r
 		}
 	}

@@ -13,15 +13,16 @@ import (
 	"keywave/internal/proving/sim"
 )
 
-// What the real SDK makes of each fault, and whether the key had changed.
+// What the real SDK makes of each fault, and whether the key had changed: of a
+// call that answers with the new key, and of one that brings it.
 func TestFaultsAsTheSDKSeesThem(t *testing.T) {
 	const network, parse, status = "ClientError.NetworkError", "ClientError.ParseJsonError", "ClientError.HttpStatusCodeError"
 	for _, row := range []struct {
 		fault    string
 		executed int
 		code     string
-		leaks    bool // the SDK's error text holds the new key
-		silent   bool // no error and no key
+		leaks    bool // the SDK's error text holds the key that was answered
+		silent   bool // no error and no answer
 	}{
 		{fault: "resetBefore", executed: 0, code: network},
 		{fault: "resetAfter", executed: 1, code: network},
@@ -40,28 +41,30 @@ func TestFaultsAsTheSDKSeesThem(t *testing.T) {
 		{fault: "error:UnauthorizedOperation.CamUnauthorized", executed: 0, code: "UnauthorizedOperation.CamUnauthorized"},
 		{fault: "error:AuthFailure.SecretIdNotFound", executed: 0, code: "AuthFailure.SecretIdNotFound"},
 	} {
-		t.Run(row.fault, func(t *testing.T) {
-			a := start(t, sim.Config{Faults: []sim.Fault{{Action: refresh, Zone: "zone-a", Nth: 1, Kind: row.fault}}})
-			key, err := a.refresh("zone-a")
-			if (err == nil && key == "") != row.silent {
-				t.Errorf("key given %t, error %v", key != "", err)
-			}
-			wantCode(t, err, row.code)
-			s := a.State()
-			if got := s.Zones["zone-a"].Refreshes; got != row.executed || s.Actions[refresh].Executed != row.executed {
-				t.Errorf("executed %d times, want %d", got, row.executed)
-			}
-			if s.Faults[row.fault] != 1 {
-				t.Errorf("faults are %v", s.Faults)
-			}
-			live := a.Keys()["zone-a"].Live
-			if leaks := err != nil && strings.Contains(err.Error(), live); leaks != row.leaks {
-				t.Errorf("the SDK's text holds the key: %t, want %t", leaks, row.leaks)
-			}
-			if _, err := a.refresh("zone-a"); err != nil {
-				t.Errorf("the next call: %v", err)
-			}
-		})
+		for _, action := range []string{refresh, modify} {
+			t.Run(row.fault+"/"+action, func(t *testing.T) {
+				a := start(t, sim.Config{Faults: []sim.Fault{{Action: action, Zone: "zone-a", Nth: 1, Kind: row.fault}}})
+				answered, err := a.change(action, "zone-a")
+				if (err == nil && !answered) != row.silent {
+					t.Errorf("answered %t, error %v", answered, err)
+				}
+				wantCode(t, err, row.code)
+				s := a.State()
+				if got := len(s.Zones["zone-a"].Ever) - 1; got != row.executed || s.Actions[action].Executed != row.executed {
+					t.Errorf("executed %d times, want %d", got, row.executed)
+				}
+				if s.Faults[row.fault] != 1 {
+					t.Errorf("faults are %v", s.Faults)
+				}
+				live := a.Keys()["zone-a"].Live
+				if leaks := err != nil && strings.Contains(err.Error(), live); leaks != (row.leaks && action == refresh) {
+					t.Errorf("the SDK's text holds the key: %t", leaks)
+				}
+				if _, err := a.change(action, "zone-a"); err != nil {
+					t.Errorf("the next call: %v", err)
+				}
+			})
+		}
 	}
 }
 

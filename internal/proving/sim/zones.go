@@ -40,11 +40,16 @@ type zone struct {
 	created   time.Time
 	key       string
 	previous  string
-	keys      []string // every key that ever existed, oldest first
+	keys      []string // every key that ever existed, oldest first; one that came back again is there again
 	changes   int      // since this process began
 	changedAt time.Time
 	refreshes int
+	modifies  int
 }
+
+// has says that the key is the present one; had, that it was one before.
+func (z *zone) has(key string) bool { return z.key != "" && z.key == key }
+func (z *zone) had(key string) bool { return z.key != key && slices.Contains(z.keys, key) }
 
 // AddZones adds zones to those that exist.
 func (e *EdgeOne) AddZones(zones ...Zone) error {
@@ -112,15 +117,18 @@ func (e *EdgeOne) DeleteZone(id string) error {
 	return nil
 }
 
-// setKey makes key the only key of the zone. The one before is dead at once.
+// setKey makes key the only key of the zone. The one before is dead at once. The
+// key that the zone has already changes nothing.
 func (e *EdgeOne) setKey(z *zone, key, by string) *refusal {
 	entry := entry{ID: z.ID, Key: key, By: by, At: e.clock()}
 	if err := e.store.append(entry); err != nil {
 		return refuse("InternalError", "The simulator could not keep its state, and did nothing.")
 	}
+	if !z.has(key) {
+		z.changes++
+		z.changedAt = entry.At
+	}
 	e.remember(entry)
-	z.changes++
-	z.changedAt = entry.At
 	return nil
 }
 
@@ -141,12 +149,15 @@ func (e *EdgeOne) remember(entry entry) {
 		e.order = slices.DeleteFunc(e.order, func(other *zone) bool { return other == z })
 		return
 	}
-	z.previous, z.key = z.key, entry.Key
-	if entry.Key != "" {
-		z.keys = append(z.keys, entry.Key)
-	}
-	if entry.By == actionRefresh {
+	switch entry.By {
+	case actionRefresh:
 		z.refreshes++
+	case actionModify:
+		z.modifies++
+	}
+	if entry.Key != z.key {
+		z.previous, z.key = z.key, entry.Key
+		z.keys = append(z.keys, entry.Key)
 	}
 }
 
@@ -187,7 +198,11 @@ type ZoneState struct {
 	// Refreshes is how many Refresh calls were executed, also by earlier
 	// processes with the same state file.
 	Refreshes int `json:"refreshes"`
-	// Ever has the fingerprint of every key that ever existed, oldest first.
+	// Modifies is the same of Modify calls, those included that brought the key
+	// that the zone had.
+	Modifies int `json:"modifies"`
+	// Ever has the fingerprint of every key that ever existed, oldest first. A key
+	// that was put back is there again.
 	Ever []rotation.Fingerprint `json:"ever"`
 }
 
@@ -207,7 +222,7 @@ func (e *EdgeOne) State() State {
 		for _, key := range z.keys {
 			ever = append(ever, z.fingerprint(key))
 		}
-		s.Zones[id] = ZoneState{Name: z.Name, Live: z.fingerprint(z.key), Refreshes: z.refreshes, Ever: ever}
+		s.Zones[id] = ZoneState{Name: z.Name, Live: z.fingerprint(z.key), Refreshes: z.refreshes, Modifies: z.modifies, Ever: ever}
 	}
 	for name, c := range e.counters {
 		s.Actions[name] = *c
@@ -233,7 +248,8 @@ func (e *EdgeOne) State() State {
 type ZoneKeys struct {
 	// Live is the present key. It is empty if there is none.
 	Live string `json:"live"`
-	// Ever has every key that ever existed, oldest first.
+	// Ever has every key that ever existed, oldest first. A key that was put back
+	// is there again.
 	Ever []string `json:"ever"`
 }
 
