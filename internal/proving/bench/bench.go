@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"keywave/internal/proving/bench/bare"
 	"keywave/internal/proving/stage"
 )
 
@@ -23,6 +25,9 @@ type config struct {
 	out, bin, dir string
 	profile       string
 	scale, zones  int
+	pairs         int
+	// bareWorker is set in the process that the part bare starts.
+	bareWorker string
 }
 
 // The account's limit, and the network between the workers and the hosts.
@@ -44,16 +49,19 @@ type sizes struct {
 	main, more, few, near, free int
 	scale                       []int
 	workers                     []int
+	// pairs is how often the engine is measured beside the bare pattern.
+	pairs int
 }
 
 func (c config) sizes() sizes {
-	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}}
+	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}, pairs: 3}
 	if c.quick {
-		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}}
+		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}, pairs: 2}
 	}
 	if n := c.zones; n > 0 {
-		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}}
+		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}, pairs: s.pairs}
 	}
+	s.pairs = cmp.Or(c.pairs, s.pairs)
 	if c.scale > 0 {
 		s.scale = append(s.scale, c.scale)
 	}
@@ -74,6 +82,7 @@ func parts() []part {
 		{"keywave", (*bench).keywave},
 		{"joinkill", (*bench).joinKill},
 		{"engine", (*bench).engine},
+		{"bare", (*bench).bare},
 		{"scale", (*bench).scaleUp},
 	}
 }
@@ -130,6 +139,9 @@ func (b *bench) add(f figure) {
 
 // run runs the chosen parts. If one fails, the others still run.
 func run(ctx context.Context, c config, out, progress io.Writer) error {
+	if c.bareWorker != "" {
+		return bare.Work(ctx, c.bareWorker, out, silent{})
+	}
 	chosen, err := c.chosen()
 	if err != nil {
 		return err

@@ -56,6 +56,12 @@ func (f figure) kind(name string) history {
 	return history{}
 }
 
+// durableCPU is what Temporal and whoever rotates use for a zone, in
+// milliseconds: hosts and the simulator are left out.
+func (f figure) durableCPU() float64 {
+	return f.CPUMsPerZone[ofTemporal] + f.CPUMsPerZone[whoRotates]
+}
+
 func (f figure) worstSecond() int {
 	worst := 0
 	for _, n := range f.MaxPerSecond {

@@ -159,13 +159,19 @@ func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.C
 	if err := errors.Join(s.used(before, &f), s.histories(ctx, &f), s.seenFromOutside(ctx, &f)); err != nil {
 		return err
 	}
+	return b.addWithDatabase(ctx, s, f)
+}
+
+// addWithDatabase ends the stand, and adds the figure with the size of its
+// database.
+func (b *bench) addWithDatabase(ctx context.Context, s *stand, f figure) error {
 	s.strike()
 	empty, err := b.emptyDatabase(ctx)
 	if err != nil {
 		return err
 	}
 	full, err := databaseBytes(s.Temporal.DB)
-	f.DatabaseBytesPerZone = (full - empty) / int64(run.zones)
+	f.DatabaseBytesPerZone = (full - empty) / int64(s.zones)
 	b.add(f)
 	return err
 }
@@ -290,7 +296,10 @@ const (
 
 // counted are the processes that are still running, by their ID.
 func (s *stand) counted() map[int]string {
-	pids := map[int]string{s.Sim.PID(): ofSimulator}
+	pids := map[int]string{}
+	if s.Sim != nil {
+		pids[s.Sim.PID()] = ofSimulator
+	}
 	if t := s.server(); t != nil {
 		pids[t.PID()] = ofTemporal
 	}

@@ -49,16 +49,22 @@ const (
 	goodEnough = "waves: [100%], bake: 0s, maxFailed: 100%, maxExposed: 100000"
 )
 
-// raise starts the world, writes its fleet file and its hosts' key files, and
-// begins to follow its journal. The stand must be struck even if raise failed.
-func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
-	b.say("%s: %d zones, %d hosts each, %d ms away", run.name, run.zones, run.hostsEach, run.delayMs)
+// bareStand is a stand in a directory of its own. Nothing runs there yet.
+func (b *bench) bareStand(run setup) (*stand, error) {
 	dir := filepath.Join(b.dir, strings.ReplaceAll(run.name, " ", "-"))
 	s := &stand{setup: run, Stack: &stage.Stack{
 		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags},
 		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
 	}}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	return s, os.MkdirAll(dir, 0o700)
+}
+
+// raise starts the world, writes its fleet file and its hosts' key files, and
+// begins to follow its journal. The stand must be struck even if raise failed.
+func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
+	b.say("%s: %d zones, %d hosts each, %d ms away", run.name, run.zones, run.hostsEach, run.delayMs)
+	s, err := b.bareStand(run)
+	if err != nil {
 		return s, err
 	}
 	if err := s.startSim(ctx); err != nil {

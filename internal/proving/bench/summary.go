@@ -16,6 +16,14 @@ type headline struct {
 	ExposureP99VsGood    *float64 `json:"exposureP99VsGoodScript"`
 	EngineZonesPerSecond *float64 `json:"engineZonesPerSecond"`
 	WorkerRSSMB          *float64 `json:"workerRSSMB"`
+	// CPUVsBare is the CPU of Temporal and worker for a zone, against that for a
+	// child of the bare pattern: the mean of the pairs. Spread is by which part of
+	// it the pairs differ.
+	CPUVsBare *float64 `json:"cpuVsBare"`
+	Spread    *float64 `json:"spread"`
+	// Drift says by how much the bare pattern itself changed between the pairs. It
+	// is there if that was so much that ratios of this run say little.
+	Drift *float64 `json:"drift,omitempty"`
 }
 
 // summary is what follows from all runs together.
@@ -50,6 +58,7 @@ func sum(results []result) summary {
 	s.exposures(all)
 	s.times(all)
 	s.unlimited(all["engine"], all["scale"])
+	s.besideBare(all["bare"])
 	return s
 }
 
