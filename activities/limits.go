@@ -43,10 +43,10 @@ type Limits struct {
 const EdgeOneCall = 10 * time.Second
 
 // Of a refresh, beyond the life of the proofs: until then it may be rejected again
-// and again, and then one call and the short way are under way.
+// and again, and then one call, the short way and a read are under way.
 const (
 	refreshTurn = 12 * time.Second // for its turn at the slowest pace, with the others of the process
-	refreshTail = refreshTurn + EdgeOneCall + straightFor + 10*time.Second
+	refreshTail = refreshTurn + EdgeOneCall + straightFor + readAfterFor + 10*time.Second
 )
 
 // RefreshBeat is how often the server is to hear of a refresh. When it has not for
@@ -71,7 +71,7 @@ func LimitsFor(proofs time.Duration) Limits {
 	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1}
 	return Limits{
 		Refresh: Limit{
-			Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor, BackOff: mostBackOff,
+			Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor + readAfterFor, BackOff: mostBackOff,
 			Start: proofs, Close: proofs + refreshTail, Heartbeat: heartbeat, Beat: RefreshBeat, Attempts: 1,
 		},
 		Read: Limit{

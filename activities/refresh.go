@@ -77,13 +77,15 @@ const (
 )
 
 // RefreshOut is what became of it. Sealed holds the new key, sealed to each
-// location; it is absent where Acks say that every host has acknowledged it.
+// location; it is absent where Acks say that every host has acknowledged it. Then
+// After is a read of the live key that was signed after the last of them.
 type RefreshOut struct {
 	Sending   Sending                      `json:"sending"`
 	SentAt    time.Time                    `json:"sentAt,omitzero"` // Temporal's clock
 	Key       rotation.Fingerprint         `json:"key,omitempty"`
 	Sealed    map[rotation.Location][]byte `json:"sealed,omitempty"`
 	Acks      []rotation.Ack               `json:"acks,omitempty"`
+	After     *ReadOut                     `json:"after,omitempty"`
 	RequestID string                       `json:"requestId,omitempty"`
 	Why       string                       `json:"why,omitempty"`
 	Code      string                       `json:"code,omitempty"` // EdgeOne's error code
@@ -215,6 +217,7 @@ func (r *refresh) answered(ctx context.Context, key rotation.Secret) {
 	r.out.Sending, r.out.Why, r.out.Code = Answered, "", ""
 	r.out.Key = rotation.FingerprintOf(r.in.Zone, key)
 	if r.out.Acks = r.straight(ctx, key); acknowledged(r.out.Acks) {
+		r.out.After = r.readAfter(ctx)
 		return
 	}
 	sealed, err := r.e.sealTo(r.in.Hosts, r.in.Zone, key, r.clock.now())

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 const (
 	straightAtOnce = 6
 	straightFor    = 8 * time.Second // as the first round of an ordinary delivery
+	readAfterFor   = time.Second     // for the read behind it, with its turn at the account's pace
 )
 
 // straight brings a new key to its hosts from within the refresh, so that no
@@ -62,6 +64,22 @@ func (e *EdgeOne) beside(in RefreshIn) []*Location {
 		return nil
 	}
 	return found
+}
+
+// readAfter asks once which key is live, now that every host has acknowledged the new
+// one. So a zone on which all goes well needs no further activity. Where there is no
+// answer within readAfterFor, the zone asks anew by itself.
+func (r *refresh) readAfter(ctx context.Context) *ReadOut {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readAfterFor)
+	defer cancel()
+	out := &ReadOut{}
+	key, err := r.e.describe(ctx, r.in.Zone, out)
+	if err != nil {
+		out.Problem = cmp.Or(out.Problem, "the live key could not be read: it was not its turn in time")
+		return out
+	}
+	out.Key = rotation.FingerprintOf(r.in.Zone, key)
+	return out
 }
 
 func acknowledged(acks []rotation.Ack) bool {

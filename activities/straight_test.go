@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ func TestRefreshGoesStraight(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				machines := []*machine{holding(oldKey), holding(oldKey)}
-				e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, 0)}}, machines...)
+				e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, 0)}, describes: []call{answers(theKey, 0)}}, machines...)
 				c.set(e, &in, machines)
 				out, err := run(t, t.Context(), e.Refresh, in)
 				if err != nil || out.Sending != activities.Answered || out.Key != print(theKey) {
@@ -57,6 +58,9 @@ func TestRefreshGoesStraight(t *testing.T) {
 				}
 				if sealed := len(out.Sealed) > 0; sealed == c.good {
 					t.Errorf("the key is in the result sealed: %t, all hosts hold it: %t", sealed, c.good)
+				}
+				if read := out.After != nil; read != c.good {
+					t.Errorf("the live key was read behind it: %t, all hosts hold it: %t", read, c.good)
 				}
 				if c.acks > 0 && machines[0].files[zone] != theKey {
 					t.Error("the first host does not hold the key")
@@ -69,11 +73,56 @@ func TestRefreshGoesStraight(t *testing.T) {
 	}
 }
 
+// The read behind the short way is one call of a second at most, by a count of its own:
+// a throttled read is no throttled refresh.
+func TestRefreshReadsAfterwards(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		read   call
+		key    rotation.Fingerprint
+		counts rotation.API
+	}{
+		{"the same key", answers(theKey, 900*time.Millisecond), print(theKey), rotation.API{Describe: 1}},
+		{"another key", answers("another", 0), print("another"), rotation.API{Describe: 1}},
+		{"no answer in time", answers(theKey, 1100*time.Millisecond), "", rotation.API{Describe: 1}},
+		{"no turn in time", limited(1100*time.Millisecond, answers(theKey, 0)), "", rotation.API{}},
+		{"throttled", fails(rotation.Throttled, "RequestLimitExceeded"), "", rotation.API{Describe: 1, Throttled: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				machines := []*machine{holding(oldKey)}
+				read := func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {
+					if machines[0].files[zone] != theKey {
+						t.Error("it is read before the host holds the key")
+					}
+					return c.read(ctx, ready)
+				}
+				e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, 0)}, describes: []call{read}}, machines...)
+				began := time.Now()
+				out, err := run(t, t.Context(), e.Refresh, in)
+				if err != nil || out.After == nil || out.API != (rotation.API{Refresh: 1}) || !acknowledged(out.Acks) {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				if after := out.After; after.Key != c.key || (after.Problem == "") != (c.key != "") || after.API != c.counts || len(after.Sealed) > 0 {
+					t.Errorf("the read: %+v", *after)
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func acknowledged(acks []rotation.Ack) bool {
+	return !slices.ContainsFunc(acks, func(a rotation.Ack) bool { return a.Problem != "" })
+}
+
 // Once the key exists, a cancel keeps it from no host.
 func TestRefreshCancelledGoesStraightAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		machines := []*machine{holding(oldKey)}
-		e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, time.Second)}}, machines...)
+		e, in := beside(t, &edgeOne{refreshes: []call{answers(theKey, time.Second)}, describes: []call{answers(theKey, 0)}}, machines...)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(500*time.Millisecond, cancel)
 		out, err := run(t, ctx, e.Refresh, in)

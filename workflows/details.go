@@ -78,7 +78,7 @@ func refreshSummary(in activities.RefreshIn) string {
 	if len(in.Straight) == 0 {
 		return text
 	}
-	return text + ", straight to " + rotation.Listed(namesOf(in.Hosts))
+	return text + ", straight to " + rotation.Listed(namesOf(in.Hosts)) + ", then read back"
 }
 
 // deliverySummary names the hosts of one round, in one location.

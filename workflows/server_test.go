@@ -259,8 +259,27 @@ func refreshed(ctx workflow.Context, t *task, z *edgeZone, in activities.Refresh
 	}
 	if out.Acks = w.straight(ctx, z, in, key); !acknowledged(out.Acks) {
 		out.Sealed = seal(in.Hosts, z.id, key)
+		return out, nil
 	}
-	return out, nil
+	after, err := w.readAfter(ctx, t, z.id)
+	out.After = &after
+	return out, err
+}
+
+// readAfter is the read within the refresh.
+func (w *world) readAfter(ctx workflow.Context, t *task, id rotation.ZoneID) (activities.ReadOut, error) {
+	const most = time.Second
+	_ = workflow.Sleep(ctx, min(w.took.read, most))
+	if w.took.read > most {
+		return activities.ReadOut{Problem: "the live key could not be read: it was not its turn in time"}, nil
+	}
+	z := w.zone(id, workflow.Now(ctx))
+	out, err := z.nextRead()(ctx, t, z, activities.ReadIn{Zone: id})
+	if err != nil {
+		return activities.ReadOut{}, err
+	}
+	w.log(workflow.Now(ctx), "read after", id, "")
+	return out.(activities.ReadOut), nil
 }
 
 // straight behaves as the short way of activities.EdgeOne.Refresh does.
@@ -349,11 +368,16 @@ func (w *world) onRead(ctx workflow.Context, t *task, in activities.ReadIn) (any
 	if queue := workflows.EdgeOneQueue(z.account); t.options.TaskQueue != queue {
 		w.Errorf("%s is read by %s, and is to be by %s", z.id, t.options.TaskQueue, queue)
 	}
+	return z.nextRead()(ctx, t, z, in)
+}
+
+// nextRead is what happens to the next read.
+func (z *edgeZone) nextRead() reading {
 	become := readLive
 	if len(z.read) > 0 {
 		become, z.read = z.read[0], z.read[1:]
 	}
-	return become(ctx, t, z, in)
+	return become
 }
 
 func readLive(_ workflow.Context, _ *task, z *edgeZone, in activities.ReadIn) (any, error) {
@@ -426,11 +450,7 @@ func (w *world) onBaselines(ctx workflow.Context, in activities.BaselinesIn) (an
 	for _, id := range in.Zones {
 		_ = workflow.Sleep(ctx, w.took.read)
 		z := w.zone(id, workflow.Now(ctx))
-		become := readLive
-		if len(z.read) > 0 {
-			become, z.read = z.read[0], z.read[1:]
-		}
-		answer, err := become(ctx, nil, z, activities.ReadIn{Zone: id})
+		answer, err := z.nextRead()(ctx, nil, z, activities.ReadIn{Zone: id})
 		if err != nil {
 			return nil, err
 		}

@@ -266,9 +266,22 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 		if len(out.Acks) > 0 {
 			z.trip.Delivered(z.now(), out.Acks)
 		}
+		z.readAfter(out.After)
 	default:
 		z.requestID = out.RequestID
 		z.trip.GivenUp(out.SentAt, out.SentAt, out.Why)
+	}
+}
+
+// readAfter takes the read that followed the acknowledgements within the refresh. Where
+// it did not tell which key is live, or another one, the zone asks by itself.
+func (z *zone) readAfter(after *activities.ReadOut) {
+	if after == nil {
+		return
+	}
+	z.api = z.api.Plus(after.API)
+	if after.Problem == "" && z.trip.Phase == rotation.PhaseVerify {
+		z.trip.Read(z.now(), after.Key)
 	}
 }
 

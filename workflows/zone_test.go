@@ -314,7 +314,9 @@ func zoneStories() []zoneStory {
 		},
 		{
 			name: "verify cannot be read", want: rotation.Unknown, executed: 1, sent: 1, why: "every host acknowledged",
-			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) { z.read = []reading{unread(true, false)} },
+			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
+				z.read = slices.Repeat([]reading{unread(true, false)}, 2)
+			},
 		},
 		{
 			name: "somebody makes a key in the console before the verify", want: rotation.Done, executed: 2, sent: 1, why: "yet another key",
@@ -487,13 +489,18 @@ func TestZoneStoriesOnTheShortWay(t *testing.T) {
 // it by the ordinary way, and only that host.
 func TestZoneGoesStraight(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		set      func(w *world, in *workflows.ZoneIn)
-		delivers int
+		name            string
+		set             func(w *world, in *workflows.ZoneIn)
+		delivers, reads int
+		waits           bool // before it reads again
 	}{
-		{"to all its hosts", func(*world, *workflows.ZoneIn) {}, 0},
-		{"one host fails once", func(w *world, _ *workflows.ZoneIn) { w.machines["h2"].put = []putting{failing} }, 1},
-		{"another worker proved a host", func(_ *world, in *workflows.ZoneIn) { in.Proofs[1].Queue = "another" }, 2},
+		{"to all its hosts", func(*world, *workflows.ZoneIn) {}, 0, 0, false},
+		{"one host fails once", func(w *world, _ *workflows.ZoneIn) { w.machines["h2"].put = []putting{failing} }, 1, 1, false},
+		{"another worker proved a host", func(_ *world, in *workflows.ZoneIn) { in.Proofs[1].Queue = "another" }, 2, 1, false},
+		{"the read behind it is slow", func(w *world, _ *workflows.ZoneIn) { w.took.read = 3 * time.Second }, 0, 1, false},
+		{"the read behind it fails", func(w *world, _ *workflows.ZoneIn) { w.zones[theZone].read = []reading{unread(false, false)} }, 0, 1, false},
+		{"the read behind it is stale", func(w *world, _ *workflows.ZoneIn) { w.zones[theZone].read = []reading{readStale(1)} }, 0, 1, true},
+		{"somebody changes the key behind it", func(w *world, _ *workflows.ZoneIn) { w.zones[theZone].read = []reading{changedBySomebody} }, 2, 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 2)
@@ -501,14 +508,23 @@ func TestZoneGoesStraight(t *testing.T) {
 			in := w.zoneIn(theZone)
 			c.set(w, &in)
 			r := w.rotate(in)
-			if r.Outcome != rotation.Done || w.runs[workflows.ActDeliver] != c.delivers || w.runs[workflows.ActRead] != 1 || len(r.Acks) != 2 {
-				t.Errorf("%+v; activities %v, want %d deliveries\n%s", r, w.runs, c.delivers, w.story())
+			if r.Outcome != rotation.Done || w.runs[workflows.ActDeliver] != c.delivers || w.runs[workflows.ActRead] != c.reads || len(r.Acks) != 2 {
+				t.Errorf("%+v; activities %v, want %d deliveries and %d reads\n%s", r, w.runs, c.delivers, c.reads, w.story())
+			}
+			if took := r.EndedAt.Sub(r.Since); (took > 5*time.Second) != c.waits {
+				t.Errorf("it took %s\n%s", took, w.story())
 			}
 			if want := 2 + c.delivers/2; w.machines["h1"].puts+w.machines["h2"].puts > want+1 {
 				t.Errorf("%d and %d puts\n%s", w.machines["h1"].puts, w.machines["h2"].puts, w.story())
 			}
 		})
 	}
+}
+
+// changedBySomebody is a read before which somebody else changed the key.
+func changedBySomebody(ctx workflow.Context, t *task, z *edgeZone, in activities.ReadIn) (any, error) {
+	z.newKey()
+	return readLive(ctx, t, z, in)
 }
 
 // failing is one delivery that does not reach the host.
