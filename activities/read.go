@@ -26,6 +26,8 @@ type ReadIn struct {
 type ReadOut struct {
 	Key    rotation.Fingerprint         `json:"key,omitempty"`
 	Sealed map[rotation.Location][]byte `json:"sealed,omitempty"`
+	// RequestID is EdgeOne's ID of the latest call.
+	RequestID string `json:"requestId,omitempty"`
 	// Problem is why the key could not be read; Final that another try is not
 	// worth it now, Halt that every zone would fail alike.
 	Problem string `json:"problem,omitempty"`
@@ -56,6 +58,7 @@ func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut
 	var out ReadOut
 	for try := 1; ; try++ {
 		key, err := e.describe(bounded, in.Zone, &out)
+		orNone(e.Spans).Note(ctx, factZone, string(in.Zone), factRequestID, out.RequestID)
 		switch {
 		case err == nil:
 			return e.sealed(bounded, in, key, out)
@@ -76,7 +79,7 @@ func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut
 // describe makes one call and counts it.
 func (e *EdgeOne) describe(ctx context.Context, zone rotation.ZoneID, out *ReadOut) (rotation.Secret, error) {
 	key, receipt, err := e.API.Describe(ctx, zone)
-	orNone(e.Spans).Note(ctx, factZone, string(zone), factRequestID, receipt.RequestID)
+	out.RequestID = receipt.RequestID
 	if !receipt.Signed.IsZero() {
 		out.API.Describe++
 	}

@@ -13,8 +13,11 @@ type Spans interface {
 	Begin(ctx context.Context, name string, facts ...string) (end func(problem string, facts ...string))
 }
 
-// spanDeliver is the delivery to one host.
-const spanDeliver = "DeliverToHost"
+// spanDeliver is the delivery to one host, spanReadAfter the read behind the short way.
+const (
+	spanDeliver   = "DeliverToHost"
+	spanReadAfter = "ReadAfter"
+)
 
 // Facts of spans.
 const (

@@ -72,13 +72,15 @@ func (e *EdgeOne) beside(in RefreshIn) []*Location {
 func (r *refresh) readAfter(ctx context.Context) *ReadOut {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readAfterFor)
 	defer cancel()
+	end := orNone(r.e.Spans).Begin(ctx, spanReadAfter, factZone, string(r.in.Zone))
 	out := &ReadOut{}
 	key, err := r.e.describe(ctx, r.in.Zone, out)
-	if err != nil {
+	if err == nil {
+		out.Key = rotation.FingerprintOf(r.in.Zone, key)
+	} else {
 		out.Problem = cmp.Or(out.Problem, "the live key could not be read: it was not its turn in time")
-		return out
 	}
-	out.Key = rotation.FingerprintOf(r.in.Zone, key)
+	end(out.Problem, factFingerprint, string(out.Key), factRequestID, out.RequestID)
 	return out
 }
 

@@ -70,7 +70,10 @@ func (v *zoneView) tell(events client.HistoryEventIterator) error {
 			v.Stages[scheduled[started.GetScheduledEventId()]].Worker = started.GetIdentity()
 		case enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
 			done := e.GetActivityTaskCompletedEventAttributes()
-			ended(done.GetScheduledEventId()).read(done.GetResult())
+			s := ended(done.GetScheduledEventId())
+			if after := s.read(done.GetResult()); after != nil {
+				v.Stages = append(v.Stages, *after)
+			}
 		case enums.EVENT_TYPE_ACTIVITY_TASK_FAILED:
 			failed := e.GetActivityTaskFailedEventAttributes()
 			ended(failed.GetScheduledEventId()).Problem = failed.GetFailure().GetMessage()
@@ -108,8 +111,8 @@ func (v *zoneView) ask(started *history.WorkflowExecutionStartedEventAttributes)
 }
 
 // read takes from a stage's result what may be seen. Keys are in it sealed; they
-// are left where they are.
-func (s *zoneStage) read(result *common.Payloads) {
+// are left where they are. after is a stage that was carried out within this one.
+func (s *zoneStage) read(result *common.Payloads) (after *zoneStage) {
 	for _, p := range result.GetPayloads() {
 		switch s.Stage {
 		case strings.ToLower(workflows.ActRefresh):
@@ -117,10 +120,11 @@ func (s *zoneStage) read(result *common.Payloads) {
 			decode(p, &out)
 			s.Key, s.RequestID, s.Problem = out.Key, out.RequestID, out.Why
 			s.acknowledged(out.Acks)
+			after = s.readAfter(out.After)
 		case strings.ToLower(workflows.ActRead):
 			var out activities.ReadOut
 			decode(p, &out)
-			s.Key, s.Problem = out.Key, out.Problem
+			s.Key, s.RequestID, s.Problem = out.Key, out.RequestID, out.Problem
 		case strings.ToLower(workflows.ActProve):
 			var out activities.ProveOut
 			decode(p, &out)
@@ -131,6 +135,25 @@ func (s *zoneStage) read(result *common.Payloads) {
 			s.acknowledged(out.Acks)
 		}
 	}
+	return after
+}
+
+// readAfter is the read at the end of a refresh that brought the key to the hosts
+// itself: from the last acknowledgement on.
+func (s *zoneStage) readAfter(out *activities.ReadOut) *zoneStage {
+	if out == nil {
+		return nil
+	}
+	after := zoneStage{
+		Stage: strings.ToLower(workflows.ActRead), What: "verify, within the refresh", At: s.At, EndedAt: s.EndedAt,
+		Worker: s.Worker, Key: out.Key, RequestID: out.RequestID, Problem: out.Problem,
+	}
+	for _, h := range s.Hosts {
+		if h.At.After(after.At) {
+			after.At = h.At
+		}
+	}
+	return &after
 }
 
 func (s *zoneStage) acknowledged(acks []rotation.Ack) {

@@ -112,7 +112,7 @@ func spansAreTrue(t *testing.T, s *stage.Stack, zone string) {
 	}
 	slices.Sort(hosts)
 	slices.Sort(want)
-	if seen["RunActivity:Refresh"] != 1 || seen["RunActivity:Read"] != 1 || !slices.Equal(hosts, want) {
+	if seen["RunActivity:Refresh"] != 1 || seen["RunActivity:Read"]+seen["ReadAfter"] != 1 || !slices.Equal(hosts, want) {
 		t.Errorf("of %s these spans were exported: %v, with hosts %v; it has %v", zone, seen, hosts, want)
 	}
 }
