@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -132,6 +133,20 @@ func TestCommandFitsDropbear(t *testing.T) {
 		become := []string{"", longest}[i/3]
 		if n := len([]Form{Quoted, Bare, Piped}[i%3].Command(become)); n > 9000 {
 			t.Errorf("the command has %d bytes", n)
+		}
+	}
+}
+
+// A name that a host gets as one letter is nothing but a name in the script: of a variable
+// or of a function. The letter is no other word.
+func TestBriefNames(t *testing.T) {
+	comments := regexp.MustCompile(`(?m)^\s*#.*$`)
+	for name, letter := range brief {
+		text := comments.ReplaceAllString(hostScript, "")
+		asName := `(?m)\$\{?#?NAME\b|\bNAME(=|\(\))|\bfor NAME in|\bread -r [\w ]*\bNAME\b|(^\s*|\|\| |&& |\) )NAME "?[a-z$]`
+		text = regexp.MustCompile(strings.ReplaceAll(asName, "NAME", name)).ReplaceAllString(text, "")
+		if at := regexp.MustCompile(`.*\b(` + name + `|` + letter + `)\b.*`).FindString(text); at != "" {
+			t.Errorf("%s is to be %s, and one of them is a word here: %s", name, letter, at)
 		}
 	}
 }

@@ -12,10 +12,23 @@ set -C
 nl="
 "
 mark="{zone}"
+fds=/proc/self/fd/
 
 say() { printf "\n%s %s\n" "$id" "$*"; }
 fail() { say "$@"; exit 1; }
-hash() { printf "keywave/v1\000%s\000%s" "$zone" "$held" | sha256sum; }
+words() { printf "keywave/v1\000%s\000%s" "$zone" "$held"; }
+# pour makes descriptor $1 a pipe that holds the words of a hash, without a process: a
+# short here-document is a pipe, and a pipe that is opened by its name can be written to.
+pour() {
+	[ ${#held} -lt 999 ] && eval "command exec $1<<E
+.
+E" && [ -p $fds$1 ] && read -r l <&$1 && words 2>/dev/null >$fds$1
+}
+# hash is for a subshell.
+hash() {
+	pour 3 && exec sha256sum <&3
+	words | sha256sum
+}
 flush() { sync "$1" 2>/dev/null || sync; }
 get() { IFS= read -r "$1" || fail cut; }
 text() {
@@ -158,14 +171,28 @@ E
 	[ -n "$n" ] || return 0
 	for file in "$@"; do
 		m=$(in_c rmdir "$file" 2>&1)
-		case $m in *": Not a directory" | *": No such file"*) continue ;; esac
+		case $m in *": Not a directory" | *": No such "*) continue ;; esac
 		[ ! -k "${file%/*}/" ] || [ -O "$file" ] || fail sticky "$file"
 		l=$(lsattr -d "$file" 2>/dev/null)
 		fail locked "${l%% *} ${m##*: }: $file"
 	done
 }
+# sums says what the poured files hold: one process is for all of them.
+sums() {
+	set -- $poured
+	[ $# != 0 ] || return 0
+	u=$(eval "exec sha256sum $inputs")
+	while read -r l m; do
+		say $1 $2 $l
+		shift 2
+	done <<E
+$u
+E
+	fd=3 inputs= poured=
+}
 look() {
 	seen=$nl last= odd= mounts=
+	fd=3 inputs= poured=
 	[ "$verb" != prove ] || [ "$write" = in-place ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
 	set --
 	for zone in $zones; do
@@ -181,8 +208,12 @@ look() {
 			[ ! -d "$dir" ] || [ -x "$dir" ] || fail closed "$dir"
 			say held "$zone" absent
 		else
-			printf "\n%s %s %s " "$id" $there "$zone"
-			hash
+			if pour $fd; then
+				poured="$poured $there $zone" inputs="$inputs $fds$fd $fd<&$fd" fd=$((fd + 1))
+				[ $fd != 9 ] || sums
+			else
+				say $there "$zone" "$(hash)"
+			fi
 		fi
 		[ "$verb" = prove ] || continue
 		if [ "$dir" != "$last" ]; then
@@ -204,6 +235,7 @@ look() {
 			set -- "$@" "$file"
 		fi
 	done
+	sums
 	[ $# != 0 ] || return 0
 	ask "$@"
 	# Of a file that is plainly ours, a put within the next minute need not look again.
@@ -444,9 +476,12 @@ see "$file"
 fp=$new
 [ "$there$held" = "held$key" ] || print
 say ack "$fp"
-# Runs that ended are forgotten, now and then.
+# Runs that ended are forgotten, now and then. Those after ours may go on.
 case $run in
-*00) for l in "$lock"/1*; do
-	[ "$l" = "$run" ] || rm -f "$l"
-done ;;
+*00) set --
+	for l in "$lock"/1*; do
+		[ "$l" != "$run" ] || break
+		set -- "$@" "$l"
+	done
+	rm -f "$@" ;;
 esac

@@ -1,8 +1,10 @@
 package deliver
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -16,7 +18,13 @@ var script = stripped(hostScript)
 // tight leaves out blanks that a shell does not need.
 var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")
 
-// stripped leaves out comments and indentation.
+// brief are the names in host.sh that a host gets as one letter. Nothing else in the
+// script is such a word, and no other name is such a letter (TestBriefNames).
+var brief = map[string]string{"dir": "D", "fail": "F", "file": "J", "there": "H", "tmp": "T", "run": "R", "rest": "Q"}
+
+var word = regexp.MustCompile(`\w+`)
+
+// stripped leaves out comments and indentation, and makes names brief.
 func stripped(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -24,7 +32,7 @@ func stripped(text string) string {
 			lines = append(lines, tight.Replace(line))
 		}
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return word.ReplaceAllStringFunc(strings.Join(lines, "\n"), func(w string) string { return cmp.Or(brief[w], w) }) + "\n"
 }
 
 // Form is how the script gets past a user's login shell.
