@@ -25,7 +25,7 @@ type config struct {
 	out, bin, dir string
 	profile       string
 	scale, zones  int
-	pairs         int
+	pairs, kills  int
 	// bareWorker is set in the process that the part bare starts.
 	bareWorker string
 }
@@ -51,17 +51,19 @@ type sizes struct {
 	workers                     []int
 	// pairs is how often the engine is measured beside the bare pattern.
 	pairs int
+	// kills is how many workers are killed, in failover and in handover.
+	kills int
 }
 
 func (c config) sizes() sizes {
-	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}, pairs: 3}
+	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}, pairs: 3, kills: 20}
 	if c.quick {
-		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}, pairs: 2}
+		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}, pairs: 2, kills: 3}
 	}
 	if n := c.zones; n > 0 {
-		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}, pairs: s.pairs}
+		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}, pairs: s.pairs, kills: s.kills}
 	}
-	s.pairs = cmp.Or(c.pairs, s.pairs)
+	s.pairs, s.kills = cmp.Or(c.pairs, s.pairs), cmp.Or(c.kills, s.kills)
 	if c.scale > 0 {
 		s.scale = append(s.scale, c.scale)
 	}
@@ -81,6 +83,9 @@ func parts() []part {
 		{"good", (*bench).good},
 		{"keywave", (*bench).keywave},
 		{"joinkill", (*bench).joinKill},
+		{"failover", (*bench).failover},
+		{"handover", (*bench).handover},
+		{"upgrade", (*bench).upgrade},
 		{"engine", (*bench).engine},
 		{"bare", (*bench).bare},
 		{"scale", (*bench).scaleUp},

@@ -28,6 +28,8 @@ type figure struct {
 	// Exposure is measured by the run's own clock, Outside by the simulator's.
 	Exposure *spread `json:"exposureMs,omitempty"`
 	Outside  *spread `json:"exposureOutsideMs,omitempty"`
+	// Toll is there if workers died.
+	Toll *toll `json:"toll,omitempty"`
 
 	CPUMsPerZone         map[string]float64  `json:"cpuMsPerZone,omitempty"`
 	PeakRSSMB            map[string]float64  `json:"peakRSSMB,omitempty"`

@@ -133,20 +133,38 @@ func pace(edges []edge) (perSecond float64, gap time.Duration) {
 // command is one command on a host, as the journal saw it.
 type command struct{ fed, exited time.Time }
 
+// exposure is the time in which a zone's hosts did not hold the live key.
+type exposure struct {
+	zone     string
+	from, to time.Time
+}
+
+func (e exposure) lasted() time.Duration { return e.to.Sub(e.from) }
+
+func lasted(all []exposure) []time.Duration {
+	times := make([]time.Duration, 0, len(all))
+	for _, e := range all {
+		times = append(times, e.lasted())
+	}
+	return times
+}
+
 // outside is each zone's exposure as the simulator saw it. It goes from the
-// execution of the zone's last refresh to the end of the last command that put
+// execution of the zone's first refresh to the end of the last command that put
 // a key file of the zone in place; the acknowledgement is then on its way.
 //
 // The journal does not know which zone a command was about, but the file was
 // written while its command ran. If several commands ran on the host then, the
 // one that ended first is taken.
-func outside(s *stand, edges []edge) ([]time.Duration, error) {
+func outside(s *stand, edges []edge) ([]exposure, error) {
 	executed := map[string]time.Time{}
 	ran := map[string]map[int64]*command{}
 	for _, e := range edges {
 		switch {
 		case e.refresh():
-			executed[e.Zone] = e.At
+			if executed[e.Zone].IsZero() {
+				executed[e.Zone] = e.At
+			}
 		case e.Host != "" && e.Session > 0:
 			of := ran[e.Host]
 			if of == nil {
@@ -168,7 +186,7 @@ func outside(s *stand, edges []edge) ([]time.Duration, error) {
 		}
 		slices.SortFunc(commands[host], func(a, b *command) int { return cmp.Compare(a.exited.UnixNano(), b.exited.UnixNano()) })
 	}
-	var exposures []time.Duration
+	var exposures []exposure
 	for _, z := range s.fleet.Zones {
 		began, refreshed := executed[string(z.ID)]
 		if !refreshed {
@@ -188,7 +206,7 @@ func outside(s *stand, edges []edge) ([]time.Duration, error) {
 				last = ended
 			}
 		}
-		exposures = append(exposures, last.Sub(began))
+		exposures = append(exposures, exposure{string(z.ID), began, last})
 	}
 	return exposures, nil
 }

@@ -26,6 +26,7 @@ func main() {
 	flag.StringVar(&c.profile, "profile", "", "run the part engine and write the Temporal server's CPU profile to this file")
 	flag.IntVar(&c.zones, "zones", 0, "the number of zones in every part, to try the benchmark itself")
 	flag.IntVar(&c.pairs, "pairs", 0, "how many pairs the part bare takes (default 3, or 2 with -quick)")
+	flag.IntVar(&c.kills, "kills", 0, "how many kills failover and handover pool (default 20, or 3 with -quick)")
 	flag.StringVar(&c.bareWorker, "bare-worker", "", "be the worker of the part bare, for the server at this address; the benchmark starts it itself")
 	flag.Parse()
 	if err := run(ctx, c, os.Stdout, os.Stderr); err != nil {

@@ -23,7 +23,7 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // tables are the tables that have something to show.
 func tables(results []result, s summary) []table {
-	all := []table{goalsTable(s), runsTable(results), costTable(results), fitsTable(s)}
+	all := []table{goalsTable(s), runsTable(results), tollTable(results), costTable(results), fitsTable(s)}
 	return slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })
 }
 
@@ -45,6 +45,21 @@ func runsTable(results []result) table {
 			t.add(f.Run, fmt.Sprintf("%d × %d", f.Zones, f.HostsEach), fmt.Sprint(f.DelayMs), num(float64(f.Workers), 0), num(f.Seconds, 1),
 				num(f.RefreshesPerSecond, 2), fmt.Sprintf("%d/%d", f.MaxPerSecond[stage.RefreshAction], f.MaxPerSecond[stage.DescribeAction]),
 				fmt.Sprint(f.Throttled), f.Exposure.String(), f.Outside.String())
+		}
+	}
+	return t
+}
+
+// tollTable has a row for each campaign in which workers died.
+func tollTable(results []result) table {
+	t := table{title: "When workers die: count, and exposure from outside in ms, p50/p99/max", head: []string{
+		"run", "deaths", "zones not done", "in flight", "their delivery begun there", "queued there", "refreshed later", "before the first", "to the next refresh",
+	}}
+	for _, r := range results {
+		for _, f := range r.Figures {
+			if x := f.Toll; x != nil {
+				t.add(f.Run, fmt.Sprint(x.Deaths), fmt.Sprint(x.NotDone), x.InFlight.String(), x.InProgress.String(), x.Queued.String(), x.After.String(), x.Calm.String(), x.Refresh.String())
+			}
 		}
 	}
 	return t

@@ -26,6 +26,11 @@ type setup struct {
 	delayMs, limit   int
 	// workers is how many of Keywave's run; 0 is a run without Keywave.
 	workers int
+	// roles, where it is set, are the flags of each worker, instead of workers that
+	// play every role.
+	roles [][]string
+	// answerMs is by how much EdgeOne's answers to refreshes are late.
+	answerMs int
 	// settings are added to the campaign section of the fleet file.
 	settings string
 	// serverFlags are additional flags of the Temporal server.
@@ -39,6 +44,10 @@ type stand struct {
 	setup
 	fleet   *fleet.Fleet
 	journal *journal
+	deaths  []death
+	// heard is, for each worker that was started again, how much its log had by
+	// then.
+	heard map[int]int64
 }
 
 const (
@@ -52,8 +61,11 @@ const (
 // bareStand is a stand in a directory of its own. Nothing runs there yet.
 func (b *bench) bareStand(run setup) (*stand, error) {
 	dir := filepath.Join(b.dir, strings.ReplaceAll(run.name, " ", "-"))
-	s := &stand{setup: run, Stack: &stage.Stack{
-		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags},
+	if run.roles != nil {
+		run.workers = len(run.roles)
+	}
+	s := &stand{setup: run, heard: map[int]int64{}, Stack: &stage.Stack{
+		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags, WorkerFlags: run.roles},
 		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
 	}}
 	return s, os.MkdirAll(dir, 0o700)
@@ -76,8 +88,11 @@ func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 	if err := s.writeKeys(ctx); err != nil {
 		return s, err
 	}
+	if err := s.delayAnswers(ctx); err != nil {
+		return s, err
+	}
 	s.journal = follow(ctx, s.Stack)
-	if run.workers == 0 {
+	if s.workers == 0 {
 		return s, nil
 	}
 	return s, s.startKeywave(ctx)
@@ -196,7 +211,7 @@ func (s *stand) addWorker(ctx context.Context) error {
 func (s *stand) awaitSaid(ctx context.Context, i int, text string) error {
 	deadline := time.Now().Add(readyFor)
 	for time.Now().Before(deadline) {
-		if said, err := os.ReadFile(s.Workers[i].Log); err == nil && strings.Contains(string(said), text) {
+		if said, err := s.said(i); err == nil && strings.Contains(said, text) {
 			return nil
 		}
 		if !s.Workers[i].Running() {
@@ -209,19 +224,25 @@ func (s *stand) awaitSaid(ctx context.Context, i int, text string) error {
 	return fmt.Errorf("%s did not say %q within %s; see %s", s.Workers[i].Name, text, readyFor, s.Workers[i].Log)
 }
 
-// active is the worker that calls EdgeOne: the last one whose log says so.
-func (s *stand) active() (*stage.Process, error) {
+// said is worker i's log since it was started.
+func (s *stand) said(i int) (string, error) {
+	text, err := os.ReadFile(s.Workers[i].Log)
+	return string(text[min(int64(len(text)), s.heard[i]):]), err
+}
+
+// active is the worker that calls EdgeOne: the one whose log says so.
+func (s *stand) active() (int, error) {
 	const begins, ends = "active: this process calls EdgeOne", "not active any more"
-	for _, w := range s.Workers {
-		said, err := os.ReadFile(w.Log)
+	for i, w := range s.Workers {
+		said, err := s.said(i)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		if w.Running() && strings.LastIndex(string(said), begins) > strings.LastIndex(string(said), ends) {
-			return w, nil
+		if w.Running() && strings.LastIndex(said, begins) > strings.LastIndex(said, ends) {
+			return i, nil
 		}
 	}
-	return nil, errors.New("no worker's log says that it is active")
+	return 0, errors.New("no worker's log says that it is active")
 }
 
 // world is what a baseline needs to know of the stand.

@@ -16,6 +16,11 @@ type headline struct {
 	ExposureP99VsGood    *float64 `json:"exposureP99VsGoodScript"`
 	EngineZonesPerSecond *float64 `json:"engineZonesPerSecond"`
 	WorkerRSSMB          *float64 `json:"workerRSSMB"`
+	// FailoverP99 is the exposure of zones in flight when the worker that calls
+	// EdgeOne was killed, HandoverP99 that of zones whose delivery waited for a
+	// location's worker that was killed.
+	FailoverP99 *float64 `json:"failoverP99Ms"`
+	HandoverP99 *float64 `json:"handoverP99Ms"`
 	// CPUVsBare is the CPU of Temporal and worker for a zone, against that for a
 	// child of the bare pattern: the mean of the pairs. Spread is by which part of
 	// it the pairs differ.
@@ -57,6 +62,7 @@ func sum(results []result) summary {
 	s.limits(all["keywave"], all["joinkill"])
 	s.exposures(all)
 	s.times(all)
+	s.deaths(all["failover"], all["handover"], all["upgrade"])
 	s.unlimited(all["engine"], all["scale"])
 	s.besideBare(all["bare"])
 	return s
