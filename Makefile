@@ -49,7 +49,8 @@ test: ## everything that can be tested on this machine
 		'cd internal/tools && go test -count=1 ./...' \
 		'make chart-test' \
 		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \
-		'make chaos-quick'
+		'make chaos-quick' \
+		'make cluster-quick'
 
 # make chaos SEEDS=20 SEED=1000 ZONES=40, make chaos SEEDS=0 MATRIX=1
 SEED   ?= 1
@@ -77,10 +78,20 @@ bin/temporal-server bin/temporal-sql-tool: devserver/go.mod devserver/go.sum dev
 		go.temporal.io/server/cmd/$(if $(filter %server,$@),server,tools/sql)
 	@touch $@
 
-.PHONY: cluster-test
-cluster-test: programs bin/temporal-server bin/temporal-sql-tool prepare ## Temporal as four services on PostgreSQL, workers by roles, everything killed in turn (ZONES=1000)
-	go run ./internal/proving/cluster -zones $(if $(filter file,$(origin ZONES)),100,$(ZONES)) \
-		-schema "$$(cd devserver && go list -m -f '{{.Dir}}' go.temporal.io/server)/schema"
+# With OLD=COMMIT the campaign begins with the workers of that commit, goes on with these
+# and ends with the older ones.
+OLD ?=
+cluster = go run ./internal/proving/cluster $(if $(OLD),-old bin/old/worker) \
+	-schema "$$(cd devserver && go list -m -f '{{.Dir}}' go.temporal.io/server)/schema" -zones
+
+.PHONY: cluster-test cluster-quick
+cluster-test: programs bin/temporal-server bin/temporal-sql-tool prepare ## Temporal as four services on PostgreSQL, workers by roles, everything killed in turn (ZONES=1000 OLD=COMMIT)
+	@$(if $(OLD),rm -rf bin/old && mkdir -p bin/old/tree && git archive $(OLD) | tar -x -C bin/old/tree && \
+		go build -C bin/old/tree -buildvcs=false -o ../worker ./worker && rm -rf bin/old/tree)
+	@$(cluster) $(if $(filter file,$(origin ZONES)),1000,$(ZONES))
+cluster-quick: programs bin/temporal-server bin/temporal-sql-tool
+	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then $(cluster) 40; \
+		else echo "skipped: make cluster-quick: PostgreSQL is missing"; fi
 
 .PHONY: prepare
 prepare:

@@ -45,6 +45,7 @@ address: POST /faults, POST /hosts/NAME/bad.`,
 	f.StringVar(&cfg.Dir, "dir", "sim", "where keys, hosts and files are kept")
 	f.IntVar(&cfg.Zones, "zones", 0, "number of zones (default 60, or those of --dir)")
 	f.IntVar(&cfg.Hosts, "hosts", 0, "number of hosts (default 12, or those of --dir)")
+	f.IntVar(&cfg.HostsEach, "hosts-each", 0, "hosts of each zone (default: a mixture of 1 to 3)")
 	f.StringSliceVar(&cfg.Locations, "locations", nil, "locations (default hk,eu-west)")
 	f.IntVar(&cfg.Accounts, "accounts", 0, "1 or 2 accounts that share the zones (default 1, or those of --dir)")
 	f.IntSliceVar(&limits, "limit", []int{20}, "calls per second and API action, one for all accounts or one for each; below 0 lifts it")

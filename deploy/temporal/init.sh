@@ -31,4 +31,6 @@ again namespace
 for name in KeywaveCampaign KeywaveZone KeywaveOutcome KeywavePlan KeywaveAccount; do
 	again attribute "$name"
 done
+# The frontend knows new attributes a moment later, and refuses until then what names them.
+again temporal workflow count --query "$name = 'known'" >/dev/null
 echo "init: namespace $TEMPORAL_NAMESPACE is ready"

@@ -326,10 +326,10 @@ func (s *stand) counted() map[int]string {
 }
 
 // usages is what each process has used up, by its ID.
-func (s *stand) usages() (map[int]usage, error) {
-	used := map[int]usage{}
+func (s *stand) usages() (map[int]stage.Usage, error) {
+	used := map[int]stage.Usage{}
 	for pid := range s.counted() {
-		u, err := usageOf(pid)
+		u, err := stage.UsageOf(pid)
 		if err != nil {
 			return nil, err
 		}
@@ -340,7 +340,7 @@ func (s *stand) usages() (map[int]usage, error) {
 
 // used adds what the processes have used since before was taken. The hosts'
 // shells are the simulator's children.
-func (s *stand) used(before map[int]usage, f *figure) error {
+func (s *stand) used(before map[int]stage.Usage, f *figure) error {
 	after, err := s.usages()
 	if err != nil {
 		return err
@@ -349,10 +349,10 @@ func (s *stand) used(before map[int]usage, f *figure) error {
 	f.PeakRSSMB = map[string]float64{}
 	for pid, name := range s.counted() {
 		u := after[pid]
-		cpu[name] += u.own - before[pid].own
-		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(u.peakRSS)))
+		cpu[name] += u.Own - before[pid].Own
+		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(u.PeakRSS)))
 		if name == ofSimulator {
-			cpu[ofHosts] = u.children - before[pid].children
+			cpu[ofHosts] = u.Children - before[pid].Children
 		}
 	}
 	f.CPUMsPerZone = map[string]float64{}

@@ -2,8 +2,8 @@
 // PostgreSQL, Temporal as four services in processes of their own, set up by the scripts
 // of deploy/temporal, and two workers of each role, each with only the files that its
 // role needs. In the middle of a campaign it kills PostgreSQL, each service and a worker
-// of each role, and upgrades all workers. Then it checks from outside that nothing was
-// lost: see stage.Stack.Check.
+// of each role, and replaces all workers. Then it checks from outside that nothing was
+// lost: see stage.Stack.Check. It prints what a zone cost, for docs/operations.md.
 package main
 
 import (
@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&c.bin, "bin", "bin", "where keywave, worker, temporal-server and temporal-sql-tool are")
 	flag.StringVar(&c.deploy, "deploy", "deploy/temporal", "where the scripts and the server's configuration are")
 	flag.StringVar(&c.schema, "schema", "", "the directory schema of Temporal's sources")
+	flag.StringVar(&c.old, "old", "", "the worker of an older build: the campaign begins and ends with it")
 	flag.StringVar(&c.dir, "dir", "", "where to keep logs and the database (default: a temporary directory, removed when nothing failed)")
 	flag.Parse()
 	begun := time.Now()

@@ -20,7 +20,7 @@ import (
 // that under this name the command does what init.sh asks for.
 const standIn = "temporal"
 
-// temporal is `temporal operator …`, as far as init.sh uses it.
+// temporal is Temporal's command line, as far as init.sh uses it.
 func temporal(ctx context.Context, args []string) error {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
@@ -74,6 +74,9 @@ func ask(ctx context.Context, c client.Client, what string, flags map[string]str
 		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 			Namespace: namespace, SearchAttributes: map[string]enums.IndexedValueType{flags["name"]: enums.INDEXED_VALUE_TYPE_KEYWORD},
 		})
+		return err
+	case "workflow count":
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: flags["query"]})
 		return err
 	}
 	return fmt.Errorf("the stand-in of temporal knows no %q", what)

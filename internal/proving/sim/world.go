@@ -28,6 +28,9 @@ type WorldConfig struct {
 	Dir string
 	// Zones and Hosts are how many there are; 0 takes those of Dir, or 60 and 12.
 	Zones, Hosts int
+	// HostsEach is how many hosts each zone has, in all locations in turn; 0 is a mixture
+	// of 1 to 3.
+	HostsEach int
 	// Locations share the hosts. None means hk and eu-west.
 	Locations []string
 	// Limit is as in Config.
@@ -137,6 +140,9 @@ func (w *World) makePlan() (bool, error) {
 		if w.cfg.Zones < 0 || w.cfg.Hosts < 0 {
 			return false, errors.New("there cannot be fewer than 0 zones or hosts")
 		}
+		if n, all := w.cfg.HostsEach, orDefault(w.cfg.Hosts, defaultHosts); n < 0 || n > all {
+			return false, fmt.Errorf("each zone can have 1 to %d hosts", all)
+		}
 		if a := w.cfg.Accounts; a < 0 || a > 2 {
 			return false, errors.New("there can be 1 or 2 accounts")
 		}
@@ -174,7 +180,7 @@ func newPlan(cfg WorldConfig) worldPlan {
 		p.Accounts = []string{"intl", "cn"}
 	}
 	for i := range orDefault(cfg.Zones, defaultZones) {
-		z := planZone{ID: zoneID(i), Name: fmt.Sprintf("shop-%04d.example.com", i+1), Hosts: p.hostsOf(i, len(locations))}
+		z := planZone{ID: zoneID(i), Name: fmt.Sprintf("shop-%04d.example.com", i+1), Hosts: p.hostsOf(i, len(locations), cfg.HostsEach)}
 		if len(p.Accounts) > 0 {
 			z.Account = p.Accounts[i%len(p.Accounts)]
 		}
@@ -183,9 +189,16 @@ func newPlan(cfg WorldConfig) worldPlan {
 	return p
 }
 
-// hostsOf gives a zone one host, two in one location, two in two locations, or
-// three. Neighbours in the list of hosts are in different locations.
-func (p worldPlan) hostsOf(i, locations int) []string {
+// hostsOf gives a zone so many hosts. 0 gives it one host, two in one location, two in
+// two locations, or three. Neighbours in the list of hosts are in different locations.
+func (p worldPlan) hostsOf(i, locations, each int) []string {
+	if each > 0 {
+		var names []string
+		for step := range each {
+			names = append(names, p.Hosts[(i+step)%len(p.Hosts)].Name)
+		}
+		return names
+	}
 	shapes := [][]int{{0}, {0, locations}, {0, 1}, {0, 1, locations}}
 	var names []string
 	for _, step := range shapes[(i+i/len(p.Hosts))%len(shapes)] {

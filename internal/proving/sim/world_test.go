@@ -113,6 +113,20 @@ func TestTheFleetFileDescribesTheWorld(t *testing.T) {
 	}
 }
 
+func TestEachZoneHasSoManyHosts(t *testing.T) {
+	w := newWorld(t, sim.WorldConfig{Dir: t.TempDir(), Zones: 5, Hosts: 4, HostsEach: 3})
+	for zone, names := range w.ZoneHosts() {
+		if slices.Sort(names); len(slices.Compact(names)) != 3 {
+			t.Errorf("zone %s has not 3 hosts", zone)
+		}
+	}
+	for _, n := range []int{-1, 5} {
+		if _, err := sim.NewWorld(sim.WorldConfig{Dir: t.TempDir(), Hosts: 4, HostsEach: n}); err == nil || !strings.Contains(err.Error(), "1 to 4 hosts") {
+			t.Errorf("%d hosts of each zone, of 4 in all: %v", n, err)
+		}
+	}
+}
+
 func TestAWorldBeginsWithoutDrift(t *testing.T) {
 	w := newWorld(t, sim.WorldConfig{Dir: t.TempDir(), Zones: 6, Hosts: 4})
 	a := worldAPI(t, w)

@@ -24,11 +24,12 @@ type Config struct {
 	// Bin is the directory of the programs, Dir that of everything that the stack
 	// writes.
 	Bin, Dir string
-	// Zones and Hosts are the numbers for the simulator. Limit is its calls per
-	// second and action, Settings the campaign section of its fleet file.
-	Zones, Hosts, Limit int
-	Settings            string
-	Workers             int
+	// Zones and Hosts are the numbers for the simulator. Each zone has HostsEach of
+	// the hosts; 0 is a mixture. Limit is its calls per second and action, Settings the
+	// campaign section of its fleet file.
+	Zones, Hosts, HostsEach, Limit int
+	Settings                       string
+	Workers                        int
 	// WorkerFlags are additional flags of worker i. Without them a worker plays
 	// every role.
 	WorkerFlags [][]string
@@ -39,6 +40,9 @@ type Config struct {
 	// WorkerFlags and WorkerEnv. It is asked once the simulator's files and the keysets
 	// are there.
 	Roles func(*Stack) ([]Role, error)
+	// FirstWorker, where it is set, is the program of the first workers. Those that are
+	// started later are of Bin.
+	FirstWorker string
 	// TemporalPort, where it is not 0, is that of a Temporal on this machine that
 	// somebody else starts and ends. Namespace is the default one where it is empty.
 	TemporalPort int
@@ -92,7 +96,7 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 		return s, err
 	}
 	s.Sim, err = startIn(home, "sim", s.Programs.Keywave, s.Log("sim"), env, "sim", "--output", "json",
-		"--dir", filepath.Join(s.Dir, worldDir), "--zones", strconv.Itoa(c.Zones), "--hosts", strconv.Itoa(c.Hosts),
+		"--dir", filepath.Join(s.Dir, worldDir), "--zones", strconv.Itoa(c.Zones), "--hosts", strconv.Itoa(c.Hosts), "--hosts-each", strconv.Itoa(c.HostsEach),
 		"--limit", strconv.Itoa(c.Limit), "--campaign", c.Settings)
 	if err != nil {
 		return s, err
@@ -121,11 +125,13 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 		}
 		s.Workers = make([]*Process, len(s.roles))
 	}
+	s.Programs.Worker = cmp.Or(c.FirstWorker, s.Programs.Worker)
 	for i := range s.Workers {
 		if err := s.StartWorker(i); err != nil {
 			return s, err
 		}
 	}
+	s.Programs = ProgramsIn(s.Bin)
 	return s, nil
 }
 
