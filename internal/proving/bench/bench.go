@@ -49,7 +49,7 @@ type sizes struct {
 	main, more, few, near, free int
 	scale                       []int
 	workers                     []int
-	// pairs is how often the engine is measured beside the bare pattern.
+	// pairs is how often the engine is measured beside the bare pattern, and observed.
 	pairs int
 	// kills is how many workers are killed, in failover and in handover.
 	kills int
@@ -88,6 +88,7 @@ func parts() []part {
 		{"upgrade", (*bench).upgrade},
 		{"engine", (*bench).engine},
 		{"bare", (*bench).bare},
+		{"observed", (*bench).observed},
 		{"scale", (*bench).scaleUp},
 	}
 }

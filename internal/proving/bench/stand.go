@@ -27,14 +27,15 @@ type setup struct {
 	// workers is how many of Keywave's run; 0 is a run without Keywave.
 	workers int
 	// roles, where it is set, are the flags of each worker, instead of workers that
-	// play every role.
+	// play every role and tell nobody how they do.
 	roles [][]string
 	// answerMs is by how much EdgeOne's answers to refreshes are late.
 	answerMs int
 	// settings are added to the campaign section of the fleet file.
 	settings string
-	// serverFlags are additional flags of the Temporal server.
-	serverFlags []string
+	// serverFlags are additional flags of the Temporal server, workerEnv additional
+	// variables of the workers.
+	serverFlags, workerEnv []string
 }
 
 // stand is a simulated world whose hosts all hold live keys, and Keywave's
@@ -65,7 +66,7 @@ func (b *bench) bareStand(run setup) (*stand, error) {
 		run.workers = len(run.roles)
 	}
 	s := &stand{setup: run, heard: map[int]int64{}, Stack: &stage.Stack{
-		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags, WorkerFlags: run.roles},
+		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags, WorkerFlags: run.roles, WorkerEnv: run.workerEnv},
 		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
 	}}
 	return s, os.MkdirAll(dir, 0o700)

@@ -65,6 +65,7 @@ func sum(results []result) summary {
 	s.deaths(all["failover"], all["handover"], all["upgrade"])
 	s.unlimited(all["engine"], all["scale"])
 	s.besideBare(all["bare"])
+	s.whatIsToldCosts(all["observed"])
 	return s
 }
 
