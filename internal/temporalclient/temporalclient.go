@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 )
@@ -95,8 +97,13 @@ func onThisMachine(address string) bool {
 	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
-// EnsureSearchAttributes registers the Keyword attributes that are missing.
+// EnsureSearchAttributes registers the Keyword attributes that are missing. Where Temporal
+// takes a query that names them all, nobody is asked to list or register them: Temporal
+// Cloud has other ways for that than the operator service.
 func (c *Connection) EnsureSearchAttributes(ctx context.Context, names []string) error {
+	if c.knows(ctx, names) {
+		return nil
+	}
 	missing, err := c.MissingSearchAttributes(ctx, names)
 	if err != nil || len(missing) == 0 {
 		return err
@@ -111,6 +118,13 @@ func (c *Connection) EnsureSearchAttributes(ctx context.Context, names []string)
 		return fmt.Errorf("search attributes %v cannot be registered in namespace %q: %w", missing, c.Namespace, err)
 	}
 	return nil
+}
+
+// knows says that a query may name these attributes.
+func (c *Connection) knows(ctx context.Context, names []string) bool {
+	query := strings.Join(names, " = 'known' or ") + " = 'known'"
+	_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: c.Namespace, Query: query})
+	return err == nil
 }
 
 // MissingSearchAttributes are those not registered as Keyword yet.

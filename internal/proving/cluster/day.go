@@ -161,13 +161,18 @@ func (d *day) killActive(ctx context.Context) error {
 	return d.killWorker(active)
 }
 
-// active is the index of the worker that runs the lease's activity.
-func (d *day) active(ctx context.Context) (int, error) {
+// dial makes a client that may look.
+func (d *day) dial(ctx context.Context) (client.Client, error) {
 	options, err := d.cluster.security.options(d.cluster.address())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	c, err := client.DialContext(ctx, options)
+	return client.DialContext(ctx, options)
+}
+
+// active is the index of the worker that runs the lease's activity.
+func (d *day) active(ctx context.Context) (int, error) {
+	c, err := d.dial(ctx)
 	if err != nil {
 		return 0, err
 	}

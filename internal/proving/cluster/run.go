@@ -123,7 +123,7 @@ func played(ctx context.Context, c config, sum *total) error {
 	if err := errors.Join(k.script(ctx, "schema.sh"), k.script(ctx, "init.sh", admin...)); err != nil {
 		return err
 	}
-	if err := errors.Join(d.tell(ctx), d.permissions(ctx), d.writes(ctx)); err != nil {
+	if err := errors.Join(d.tell(ctx), d.actions(ctx), d.permissions(ctx), d.writes(ctx)); err != nil {
 		return err
 	}
 	wrong := append(d.wrong, s.Check(ctx, status, ended)...)
