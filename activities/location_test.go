@@ -73,6 +73,22 @@ func TestProve(t *testing.T) {
 	})
 }
 
+// A proof that relies on what a host did before is as old as that.
+func TestProveAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		one, two := holding(oldKey), holding(oldKey)
+		one.age, two.age = 7*time.Second, 7*time.Second
+		l, refs := place(boxes, one, two)
+		in := proveIn(t, boxes, refs)
+		in.Hosts[0].Recent = rotation.Span(10 * time.Second)
+		out, err := run(t, t.Context(), l.Prove, in)
+		if err != nil || out.Proofs[1].At.Sub(out.Proofs[0].At) != 7*time.Second || one.within != 10*time.Second || two.within != 0 {
+			t.Errorf("%+v, %v, within %s and %s", out.Proofs, err, one.within, two.within)
+		}
+	})
+}
+
 // What people should know of hosts comes with their proofs.
 func TestProveNotesAndTwins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -103,6 +103,9 @@ type ProveIn struct {
 type ProveHost struct {
 	Host  rotation.HostRef `json:"host"`
 	Zones []ProveZone      `json:"zones"`
+	// Recent is how old what the host tried may be, if it need not try everything
+	// again. The proof is then as old as that.
+	Recent rotation.Span `json:"recent,omitempty"`
 }
 
 // ProveZone is a zone and the key that the host is expected to hold for it.
@@ -155,7 +158,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 			} else if in.Twins {
 				at[i] = l.locate(ctx, asked)
 			}
-			proof.Drift, proof.Other, proof.Notes, proof.At = drift(asked, shown.Held), shown.Other, shown.Notes, clock.now()
+			proof.Drift, proof.Other, proof.Notes, proof.At = drift(asked, shown.Held), shown.Other, shown.Notes, clock.now().Add(-shown.Age)
 			out.Proofs[i] = proof
 			return nil
 		})
@@ -225,6 +228,9 @@ func (l *Location) prove(ctx context.Context, asked ProveHost, opens error, look
 	}
 	if look {
 		return machine.Held(ctx, zonesOf(asked))
+	}
+	if able, is := machine.Host.(rotation.Reprover); is && asked.Recent > 0 {
+		return able.ProveAgain(ctx, zonesOf(asked), asked.Recent.D())
 	}
 	return machine.Prove(ctx, zonesOf(asked))
 }

@@ -105,6 +105,10 @@ func (s *shard) askProbe(ctx workflow.Context, c rotation.AskProbe) {
 	s.m.Probed()
 }
 
+// recentFraction is the part of a proof's life for which a host need not try again what it
+// tried. Proofs come every few seconds, because each is about the next zones.
+const recentFraction = 6
+
 // askHosts lets a location's hosts prove that they can take a key.
 func (s *shard) askHosts(ctx workflow.Context, c rotation.AskHosts) {
 	var q question
@@ -114,6 +118,10 @@ func (s *shard) askHosts(ctx workflow.Context, c rotation.AskHosts) {
 			zones = append(zones, activities.ProveZone{ID: z.ID, Baseline: z.Baseline})
 		}
 		q.add(h.Host, zones, false)
+		if h.Again {
+			in := q.asked[c.Location]
+			in.Hosts[len(in.Hosts)-1].Recent = s.in.Timing.ProofFor / recentFraction
+		}
 	}
 	q.sealed(s.probe)
 	near := s.probe.Queues[c.Location]

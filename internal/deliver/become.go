@@ -58,7 +58,7 @@ func (c *Courier) askSudo(ctx context.Context) (says sudoSays, err error) {
 	order := asks(rotation.StepAuth, "sudo -n -u "+c.Become+" sh -c :")
 	questions := append(order, question{kind: askRules, shell: "LC_ALL=C sudo -n -ll"},
 		question{kind: askPlugins, shell: "grep '^[[:space:]]*Plugin' /etc/sudo.conf"})
-	a, err := login.look(ctx, "held", questions, nil)
+	a, err := login.look(ctx, "held", nil, questions, nil)
 	if err != nil {
 		return says, err
 	}

@@ -61,6 +61,7 @@ type Courier struct {
 	asLogin bool         // its jobs run as the login
 	puts    atomic.Int32 // how many are under way
 	reloads Reloads
+	tried   tried
 
 	mu sync.Mutex
 	// plain is when a proof saw that nothing hangs on a zone's file that a new
@@ -91,10 +92,14 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 		fmt.Fprintf(in, "%s\n%s\n%s\n%s\n%s\n%s", rotation.FingerprintOf(zone, key), expectation(zone, expect), c.hint(zone), key.Expose(), attempt, order)
 		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
 	})
-	if err != nil {
-		return "", err
+	if err == nil {
+		var held rotation.Fingerprint
+		if held, err = c.held(zone, a, key); err == nil {
+			return held, nil
+		}
 	}
-	return c.held(zone, a, key)
+	c.tried.forget()
+	return "", err
 }
 
 // held returns what the file holds after a put, or why there was no put.
@@ -226,12 +231,32 @@ func parse(zone rotation.ZoneID, said string) (rotation.Fingerprint, error) {
 // Prove implements rotation.Host in one run of the script, whatever the number of
 // zones.
 func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	says, err := c.askSudo(ctx)
+	return c.ProveAgain(ctx, zones, 0)
+}
+
+// ProveAgain implements rotation.Reprover.
+func (c *Courier) ProveAgain(ctx context.Context, zones []rotation.ZoneID, recent time.Duration) (rotation.Shown, error) {
+	relied := c.tried.within(recent)
+	shown, err := c.prove(ctx, zones, relied)
 	if err != nil {
+		c.tried.forget()
 		return rotation.Shown{}, err
 	}
-	questions := c.questions()
-	a, err := c.look(ctx, "prove", questions, zones)
+	shown.Age = time.Since(relied.since)
+	return shown, nil
+}
+
+func (c *Courier) prove(ctx context.Context, zones []rotation.ZoneID, relied relied) (rotation.Shown, error) {
+	var says sudoSays
+	var questions []question
+	if !relied.asked {
+		var err error
+		if says, err = c.askSudo(ctx); err != nil {
+			return rotation.Shown{}, err
+		}
+		questions = c.questions()
+	}
+	a, err := c.look(ctx, "prove", relied.kinds, questions, zones)
 	if err != nil {
 		return rotation.Shown{}, says.explain(a, err)
 	}
@@ -244,7 +269,9 @@ func (c *Courier) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.
 	if err != nil {
 		return rotation.Shown{}, err
 	}
-	shown.Notes = slices.Concat(says.notes, notes, c.remarks(a, shown))
+	notes = slices.Concat(relied.notes, says.notes, notes)
+	c.tried.learn(relied, a.kinds, notes)
+	shown.Notes = slices.Concat(notes, c.remarks(a, shown))
 	return shown, nil
 }
 
@@ -276,7 +303,7 @@ func (c *Courier) hint(zone rotation.ZoneID) string {
 // Locate implements rotation.Locator in one run of the script, whatever the number of
 // zones.
 func (c *Courier) Locate(ctx context.Context, zones []rotation.ZoneID) (rotation.Whereabouts, error) {
-	a, err := c.look(ctx, "locate", nil, zones)
+	a, err := c.look(ctx, "locate", nil, nil, zones)
 	if err != nil {
 		return rotation.Whereabouts{}, err
 	}
@@ -315,7 +342,7 @@ func (c *Courier) remarks(a Answer, shown rotation.Shown) []string {
 // Held implements rotation.Host in one run of the script, whatever the number of
 // zones.
 func (c *Courier) Held(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
-	a, err := c.look(ctx, "held", nil, zones)
+	a, err := c.look(ctx, "held", nil, nil, zones)
 	if err != nil {
 		return rotation.Shown{}, err
 	}
@@ -337,7 +364,7 @@ func (c *Courier) shown(a Answer, zones []rotation.ZoneID) (rotation.Shown, erro
 	return shown, nil
 }
 
-func (c *Courier) look(ctx context.Context, verb string, questions []question, zones []rotation.ZoneID) (Answer, error) {
+func (c *Courier) look(ctx context.Context, verb string, kinds []string, questions []question, zones []rotation.ZoneID) (Answer, error) {
 	ids := make([]string, len(zones))
 	for i, zone := range zones {
 		if _, err := c.Settings.File(zone); err != nil {
@@ -347,6 +374,7 @@ func (c *Courier) look(ctx context.Context, verb string, questions []question, z
 	}
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
 		in := c.head(attempt, verb, strings.Join(ids, " "))
+		lines(in, strings.Join(kinds, "\n"))
 		for i, q := range questions {
 			fmt.Fprintf(in, "%d\n", i)
 			lines(in, q.shell)

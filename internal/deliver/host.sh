@@ -143,10 +143,10 @@ fill() {
 }
 
 # rehearse does beside $file what a put does to it, once for all files of a kind: new, old
-# or in-place. A put dresses a new file always, and an old one that is odd.
+# or in-place. What an earlier proof did and said is given back as $t. A put dresses a new file always, and an old one that is odd.
 rehearse() {
-	case $seen in *"$nl$*$nl"*) return 0 ;; esac
-	seen=$seen$*$nl
+	case $seen in *"$nl$odd$*$nl"*) return 0 ;; esac
+	seen=$seen$odd$*$nl
 	for l in "${dir%/}"/.keywave.*; do
 		[ ! -e "$l" ] || aged "$l"
 	done
@@ -157,6 +157,7 @@ rehearse() {
 	fill "%04096d" 0
 	mv -f "$tmp" "$tmp.moved" && rm -f "$tmp.moved" || fail moves "$dir"
 	trap - 0
+	[ -n "$odd" ] || say kind "$*"
 }
 # ask asks the kernel about files that are there: one rule lets us remove a file or
 # replace it. Asked to remove it as if it were a directory, the kernel tells whether the
@@ -191,7 +192,7 @@ E
 	fd=3 inputs= poured=
 }
 look() {
-	seen=$nl last= odd= mounts=
+	last= odd= mounts=
 	fd=3 inputs= poured=
 	[ "$verb" != prove ] || [ "$write" = in-place ] || mounts=$nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl
 	set --
@@ -431,6 +432,8 @@ get zones
 case $verb in prove | held | locate)
 	# It gives way to the traffic, but a busy host must get to it in time.
 	renice -n 10 -p $$ >/dev/null 2>&1
+	text
+	seen=$nl$t$nl
 	while get m && [ "$m" != end ]; do
 		text
 		u=$(eval "$t" 2>&1 </dev/null)

@@ -41,6 +41,13 @@ func TestProcesses(t *testing.T) {
 	prove := func(files int) func() error {
 		return func() error { _, err := c.Prove(t.Context(), zones[:files]); return err }
 	}
+	again := func() error {
+		shown, err := c.ProveAgain(t.Context(), zones, time.Minute)
+		if err == nil && (shown.Age <= 0 || shown.Age > time.Minute) {
+			return fmt.Errorf("it is %s old", shown.Age)
+		}
+		return err
+	}
 	for _, work := range []struct {
 		name string
 		do   func() error
@@ -49,6 +56,7 @@ func TestProcesses(t *testing.T) {
 		{"a proof of 1 file", prove(1), 11},
 		{"a proof of 6 files", prove(6), 11},
 		{"a proof of 12 files", prove(12), 12},
+		{"a proof that follows within moments", again, 7},
 		{"the first delivery, which makes a directory", put, 6},
 		{"a delivery of the key that is held", put, 2},
 	} {

@@ -25,6 +25,7 @@ type Answer struct {
 	other map[string]bool   // zones whose file is in another format
 	at    map[string]string // where a zone's file is, as the host sees it
 	asked map[string]*reply
+	kinds []string // of files, that were rehearsed
 	// unseen says that the host's tools do not show what hangs on a file (lists,
 	// attributes).
 	unseen bool
@@ -159,6 +160,8 @@ func (t *Transcript) say(word, rest string) {
 		if r := a.asked[subject]; r != nil {
 			r.lines = append(r.lines, more)
 		}
+	case "kind":
+		a.kinds = append(a.kinds, rest)
 	case "unseen":
 		a.unseen = true
 	case "plain":

@@ -34,6 +34,8 @@ type sight struct {
 type askedHost struct {
 	Host  HostRef
 	Zones []askedZone
+	// Again says that it has a proof that nothing speaks against.
+	Again bool
 }
 
 // askedZone is a zone and the key that the host is expected to hold for it.
@@ -86,7 +88,8 @@ func (a *Admission) ask(l Location, now time.Time) {
 	q := AskHosts{Location: l}
 	for _, h := range a.due(l, ahead, now) {
 		a.hosts[h].asked = true
-		q.Hosts = append(q.Hosts, askedHost{a.hosts[h].HostRef, about(h, ahead)})
+		again := a.hosts[h].proof.Problem == "" && !a.hosts[h].proof.At.IsZero()
+		q.Hosts = append(q.Hosts, askedHost{a.hosts[h].HostRef, about(h, ahead), again})
 	}
 	a.batches = append(a.batches, batch{q, now})
 	a.out = append(a.out, q)

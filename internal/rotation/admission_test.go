@@ -264,6 +264,36 @@ func TestAdmissionIdle(t *testing.T) {
 	}
 }
 
+// A host need not try again what it tried for a proof that still stands. After a failure,
+// and where a zone came back, it must.
+func TestAdmissionProvesAgain(t *testing.T) {
+	k := shardTalk(t, 3, Setup{})
+	k.wants("AskProbe")
+	k.m.Probed()
+	asks := func(again bool, answer Proof) {
+		t.Helper()
+		for _, c := range k.next() {
+			if c, is := c.(AskHosts); is {
+				if got := c.Hosts[0].Again; got != again {
+					t.Errorf("at %s again is %t", k.now.Sub(admissionNoon), got)
+				}
+				answer.Host = "gw-1"
+				k.m.Proved(k.now, "hk", []Proof{answer}, false)
+				return
+			}
+		}
+		t.Fatal("nothing is asked")
+	}
+	asks(false, Proof{Problem: "disk full"})
+	asks(false, Proof{At: k.now})
+	asks(true, Proof{At: k.now})
+	k.now = k.now.Add(31 * time.Second)
+	k.run("z1", "z2")
+	asks(true, Proof{At: k.now})
+	k.end("z1", Record{Outcome: Pending, Back: BackNoWorker, Why: "no worker took the refresh"})
+	asks(false, Proof{At: k.now})
+}
+
 // Zones that come back unsent and are tried again with new proofs have made no
 // progress. The time until the new proofs are there does not count, but what
 // was counted before is kept.

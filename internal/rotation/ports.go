@@ -129,6 +129,14 @@ type Rehearser interface {
 	Rehearse(ctx context.Context, zone ZoneID) (Fingerprint, error)
 }
 
+// Reprover is a Host that remembers for a while what it did in a proof.
+type Reprover interface {
+	// ProveAgain is Prove, but what was tried within recent is not tried again:
+	// writing beside the files, and the questions about commands. Each file is
+	// looked at all the same. Shown.Age says how old the proof is by that.
+	ProveAgain(ctx context.Context, zones []ZoneID, recent time.Duration) (Shown, error)
+}
+
 // Locator is a Host that can tell where its files are.
 type Locator interface {
 	// Locate tells where the zones' files are, and changes nothing.
@@ -144,6 +152,8 @@ type Shown struct {
 	Other []ZoneID
 	// Notes are what people should know although the host can take a key.
 	Notes []string
+	// Age is how long ago the oldest was tried that a proof relies on.
+	Age time.Duration
 }
 
 // Whereabouts is a machine and the places of files on it.

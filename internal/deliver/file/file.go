@@ -44,6 +44,7 @@ type Host struct {
 var (
 	_ rotation.Host      = (*Host)(nil)
 	_ rotation.Rehearser = (*Host)(nil)
+	_ rotation.Reprover  = (*Host)(nil)
 )
 
 const (
@@ -74,6 +75,11 @@ func New(cfg Config) (*Host, error) {
 // Prove implements rotation.Host.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
 	return h.courier.Prove(ctx, zones)
+}
+
+// ProveAgain implements rotation.Reprover.
+func (h *Host) ProveAgain(ctx context.Context, zones []rotation.ZoneID, recent time.Duration) (rotation.Shown, error) {
+	return h.courier.ProveAgain(ctx, zones, recent)
 }
 
 // Locate implements rotation.Locator.

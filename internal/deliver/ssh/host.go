@@ -44,6 +44,7 @@ type Host struct {
 var (
 	_ rotation.Host      = (*Host)(nil)
 	_ rotation.Rehearser = (*Host)(nil)
+	_ rotation.Reprover  = (*Host)(nil)
 )
 
 // New makes a host and connects to nothing. The error names every mistake in

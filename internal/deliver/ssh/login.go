@@ -97,10 +97,16 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC"
 // something that is no longer valid, or no longer there, is replaced by a new
 // one.
 func (h *Host) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	return h.ProveAgain(ctx, zones, 0)
+}
+
+// ProveAgain implements rotation.Reprover as Prove does. The login is always the one that
+// would be made now.
+func (h *Host) ProveAgain(ctx context.Context, zones []rotation.ZoneID, recent time.Duration) (rotation.Shown, error) {
 	if l := h.warm(); l != nil && h.shared.retireOutdated(l) {
 		l.retire()
 	}
-	shown, err := h.courier.Prove(ctx, zones)
+	shown, err := h.courier.ProveAgain(ctx, zones, recent)
 	if err != nil {
 		return shown, err
 	}

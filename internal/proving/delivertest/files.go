@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"keywave/internal/deliver"
@@ -37,6 +38,7 @@ var fileTests = map[string]func(*testing.T, *fixture){
 	"a file in the format of the fleet file":                  formats,
 	"a file in another format is written in the fleet's":      formatMigrated,
 	"Prove changes nothing of a file":                         proveOnlyReads,
+	"a proof that follows does not write again, and is older": provedAgain,
 	"Locate says where the files are":                         places,
 	"Puts of two hosts into one directory do not meet":        sharedDirectory,
 	"temporary files of others are removed when they are old": oldTemporaries,
@@ -421,6 +423,73 @@ func proveOnlyReads(t *testing.T, f *fixture) {
 		t.Errorf("the file was changed (%v)", err)
 	}
 	f.clean(t)
+}
+
+// provedAgain sees by the directory's time whether a proof wrote into it.
+func provedAgain(t *testing.T, f *fixture) {
+	f.cfg.Mode = ""
+	held := f.laid(t, 0o600)
+	host := f.host(t)
+	able, is := host.(rotation.Reprover)
+	if !is {
+		t.Fatal("the host remembers no proof")
+	}
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	wrote := func(recent time.Duration, zones ...rotation.ZoneID) bool {
+		t.Helper()
+		if err := os.Chtimes(f.dir, past, past); err != nil {
+			t.Fatal(err)
+		}
+		shown, err := able.ProveAgain(t.Context(), zones, recent)
+		if err != nil || shown.Held[zone] != of(held) {
+			t.Fatalf("%v, %v", shown.Held, err)
+		}
+		info, err := os.Stat(f.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrote := !info.ModTime().Equal(past); wrote || shown.Age > 0 {
+			return wrote
+		}
+		t.Fatal("it relies on an earlier proof, and is not older")
+		return false
+	}
+	const recent = time.Hour
+	readable := rotation.ZoneID("zone-readable")
+	f.write(t, readable, "k\n")
+	if err := os.Chmod(f.file(readable), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		what  string
+		wrote bool
+		want  bool
+	}{
+		{"the first", wrote(recent, zone), true},
+		{"one that follows", wrote(recent, zone), false},
+		{"one that must not rely on it", wrote(0, zone), true},
+		{"one about another kind of file", wrote(recent, zone, readable), true},
+	} {
+		if c.wrote != c.want {
+			t.Errorf("%d, %s: wrote is %t", i, c.what, c.wrote)
+		}
+	}
+	// What changed on a file itself is seen, and after a failure all is tried again.
+	if err := os.Mkdir(f.file("zone-bad"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := able.ProveAgain(t.Context(), []rotation.ZoneID{zone, "zone-bad"}, recent); err == nil {
+		t.Error("a directory was proved to be a file")
+	}
+	if !wrote(recent, zone) {
+		t.Error("a proof after a failed proof tried nothing")
+	}
+	if _, err := host.Put(t.Context(), zone, NewKey(), nil); err == nil {
+		t.Error("a key that nobody expected was replaced")
+	}
+	if !wrote(recent, zone) {
+		t.Error("a proof after a failed delivery tried nothing")
+	}
 }
 
 // places: two hosts see one directory, by whatever path, as one place.
