@@ -468,7 +468,9 @@ func provedAgain(t *testing.T, f *fixture) {
 		{"the first", wrote(recent, zone), true},
 		{"one that follows", wrote(recent, zone), false},
 		{"one that must not rely on it", wrote(0, zone), true},
-		{"one about another kind of file", wrote(recent, zone, readable), true},
+		{"one about another mode", wrote(recent, zone, readable), true},
+		{"one about a file that is not there yet", wrote(recent, zone, "zone-new"), true},
+		{"one that follows that", wrote(recent, zone, "zone-new"), false},
 	} {
 		if c.wrote != c.want {
 			t.Errorf("%d, %s: wrote is %t", i, c.what, c.wrote)
