@@ -260,6 +260,7 @@ func (c *Courier) prove(ctx context.Context, zones []rotation.ZoneID, relied rel
 	if err != nil {
 		return rotation.Shown{}, says.explain(a, err)
 	}
+	a.unseen = a.unseen || relied.unseen
 	c.learn(zones, a.plain)
 	notes, err := c.judge(questions, a)
 	if err != nil {
@@ -270,7 +271,7 @@ func (c *Courier) prove(ctx context.Context, zones []rotation.ZoneID, relied rel
 		return rotation.Shown{}, err
 	}
 	notes = slices.Concat(relied.notes, says.notes, notes)
-	c.tried.learn(relied, a.kinds, notes)
+	c.tried.learn(relied, a, notes)
 	shown.Notes = slices.Concat(notes, c.remarks(a, shown))
 	return shown, nil
 }

@@ -157,7 +157,7 @@ rehearse() {
 	fill "%04096d" 0
 	mv -f "$tmp" "$tmp.moved" && rm -f "$tmp.moved" || fail moves "$dir"
 	trap - 0
-	[ -n "$odd" ] || say kind "$*"
+	say kind "$odd$*"
 }
 # ask asks the kernel about files that are there: one rule lets us remove a file or
 # replace it. Asked to remove it as if it were a directory, the kernel tells whether the

@@ -15,6 +15,8 @@ type tried struct {
 	// kinds are the kinds of files that were rehearsed, in the script's words: what
 	// was done, where, and with which mode, owner and group.
 	kinds map[string]time.Time
+	// unseen says that the host's tools did not show all that hangs on those files.
+	unseen bool
 	// asked is when the questions about commands were answered, and notes what was
 	// said about them.
 	asked time.Time
@@ -26,9 +28,10 @@ const maxKinds = 64
 
 // relied is the part of it that one proof relies on.
 type relied struct {
-	kinds []string
-	asked bool
-	notes []string
+	kinds  []string
+	unseen bool
+	asked  bool
+	notes  []string
 	// since is when the oldest of it was done.
 	since time.Time
 }
@@ -40,6 +43,7 @@ func (t *tried) within(recent time.Duration) relied {
 	now := time.Now()
 	r := relied{since: now}
 	maps.DeleteFunc(t.kinds, func(_ string, at time.Time) bool { return now.Sub(at) >= recent })
+	r.unseen = t.unseen && len(t.kinds) > 0
 	for kind, at := range t.kinds {
 		r.kinds = append(r.kinds, kind)
 		r.since = earlier(r.since, at)
@@ -58,13 +62,14 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // learn adds what a proof did that relied on r, with the notes about its questions.
-func (t *tried) learn(r relied, kinds, notes []string) {
+func (t *tried) learn(r relied, a Answer, notes []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kinds == nil {
 		t.kinds = map[string]time.Time{}
 	}
-	for _, kind := range kinds {
+	t.unseen = a.unseen
+	for _, kind := range a.kinds {
 		if len(t.kinds) < maxKinds {
 			t.kinds[kind] = time.Now()
 		}

@@ -435,6 +435,7 @@ func provedAgain(t *testing.T, f *fixture) {
 		t.Fatal("the host remembers no proof")
 	}
 	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	var notes string
 	wrote := func(recent time.Duration, zones ...rotation.ZoneID) bool {
 		t.Helper()
 		if err := os.Chtimes(f.dir, past, past); err != nil {
@@ -443,6 +444,11 @@ func provedAgain(t *testing.T, f *fixture) {
 		shown, err := able.ProveAgain(t.Context(), zones, recent)
 		if err != nil || shown.Held[zone] != of(held) {
 			t.Fatalf("%v, %v", shown.Held, err)
+		}
+		if now := strings.Join(shown.Notes, "\n"); notes == "" {
+			notes = now
+		} else if now != notes {
+			t.Errorf("it notes %q and, the first time, %q", now, notes)
 		}
 		info, err := os.Stat(f.dir)
 		if err != nil {
