@@ -226,6 +226,7 @@ func connect(t *testing.T, endpoint string, change ...func(*Config)) *Client {
 	return client
 }
 
+// quickly is for servers that never answer: on a busy machine, others take longer.
 func quickly(c *Config) { c.Timeout = shortBound }
 
 // betrays fails the test if an error shows the key in any way in which errors
