@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 
+	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
 	"keywave/internal/rotation"
@@ -30,7 +31,7 @@ type DeliverOut struct {
 // Deliver puts the key on every host for which it was sealed, at once, and waits
 // for all of them. A host that fails is an Ack with a Problem, not an error.
 func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error) {
-	defer beat(ctx)()
+	defer beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })()
 	clock := serverClock(ctx)
 	p, err := l.open(ctx, in, clock.now())
 	if err != nil {

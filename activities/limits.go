@@ -54,6 +54,11 @@ const (
 // of that worker must be over, so that it signs nothing more (promise 4).
 const RefreshBeat = time.Second
 
+// DeliverBeat is how often the server is to hear of a delivery. When it has not for one
+// Heartbeat, another worker of the location delivers. Should the first one live all the
+// same, the hosts' compare-and-swap makes two deliveries as good as one.
+const DeliverBeat = 500 * time.Millisecond
+
 // readTries is how often one activity asks before it hands the problem back.
 const readTries = 4
 
@@ -68,7 +73,7 @@ func LimitsFor(proofs time.Duration) Limits {
 	long.Close = 24 * time.Hour
 	bulk := Limit{InTime: true, Start: 12 * time.Hour, Close: 10 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery}
 	host := Limit{InTime: true, Start: time.Minute, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 2}
-	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1}
+	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: 4 * DeliverBeat, Beat: DeliverBeat, Attempts: 1}
 	return Limits{
 		Refresh: Limit{
 			Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor + readAfterFor, BackOff: mostBackOff,

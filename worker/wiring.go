@@ -276,6 +276,7 @@ func (w *workers) start(ctx context.Context) error {
 	for _, l := range w.locations {
 		for _, queue := range []string{workflows.LocationQueue(l.Name), l.Queue} {
 			o := w.activityOptions(deliveriesAtOnce)
+			o.MaxHeartbeatThrottleInterval = activities.DeliverBeat // the server is to hear each beat
 			if err := w.startWorker(queue, o, func(r sdkworker.Worker) { workflows.RegisterLocation(r, l) }); err != nil {
 				return err
 			}

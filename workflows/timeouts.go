@@ -24,7 +24,7 @@ const (
 // whose failure means something to a zone are tried once, or a few times: the zone
 // decides what comes next.
 const (
-	quickAnswer   = 2 * time.Second // a worker that gave a proof takes the delivery at once, or is gone
+	quickAnswer   = time.Second // a worker that gave a proof takes the delivery at once, or is gone
 	firstDelivery = 8 * time.Second
 	noWorker      = 15 * time.Second // a location without any worker
 	unhurried     = 2 * time.Minute  // a person waits, and others may be served first
