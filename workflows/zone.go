@@ -262,7 +262,7 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 		z.trip.RefusedBy(z.now(), out.Why, out.Code, out.Halt)
 	case activities.Answered:
 		z.requestID, z.sealed = out.RequestID, out.Sealed
-		z.trip.Refreshed(out.SentAt, out.Key)
+		z.trip.Refreshed(z.now(), out.SentAt, out.Key)
 		if len(out.Acks) > 0 {
 			z.trip.Delivered(z.now(), out.Acks)
 		}

@@ -48,6 +48,7 @@ type climate struct {
 	surprise  int
 	console   int
 	orders    int
+	late      int // refreshes that take seconds to end
 	keyless   int
 	lag       time.Duration // a read may show the key that was live so long ago
 	stuck     bool          // every read shows the oldest key, for ever
@@ -62,6 +63,14 @@ type request struct {
 	dead     time.Time
 	lands    time.Time // zero: lost
 	executed bool
+	over     Fingerprint // the key that it replaced
+	key      Fingerprint // and the one that it made
+}
+
+// ending is how a refresh that runs will end.
+type ending struct {
+	at   time.Time
+	take func() Event
 }
 
 type keyLife struct {
@@ -107,8 +116,8 @@ func (w *world) pass(d time.Duration) {
 		if next == nil {
 			break
 		}
-		next.executed = true
-		w.execute(next.lands)
+		next.executed, next.over = true, w.live()
+		next.key = w.execute(next.lands)
 	}
 	w.now = till
 }
@@ -173,7 +182,8 @@ type story struct {
 	lastRead time.Time // or EdgeOne's answer
 	darkFrom time.Time // since when some host does not hold the live key
 	checked  time.Time
-	unseen   bool // a late key was replaced before any read could show it
+	unseen   bool    // a late key was replaced before any read could show it
+	running  *ending // of a refresh whose key was read early
 	wrong    string
 }
 
@@ -321,6 +331,11 @@ func (s *story) step() Event {
 		return s.wait()
 	case PhaseDeliver:
 		return s.deliver()
+	case PhaseAnswer:
+		end := s.running
+		s.running = nil
+		s.passUntil(end.at)
+		return end.take()
 	}
 	if s.t.Phase != PhaseEnded { // an order may have ended it
 		s.fault("phase %q has no step", s.t.Phase)
@@ -355,46 +370,89 @@ func (s *story) refresh() Event {
 	}
 	scheduled := s.now
 	s.pass(s.about(200 * time.Millisecond))
-	if s.roll(4) == 3 {
+	begun := s.roll(4) == 3 || s.late > 0
+	if begun {
 		s.t.Began(s.now)
 		s.checkStanding()
 		if s.t.Standing() != Dark {
 			s.fault("a refresh that has begun leaves it %s", s.t.Standing())
 		}
 	}
+	end := s.fate(scheduled)
+	if begun && s.early(end) {
+		s.running = end
+		return evChanged
+	}
+	s.passUntil(end.at)
+	return end.take()
+}
+
+// early reads now and then while the refresh runs.
+func (s *story) early(end *ending) (changed bool) {
+	for s.roll(4) > 0 && s.now.Add(time.Second).Before(end.at) {
+		s.pass(time.Second)
+		key := s.read()
+		s.lastRead = s.now
+		s.say("an early read shows %s (live is %s)", key, s.live())
+		if s.t.Early(s.now, key) {
+			s.liveAt = s.now
+			return true
+		}
+	}
+	return false
+}
+
+// slowly is how long a refresh takes that could take longer than its answer needs.
+func (s *story) slowly(usual time.Duration) time.Time {
+	if s.bad(s.late) {
+		usual = s.about(9 * time.Second)
+	}
+	return s.now.Add(usual)
+}
+
+// fate decides how a refresh ends, and sends what it sends.
+func (s *story) fate(scheduled time.Time) *ending {
 	switch {
 	case s.bad(s.unsent):
 		again := s.roll(2) == 0
-		s.say("the refresh is not sent, again %t", again)
-		s.t.NotSent(s.now, "no worker", BackNoWorker, again)
-		return evUnsent
+		return &ending{s.slowly(0), func() Event {
+			s.say("the refresh is not sent, again %t", again)
+			s.t.NotSent(s.now, "no worker", BackNoWorker, again)
+			return evUnsent
+		}}
 	case s.bad(s.refused):
 		halt := s.roll(4) == 3
-		s.say("the refresh is refused")
-		s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", halt)
-		return evRefused
+		return &ending{s.slowly(0), func() Event {
+			s.say("the refresh is refused")
+			s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", halt)
+			return evRefused
+		}}
 	}
 	s.checkMaySend()
 	signed := s.now
 	if s.bad(s.ambiguous) {
 		s.send(signed)
-		s.pass(s.about(5 * time.Second))
-		if s.roll(4) == 3 {
-			s.t.GivenUp(scheduled, s.now, "the worker was lost during the refresh")
-		} else {
-			s.t.GivenUp(signed, signed, "no answer")
-		}
-		return evAmbiguous
+		return &ending{signed.Add(s.about(5 * time.Second)), func() Event {
+			if s.roll(4) == 3 {
+				s.t.GivenUp(scheduled, s.now, "the worker was lost during the refresh")
+			} else {
+				s.t.GivenUp(signed, signed, "no answer")
+			}
+			return evAmbiguous
+		}}
 	}
-	s.pass(s.about(100 * time.Millisecond))
-	s.unseen = s.unseen || s.live() != s.first
-	key := s.execute(s.now)
-	s.lastRead = s.now
-	s.pass(s.about(100 * time.Millisecond))
-	s.say("refreshed: EdgeOne answers %s", key)
-	s.liveAt = signed
-	s.t.Refreshed(signed, key)
-	return evRefreshed
+	r := &request{signed: signed, dead: signed.Add(s.timing.SignatureLife.D()), lands: signed.Add(s.about(100 * time.Millisecond))}
+	s.requests = append(s.requests, r)
+	return &ending{later(r.lands, s.slowly(0)).Add(s.about(100 * time.Millisecond)), func() Event {
+		s.unseen = s.unseen || r.over != s.first
+		s.lastRead = r.lands
+		s.say("refreshed: EdgeOne answers %s", r.key)
+		if s.t.Live == "" {
+			s.liveAt = signed
+		}
+		s.t.Refreshed(s.now, signed, r.key)
+		return evRefreshed
+	}}
 }
 
 // send sends a request whose answer will be lost. It is executed at once,
@@ -467,6 +525,8 @@ func (s *story) readStep() Event {
 	switch {
 	case phase == PhaseBaseline:
 		return evRead
+	case s.t.Phase == PhaseAnswer:
+		return evRunning
 	case s.t.Live != live:
 		return evChanged
 	case phase == PhaseReadBack:
@@ -488,6 +548,9 @@ func (s *story) unreadable() Event {
 	}
 	s.say("EdgeOne cannot be read, given up")
 	s.t.Unreadable(s.now, "EdgeOne: InternalError (ambiguous)", "InternalError", false)
+	if s.t.Phase == PhaseAnswer {
+		return evRunning
+	}
 	s.unread = s.unread || s.t.Phase == PhaseEnded
 	return evUnreadable
 }
@@ -519,6 +582,10 @@ func (s *story) checkHold() {
 
 func (s *story) deliver() Event {
 	s.passUntil(s.t.Wake)
+	if s.running != nil && !s.now.Before(s.running.at) {
+		s.t.Running()
+		return evRunning
+	}
 	if s.bad(s.surprise) && s.read() != s.t.Live {
 		s.say("the key was to be sealed anew, and the live one is another")
 		s.t.Doubt()
@@ -543,6 +610,8 @@ func (s *story) deliver() Event {
 		return evSurprised
 	case s.t.Phase == PhaseEnded:
 		return evGaveUp
+	case s.t.Phase == PhaseAnswer:
+		return evRunning
 	}
 	return evMissing
 }
@@ -680,6 +749,9 @@ func (s *story) checkExposure() {
 
 // checkEnd compares the outcome with the truth.
 func (s *story) checkEnd() {
+	if s.running != nil {
+		s.fault("ended as %s while its refresh runs", s.t.Ended)
+	}
 	switch s.t.Ended {
 	case Done:
 		s.checkDone()
@@ -768,7 +840,7 @@ func modelTiming(d dice) Timing {
 		Settle:        Span(10 * time.Second),
 		SignatureLife: Span([]time.Duration{300 * time.Second, 30 * time.Second, time.Second}[d.roll(3)]),
 		ExposedAfter:  Span(30 * time.Second),
-		DeliverFor:    Span([]time.Duration{5 * time.Minute, 20 * time.Second}[d.roll(2)]),
+		DeliverFor:    Span([]time.Duration{5 * time.Minute, 20 * time.Second, 4 * time.Second}[d.roll(3)]),
 	}
 }
 
@@ -787,7 +859,7 @@ func weather(d dice, verb Verb, trouble trouble) climate {
 	c := climate{
 		verb: verb, timing: modelTiming(d),
 		ambiguous: rate(10, 50, 90), refused: rate(0, 5, 30), unsent: rate(0, 5, 40), unproved: rate(0, 3, 20),
-		orders: rate(0, 0, 0, 2), keyless: rate(0, 0, 0, 10), unread: rate(0, 10, 50), badHost: rate(0, 20, 70), cancel: rate(0, 2, 20), surprise: rate(0, 5, 30),
+		orders: rate(0, 0, 0, 2), late: rate(0, 0, 30, 90), keyless: rate(0, 0, 0, 10), unread: rate(0, 10, 50), badHost: rate(0, 20, 70), cancel: rate(0, 2, 20), surprise: rate(0, 5, 30),
 	}
 	c.lag = time.Duration(rate(0, 1, 5, 10)) * time.Second
 	switch trouble {

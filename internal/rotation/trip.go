@@ -20,6 +20,7 @@ const (
 	PhaseSettle   Phase = "settle"   // wait until a read can be believed
 	PhaseDeliver  Phase = "deliver"  // bring the live key to every host
 	PhaseVerify   Phase = "verify"   // read the live key after the last acknowledgement
+	PhaseAnswer   Phase = "answer"   // the key was learned by an early read: wait for the end of the refresh that made it
 	PhaseHold     Phase = "hold"     // wait until no request given up can land any more; read the key meanwhile
 	PhaseEnded    Phase = "ended"
 )
@@ -43,6 +44,7 @@ const (
 	evWaited     Event = "waited"     // the wait is over
 	evMissing    Event = "missing"    // some host has not acknowledged yet
 	evAcked      Event = "acked"      // every host acknowledged the live key
+	evRunning    Event = "running"    // the refresh whose key was read early has no end yet
 	evSurprised  Event = "surprised"  // a host holds a key nobody expected there
 	evGaveUp     Event = "gave up"    // time or tries are exhausted
 )
@@ -67,6 +69,7 @@ func Table() []Transition {
 		{PhaseRefresh, evAmbiguous, []Phase{PhaseReadBack}},
 		{PhaseRefresh, evRefused, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseRefresh, evUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
+		{PhaseRefresh, evChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, evChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, evSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
 		{PhaseReadBack, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
@@ -75,11 +78,17 @@ func Table() []Transition {
 		{PhaseDeliver, evSurprised, []Phase{PhaseVerify}},
 		{PhaseDeliver, evAcked, []Phase{PhaseVerify}},
 		{PhaseDeliver, evGaveUp, []Phase{PhaseEnded}},
+		{PhaseDeliver, evRunning, []Phase{PhaseAnswer}},
 		{PhaseVerify, evSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
 		{PhaseVerify, evStale, []Phase{PhaseSettle}},
 		{PhaseVerify, evChanged, []Phase{PhaseDeliver}},
 		{PhaseVerify, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseVerify, evGaveUp, []Phase{PhaseEnded}},
+		{PhaseVerify, evRunning, []Phase{PhaseAnswer}},
+		{PhaseAnswer, evRefreshed, []Phase{PhaseVerify, PhaseSettle}},
+		{PhaseAnswer, evAmbiguous, []Phase{PhaseVerify}},
+		{PhaseAnswer, evRefused, []Phase{PhaseVerify}},
+		{PhaseAnswer, evUnsent, []Phase{PhaseVerify}},
 		{PhaseHold, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
 	}
 }
@@ -124,6 +133,11 @@ type Trip struct {
 	// Adopted counts the different keys that were learned from a read and not
 	// from an answer. Each proves that one given-up attempt was executed.
 	Adopted int `json:"adopted,omitempty"`
+	// Open says that Live was read while the refresh that is believed to have made it
+	// still ran: nothing ends before that refresh has. Told is the key that it answered
+	// with, where that was another one.
+	Open bool        `json:"open,omitempty"`
+	Told Fingerprint `json:"told,omitempty"`
 
 	// Since is when the old key may have died; zero while it is known to live.
 	Since time.Time `json:"since,omitzero"`
@@ -251,6 +265,14 @@ func (t *Trip) SawDrift(held Fingerprint) {
 // nothing that may have been sent.
 func (t *Trip) Cancelled() { t.Stop = true }
 
+// adopt takes a key that was learned from a read.
+func (t *Trip) adopt(now time.Time, key Fingerprint) {
+	t.Adopted++
+	t.diedAfterLit()
+	t.Until = now.Add(t.Timing.DeliverFor.D())
+	t.setLive(key)
+}
+
 // Proved is the end of PhaseProve. problem is empty when every host can take a
 // key. Otherwise it says why not, and back of which kind that is.
 func (t *Trip) Proved(now time.Time, problem string, back Handback) {
@@ -268,7 +290,11 @@ func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 }
 
 // Refreshed takes EdgeOne's answer with a new key.
-func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
+func (t *Trip) Refreshed(now, sentAt time.Time, key Fingerprint) {
+	if t.Open {
+		t.answeredLate(now, key)
+		return
+	}
 	t.sent(sentAt)
 	t.Until = sentAt.Add(t.Timing.DeliverFor.D())
 	t.setLive(key)
@@ -278,8 +304,12 @@ func (t *Trip) Refreshed(sentAt time.Time, key Fingerprint) {
 // GivenUp says that a refresh may have been executed and was not answered. It
 // was signed no earlier than sentAt and no later than latest.
 func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
-	t.sent(sentAt)
 	t.Given = append(t.Given, Attempt{SentAt: sentAt, DeadAt: latest.Add(t.Timing.SignatureLife.D())})
+	if t.Open {
+		t.closed(evAmbiguous, why)
+		return
+	}
+	t.sent(sentAt)
 	t.Same = 0
 	t.Note(why)
 	t.to(evAmbiguous, PhaseReadBack)
@@ -339,7 +369,7 @@ func (t *Trip) Wakes(now time.Time) {
 // have been, without anybody seeing it. The zone stays locked until that is
 // known.
 func (t *Trip) MayLand(now time.Time) bool {
-	return t.Live == "" && t.Sent > 0 || len(t.Given) > t.Adopted && t.lastDead(now).After(now)
+	return t.Open || t.Live == "" && t.Sent > 0 || len(t.Given) > t.Adopted && t.lastDead(now).After(now)
 }
 
 // Skip ends the trip because an operator says so, with a reason. It must not be
@@ -358,6 +388,10 @@ func (t *Trip) Skip(why string) {
 // says that every zone would fail in the same way.
 func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 	t.Halt, t.Cause = halt, cause
+	if t.Open {
+		t.closed(evRefused, why)
+		return
+	}
 	t.Note(why)
 	if len(t.Given) > 0 {
 		t.finishUnsent(evRefused, now)
@@ -370,6 +404,8 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 // anything was sent. again says that fresh proofs would help.
 func (t *Trip) NotSent(now time.Time, why string, back Handback, again bool) {
 	switch {
+	case t.Open:
+		t.closed(evUnsent, "")
 	case len(t.Given) > 0 && again && !t.Stop:
 		t.to(evUnsent, PhaseProve)
 	case len(t.Given) > 0:
@@ -463,10 +499,7 @@ func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	if key != t.Baseline && key != Absent {
 		t.Note("the key had changed: adopted by read-back, no second refresh")
-		t.Adopted++
-		t.diedAfterLit()
-		t.Until = now.Add(t.Timing.DeliverFor.D())
-		t.setLive(key)
+		t.adopt(now, key)
 		t.to(evChanged, PhaseDeliver)
 		return
 	}
@@ -502,6 +535,8 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 	}
 	t.sight(now, key)
 	switch {
+	case t.Open:
+		t.Running()
 	case key == t.Live && len(t.Missing()) > 0:
 		t.to(evSame, PhaseDeliver)
 	case key == t.Live && len(t.Given) > t.Adopted && t.lastDead(now).After(now):
@@ -520,7 +555,9 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		t.Wake = t.SureFrom
 	default:
 		t.Note("EdgeOne held yet another key after delivery: a late request, or someone else's change; delivering that one")
-		t.Adopted++
+		if key != t.Told {
+			t.Adopted++
+		}
 		t.Until = now.Add(t.Timing.DeliverFor.D())
 		t.setLive(key)
 		t.to(evChanged, PhaseDeliver)
@@ -547,6 +584,11 @@ func (t *Trip) setLive(key Fingerprint) {
 func (t *Trip) Unreadable(now time.Time, why, cause string, halt bool) {
 	if t.Looking(now) {
 		t.hold(evUnreadable, now)
+		return
+	}
+	if t.Open {
+		t.Note(why)
+		t.Running()
 		return
 	}
 	t.Halt, t.Cause = halt, cause
@@ -597,6 +639,8 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 	case len(t.Missing()) == 0:
 		t.served()
 		t.to(evAcked, PhaseVerify)
+	case !t.Until.After(now) && t.Open:
+		t.Running()
 	case !t.Until.After(now):
 		t.end(evGaveUp, Exposed, t.exposedWhy())
 	case surprised && t.Round <= maxStaleReads:

@@ -85,7 +85,7 @@ func (k *talker) happen(event string, args []string) {
 	case "drift":
 		k.trip.SawDrift(Fingerprint(arg))
 	case "refreshed":
-		k.trip.Refreshed(k.now, Fingerprint(arg))
+		k.trip.Refreshed(k.now, k.now, Fingerprint(arg))
 	case "lost":
 		k.trip.GivenUp(k.now, k.now, "no answer")
 	case "refused":
@@ -98,6 +98,10 @@ func (k *talker) happen(event string, args []string) {
 		k.trip.Unreadable(k.now, "InternalError", "InternalError", false)
 	case "began":
 		k.trip.Began(k.now)
+	case "early":
+		k.trip.Early(k.now, Fingerprint(arg))
+	case "running":
+		k.trip.Running()
 	case "exposed":
 		k.trip.ExposedFrom(k.now.Add(-k.duration(arg)))
 	case "resume":
@@ -766,7 +770,7 @@ func TestRetriesAreSpread(t *testing.T) {
 	const zones = 200
 	failed := func(zone ZoneID, round int) *Trip {
 		trip := NewTrip(Rotate, zone, []HostName{"h1"}, talk, "b", true)
-		trip.Refreshed(noon, "k1")
+		trip.Refreshed(noon, noon, "k1")
 		trip.Round = round - 1
 		trip.Delivered(noon, []Ack{{Host: "h1", Problem: "no route"}})
 		return trip
@@ -830,7 +834,7 @@ func TestExposureRunsToTheLastAcknowledgement(t *testing.T) {
 		}
 	}
 	check(time.Hour, 0)
-	trip.Refreshed(at(time.Second), "k1")
+	trip.Refreshed(at(time.Second), at(time.Second), "k1")
 	check(3*time.Second, 2*time.Second)
 	trip.Delivered(at(5*time.Second), []Ack{{Host: "h1", Held: "k1", At: at(4 * time.Second)}, {Host: "h2", Problem: "down"}})
 	check(6*time.Second, 5*time.Second)
