@@ -141,8 +141,10 @@ type Admission struct {
 	cause   string // the cause of the latest failures, if they are alike
 	alike   int    // how many there are
 
-	asking  bool // an AskBegun is on its way
-	askedAt time.Time
+	asking bool // an AskBegun is on its way
+	// landedAt is when the latest zone ended.
+	landedAt time.Time
+	askedAt  time.Time
 
 	idleFrom time.Time // zero while nothing could make progress
 	heldFrom time.Time // since when that clock stands still; zero while it runs

@@ -124,8 +124,8 @@ func TestAdmissionGoodPath(t *testing.T) {
 	}
 }
 
-// When zones have been silent for long, one question to Temporal asks about all
-// of them. It is repeated at growing gaps for those that are still queued. A
+// When zones have been silent for a second and none ends any more, one question to
+// Temporal asks about all of them. It is repeated at growing gaps for those that are still queued. A
 // zone whose refresh has begun hears since when, and is not asked about any
 // more.
 func TestAdmissionLooksUpSilentZones(t *testing.T) {
@@ -135,19 +135,16 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	k.run("z1", "z2", "z3")
 	k.wants()
 	k.m.Heard(k.now, ZoneNews{Zone: "z3", Standing: Dead})
-	k.wants()
-	k.wake(2 * time.Second) // for the news
-	k.wants()
-	k.wake(5 * time.Second)
+	k.wake(time.Second)
 	if look := k.wants("AskBegun")[0].(AskBegun); !slices.Equal(look.Zones, []ZoneID{"z1", "z2"}) {
 		t.Errorf("it asks about %v", look.Zones)
 	}
-	begun := k.now.Add(-2 * time.Second)
+	begun := k.now.Add(-time.Second)
 	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Begun: begun}, {Zone: "z2", Queued: true}})
 	if o := k.wants("OrderZone")[0].(OrderZone); o.Zone != "z1" || !o.Order.Begun.Equal(begun) {
 		t.Errorf("%+v", o)
 	}
-	for _, at := range []time.Duration{10, 20, 35, 50} {
+	for _, at := range []time.Duration{2, 4, 8, 16, 31, 46} {
 		for k.now.Sub(admissionNoon) < at*time.Second {
 			k.now = k.m.Wake(k.now)
 			if c := k.next(); len(c) > 0 {
@@ -157,6 +154,42 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 			}
 		}
 		k.m.HeardBegun([]RefreshSeen{{Zone: "z2", Queued: true}})
+	}
+}
+
+// As long as others end, a zone is not asked about before it has been silent for five
+// seconds.
+func TestAdmissionIsPatientWhileZonesEnd(t *testing.T) {
+	k := shardTalk(t, 40, Setup{Window: 2})
+	k.prove()
+	k.next()
+	k.m.Proved(k.now, "hk", []Proof{{Host: "gw-1", At: k.now}}, false)
+	k.run("z1", "z2")
+	last := ZoneID("z2")
+	for range 8 { // z1 waits, and every 600 ms another one ends
+		k.now = k.now.Add(600 * time.Millisecond)
+		for _, c := range k.next() {
+			if ask, asks := c.(AskBegun); asks {
+				t.Fatalf("after %s it asks about %v", k.now.Sub(admissionNoon), ask.Zones)
+			}
+		}
+		k.end(last, Record{Outcome: Done, To: "n"})
+		for more := k.next(); len(more) > 0; more = k.next() {
+			for _, c := range more {
+				if start, starts := c.(StartZone); starts {
+					last = start.Zone
+					k.run(last)
+				}
+				if hosts, asks := c.(AskHosts); asks {
+					k.m.Proved(k.now, hosts.Location, []Proof{{Host: "gw-1", At: k.now}}, false)
+				}
+			}
+		}
+	}
+	k.now = k.now.Add(200 * time.Millisecond)
+	asked := slices.ContainsFunc(k.next(), func(c Command) bool { _, asks := c.(AskBegun); return asks })
+	if !asked {
+		t.Errorf("after %s nobody asks about z1", k.now.Sub(admissionNoon))
 	}
 }
 

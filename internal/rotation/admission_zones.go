@@ -90,7 +90,7 @@ func (a *Admission) Foreign(now time.Time, id ZoneID, try int) {
 
 func (a *Admission) underWay(z *entry, now time.Time) {
 	f := z.flight
-	f.askAt = now.Add(a.askAfter())
+	f.askAt = now.Add(soonestAsk)
 	for _, o := range f.orders {
 		a.tellZone(z, o)
 	}
@@ -125,7 +125,7 @@ func (a *Admission) Heard(now time.Time, n ZoneNews) {
 		a.slots.Loosen(z.ID)
 	}
 	if n.Standing == Alive {
-		f.askAt, f.asks = now.Add(a.askAfter()), 0
+		f.askAt, f.asks = now.Add(soonestAsk), 0
 	} else if n.Standing != f.news.Standing {
 		a.progress(now)
 	}
@@ -142,6 +142,7 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 	if z == nil {
 		return
 	}
+	a.landedAt = now
 	f, mended := z.flight, z.mending
 	z.flight, z.mending, z.joins = nil, false, false
 	a.slots.Leave(id)
@@ -260,15 +261,16 @@ func (a *Admission) breaker(r Record) {
 	a.standStill(fmt.Sprintf("%d zones in a row failed with %s, the latest: %s", a.alike, cause, r.Why))
 }
 
-// How soon, how often and how late Temporal is asked whether refreshes have
-// begun.
+// When Temporal is asked whether refreshes have begun: soon where no zone ends any
+// more, because the process that calls EdgeOne may be gone; later about a zone that
+// waits while others end.
 const (
 	soonestAsk = time.Second
-	firstAsk   = 5 * time.Second
+	latestAsk  = 5 * time.Second
 )
 
 func (a *Admission) askAfter() time.Duration {
-	return max(soonestAsk, min(a.in.Timing.ExposedAfter.D()/2, firstAsk))
+	return max(soonestAsk, min(a.in.Timing.ExposedAfter.D()/2, latestAsk))
 }
 
 // silent says that of a zone's refresh nothing is known except that it was
@@ -288,14 +290,27 @@ func (a *Admission) askDue() time.Time {
 		return due
 	}
 	for _, z := range a.zones {
-		if z.silent() && (due.IsZero() || z.flight.askAt.Before(due)) {
-			due = z.flight.askAt
+		if !z.silent() {
+			continue
+		}
+		if at := a.askAt(z.flight); due.IsZero() || at.Before(due) {
+			due = at
 		}
 	}
-	if next := a.askedAt.Add(a.askAfter()); !due.IsZero() && due.Before(next) {
+	if next := a.askedAt.Add(soonestAsk); !due.IsZero() && due.Before(next) {
 		return next
 	}
 	return due
+}
+
+// askAt is when it is asked about one zone. As long as others end, it is not in a
+// hurry.
+func (a *Admission) askAt(f *flight) time.Time {
+	quiet, patient := a.landedAt.Add(soonestAsk), f.since.Add(a.askAfter())
+	if quiet.After(patient) {
+		quiet = patient
+	}
+	return later(f.askAt, quiet)
 }
 
 // askBegun asks about all zones that have been silent for long, as soon as one
@@ -308,9 +323,9 @@ func (a *Admission) askBegun(now time.Time) {
 	}
 	var zones []ZoneID
 	for _, z := range a.zones {
-		if f := z.flight; z.silent() && now.Sub(f.since) >= a.askAfter() {
+		if f := z.flight; z.silent() && now.Sub(f.since) >= soonestAsk {
 			zones = append(zones, z.ID)
-			gap := min(a.askAfter()<<min(f.asks, 4), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
+			gap := min(soonestAsk<<min(f.asks, 6), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
 			f.asks++
 			f.askAt = now.Add(gap)
 		}
