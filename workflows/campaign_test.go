@@ -719,7 +719,7 @@ func campaignSchedule(t *testing.T, seed uint64) {
 	ms := func(most int) time.Duration { return time.Duration(dice.IntN(most)+1) * time.Millisecond }
 	w := newWorld(t, 10+dice.IntN(20), 3+dice.IntN(4), 1+dice.IntN(2))
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = ms(900), ms(500), ms(1500), ms(900)
-	w.beside = seed%2 == 1
+	w.beside, w.standby = seed%2 == 1, seed%3 == 1
 	for _, z := range w.zones {
 		switch dice.IntN(12) {
 		case 0:

@@ -113,6 +113,7 @@ var phaseWords = map[rotation.Phase]string{
 	rotation.PhaseSettle:   "waits before it reads again",
 	rotation.PhaseDeliver:  "brings the live key to the hosts (the old key is dead)",
 	rotation.PhaseVerify:   "reads the live key back after the last acknowledgement",
+	rotation.PhaseAnswer:   "waits for the end of its refresh, whose key was read before it answered",
 	rotation.PhaseHold:     "waits until no lost request can still be executed, and reads the live key now and then; it stays locked",
 }
 

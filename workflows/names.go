@@ -109,6 +109,9 @@ func RefreshQueue(a rotation.Account) string { return "keywave-refresh-" + strin
 // frozen.
 func EdgeOneQueue(a rotation.Account) string { return "keywave-edgeone-" + string(a) }
 
+// EarlyQueue is where reads wait that a process which is not the active one may make.
+func EarlyQueue(a rotation.Account) string { return "keywave-early-" + string(a) }
+
 // LeaseQueue is where the processes of an account wait to become active.
 func LeaseQueue(a rotation.Account) string { return "keywave-lease-" + string(a) }
 

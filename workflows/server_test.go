@@ -83,6 +83,9 @@ func (w *world) judgeOptions(t *task) {
 // wait is the time in the queue.
 func (t *task) wait(ctx workflow.Context) error {
 	wait, limit := t.world.queued(t), t.options.ScheduleToStartTimeout
+	if t.options.TaskQueue == workflows.EarlyQueue(account) && !t.world.standby {
+		wait = forever
+	}
 	if limit == 0 {
 		limit = forever
 	}
@@ -365,8 +368,12 @@ func (w *world) onRead(ctx workflow.Context, t *task, in activities.ReadIn) (any
 		return nil, temporal.NewCanceledError()
 	}
 	z := w.zone(in.Zone, workflow.Now(ctx))
-	if queue := workflows.EdgeOneQueue(z.account); t.options.TaskQueue != queue {
+	early := t.options.TaskQueue == workflows.EarlyQueue(z.account)
+	if queue := workflows.EdgeOneQueue(z.account); !early && t.options.TaskQueue != queue {
 		w.Errorf("%s is read by %s, and is to be by %s", z.id, t.options.TaskQueue, queue)
+	}
+	if early {
+		w.log(workflow.Now(ctx), "read early", z.id, "")
 	}
 	return z.nextRead()(ctx, t, z, in)
 }

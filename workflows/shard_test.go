@@ -788,7 +788,7 @@ func schedule(t *testing.T, seed uint64) {
 	w := newWorld(t, 6+dice.IntN(20), 2+dice.IntN(5), 1+dice.IntN(2))
 	w.took.refresh, w.took.read, w.took.prove, w.took.put = ms(900), ms(500), ms(1500), ms(900)
 	w.queued = func(*task) time.Duration { return ms(400) }
-	w.beside = seed%2 == 1
+	w.beside, w.standby = seed%2 == 1, seed%3 == 1
 	for _, id := range w.order {
 		z := w.zones[id]
 		for range 1 + dice.IntN(3) {

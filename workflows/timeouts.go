@@ -26,6 +26,8 @@ const (
 const (
 	quickAnswer   = time.Second // a worker that gave a proof takes the delivery at once, or is gone
 	firstDelivery = 8 * time.Second
+	earlyAfter    = time.Second      // a refresh that has begun answers within it, or the key is read early
+	earlyWithin   = 5 * time.Second  // a process that stands by reads early, or none does
 	noWorker      = 15 * time.Second // a location without any worker
 	unhurried     = 2 * time.Minute  // a person waits, and others may be served first
 	takeover      = 30 * time.Second // an account without an active process: another one takes over within seconds
@@ -52,6 +54,14 @@ func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
 
 func readOptions(in ZoneIn, why string, priority int) workflow.ActivityOptions {
 	return limited(limits().Read, EdgeOneQueue(in.Account), why, priority)
+}
+
+// earlyOptions are for a read while a refresh runs. Where no process stands by, nobody
+// takes it, and the zone goes on waiting for the refresh.
+func earlyOptions(in ZoneIn) workflow.ActivityOptions {
+	l := limits().Read
+	l.Start, l.Attempts = earlyWithin, 1
+	return limited(l, EarlyQueue(in.Account), "the answer is late: has the key changed already?", priorityExposed)
 }
 
 // readsFor is when a read has ended, with its retries.

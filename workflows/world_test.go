@@ -97,6 +97,8 @@ type world struct {
 	late        time.Duration // until a worker takes the first workflow
 	// beside says that the worker that calls EdgeOne also serves the locations.
 	beside bool
+	// standby says that a process that is not the active one reads early.
+	standby bool
 	// digest is the definition of h2 at its last delivery.
 	digest string
 	// says is what a refresh that has begun reports in its heartbeat.

@@ -59,6 +59,8 @@ type zone struct {
 	// the hosts.
 	withheld string
 	api      rotation.API
+	// running is a refresh whose key was read early, and which has not ended.
+	running workflow.Future
 
 	spent     []stretch // in each phase
 	requestID string
@@ -127,6 +129,8 @@ func (z *zone) step() {
 		z.read()
 	case rotation.PhaseDeliver:
 		z.deliver()
+	case rotation.PhaseAnswer:
+		z.awaitAnswer()
 	case rotation.PhaseSettle, rotation.PhaseHold:
 		if z.sleep(z.trip.Wake) {
 			z.trip.Waited()
@@ -223,7 +227,13 @@ func (z *zone) refresh() {
 	}
 	z.asked, z.says = z.now(), ""
 	f := refreshAct().start(z.recallable(), refreshOptions(z.in, refreshSummary(in)), in)
-	z.awaitRefresh(f)
+	if z.awaitRefresh(f) {
+		z.take(f)
+	}
+}
+
+// take takes what became of a refresh.
+func (z *zone) take(f workflow.Future) {
 	var out activities.RefreshOut
 	err := f.Get(z.work, &out)
 	z.api = z.api.Plus(out.API)
@@ -261,16 +271,27 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 	case activities.Refused:
 		z.trip.RefusedBy(z.now(), out.Why, out.Code, out.Halt)
 	case activities.Answered:
-		z.requestID, z.sealed = out.RequestID, out.Sealed
-		z.trip.Refreshed(z.now(), out.SentAt, out.Key)
-		if len(out.Acks) > 0 {
-			z.trip.Delivered(z.now(), out.Acks)
-		}
-		z.readAfter(out.After)
+		z.answered(out)
 	default:
 		z.requestID = out.RequestID
 		z.trip.GivenUp(out.SentAt, out.SentAt, out.Why)
 	}
+}
+
+// answered takes an answer with a key. Where that was read early, its delivery is under
+// way.
+func (z *zone) answered(out activities.RefreshOut) {
+	z.requestID = out.RequestID
+	early := z.trip.Open
+	z.trip.Refreshed(z.now(), out.SentAt, out.Key)
+	if early {
+		return
+	}
+	z.sealed = out.Sealed
+	if len(out.Acks) > 0 {
+		z.trip.Delivered(z.now(), out.Acks)
+	}
+	z.readAfter(out.After)
 }
 
 // readAfter takes the read that followed the acknowledgements within the refresh. Where

@@ -25,6 +25,10 @@ func (z *zone) deliver() {
 	if !z.sleep(z.trip.Wake) {
 		return
 	}
+	if z.running != nil && z.running.IsReady() {
+		z.trip.Running()
+		return
+	}
 	if z.sealed == nil && !z.reseal() {
 		z.trip.Doubt()
 		return
@@ -61,7 +65,7 @@ func (z *zone) send() []*parcel {
 		}
 		p := &parcel{location: l, hosts: hosts}
 		queue := LocationQueue(l)
-		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 {
+		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 && !z.trip.Open { // an early read is made where that worker may be gone
 			queue, p.own = own, true
 		}
 		z.post(p, queue)

@@ -265,7 +265,7 @@ func zoneStories() []zoneStory {
 		{
 			name: "read-back is denied: unknown", want: rotation.Unknown, executed: 1, sent: 1, why: "cannot be read",
 			set: func(_ *world, z *edgeZone, _ *workflows.ZoneIn) {
-				z.refresh, z.read = []refreshing{unanswered(0)}, []reading{unread(true, true)}
+				z.refresh, z.read = []refreshing{unanswered(0)}, slices.Repeat([]reading{unread(true, true)}, 10)
 			},
 			check: func(t *testing.T, _ *world, r rotation.Record) {
 				if !r.Halt || r.Since.IsZero() {

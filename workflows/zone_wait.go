@@ -7,7 +7,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"keywave/activities"
 	"keywave/internal/rotation"
 )
 
@@ -67,36 +66,6 @@ func (z *zone) await(f workflow.Future, until time.Time) bool {
 // awaitWithin is await for an activity that its own timeouts end by quiet.
 func (z *zone) awaitWithin(f workflow.Future, until, quiet time.Time) bool {
 	return z.waitFor(f.IsReady, until, quiet, "until its exposure must be told")
-}
-
-// awaitRefresh waits for a refresh. While it is in its queue nothing was sent: the
-// shard asks Temporal whether it has begun, and says so by an order. Without a
-// shard, and for a second refresh, the zone asks by itself.
-func (z *zone) awaitRefresh(f workflow.Future) {
-	if z.in.Shard != "" && z.trip.Sent == 0 {
-		z.await(f, time.Time{})
-		return
-	}
-	every := max(z.in.Timing.ExposedAfter.D()/2, time.Second)
-	for !z.waitFor(f.IsReady, z.now().Add(every), time.Time{}, "before it is asked whether the refresh has begun") {
-		if z.trip.Begun.IsZero() {
-			z.askBegun(f)
-		}
-	}
-}
-
-func (z *zone) askBegun(f workflow.Future) {
-	self := workflow.GetInfo(z.work).WorkflowExecution.ID
-	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), activities.BegunIn{Workflows: []string{self}, Refresh: ActRefresh})
-	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
-	var out activities.BegunOut
-	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
-		return
-	}
-	z.says = out.Refreshes[0].Says
-	if out.Refreshes[0].MayHaveSent() {
-		z.trip.Began(out.Refreshes[0].Since)
-	}
 }
 
 // sleep waits between two steps. An order ends it early; it says whether it was

@@ -170,7 +170,7 @@ func steps() []string {
 // Phases are those of a zone until it ends.
 func Phases() []rotation.Phase {
 	return []rotation.Phase{
-		rotation.PhaseBaseline, rotation.PhaseProve, rotation.PhaseRefresh, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseHold,
+		rotation.PhaseBaseline, rotation.PhaseProve, rotation.PhaseRefresh, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseAnswer, rotation.PhaseHold,
 	}
 }
 

@@ -1,0 +1,83 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+)
+
+// awaitRefresh waits for a refresh. When it has begun and does not answer, the key is
+// read early. It says whether the refresh has ended; otherwise its key was read, and is
+// to be delivered while it still runs.
+func (z *zone) awaitRefresh(f workflow.Future) (ended bool) {
+	z.awaitBegun(f)
+	next := z.trip.Begun.Add(earlyAfter)
+	for gap := earlyAfter; !z.waitFor(f.IsReady, next, time.Time{}, "before the live key is read early"); gap *= 2 {
+		if z.readEarly(f) {
+			return false
+		}
+		next = z.now().Add(gap)
+	}
+	return true
+}
+
+// awaitBegun waits until a refresh has ended, or is known to have begun. While it is in
+// its queue nothing was sent: the shard asks Temporal whether it has begun, and says so
+// by an order. Without a shard, and for a second refresh, the zone asks by itself.
+func (z *zone) awaitBegun(f workflow.Future) {
+	known := func() bool { return f.IsReady() || !z.trip.Begun.IsZero() }
+	if z.in.Shard != "" && z.trip.Sent == 0 {
+		z.waitFor(known, time.Time{}, time.Time{}, "until its exposure must be told")
+		return
+	}
+	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
+	for gap := earlyAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); gap = min(2*gap, most) {
+		z.askBegun(f)
+	}
+}
+
+func (z *zone) askBegun(f workflow.Future) {
+	self := workflow.GetInfo(z.work).WorkflowExecution.ID
+	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), activities.BegunIn{Workflows: []string{self}, Refresh: ActRefresh})
+	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
+	var out activities.BegunOut
+	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
+		return
+	}
+	z.says = out.Refreshes[0].Says
+	if out.Refreshes[0].MayHaveSent() {
+		z.trip.Began(out.Refreshes[0].Since)
+	}
+}
+
+// readEarly reads the live key while the refresh runs, and says whether it had changed.
+// A refresh that has not been signed yet is cancelled then.
+func (z *zone) readEarly(f workflow.Future) (changed bool) {
+	ctx, cancel := workflow.WithCancel(z.work)
+	defer cancel()
+	in := activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts(), Known: []rotation.Fingerprint{z.trip.Baseline}}
+	read := readAct().start(ctx, earlyOptions(z.in), in)
+	z.waitFor(func() bool { return read.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
+	var out activities.ReadOut
+	if f.IsReady() || read.Get(z.work, &out) != nil {
+		return false
+	}
+	z.api = z.api.Plus(out.API)
+	if out.Problem != "" || !z.trip.Early(z.now(), out.Key) {
+		return false
+	}
+	z.sealed, z.withheld, z.running = out.Sealed, out.Withheld, f
+	z.recall()
+	return true
+}
+
+// awaitAnswer waits for the end of a refresh whose key was read early.
+func (z *zone) awaitAnswer() {
+	f := z.running
+	z.await(f, time.Time{})
+	z.running = nil
+	z.take(f)
+}

@@ -1,0 +1,114 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/workflows"
+)
+
+// late is a refresh that is executed at once and answered only then.
+func late(d time.Duration) refreshing {
+	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+		at := t.world.sign(ctx, z, in)
+		key := z.execute()
+		_ = workflow.Sleep(ctx, d)
+		return activities.RefreshOut{
+			Sending: activities.Answered, SentAt: at.UTC(), Key: z.print(key), Sealed: seal(in.Hosts, z.id, key), API: rotation.API{Refresh: 1},
+		}, nil
+	}
+}
+
+// recallable is a refresh that waits for its turn, and is cancelled before it comes.
+func recallable(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
+	if t.sleep(ctx, time.Minute) {
+		return refreshed(ctx, t, z, in)
+	}
+	return activities.RefreshOut{Sending: activities.NotSent, Why: "cancelled before it was sent", Back: rotation.BackStopped}, nil
+}
+
+// A refresh that has begun and does not answer is not waited for: a process that stands
+// by reads the key, and the hosts get it. The zone ends after the refresh has.
+func TestZoneReadsEarly(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		refresh    refreshing
+		standby    bool
+		set        func(*world, *edgeZone)
+		atMost     time.Duration // of exposure
+		ends       time.Duration // the zone, at the soonest
+		sent, made int
+	}{
+		{"the worker is lost", workerLost(0), true, nil, 2 * time.Second, 6 * time.Second, 1, 1},
+		{"the worker is lost, and nobody stands by", workerLost(0), false, nil, 8 * time.Second, 6 * time.Second, 1, 1},
+		{"the answer takes eight seconds", late(8 * time.Second), true, nil, 2 * time.Second, 8 * time.Second, 1, 1},
+		{"it is executed after the first early read", workerLost(1500 * time.Millisecond), true, nil, 4 * time.Second, 6 * time.Second, 1, 1},
+		{"somebody makes a key while it waits for its turn", recallable, true, func(w *world, z *edgeZone) {
+			w.after(500*time.Millisecond, func() { z.execute() })
+		}, 2 * time.Second, 0, 0, 1},
+		{"the worker that proved the hosts is lost too", workerLost(0), true, func(w *world, _ *edgeZone) {
+			w.queued = noWorkers(ownQueue("hk"), forever)
+		}, 2 * time.Second, 6 * time.Second, 1, 1},
+		{"a host is away meanwhile", workerLost(0), true, func(w *world, _ *edgeZone) {
+			w.machines["h1"].down(noon, 20*time.Second)
+		}, 40 * time.Second, 20 * time.Second, 1, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			w.standby = c.standby
+			z := w.zones[theZone]
+			z.refresh = []refreshing{c.refresh}
+			if c.set != nil {
+				c.set(w, z)
+			}
+			began := w.env.Now()
+			r := w.rotate(w.zoneIn(theZone))
+			if r.Outcome != rotation.Done || z.sent != c.sent || z.executed != c.made {
+				t.Fatalf("%s because %q, %d sent, %d executed\n%s", r.Outcome, r.Why, z.sent, z.executed, w.story())
+			}
+			if exposed := time.Duration(r.ExposureMs) * time.Millisecond; exposed > c.atMost {
+				t.Errorf("it was exposed for %s\n%s", exposed, w.story())
+			}
+			if took := r.EndedAt.Sub(began); took < c.ends {
+				t.Errorf("it ended after %s, and its refresh may have run until %s\n%s", took, c.ends, w.story())
+			}
+			for _, m := range w.machines {
+				if m.files[theZone] != z.live() {
+					t.Errorf("%s does not hold the live key\n%s", m.ref.Name, w.story())
+				}
+			}
+		})
+	}
+}
+
+// With a process that stands by, every story ends as without one.
+func TestZoneStoriesWithAStandby(t *testing.T) {
+	for _, s := range zoneStories() {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, 1, 2, 2)
+			w.standby = true
+			in := w.zoneIn(theZone)
+			z := w.zones[theZone]
+			if s.set != nil {
+				s.set(w, z, &in)
+			}
+			r := w.rotate(in)
+			if r.Outcome != s.want || z.executed != s.executed || z.sent != s.sent {
+				t.Errorf("%s, %d refreshes executed and %d sent; it should be %s, %d and %d\n%s", r.Outcome, z.executed, z.sent, s.want, s.executed, s.sent, w.story())
+			}
+		})
+	}
+}
+
+// A quick answer costs no early read, and no question to Temporal.
+func TestZoneReadsNothingEarlyWhereAllIsWell(t *testing.T) {
+	w := newWorld(t, 1, 2, 2)
+	w.standby = true
+	if r := w.rotate(w.zoneIn(theZone)); r.Outcome != rotation.Done || w.runs[workflows.ActRead] != 1 || w.runs[workflows.ActBegun] != 0 {
+		t.Errorf("%s; activities %v\n%s", r.Outcome, w.runs, w.story())
+	}
+}
