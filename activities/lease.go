@@ -23,10 +23,11 @@ const (
 )
 
 // Lease makes one process per account the active one: the process that holds
-// the Lease activity.
+// the Lease activity. Early, it makes one that stands by the one that reads early.
 type Lease struct {
 	Client  client.Client
 	Account rotation.Account
+	Early   bool
 	// Extend is told that the lease holds for life from sent on, on this
 	// process's monotonic clock.
 	Extend func(sent time.Time, life time.Duration)
@@ -50,7 +51,7 @@ type LeaseIn struct {
 // lease back: a retry needs no workflow task, which would go to the orchestrator
 // that stops in the same process, and be lost for 10 s.
 func (l *Lease) Serve(ctx context.Context, _ LeaseIn) error {
-	if why := stray(ctx, LeaseWorkflow(l.Account), LeaseType); why != "" {
+	if why := stray(ctx, l.workflow(), LeaseType); why != "" {
 		return fail(KindStray, why+"; two leases would let two processes call EdgeOne at once")
 	}
 	token := activity.GetInfo(ctx).TaskToken
@@ -78,6 +79,13 @@ func (l *Lease) Serve(ctx context.Context, _ LeaseIn) error {
 	stop()
 	l.Drop()
 	return fail(KindHanded, "handed back")
+}
+
+func (l *Lease) workflow() string {
+	if l.Early {
+		return EarlyWorkflow(l.Account)
+	}
+	return LeaseWorkflow(l.Account)
 }
 
 // keep beats until the process wants to release the lease (nil) or has lost it.

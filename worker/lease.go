@@ -18,7 +18,7 @@ import (
 
 // standBy waits in the account's lease queue to become the active process.
 func (w *caller) standBy(ctx context.Context) error {
-	if err := w.patiently(ctx, func() error { return w.ensureLease(ctx) }); err != nil {
+	if err := w.patiently(ctx, func() error { return w.ensureLeases(ctx) }); err != nil {
 		return err
 	}
 	o := w.activityOptions(1)
@@ -30,18 +30,30 @@ func (w *caller) standBy(ctx context.Context) error {
 	if err := w.holding.Start(); err != nil {
 		return err
 	}
+	if w.early != nil {
+		if err := w.early.standBy(); err != nil {
+			return err
+		}
+	}
 	go w.keepLease(ctx)
 	return nil
 }
 
-// ensureLease starts the account's lease workflow where it does not run.
-func (w *caller) ensureLease(ctx context.Context) error {
-	account := w.account.Name
+// ensureLeases starts the account's lease workflows where they do not run.
+func (w *caller) ensureLeases(ctx context.Context) error {
+	err := w.ensureLease(ctx, workflows.LeaseIn{Account: w.account.Name})
+	if err == nil && w.early != nil {
+		err = w.ensureLease(ctx, workflows.LeaseIn{Account: w.account.Name, Early: true})
+	}
+	return err
+}
+
+func (w *caller) ensureLease(ctx context.Context, in workflows.LeaseIn) error {
 	_, err := w.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflows.LeaseID(account), TaskQueue: workflows.Queue,
+		ID: in.ID(), TaskQueue: workflows.Queue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            harmless.Summary("chooses the one process that calls EdgeOne for account " + string(account)),
-	}, workflows.TypeLease, workflows.LeaseIn{Account: account})
+		StaticSummary:            harmless.Summary("chooses " + in.Chooses()),
+	}, workflows.TypeLease, in)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
 		return nil
 	}
@@ -59,7 +71,7 @@ func (w *caller) keepLease(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := w.ensureLease(ctx); err != nil && ctx.Err() == nil {
+			if err := w.ensureLeases(ctx); err != nil && ctx.Err() == nil {
 				w.log.Warn("the lease workflow cannot be started", telemetry.Account, w.account.Name, "error", err.Error())
 			}
 		}
@@ -84,12 +96,14 @@ func (w *caller) activate() (func(), error) {
 	}
 	w.log.Info("active: this process calls EdgeOne", telemetry.Account, account)
 	w.active.Store(true)
+	w.early.rest()
 	watching, unwatch := context.WithCancel(context.Background())
 	go w.watch(watching)
 	return func() {
 		w.active.Store(false)
 		unwatch()
 		stopAll([]sdkworker.Worker{refresh, rest})
+		w.standByAgain()
 		w.log.Info("not active any more", telemetry.Account, account)
 	}, nil
 }

@@ -16,6 +16,11 @@ func (w *workers) stop() {
 			holding = append(holding, c.holding)
 		}
 	}
+	for _, c := range w.callers {
+		if c.early != nil {
+			c.early.stop(true)
+		}
+	}
 	stopAll(holding)
 	stopAll(w.running)
 	for _, l := range w.locations {

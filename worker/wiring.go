@@ -129,6 +129,7 @@ type caller struct {
 	edgeOne *activities.EdgeOne
 	lease   *edgeone.Lease
 	holding sdkworker.Worker
+	early   *early // nil where the account's limit is too low for two
 	// credentials sign the calls.
 	credentials edgeone.Provider
 	observed
@@ -174,22 +175,18 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	api, err := edgeone.New(edgeone.Config{
-		Endpoint: w.account.Endpoint, Credentials: credentials, Pace: edgeone.NewPace(w.account.RequestsPerSecond), Gate: w.lease.Valid, Clock: w.warnOfClock,
-		Timeout: activities.EdgeOneCall, Called: w.countCall, Waited: w.countWait,
-	})
+	active, reads := edgeone.NewPaces(w.account.RequestsPerSecond)
+	api, err := w.api(active, w.lease)
 	if err != nil {
 		return err
 	}
-	w.edgeOne = &activities.EdgeOne{
-		API: api, Inventory: api, Sealer: sealer, Spans: w.telemetry.Spans,
-		Holders: func(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
-			return w.file.now().holders[w.account.Name].Of(ctx, zone)
-		},
-		DeliverFor: func() time.Duration { return w.file.now().fleet.Campaign.Timing.DeliverFor.D() },
-		Checks:     func() map[string]func(context.Context) error { return w.file.now().checks },
-	}
+	w.edgeOne = w.answers(api, sealer)
+	w.edgeOne.Inventory = api
+	w.edgeOne.Checks = func() map[string]func(context.Context) error { return w.file.now().checks }
 	w.edgeOne.Clock = api.Clock
+	if err := w.wireEarly(reads, sealer); err != nil {
+		return err
+	}
 	w.edgeOne.Signing = func(ctx context.Context) activities.Signing {
 		c, _ := credentials.Credential(ctx)
 		which := w.account.Credentials.String()
@@ -202,6 +199,25 @@ func (w *caller) wire(ctx context.Context) error {
 		return planning.Planner{File: w.fleetFile, Loaded: w.file.now().fleet, Client: w.temporal.Client, Namespace: w.temporal.Namespace}.Plan(ctx, in)
 	}
 	return nil
+}
+
+// api calls EdgeOne at a pace, while a lease is held.
+func (w *caller) api(pace *edgeone.Pace, lease *edgeone.Lease) (*edgeone.Client, error) {
+	return edgeone.New(edgeone.Config{
+		Endpoint: w.account.Endpoint, Credentials: w.credentials, Pace: pace, Gate: lease.Valid, Clock: w.warnOfClock,
+		Timeout: activities.EdgeOneCall, Called: w.countCall, Waited: w.countWait,
+	})
+}
+
+// answers is what is needed to read a key, and to seal it.
+func (w *caller) answers(api *edgeone.Client, sealer rotation.Sealer) *activities.EdgeOne {
+	return &activities.EdgeOne{
+		API: api, Sealer: sealer, Spans: w.telemetry.Spans,
+		Holders: func(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
+			return w.file.now().holders[w.account.Name].Of(ctx, zone)
+		},
+		DeliverFor: func() time.Duration { return w.file.now().fleet.Campaign.Timing.DeliverFor.D() },
+	}
 }
 
 // warnOfClock says that this machine's clock is not EdgeOne's, and when it is again.

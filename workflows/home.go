@@ -83,7 +83,7 @@ func (in ZoneIn) home() home {
 }
 
 func (in LeaseIn) home() home {
-	return home{id: LeaseID(in.Account), names: []string{string(in.Account)}}
+	return home{id: in.ID(), names: []string{string(in.Account)}}
 }
 
 // A schedule's run makes a plan and a campaign of its own name.

@@ -37,6 +37,7 @@ func TestNoWorkflowPassesForAnother(t *testing.T) {
 		{workflows.TypeScheduled, "schedule/other/run-2026-11-23T12:00:00Z", workflows.ScheduledIn{Schedule: "s", Accounts: []rotation.Account{account}}, "schedule/s/run alone"},
 		{workflows.TypeScheduled, "schedule/" + long[:60] + "/run", workflows.ScheduledIn{Schedule: long[:60], Accounts: []rotation.Account{account}}, "at most 64 letters"},
 		{workflows.TypeLease, "edgeone/other", workflows.LeaseIn{Account: account}, "edgeone/acme alone"},
+		{workflows.TypeLease, "edgeone/acme", workflows.LeaseIn{Account: account, Early: true}, "early/acme alone"},
 	} {
 		t.Run(c.kind+" under "+c.id, func(t *testing.T) {
 			w := newWorld(t, 1, 1, 1)

@@ -95,6 +95,9 @@ func ScheduledName(schedule string, started time.Time) string {
 // LeaseID is the workflow ID of the lease of an account's active process.
 func LeaseID(account rotation.Account) string { return activities.LeaseWorkflow(account) }
 
+// EarlyID is the workflow ID of the lease of the process that reads early.
+func EarlyID(account rotation.Account) string { return activities.EarlyWorkflow(account) }
+
 // ChangeLoadedFirst marks the histories of campaigns that got an order before
 // their plan was loaded, and had it wait for that.
 const ChangeLoadedFirst = "loaded-first"
@@ -114,6 +117,9 @@ func EarlyQueue(a rotation.Account) string { return "keywave-early-" + string(a)
 
 // LeaseQueue is where the processes of an account wait to become active.
 func LeaseQueue(a rotation.Account) string { return "keywave-lease-" + string(a) }
+
+// EarlyLeaseQueue is where those that stand by wait to be the one that reads early.
+func EarlyLeaseQueue(a rotation.Account) string { return "keywave-early-lease-" + string(a) }
 
 // LocationQueue is polled by all workers of a location; each of them polls one
 // of its own besides, named by its proofs.

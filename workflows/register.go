@@ -154,13 +154,18 @@ func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	discoverAct().register(r, e.Discover)
 }
 
+// RegisterEarly registers what waits on EarlyQueue.
+func RegisterEarly(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
+	readAct().register(r, e.Read)
+}
+
 // RegisterLocation registers what waits on a LocationQueue.
 func RegisterLocation(r sdkworker.ActivityRegistry, l *activities.Location) {
 	proveAct().register(r, l.Prove)
 	deliverAct().register(r, l.Deliver)
 }
 
-// RegisterLease registers what waits on LeaseQueue.
+// RegisterLease registers what waits on LeaseQueue and on EarlyLeaseQueue.
 func RegisterLease(r sdkworker.ActivityRegistry, l *activities.Lease) {
 	r.RegisterActivityWithOptions(l.Serve, activity.RegisterOptions{Name: ActLease})
 }

@@ -482,7 +482,7 @@ func TestThrottledAnswersSlowTheActionDown(t *testing.T) {
 	_, _, err := c.Refresh(t.Context(), zone, nil)
 	wantAPI(t, err, rotation.Throttled, "RequestLimitExceeded.UinLimitExceeded")
 	l := c.pace.lane(ActionRefresh)
-	if speed := c.pace.speed(l, l.cut); speed != 0.8*0.97*1000 {
+	if speed := l.speed(l.cut); speed != 0.8*0.97*1000 {
 		t.Errorf("goes on at %v/s", speed)
 	}
 }

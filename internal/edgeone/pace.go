@@ -37,13 +37,15 @@ const (
 // its writing and its answer, so the second counts from the answer.
 type Pace struct {
 	mu    sync.Mutex
-	limit float64       // per second; +Inf when there is none
-	heard chan struct{} // closed, and replaced, when a request is answered
+	limit float64            // per second and action; +Inf when there is none
+	apart map[string]float64 // the limits of actions that have another one
+	heard chan struct{}      // closed, and replaced, when a request is answered
 	lanes map[string]*lane
 }
 
 // lane is one API action's.
 type lane struct {
+	limit  float64       // per second; +Inf when there is none
 	head   chan struct{} // held by the caller whose turn is next
 	pen    chan struct{} // held by the caller that is writing
 	bucket *rate.Limiter
@@ -80,6 +82,22 @@ func NewPace(perSecond float64) *Pace {
 	return &Pace{limit: perSecond, heard: make(chan struct{}), lanes: map[string]*lane{}}
 }
 
+// NewPaces shares an account's limit between the process that is active and the one that
+// reads early: together they never exceed it. early is for ActionDescribe alone, and nil
+// where the limit is too low to be shared.
+func NewPaces(perSecond float64) (active, early *Pace) {
+	active, early = NewPace(perSecond), NewPace(perSecond)
+	if math.IsInf(active.limit, 1) {
+		return active, early
+	}
+	slice := rotation.EarlyShare(active.limit)
+	if slice == 0 {
+		return active, nil
+	}
+	active.apart = map[string]float64{ActionDescribe: active.limit - slice}
+	return active, NewPace(slice)
+}
+
 // wait blocks until it is the caller's turn, first come first served; its only
 // error is the context's, and then the turn is the next caller's.
 func (p *Pace) wait(ctx context.Context, action string) error {
@@ -103,7 +121,7 @@ func (p *Pace) wait(ctx context.Context, action string) error {
 func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.bucket.SetLimitAt(now, asLimit(p.speed(l, now)))
+	l.bucket.SetLimitAt(now, asLimit(l.speed(now)))
 	turn = l.bucket.ReserveN(now, 1)
 	return turn, turn.DelayFrom(now)
 }
@@ -138,7 +156,7 @@ func (p *Pace) write(ctx context.Context, action string, do func() (written bool
 func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, window := p.window()
+	n, window := l.window()
 	l.writes = slices.DeleteFunc(l.writes, func(m *mark) bool { return !m.release(window).After(now) })
 	if len(l.writes) < n {
 		return 0, p.heard
@@ -153,14 +171,14 @@ func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 
 // window is how many writes there may be in how long a time. Limits below one
 // a second are kept over a longer one.
-func (p *Pace) window() (n int, d time.Duration) {
-	if math.IsInf(p.limit, 1) || p.limit > math.MaxInt32 {
+func (l *lane) window() (n int, d time.Duration) {
+	if math.IsInf(l.limit, 1) || l.limit > math.MaxInt32 {
 		return math.MaxInt32, time.Second + jitter
 	}
-	if p.limit < 1 {
-		return 1, time.Duration(float64(time.Second)/p.limit) + jitter
+	if l.limit < 1 {
+		return 1, time.Duration(float64(time.Second)/l.limit) + jitter
 	}
-	return int(p.limit), time.Second + jitter
+	return int(l.limit), time.Second + jitter
 }
 
 func (p *Pace) wrote(l *lane, at time.Time) *mark {
@@ -189,17 +207,17 @@ func (p *Pace) throttled(action string, signed time.Time) {
 	l, now := p.lane(action), time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if math.IsInf(p.limit, 1) || signed.Before(l.cut) {
+	if math.IsInf(l.limit, 1) || signed.Before(l.cut) {
 		return
 	}
-	l.base = max(slowdown*p.speed(l, now), min(floor, share*p.limit))
+	l.base = max(slowdown*l.speed(now), min(floor, share*l.limit))
 	l.cut = now
 	l.bucket.SetLimitAt(now, asLimit(l.base))
 }
 
 // speed is the lane's pace at now, in calls a second.
-func (p *Pace) speed(l *lane, now time.Time) float64 {
-	full := share * p.limit
+func (l *lane) speed(now time.Time) float64 {
+	full := share * l.limit
 	if l.cut.IsZero() || math.IsInf(full, 1) {
 		return full
 	}
@@ -218,10 +236,15 @@ func (p *Pace) lane(action string) *lane {
 	defer p.mu.Unlock()
 	l := p.lanes[action]
 	if l == nil {
+		limit := p.limit
+		if other, is := p.apart[action]; is {
+			limit = other
+		}
 		l = &lane{
+			limit:  limit,
 			head:   make(chan struct{}, 1),
 			pen:    make(chan struct{}, 1),
-			bucket: rate.NewLimiter(asLimit(share*p.limit), 1),
+			bucket: rate.NewLimiter(asLimit(share*limit), 1),
 		}
 		p.lanes[action] = l
 	}

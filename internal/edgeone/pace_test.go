@@ -247,7 +247,7 @@ func TestWrongLimitsPanic(t *testing.T) {
 func TestThrottledLowersThePaceAndItRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPace(20)
-		rate := func() float64 { l := p.lane(action); return p.speed(l, time.Now()) }
+		rate := func() float64 { l := p.lane(action); return l.speed(time.Now()) }
 		near := func(got, want float64) bool { return math.Abs(got-want) < 1e-9 }
 		pass(t, p, 0)
 		old := time.Now()
@@ -293,7 +293,7 @@ func TestThrottledBelowOnePerSecond(t *testing.T) {
 			p.throttled(action, time.Now())
 			time.Sleep(time.Millisecond)
 		}
-		if speed := p.speed(p.lane(action), time.Now()); speed > share*0.5 || speed < share*0.5-1e-9 {
+		if speed := p.lane(action).speed(time.Now()); speed > share*0.5 || speed < share*0.5-1e-9 {
 			t.Errorf("%v", speed)
 		}
 	})
@@ -335,4 +335,51 @@ func TestTheSecondCountsFromTheAnswer(t *testing.T) {
 			t.Errorf("%.1f calls a second, with answers after 200 ms", rate)
 		}
 	})
+}
+
+// The active process and the one that reads early share a limit for reads: together they
+// keep it. Refreshes have all of theirs.
+func TestTwoPacesShareTheLimitForReads(t *testing.T) {
+	for _, limit := range []float64{2, 3, 5, 10, 15, 20, 25, 40} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				active, early := NewPaces(limit)
+				var mu sync.Mutex
+				var reads []time.Time
+				var all sync.WaitGroup
+				for _, p := range []*Pace{active, early} {
+					for range 120 {
+						all.Go(func() {
+							if err := p.wait(t.Context(), ActionDescribe); err != nil {
+								t.Error(err)
+							}
+							m, err := p.write(t.Context(), ActionDescribe, func() (bool, error) {
+								mu.Lock()
+								defer mu.Unlock()
+								reads = append(reads, time.Now())
+								return true, nil
+							})
+							p.answered(m)
+							if err != nil {
+								t.Error(err)
+							}
+						})
+					}
+				}
+				all.Wait()
+				if most := busiest(reads, time.Second); most > int(limit) {
+					t.Errorf("%d reads in one second, limit %v", most, limit)
+				}
+				if got := active.lane(ActionRefresh).limit; got != limit {
+					t.Errorf("%v refreshes a second, limit %v", got, limit)
+				}
+			})
+		})
+	}
+	if _, early := NewPaces(1); early != nil {
+		t.Error("a limit of one call a second is shared")
+	}
+	if active, early := NewPaces(0); early == nil || !math.IsInf(active.lane(ActionDescribe).limit, 1) || !math.IsInf(early.lane(ActionDescribe).limit, 1) {
+		t.Error("no limit is one")
+	}
 }

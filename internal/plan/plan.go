@@ -227,7 +227,7 @@ func (p Plan) Estimate() rotation.Span {
 	for _, w := range p.Waves {
 		slowest := 0.0
 		for _, part := range w.Parts {
-			slowest = max(slowest, float64(part.Zones)/(rotation.PaceShare*limits[part.Account]))
+			slowest = max(slowest, float64(part.Zones)/rotation.ZonesPerSecond(limits[part.Account]))
 		}
 		seconds += slowest
 	}

@@ -428,7 +428,7 @@ func TestEstimate(t *testing.T) {
 	wave := func(zones int) Wave { return Wave{Zones: zones, Parts: []Part{{Account: "main", Zones: zones}}} }
 	main := []Share{{Account: "main", Limit: 20}}
 	p := Plan{Accounts: main, Zones: 1940, Settings: Settings{Bake: rotation.Span(30 * time.Second)}, Waves: []Wave{wave(1), wave(900), wave(1039)}}
-	if got := p.Estimate().D(); got != 100*time.Second+time.Minute {
+	if got := p.Estimate().D(); got != 111*time.Second+time.Minute {
 		t.Errorf("got %s", got)
 	}
 	if got := (Plan{Accounts: main, Zones: 1, Waves: []Wave{wave(1)}}).Estimate().D(); got != time.Second {
@@ -445,11 +445,11 @@ func TestEstimateOfAccounts(t *testing.T) {
 			{Zones: 97, Parts: []Part{{Account: "cn", Zones: 97}}},
 		},
 	}
-	if got := p.Estimate().D(); got != 100*time.Second {
+	if got := p.Estimate().D(); got != 111*time.Second {
 		t.Errorf("one after the other: %s", got)
 	}
 	p.Waves = []Wave{{Zones: 1067, Parts: []Part{{Account: "main", Zones: 970}, {Account: "cn", Zones: 97}}}}
-	if got := p.Estimate().D(); got != 50*time.Second {
+	if got := p.Estimate().D(); got != 56*time.Second {
 		t.Errorf("side by side: %s", got)
 	}
 }

@@ -1,6 +1,9 @@
 package rotation
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Span is a time.Duration that reads as "30s" in JSON, because histories are
 // read by people.
@@ -34,3 +37,17 @@ type Timing struct {
 // PaceShare is the part of an account's limit that calls are made at; the rest is
 // for EdgeOne's own measuring, which is not on our clock.
 const PaceShare = 0.97
+
+// EarlyShare is what of an account's limit for reads is kept for the process that reads
+// early: two a second, or a tenth where the limit is below 20 a second. A limit below
+// two cannot be shared; none (+Inf) need not be.
+func EarlyShare(limit float64) float64 {
+	if limit < 2 || math.IsInf(limit, 1) {
+		return 0
+	}
+	return min(2, limit/10)
+}
+
+// ZonesPerSecond is how many zones a campaign rotates at most under that limit: each
+// needs a refresh and a read, and reads share theirs with early ones.
+func ZonesPerSecond(limit float64) float64 { return PaceShare * (limit - EarlyShare(limit)) }
