@@ -103,7 +103,9 @@ func accountNamed(ctx context.Context, conn *temporalclient.Connection, name str
 	}
 	var all []rotation.Account
 	for _, e := range found.GetExecutions() {
-		all = append(all, rotation.Account(strings.TrimPrefix(e.GetExecution().GetWorkflowId(), workflows.LeaseID(""))))
+		if name, is := strings.CutPrefix(e.GetExecution().GetWorkflowId(), workflows.LeaseID("")); is { // not the lease of early reads
+			all = append(all, rotation.Account(name))
+		}
 	}
 	slices.Sort(all)
 	switch len(all) {
