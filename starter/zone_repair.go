@@ -127,7 +127,7 @@ func (a *app) carryOut(ctx context.Context, conn *temporalclient.Connection, in 
 func startZone(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn) (client.WorkflowRun, error) {
 	return conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(in.Zone), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes: workflows.Searchable("", in.Zone, ""),
+		TypedSearchAttributes: workflows.Searchable("", in.Zone, ""), WorkflowTaskTimeout: workflows.ZoneTask,
 		StaticSummary:         harmless.Summary(fmt.Sprintf("%s %s by %s", in.Verb, in.Zone, in.By)),
 	}, workflows.TypeZone, in)
 }

@@ -154,6 +154,7 @@ func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (wor
 		summary += ", for account " + string(in.Account)
 	}
 	o := childPolicy(ShardID(in.Campaign, in.Page), summary)
+	o.WorkflowTaskTimeout = shardTask
 	o.TypedSearchAttributes = listedAs(Searchable(in.Campaign, "", ""), OutcomeRunning)
 	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), TypeShard, in)
 	var started workflow.Execution

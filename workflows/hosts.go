@@ -68,7 +68,7 @@ func startProof(ctx workflow.Context, near string, in activities.ProveIn) workfl
 	done, settle := workflow.NewFuture(ctx)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		own := o
-		own.TaskQueue, own.ScheduleToStartTimeout = near, quickAnswer
+		own.TaskQueue, own.ScheduleToStartTimeout = near, quickProof
 		out, err := proveAct().do(ctx, own, in)
 		if neverStarted(err) {
 			out, err = proveAct().do(ctx, o, in)

@@ -279,6 +279,7 @@ func (s *shard) start(c rotation.StartZone) {
 	}
 	in := s.zoneIn(c)
 	o := childPolicy(ZoneID(c.Zone), zoneSummary(in.Verb, in.Name, in.Zone, in.Hosts))
+	o.WorkflowTaskTimeout = ZoneTask
 	o.TypedSearchAttributes = Searchable(s.in.Campaign, c.Zone, "")
 	o.Priority = temporal.Priority{PriorityKey: priorityNormal}
 	if c.Urgent {

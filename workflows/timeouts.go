@@ -24,7 +24,8 @@ const (
 // whose failure means something to a zone are tried once, or a few times: the zone
 // decides what comes next.
 const (
-	quickAnswer   = time.Second // a worker that gave a proof takes the delivery at once, or is gone
+	quickAnswer   = 500 * time.Millisecond // a worker that gave a proof takes the delivery at once, or is gone
+	quickProof    = 2 * time.Second        // the worker that calls EdgeOne gives proofs itself, or is gone
 	firstDelivery = 8 * time.Second
 	earlyAfter    = time.Second      // a refresh that has begun answers within it, or the key is read early
 	earlyWithin   = 5 * time.Second  // a process that stands by reads early, or none does
@@ -146,6 +147,15 @@ func longOptions(why string, t rotation.Timing) workflow.ActivityOptions {
 func patient(attempts int32) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: attempts}
 }
+
+// How long the server waits for a workflow task of a zone and of a shard before it gives
+// the task to another process. Their tasks take milliseconds. A zone's is short, because
+// the answer of a refresh may be in it, with which an orchestrator died; a shard's
+// leaves time to read its history anew.
+const (
+	ZoneTask  = 3 * time.Second
+	shardTask = 5 * time.Second
+)
 
 func childPolicy(id, summary string) workflow.ChildWorkflowOptions {
 	return workflow.ChildWorkflowOptions{

@@ -398,7 +398,7 @@ func zoneStories() []zoneStory {
 			name: "the worker that gave the proof is gone: the location's other workers deliver", want: rotation.Done, executed: 1, sent: 1,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) { w.queued = noWorkers(ownQueue("hk"), forever) },
 			check: func(t *testing.T, _ *world, r rotation.Record) {
-				if ms := r.ExposureMs; ms < 1000 || ms > 1700 {
+				if ms := r.ExposureMs; ms < 500 || ms > 1200 {
 					t.Errorf("exposure %d ms", ms)
 				}
 			},
