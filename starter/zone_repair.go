@@ -128,7 +128,7 @@ func startZone(ctx context.Context, conn *temporalclient.Connection, in workflow
 	return conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(in.Zone), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes: workflows.Searchable("", in.Zone, ""), WorkflowTaskTimeout: workflows.ZoneTask,
-		StaticSummary:         harmless.Summary(fmt.Sprintf("%s %s by %s", in.Verb, in.Zone, in.By)),
+		StaticSummary: harmless.Summary(fmt.Sprintf("%s %s by %s", in.Verb, in.Zone, in.By)),
 	}, workflows.TypeZone, in)
 }
 
