@@ -64,8 +64,12 @@ chaos: build ## campaigns under bad days of every kind (SEEDS=20 ZONES=40; MATRI
 .PHONY: bench bench-quick
 bench: build ## measure, next to the scripts that people use; writes docs/benchmarks.md
 	go run ./internal/proving/bench
-bench-quick: build ## the same with 200 zones, in less than 4 minutes
+bench-quick: build ## the same with few zones, in about ten minutes
 	go run ./internal/proving/bench -quick
+
+.PHONY: bench-100k
+bench-100k: build ## one campaign of 100,000 zones, terminated and resumed in its middle; it may take hours (ZONES=2000)
+	go run ./internal/proving/bench -parts huge -zones $(if $(filter file,$(origin ZONES)),100000,$(ZONES))
 
 .PHONY: chaos-quick
 chaos-quick: build

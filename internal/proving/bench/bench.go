@@ -26,6 +26,8 @@ type config struct {
 	profile       string
 	scale, zones  int
 	pairs, kills  int
+	// before is where the programs of the commit before are.
+	before string
 	// bareWorker is set in the process that the part bare starts.
 	bareWorker string
 }
@@ -35,7 +37,8 @@ const (
 	limit      = 20 // calls a second, per action
 	lifted     = -1
 	roundTrip  = 20 // ms
-	hosts      = 30
+	farAway    = 100
+	hosts      = 30 // unless a setup says otherwise
 	window     = 40
 	hostsEach  = 3 // hosts of a zone, in runs with the limit
 	hostsAlone = 1 // hosts of a zone, in runs without it
@@ -44,8 +47,8 @@ const (
 // sizes are how many zones each part has.
 type sizes struct {
 	// main is for one worker and the baselines, more for several workers, few for
-	// the script, free for the engine. near is for the runs without a network; if
-	// it is 0, there are none.
+	// the script, free for the engine. near is for the runs at other distances
+	// and with another limit; if it is 0, there are none.
 	main, more, few, near, free int
 	scale                       []int
 	workers                     []int
@@ -53,16 +56,22 @@ type sizes struct {
 	pairs int
 	// kills is how many workers are killed, in failover and in handover.
 	kills int
+	// most is the size of the part huge, which runs only when it is named.
+	most int
 }
 
+// namedOnly are parts that do not run by themselves.
+var namedOnly = []string{"huge", "before"}
+
 func (c config) sizes() sizes {
-	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000}, workers: []int{1, 2, 4}, pairs: 3, kills: 20}
+	s := sizes{main: 1000, more: 500, few: 100, near: 200, free: 500, scale: []int{1000, 5000, 20_000}, workers: []int{1, 2, 4}, pairs: 3, kills: 20}
 	if c.quick {
-		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{200}, workers: []int{1, 2}, pairs: 2, kills: 3}
+		s = sizes{main: 200, more: 200, few: 20, free: 200, scale: []int{500, 2000}, workers: []int{1, 2}, pairs: 2, kills: 3}
 	}
 	if n := c.zones; n > 0 {
 		s = sizes{main: n, more: n, few: n, near: n, free: n, scale: []int{n, 2 * n}, workers: []int{1, 2}, pairs: s.pairs, kills: s.kills}
 	}
+	s.most = cmp.Or(c.zones, paperZones)
 	s.pairs, s.kills = cmp.Or(c.pairs, s.pairs), cmp.Or(c.kills, s.kills)
 	if c.scale > 0 {
 		s.scale = append(s.scale, c.scale)
@@ -86,10 +95,13 @@ func parts() []part {
 		{"failover", (*bench).failover},
 		{"handover", (*bench).handover},
 		{"upgrade", (*bench).upgrade},
+		{"slow", (*bench).slow},
 		{"engine", (*bench).engine},
 		{"bare", (*bench).bare},
 		{"observed", (*bench).observed},
+		{"before", (*bench).versusBefore},
 		{"scale", (*bench).scaleUp},
+		{"huge", (*bench).huge},
 	}
 }
 
@@ -107,7 +119,7 @@ func (c config) chosen() ([]part, error) {
 		return []part{{"profile", func(b *bench, ctx context.Context) error { return b.profileEngine(ctx, c.profile) }}}, nil
 	}
 	if c.parts == "" {
-		return parts(), nil
+		return slices.DeleteFunc(parts(), func(p part) bool { return slices.Contains(namedOnly, p.name) }), nil
 	}
 	wanted := strings.Split(c.parts, ",")
 	all := parts()
@@ -123,9 +135,10 @@ func (c config) chosen() ([]part, error) {
 type bench struct {
 	sizes
 	programs stage.Programs
-	bin, dir string
-	say      func(format string, args ...any)
-	results  []result
+	// before is where the programs of the commit before are.
+	dir, before string
+	say         func(format string, args ...any)
+	results     []result
 	// empty is the size of an empty database. It is 0 until it is known.
 	empty int64
 }
@@ -161,7 +174,7 @@ func run(ctx context.Context, c config, out, progress io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), bin: bin, dir: dir}
+	b := &bench{sizes: c.sizes(), programs: stage.ProgramsIn(bin), dir: dir, before: c.before}
 	b.say = func(format string, args ...any) {
 		fmt.Fprintf(progress, "%5.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
@@ -197,8 +210,7 @@ func workDir(given string) (dir string, remove bool, err error) {
 // page.
 func (b *bench) publish(ctx context.Context, c config, out io.Writer, took time.Duration) error {
 	s := sum(b.results)
-	shown := tables(b.results, s)
-	showTables(out, shown)
+	showTables(out, tables(b.results, s))
 	for _, r := range b.results {
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -215,7 +227,7 @@ func (b *bench) publish(ctx context.Context, c config, out io.Writer, took time.
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(c.out, []byte(markdown(here, shown, full, took)), 0o644); err != nil {
+		if err := os.WriteFile(c.out, []byte(markdown(here, pageTables(b.results, s), full, took)), 0o644); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,8 @@ type figure struct {
 	Limit     int    `json:"limit"`
 	Workers   int    `json:"workers"`
 	// Seconds is the campaign's time, without its plan.
-	Seconds float64 `json:"seconds"`
+	Seconds     float64 `json:"seconds"`
+	PlanSeconds float64 `json:"planSeconds,omitempty"`
 	// Refreshes is how many were asked for, by anybody.
 	Refreshes          int     `json:"refreshes"`
 	RefreshesPerSecond float64 `json:"refreshesPerSecond"`
@@ -26,8 +27,18 @@ type figure struct {
 	MaxPerSecond map[string]int `json:"maxPerSecond"`
 	Throttled    int            `json:"throttled"`
 	// Exposure is measured by the run's own clock, Outside by the simulator's.
-	Exposure *spread `json:"exposureMs,omitempty"`
-	Outside  *spread `json:"exposureOutsideMs,omitempty"`
+	Exposure  *spread `json:"exposureMs,omitempty"`
+	Outside   *spread `json:"exposureOutsideMs,omitempty"`
+	exposures []exposure
+
+	// Others are the exposures from outside of zones that have no slow host, in the
+	// part slow.
+	Others    group `json:"othersMs,omitempty"`
+	SlowHosts int   `json:"slowHosts,omitempty"`
+
+	// Huge is there for the part huge.
+	Huge *huge `json:"huge,omitempty"`
+
 	// Toll is there if workers died.
 	Toll *toll `json:"toll,omitempty"`
 

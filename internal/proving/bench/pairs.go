@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,6 +24,29 @@ func (b *bench) bare(ctx context.Context) error {
 			return err
 		}
 		if err := b.durable(ctx, setup{name: fmt.Sprintf("engine %d", i+1), zones: b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// versusBefore measures pairs too: the programs of the commit before, and these.
+func (b *bench) versusBefore(ctx context.Context) error {
+	if b.before == "" {
+		return errors.New("say with -before where the programs of the commit before are")
+	}
+	bin, err := filepath.Abs(b.before)
+	if err != nil {
+		return err
+	}
+	run := setup{zones: b.free, hostsEach: hostsEach, delayMs: roundTrip, limit: lifted, workers: 1}
+	for i := range b.pairs {
+		run.name, run.bin = fmt.Sprintf("before %d", i+1), bin
+		if err := b.durable(ctx, run, nil); err != nil {
+			return err
+		}
+		run.name, run.bin = fmt.Sprintf("now %d", i+1), ""
+		if err := b.durable(ctx, run, nil); err != nil {
 			return err
 		}
 	}
@@ -91,16 +116,13 @@ const driftAllowed = 0.15
 
 // besideBare compares each engine with the bare pattern before it.
 func (s *summary) besideBare(turns []figure) {
-	var ratios, costs, paces []float64
-	for pair := range slices.Chunk(turns, 2) {
-		if len(pair) < 2 || pair[0].durableCPU() == 0 {
-			continue
-		}
-		ratios = append(ratios, pair[1].durableCPU()/pair[0].durableCPU())
-		costs, paces = append(costs, pair[0].durableCPU()), append(paces, pair[0].zonesPerSecond())
-	}
+	ratios := ratiosOf(turns)
 	if len(ratios) == 0 {
 		return
+	}
+	var costs, paces []float64
+	for pair := range slices.Chunk(turns, 2) {
+		costs, paces = append(costs, pair[0].durableCPU()), append(paces, pair[0].zonesPerSecond())
 	}
 	ratio, apart := rounded(mean(ratios)), rounded((slices.Max(ratios)-slices.Min(ratios))/mean(ratios))
 	s.headline.CPUVsBare, s.headline.Spread = &ratio, &apart
@@ -114,6 +136,26 @@ func (s *summary) besideBare(turns []figure) {
 		s.headline.Drift = &tooMuch
 	}
 	s.state("the yardstick", "%.1f children/s, %.1f ms of CPU a child; between the pairs it drifted by %.0f %%%s", mean(paces), mean(costs), drift*100, says)
+}
+
+// ratiosOf has, for each pair, the CPU of Temporal and worker of the second, as a
+// part of that of the first.
+func ratiosOf(turns []figure) []float64 {
+	var ratios []float64
+	for pair := range slices.Chunk(turns, 2) {
+		if len(pair) == 2 && pair[0].durableCPU() > 0 {
+			ratios = append(ratios, pair[1].durableCPU()/pair[0].durableCPU())
+		}
+	}
+	return ratios
+}
+
+// sinceBefore compares each run with that of the commit before.
+func (s *summary) sinceBefore(turns []figure) {
+	if ratios := ratiosOf(turns); len(ratios) > 0 {
+		s.goal(mean(ratios) <= 0.75, fmt.Sprintf("CPU of Temporal and worker a zone, %d hosts, against the commit before (%d pairs)", hostsEach, len(ratios)),
+			"≤ 0.75 ×", "%.2f ×, from %.2f to %.2f", mean(ratios), slices.Min(ratios), slices.Max(ratios))
+	}
 }
 
 func mean(x []float64) float64 {

@@ -31,3 +31,18 @@ func TestTheEngineIsComparedWithTheBarePatternBesideIt(t *testing.T) {
 		t.Error("nothing was compared, and a figure came out")
 	}
 }
+
+func TestFlatnessIsOfWhatGrowsMore(t *testing.T) {
+	run := func(zones int, secondsEach, temporal float64) figure {
+		return figure{Zones: zones, Seconds: secondsEach * float64(zones), CPUMsPerZone: map[string]float64{ofTemporal: temporal}}
+	}
+	var s summary
+	s.unlimited(nil, []figure{run(1000, 0.02, 20), run(5000, 0.5, 500), run(20_000, 0.03, 33), run(1000, 0.04, 24)})
+	if got := s.headline.Flatness; got == nil || *got != 1.5 {
+		t.Errorf("1.0 × in seconds and 1.5 × in CPU are a flatness of %v", got)
+	}
+	var one summary
+	if one.unlimited(nil, []figure{run(1000, 0.02, 20)}); one.headline.Flatness != nil {
+		t.Error("one size has a flatness")
+	}
+}

@@ -21,9 +21,18 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// tables are the tables that have something to show.
+// tables are all tables.
 func tables(results []result, s summary) []table {
-	all := []table{goalsTable(s), runsTable(results), tollTable(results), costTable(results), fitsTable(s)}
+	return filled(goalsTable(s), runsTable(results), tollTable(results), costTable(results), minutesTable(results), fitsTable(s))
+}
+
+// pageTables are those that the page shows, which is to stay one page.
+func pageTables(results []result, s summary) []table {
+	return filled(goalsTable(s), shortTable(results), minutesTable(results), fitsTable(s))
+}
+
+// filled are the tables that have something to show.
+func filled(all ...table) []table {
 	return slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })
 }
 
@@ -45,6 +54,21 @@ func runsTable(results []result) table {
 			t.add(f.Run, fmt.Sprintf("%d × %d", f.Zones, f.HostsEach), fmt.Sprint(f.DelayMs), num(float64(f.Workers), 0), num(f.Seconds, 1),
 				num(f.RefreshesPerSecond, 2), fmt.Sprintf("%d/%d", f.MaxPerSecond[stage.RefreshAction], f.MaxPerSecond[stage.DescribeAction]),
 				fmt.Sprint(f.Throttled), f.Exposure.String(), f.Outside.String())
+		}
+	}
+	return t
+}
+
+// shortTable says the most important things of each run.
+func shortTable(results []result) table {
+	t := table{title: "Runs", head: []string{
+		"run", "zones × hosts", "zones/s", "exposure ms, p50/p99/max", "CPU ms a zone: temporal", "who rotates", "hosts", "peak MB: temporal", "who rotates",
+	}}
+	for _, r := range results {
+		for _, f := range r.Figures {
+			t.add(f.Run, fmt.Sprintf("%d × %d", f.Zones, f.HostsEach), num(f.zonesPerSecond(), 1), f.Exposure.String(),
+				num(f.CPUMsPerZone[ofTemporal], 1), num(f.CPUMsPerZone[whoRotates], 1), num(f.CPUMsPerZone[ofHosts], 1),
+				num(f.PeakRSSMB[ofTemporal], 0), num(f.PeakRSSMB[whoRotates], 0))
 		}
 	}
 	return t

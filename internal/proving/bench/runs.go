@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -34,10 +35,24 @@ func (b *bench) script(ctx context.Context) error {
 
 func (b *bench) nearAndFar(ctx context.Context, name string, rotate rotate) error {
 	err := b.plain(ctx, setup{name: name, zones: b.main, hostsEach: hostsEach, delayMs: roundTrip, limit: limit}, rotate)
-	if b.near == 0 || err != nil {
-		return err
+	for _, run := range b.elsewhere(name) {
+		err = errors.Join(err, b.plain(ctx, run, rotate))
 	}
-	return b.plain(ctx, setup{name: name + " 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit}, rotate)
+	return err
+}
+
+// elsewhere are the runs with other distances to the hosts, and with twice the
+// limit. The last has one host for each zone, because the machine has no CPU for
+// more.
+func (b *bench) elsewhere(name string) []setup {
+	if b.near == 0 {
+		return nil
+	}
+	return []setup{
+		{name: name + " 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit},
+		{name: fmt.Sprintf("%s %d ms", name, farAway), zones: b.near, hostsEach: hostsEach, delayMs: farAway, limit: limit},
+		{name: fmt.Sprintf("%s limit %d", name, 2*limit), zones: 2 * b.near, hostsEach: hostsAlone, delayMs: roundTrip, limit: 2 * limit},
+	}
 }
 
 // rotate runs a baseline.
@@ -79,11 +94,22 @@ func (b *bench) keywave(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, run := range b.elsewhere("keywave 1") {
+		run.workers = 1
+		if err := b.durable(ctx, run, nil); err != nil {
+			return err
+		}
+	}
 	if b.near == 0 {
 		return nil
 	}
-	return b.durable(ctx, setup{name: "keywave 1 0 ms", zones: b.near, hostsEach: hostsEach, limit: limit, workers: 1}, nil)
+	return b.durable(ctx, setup{name: rolesApart, zones: b.near, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, roles: [][]string{
+		{"--roles", "orchestrator"}, {"--roles", "edgeone"}, {"--roles", "location"},
+	}}, nil)
 }
+
+// rolesApart is the run with a process for each role.
+const rolesApart = "keywave apart"
 
 // shortWaits are settings with which zones in doubt take seconds and not
 // minutes. They change nothing for zones that are exposed.
@@ -122,10 +148,15 @@ func (b *bench) engine(ctx context.Context) error {
 	return b.durable(ctx, setup{name: "engine", zones: b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil)
 }
 
-// scaleUp does the same with more and more zones.
+// scaleUp does the same with more and more zones, and at last with few again, so
+// that a machine that got slower or faster meanwhile is seen.
 func (b *bench) scaleUp(ctx context.Context) error {
-	for _, n := range b.scale {
-		if err := b.durable(ctx, setup{name: fmt.Sprintf("scale %d", n), zones: n, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}, nil); err != nil {
+	for i, n := range append(slices.Clone(b.scale), b.scale[0]) {
+		run := setup{name: fmt.Sprintf("scale %d", n), zones: n, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1}
+		if i == len(b.scale) {
+			run.name += " again"
+		}
+		if err := b.durable(ctx, run, nil); err != nil {
 			return err
 		}
 	}
@@ -138,6 +169,12 @@ const patience = 5 * time.Minute
 // durable measures one run of Keywave: a plan, then its campaign, as operators
 // run them. meanwhile, if it is not nil, runs during the campaign.
 func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.Context, *stand) error) error {
+	return b.durableThen(ctx, run, meanwhile, nil)
+}
+
+// durableThen is durable. then, if it is not nil, runs after the campaign's end,
+// and adds to its figure.
+func (b *bench) durableThen(ctx context.Context, run setup, meanwhile func(context.Context, *stand) error, then func(context.Context, *stand, *figure) error) error {
 	s, err := b.raise(ctx, run)
 	defer s.strike()
 	if err != nil {
@@ -145,10 +182,12 @@ func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.C
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience+2*time.Duration(run.zones)*time.Second/limit)
 	defer cancel()
+	began := time.Now()
 	digest, err := s.plan(ctx)
 	if err != nil {
 		return err
 	}
+	planned := time.Since(began)
 	before, err := s.usages()
 	if err != nil {
 		return err
@@ -158,10 +197,16 @@ func (b *bench) durable(ctx context.Context, run setup, meanwhile func(context.C
 		return err
 	}
 	f := s.newFigure()
+	f.PlanSeconds = rounded(planned.Seconds())
 	f.Seconds = rounded(status.EndedAt.Sub(status.StartedAt).Seconds())
 	f.Exposure = &spread{float64(status.ExposureMs.P50), float64(status.ExposureMs.P99), float64(status.ExposureMs.Max)}
 	if err := errors.Join(s.used(before, &f), s.histories(ctx, &f), s.seenFromOutside(ctx, &f, status.Zones.Done)); err != nil {
 		return err
+	}
+	if then != nil {
+		if err := then(ctx, s, &f); err != nil {
+			return err
+		}
 	}
 	return b.addWithDatabase(ctx, s, f)
 }
@@ -233,7 +278,7 @@ func (s *stand) rotate(ctx context.Context, digest string, meanwhile func(contex
 	}
 	done := status.State == workflows.StateDone && status.Zones.Done == s.zones
 	if status.EndedAt == nil || !done && len(s.deaths) == 0 {
-		return status, fmt.Errorf("the campaign is %s with %d of %d zones done: %s", status.State, status.Zones.Done, s.zones, status.Reason)
+		return status, fmt.Errorf("the campaign is %s with %d of %d zones done (%+v): %s", status.State, status.Zones.Done, s.zones, status.Zones, status.Reason)
 	}
 	return status, nil
 }
@@ -287,7 +332,7 @@ func (s *stand) seenFromOutside(ctx context.Context, f *figure, done int) error 
 	perSecond, gap := pace(edges)
 	f.RefreshesPerSecond, f.LongestGapMs = rounded(perSecond), ms(gap)
 	exposures, err := outside(s, edges)
-	f.Outside = spreadOf(lasted(exposures))
+	f.Outside, f.exposures = spreadOf(lasted(exposures)), exposures
 	if len(s.deaths) > 0 {
 		t := tollOf(s.deaths, exposures, edges)
 		t.NotDone = s.zones - done
@@ -338,6 +383,22 @@ func (s *stand) usages() (map[int]stage.Usage, error) {
 	return used, nil
 }
 
+// cpuSince is the CPU time that was used since before was taken, by who used it.
+func (s *stand) cpuSince(before map[int]stage.Usage) (map[string]time.Duration, error) {
+	after, err := s.usages()
+	if err != nil {
+		return nil, err
+	}
+	cpu := map[string]time.Duration{}
+	for pid, name := range s.counted() {
+		cpu[name] += after[pid].Own - before[pid].Own
+		if name == ofSimulator {
+			cpu[ofHosts] = after[pid].Children - before[pid].Children
+		}
+	}
+	return cpu, nil
+}
+
 // used adds what the processes have used since before was taken. The hosts'
 // shells are the simulator's children.
 func (s *stand) used(before map[int]stage.Usage, f *figure) error {
@@ -345,15 +406,13 @@ func (s *stand) used(before map[int]stage.Usage, f *figure) error {
 	if err != nil {
 		return err
 	}
-	cpu := map[string]time.Duration{}
 	f.PeakRSSMB = map[string]float64{}
 	for pid, name := range s.counted() {
-		u := after[pid]
-		cpu[name] += u.Own - before[pid].Own
-		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(u.PeakRSS)))
-		if name == ofSimulator {
-			cpu[ofHosts] = u.Children - before[pid].Children
-		}
+		f.PeakRSSMB[name] = max(f.PeakRSSMB[name], rounded(megabytes(after[pid].PeakRSS)))
+	}
+	cpu, err := s.cpuSince(before)
+	if err != nil {
+		return err
 	}
 	f.CPUMsPerZone = map[string]float64{}
 	for name, d := range cpu {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,11 @@ type setup struct {
 	// roles, where it is set, are the flags of each worker, instead of workers that
 	// play every role and tell nobody how they do.
 	roles [][]string
+	// hosts is the number of all hosts, if it is not the usual one. One of slowEach
+	// reloads slowly.
+	hosts, slowEach int
+	// bin is where the programs are, if they are not the usual ones.
+	bin string
 	// answerMs is by how much EdgeOne's answers to refreshes are late.
 	answerMs int
 	// settings are added to the campaign section of the fleet file.
@@ -65,9 +71,13 @@ func (b *bench) bareStand(run setup) (*stand, error) {
 	if run.roles != nil {
 		run.workers = len(run.roles)
 	}
+	programs := b.programs
+	if run.bin != "" {
+		programs = stage.ProgramsIn(run.bin)
+	}
 	s := &stand{setup: run, heard: map[int]int64{}, Stack: &stage.Stack{
-		Config:   stage.Config{Bin: b.bin, Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags, WorkerFlags: run.roles, WorkerEnv: run.workerEnv},
-		Programs: b.programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
+		Config:   stage.Config{Dir: dir, Campaign: campaign, ServerFlags: run.serverFlags, WorkerFlags: run.roles, WorkerEnv: run.workerEnv},
+		Programs: programs, Port: stage.FreePort(), UIPort: stage.FreePort(),
 	}}
 	return s, os.MkdirAll(dir, 0o700)
 }
@@ -89,7 +99,7 @@ func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 	if err := s.writeKeys(ctx); err != nil {
 		return s, err
 	}
-	if err := s.delayAnswers(ctx); err != nil {
+	if err := errors.Join(s.delayAnswers(ctx), s.slowDown(ctx)); err != nil {
 		return s, err
 	}
 	s.journal = follow(ctx, s.Stack)
@@ -102,7 +112,7 @@ func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 func (s *stand) startSim(ctx context.Context) error {
 	var err error
 	s.Sim, err = stage.Start("sim", s.Programs.Keywave, s.Log("sim"), stage.Environment(), "sim", "--output", "json",
-		"--dir", filepath.Join(s.Dir, "world"), "--zones", strconv.Itoa(s.zones), "--hosts", strconv.Itoa(hosts),
+		"--dir", filepath.Join(s.Dir, "world"), "--zones", strconv.Itoa(s.zones), "--hosts", strconv.Itoa(cmp.Or(s.hosts, hosts)),
 		"--locations", location, "--empty-hosts", "--limit", strconv.Itoa(s.limit), "--delay-ms", strconv.Itoa(s.delayMs))
 	if err != nil {
 		return err
