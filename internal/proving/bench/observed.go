@@ -27,7 +27,7 @@ func (b *bench) observed(ctx context.Context) error {
 			name string
 			read bool
 			env  []string
-		}{{"unobserved", false, nil}, {"metrics", true, nil}, {"metrics, traces", true, spans}} {
+		}{{"unobserved", false, nil}, {"metrics", true, nil}, {"metrics and traces", true, spans}} {
 			run := setup{name: fmt.Sprintf("%s %d", told.name, i+1), zones: b.free, hostsEach: hostsAlone, delayMs: roundTrip, limit: lifted, workers: 1, workerEnv: told.env}
 			if err := b.read(ctx, run, told.read); err != nil {
 				return err

@@ -21,6 +21,7 @@ type day struct {
 	cluster *cluster
 	sum     *total
 	meter   meter
+	asked   time.Time // when the campaign's state was asked for
 	wrong   []string
 }
 
@@ -114,12 +115,29 @@ func (d *day) getOn(ctx context.Context, before, more int) error {
 		if now > before && first == 0 {
 			first = time.Since(begun)
 		}
+		d.again(ctx)
 		return now >= min(before+more, d.Zones)
 	}) {
 		return errors.Join(fmt.Errorf("the campaign did not get on: %d refreshes before, %d now", before, now), ctx.Err())
 	}
 	say("the next refresh came after %.1f s, %d after %.1f s", first.Seconds(), now-before, time.Since(begun).Seconds())
 	return nil
+}
+
+// askEvery is how often the campaign is asked whether it still runs.
+const askEvery = 15 * time.Second
+
+// again resumes a campaign that has ended without some zones, or has paused itself: on a
+// busy machine proofs come too late, and a kill costs more of them.
+func (d *day) again(ctx context.Context) {
+	if time.Since(d.asked) < askEvery {
+		return
+	}
+	status, err := d.Status(ctx)
+	if d.asked = time.Now(); err == nil && (status.State == "ended" || status.State == "paused") {
+		say("the campaign is %s, and is resumed: %v", status.State, status.Zones)
+		_, _ = d.CLI(ctx, "campaign", "resume", d.Campaign, "--reason", "it goes on") // or the next time
+	}
 }
 
 func (d *day) killing(name string) func(context.Context) error {

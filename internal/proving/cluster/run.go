@@ -39,7 +39,7 @@ func (t total) String() string {
 }
 
 // The campaign's settings: budgets are wide, so that bad days do not end the campaign.
-const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 40, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
+const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 40, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 2m, settle: 1s, signatureLife: 8s}`
 
 const (
 	campaign = "cluster"
