@@ -26,6 +26,8 @@ type DeliverOut struct {
 	// Unopened says why the sealed key cannot be used: it must be sealed again
 	// from a read-back.
 	Unopened string `json:"unopened,omitempty"`
+	// Leaving says that the worker stops: its own queue is served no more.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // Deliver puts the key on every host for which it was sealed, at once, and waits
@@ -37,7 +39,7 @@ func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error
 	if err != nil {
 		return DeliverOut{Unopened: err.Error(), Acks: failAll(in.Hosts, err.Error())}, nil
 	}
-	out := DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts))}
+	out := DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts)), Leaving: l.delivers()}
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	var group errgroup.Group

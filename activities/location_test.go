@@ -308,3 +308,38 @@ func TestProbeCannotBeSealed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A worker that stops serves the queue that its proofs name until nobody has used it for
+// a while, tells whoever does, and gives no proof any more that names it.
+func TestAWorkerThatStopsServesItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		l, refs := place(boxes, holding(oldKey))
+		if !l.Quiet(time.Second) {
+			t.Error("it waits for deliveries, and has given no proof")
+		}
+		if out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs)); err != nil || out.Proofs[0].Queue != l.Queue {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		l.Leave()
+		if l.Quiet(time.Second) {
+			t.Error("it is quiet at once")
+		}
+		time.Sleep(900 * time.Millisecond)
+		deliver := deliverIn(t, boxes, refs)
+		if out, err := run(t, t.Context(), l.Deliver, deliver); err != nil || !out.Leaving || out.Acks[0].Problem != "" {
+			t.Errorf("%+v, %v", out, err)
+		}
+		time.Sleep(900 * time.Millisecond)
+		if l.Quiet(time.Second) {
+			t.Error("it is quiet 900 ms after a delivery")
+		}
+		time.Sleep(200 * time.Millisecond)
+		if !l.Quiet(time.Second) {
+			t.Error("it is never quiet")
+		}
+		if out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs)); err != nil || out.Proofs[0].Queue != "" {
+			t.Errorf("its proof names a queue that is soon gone: %+v, %v", out, err)
+		}
+	})
+}

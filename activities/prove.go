@@ -25,6 +25,8 @@ type Location struct {
 	Hosts func() Machines
 	// Spans trace deliveries; nil traces nothing.
 	Spans Spans
+
+	leaving leaving
 }
 
 // Machines are hosts by their names.
@@ -147,7 +149,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	group.SetLimit(hostsAtOnce)
 	for i, asked := range in.Hosts {
 		group.Go(func() error {
-			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.Queue}
+			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.served()}
 			shown, err := l.prove(ctx, asked, opens, in.Look)
 			if err == nil && in.Rehearse {
 				proof.Rehearsed, err = l.rehearse(ctx, asked)

@@ -118,6 +118,7 @@ type workers struct {
 	callers   []*caller
 	locations []*activities.Location
 	running   []sdkworker.Worker
+	own       []sdkworker.Worker // serve the queues that this worker's proofs name
 }
 
 // caller is this process's part in one account: it stands by, and is the one
@@ -283,19 +284,21 @@ func (w *workers) start(ctx context.Context) error {
 		sdkworker.SetStickyWorkflowCacheSize(cachedWorkflows)
 		o := w.options()
 		o.StickyScheduleToStartTimeout = stickyFor
-		if err := w.startWorker(workflows.Queue, o, func(r sdkworker.Worker) {
+		if err := w.startWorker(&w.running, workflows.Queue, o, func(r sdkworker.Worker) {
 			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client}, w.notices)
 		}); err != nil {
 			return err
 		}
 	}
 	for _, l := range w.locations {
-		for _, queue := range []string{workflows.LocationQueue(l.Name), l.Queue} {
-			o := w.activityOptions(deliveriesAtOnce)
-			o.MaxHeartbeatThrottleInterval = activities.DeliverBeat // the server is to hear each beat
-			if err := w.startWorker(queue, o, func(r sdkworker.Worker) { workflows.RegisterLocation(r, l) }); err != nil {
-				return err
-			}
+		o := w.activityOptions(deliveriesAtOnce)
+		o.MaxHeartbeatThrottleInterval = activities.DeliverBeat // the server is to hear each beat
+		register := func(r sdkworker.Worker) { workflows.RegisterLocation(r, l) }
+		if err := w.startWorker(&w.running, workflows.LocationQueue(l.Name), o, register); err != nil {
+			return err
+		}
+		if err := w.startWorker(&w.own, l.Queue, o, register); err != nil {
+			return err
 		}
 	}
 	for _, c := range w.callers {
@@ -325,12 +328,12 @@ func (w *workers) activityOptions(atOnce int) sdkworker.Options {
 	return o
 }
 
-func (w *workers) startWorker(queue string, o sdkworker.Options, register func(sdkworker.Worker)) error {
+func (w *workers) startWorker(among *[]sdkworker.Worker, queue string, o sdkworker.Options, register func(sdkworker.Worker)) error {
 	r := sdkworker.New(w.temporal.Client, queue, o)
 	register(r)
 	if err := r.Start(); err != nil {
 		return err
 	}
-	w.running = append(w.running, r)
+	*among = append(*among, r)
 	return nil
 }

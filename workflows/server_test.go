@@ -550,6 +550,7 @@ func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn
 		out.Unopened = "the sealed key cannot be opened"
 	}
 	_ = workflow.Sleep(ctx, w.took.put)
+	out.Leaving = w.leaving && t.options.TaskQueue == ownQueue(l)
 	for i, ref := range in.Hosts {
 		if out.Unopened != "" {
 			out.Acks[i] = rotation.Ack{Host: ref.Name, Problem: out.Unopened}

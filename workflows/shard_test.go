@@ -865,3 +865,38 @@ func TestShardAZoneThatIsTerminatedIsUnknown(t *testing.T) {
 		t.Errorf("%+v", out.Note)
 	}
 }
+
+// What one zone learns of a worker that gave proofs and takes no delivery any more, or
+// soon none, the shard knows: the zones after it do not try that worker.
+func TestShardLearnsWhichWorkerIsGone(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  func(*world)
+	}{
+		{"it was killed", func(w *world) {}},
+		{"it stops", func(w *world) { w.leaving = true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const zones, window = 20, 2
+			w := newWorld(t, zones, 1, 1)
+			own := 0
+			w.queued = func(asked *task) time.Duration {
+				if asked.name != workflows.ActDeliver || asked.options.TaskQueue != ownQueue("hk") {
+					return 0
+				}
+				own++
+				if w.leaving {
+					return 0
+				}
+				return forever
+			}
+			c.set(w)
+			if out := w.shard(w.shardIn(window)); out.Tally.Zones.Done != zones {
+				t.Fatalf("%+v\n%s", out.Tally.Zones, w.story())
+			}
+			if own > 2*window {
+				t.Errorf("%d of %d zones tried the worker that is gone\n%s", own, zones, w.story())
+			}
+		})
+	}
+}

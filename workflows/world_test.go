@@ -99,6 +99,8 @@ type world struct {
 	beside bool
 	// standby says that a process that is not the active one reads early.
 	standby bool
+	// leaving says that the workers that gave proofs stop.
+	leaving bool
 	// digest is the definition of h2 at its last delivery.
 	digest string
 	// says is what a refresh that has begun reports in its heartbeat.

@@ -61,6 +61,8 @@ type zone struct {
 	api      rotation.API
 	// running is a refresh whose key was read early, and which has not ended.
 	running workflow.Future
+	// gone are the queues of workers that gave proofs and take no delivery any more.
+	gone []string
 
 	spent     []stretch // in each phase
 	requestID string
@@ -404,7 +406,9 @@ func (z *zone) end() rotation.Record {
 	z.show()
 	_ = workflow.UpsertTypedSearchAttributes(z.work, z.listedAs(string(z.trip.Ended))...)
 	z.count()
-	return z.trip.Record(z.now(), z.requestID, z.api)
+	r := z.trip.Record(z.now(), z.requestID, z.api)
+	r.Gone = z.gone
+	return r
 }
 
 func (z *zone) show() {

@@ -14,7 +14,7 @@ import (
 type parcel struct {
 	location rotation.Location
 	hosts    []rotation.HostRef
-	own      bool // it goes to the worker that proved them
+	own      string // the queue of the worker that proved them, where it goes there
 	future   workflow.Future
 	quiet    time.Time // when its own timeouts end it
 }
@@ -66,7 +66,7 @@ func (z *zone) send() []*parcel {
 		p := &parcel{location: l, hosts: hosts}
 		queue := LocationQueue(l)
 		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 && !z.trip.Open { // an early read is made where that worker may be gone
-			queue, p.own = own, true
+			queue, p.own = own, own
 		}
 		z.post(p, queue)
 		all = append(all, p)
@@ -75,7 +75,7 @@ func (z *zone) send() []*parcel {
 }
 
 func (z *zone) post(p *parcel, queue string) {
-	o := deliverOptions(queue, deliverySummary(p.location, p.hosts, z.trip.Round), p.own, z.trip.Round)
+	o := deliverOptions(queue, deliverySummary(p.location, p.hosts, z.trip.Round), p.own != "", z.trip.Round)
 	p.future = deliverAct().start(z.work, o, activities.DeliverIn{
 		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[p.location], Hosts: p.hosts, Expect: z.trip.Expect(),
 	})
@@ -90,8 +90,11 @@ func (z *zone) receive(p *parcel) []rotation.Ack {
 	var out activities.DeliverOut
 	z.awaitWithin(p.future, time.Time{}, p.quiet)
 	err := p.future.Get(z.work, &out)
-	if p.own && neverStarted(err) {
-		p.own = false
+	if p.own != "" && (neverStarted(err) || out.Leaving) {
+		z.gone = append(z.gone, p.own)
+	}
+	if p.own != "" && neverStarted(err) {
+		p.own = ""
 		z.post(p, LocationQueue(p.location))
 		return z.receive(p)
 	}

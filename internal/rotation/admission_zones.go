@@ -151,6 +151,8 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 		a.urgent = true // the next shard can have half of the window
 	}
 	fresh := landed(now, f, l)
+	a.unqueue(fresh.Gone)
+	fresh.Gone = nil
 	z.cause = ""
 	if mended && fresh.Outcome == Pending { // nothing was done, so what was true of it is still true
 		z.record.Why = "could not be mended now: " + fresh.Why
@@ -166,6 +168,15 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 		a.progress(now)
 	}
 	a.judge(z)
+}
+
+// unqueue has proofs name no queue any more that nobody serves.
+func (a *Admission) unqueue(gone []string) {
+	for _, h := range a.hosts {
+		if h.proof.Queue != "" && slices.Contains(gone, h.proof.Queue) {
+			h.proof.Queue = ""
+		}
+	}
 }
 
 func landed(now time.Time, f *flight, l Landing) Record {

@@ -171,6 +171,9 @@ type Record struct {
 	Back Handback `json:"back,omitempty"`
 	// Retired are the hosts that people retired.
 	Retired []HostHeld `json:"retired,omitempty"`
+	// Gone are the queues of workers that gave proofs and take no delivery any more. A
+	// shard learns it, and does not keep it.
+	Gone []string `json:"gone,omitempty"`
 }
 
 // HostHeld is what a host held when it was last seen; empty is not known.
