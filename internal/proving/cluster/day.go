@@ -118,7 +118,7 @@ func (d *day) getOn(ctx context.Context, before, more int) error {
 		d.again(ctx)
 		return now >= min(before+more, d.Zones)
 	}) {
-		return errors.Join(fmt.Errorf("the campaign did not get on: %d refreshes before, %d now", before, now), ctx.Err())
+		return errors.Join(fmt.Errorf("the campaign did not get on: %d refreshes before, %d now; %s", before, now, strings.Join(d.diverged(), "; ")), ctx.Err())
 	}
 	say("the next refresh came after %.1f s, %d after %.1f s", first.Seconds(), now-before, time.Since(begun).Seconds())
 	return nil
