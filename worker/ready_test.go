@@ -170,7 +170,7 @@ func TestReasonsAreNotAskedForEachReader(t *testing.T) {
 // The closed set of the table is what the adapter calls.
 func TestActionsAreThoseOfEdgeOne(t *testing.T) {
 	m, _ := metrics.Find(metrics.EdgeOneCalls)
-	for _, action := range []string{edgeone.ActionRefresh, edgeone.ActionDescribe, edgeone.ActionZones, edgeone.ActionGateways} {
+	for _, action := range []string{edgeone.ActionRefresh, edgeone.ActionModify, edgeone.ActionDescribe, edgeone.ActionZones, edgeone.ActionGateways} {
 		if m.Labels[1].Closed(action) != action {
 			t.Errorf("%s is missing", action)
 		}

@@ -20,6 +20,16 @@ type EdgeOne interface {
 	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
 }
 
+// Switcher is the part of an account's API that takes a key which we chose. It
+// keeps the account's pace, and its errors are those of EdgeOne.
+type Switcher interface {
+	// Modify makes key the only key of zone and kills the old one at once
+	// (ModifyMultiPathGatewaySecretKey). It sends at most one request. ready is
+	// called as in Refresh. A second call with the same key changes nothing more. A
+	// key that is not base64 of 32 to 48 bytes is refused before anything is sent.
+	Modify(ctx context.Context, zone ZoneID, key Secret, ready func() error) (Receipt, error)
+}
+
 // Receipt is what is kept of a call.
 type Receipt struct {
 	RequestID string
