@@ -230,6 +230,13 @@ type Opener interface {
 	Open(location Location, zone ZoneID, sealed []byte) (Secret, Grant, error)
 }
 
+// Keeper seals keys to the edgeone workers of one account, and opens them there.
+// Its keyset is symmetric: nobody but these workers can make what Open opens.
+type Keeper interface {
+	Seal(bound Bound, key Secret) ([]byte, error)
+	Open(bound Bound, sealed []byte) (Secret, error)
+}
+
 // Notifier tells people elsewhere. An error is a *RefusedError if trying again
 // will not help.
 type Notifier interface {
