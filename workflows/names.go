@@ -196,6 +196,7 @@ const (
 	ActPlanFleet = "PlanFleet"
 	ActDiscover  = "Discover"
 	ActBegun     = "Begun"
+	ActMint      = "Mint"
 )
 
 // OutcomeHeld and OutcomeRunning are what AttrOutcome says besides an outcome:
