@@ -52,7 +52,7 @@ func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 func TestNobodyWaitsForeverInAQueueThatNobodyPolls(t *testing.T) {
 	l := activities.LimitsFor(time.Minute)
 	for name, one := range map[string]activities.Limit{
-		"Refresh": l.Refresh, "Read": l.Read, "Mint": l.Mint, "Baselines": l.Baselines, "Probe": l.Probe, "Health": l.Health,
+		"Refresh": l.Refresh, "Read": l.Read, "Baselines": l.Baselines, "Probe": l.Probe, "Health": l.Health,
 		"Examine": l.Examine, "Discover": l.Discover, "PlanFleet": l.PlanFleet, "Prove": l.Prove, "Deliver": l.Deliver,
 	} {
 		if one.Start == 0 {

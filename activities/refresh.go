@@ -19,8 +19,6 @@ type EdgeOne struct {
 	API       rotation.EdgeOne
 	Inventory rotation.Inventory
 	Sealer    rotation.Sealer
-	// Keeper has the account's own keyset, for the strategy staged.
-	Keeper rotation.Keeper
 	// Holders says to which hosts the fleet file gives a zone's key; to none when
 	// it does not have the zone. With an error come those of its last answer.
 	Holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
@@ -34,9 +32,6 @@ type EdgeOne struct {
 	Plan func(context.Context, PlanFleetIn) (plan plan.Plan, refused string, err error)
 	// Signing is what requests are signed with; nil where that is not known.
 	Signing func(context.Context) Signing
-	// Keyset is the fingerprint of what Keeper has, and what is wrong with it; nil
-	// where nobody looks.
-	Keyset func() (fingerprint, problem string)
 	// Clock is how far this machine's clock is ahead of EdgeOne's, by its latest
 	// answer; nil where nobody compares them.
 	Clock func() (ahead time.Duration, known bool)
@@ -124,7 +119,7 @@ func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error)
 	r := refresh{e: e, in: in, clock: serverClock(ctx)}
 	r.says.say("it waits for its turn at the account's pace")
 	defer beatSaying(ctx, &r.says)()
-	if why, again := e.mayNot(ctx, in.Zone, in.Hosts, in.Retired); again {
+	if why, again := r.mayNot(ctx); again {
 		return r.notSent(why, rotation.BackUnreached, true), nil
 	} else if why != "" {
 		return RefreshOut{Sending: Refused, Why: why, Code: codeFleet}, nil

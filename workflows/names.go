@@ -196,7 +196,6 @@ const (
 	ActPlanFleet = "PlanFleet"
 	ActDiscover  = "Discover"
 	ActBegun     = "Begun"
-	ActMint      = "Mint"
 )
 
 // OutcomeHeld and OutcomeRunning are what AttrOutcome says besides an outcome:

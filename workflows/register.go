@@ -34,10 +34,6 @@ func refreshAct() act[activities.RefreshIn, activities.RefreshOut] {
 	return act[activities.RefreshIn, activities.RefreshOut]{ActRefresh}
 }
 
-func mintAct() act[activities.MintIn, activities.MintOut] {
-	return act[activities.MintIn, activities.MintOut]{ActMint}
-}
-
 func readAct() act[activities.ReadIn, activities.ReadOut] {
 	return act[activities.ReadIn, activities.ReadOut]{ActRead}
 }
@@ -149,7 +145,6 @@ func RegisterRefresh(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 
 // RegisterEdgeOne registers what waits on EdgeOneQueue.
 func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
-	mintAct().register(r, e.Mint)
 	readAct().register(r, e.Read)
 	baselinesAct().register(r, e.Baselines)
 	probeAct().register(r, e.Probe)

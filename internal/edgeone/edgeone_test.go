@@ -107,27 +107,17 @@ func deflated(s string) string {
 	return b.String()
 }
 
-// badDay is an answer, and what it means for a refresh.
-type badDay struct {
-	name   string
-	answer answer
-	class  rotation.Class // "" is success
-	code   string
-	id     string
-}
-
-// bound gives a call a short time if the day never answers it.
-func (d badDay) bound(c *Config) {
-	if strings.HasSuffix(d.code, ".Timeout") {
-		quickly(c)
-	}
-}
-
-// badDays is the reference's table of measured mappings, and what else is
-// known. Each server here has executed the call.
-func badDays() []badDay {
+// TestBadDays is the reference's table of measured mappings, and what else is
+// known. Each server here has executed the refresh.
+func TestBadDays(t *testing.T) {
 	const ambiguous = rotation.Ambiguous
-	return []badDay{
+	days := []struct {
+		name   string
+		answer answer
+		class  rotation.Class // "" is success
+		code   string
+		id     string
+	}{
 		{"reset before the answer", reset, ambiguous, "ClientError.NetworkError.Reset", ""},
 		{"closed before the answer", func(net.Conn, seen) bool { return false }, ambiguous, "ClientError.NetworkError.Closed", ""},
 		{"silence", stall(nil), ambiguous, "ClientError.NetworkError.Timeout", ""},
@@ -172,14 +162,15 @@ func badDays() []badDay {
 			return true
 		}, "", "", requestID},
 	}
-}
-
-func TestBadDays(t *testing.T) {
-	for _, day := range badDays() {
+	for _, day := range days {
 		t.Run(day.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, day.answer)
-			c := connect(t, s.endpoint(), day.bound)
+			var change []func(*Config)
+			if strings.HasSuffix(day.code, ".Timeout") {
+				change = append(change, quickly)
+			}
+			c := connect(t, s.endpoint(), change...)
 			key, receipt, err := c.Refresh(t.Context(), zone, nil)
 			betrays(t, err)
 			if n := len(s.executed()); n != 1 {

@@ -152,7 +152,7 @@ func (m Metric) Prometheus() string {
 
 // Actions are the API actions that are called.
 func Actions() []string {
-	return []string{"RefreshMultiPathGatewaySecretKey", "ModifyMultiPathGatewaySecretKey", "DescribeMultiPathGatewaySecretKey", "DescribeZones", "DescribeMultiPathGateways"}
+	return []string{"RefreshMultiPathGatewaySecretKey", "DescribeMultiPathGatewaySecretKey", "DescribeZones", "DescribeMultiPathGateways"}
 }
 
 func classes() []string {

@@ -20,16 +20,6 @@ type EdgeOne interface {
 	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
 }
 
-// Switcher is the part of an account's API that takes a key which we chose. It
-// keeps the account's pace, and its errors are those of EdgeOne.
-type Switcher interface {
-	// Modify makes key the only key of zone and kills the old one at once
-	// (ModifyMultiPathGatewaySecretKey). It sends at most one request. ready is
-	// called as in Refresh. A second call with the same key changes nothing more. A
-	// key that is not base64 of 32 to 48 bytes is refused before anything is sent.
-	Modify(ctx context.Context, zone ZoneID, key Secret, ready func() error) (Receipt, error)
-}
-
 // Receipt is what is kept of a call.
 type Receipt struct {
 	RequestID string
@@ -228,13 +218,6 @@ type Sealer interface {
 // Its caller must obey the grant.
 type Opener interface {
 	Open(location Location, zone ZoneID, sealed []byte) (Secret, Grant, error)
-}
-
-// Keeper seals keys to the edgeone workers of one account, and opens them there.
-// Its keyset is symmetric: nobody but these workers can make what Open opens.
-type Keeper interface {
-	Seal(bound Bound, key Secret) ([]byte, error)
-	Open(bound Bound, sealed []byte) (Secret, error)
 }
 
 // Notifier tells people elsewhere. An error is a *RefusedError if trying again
