@@ -59,7 +59,7 @@ func TestCommandsOfDocsAreRun(t *testing.T) {
 // Each target that the docs name exists in the Makefile.
 func TestDocsNameTargetsThatExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
-	named := regexp.MustCompile("(?m)(?:`|^ *)(?:[A-Z_]+=\\S+ )?make ([a-z][a-z-]*)")
+	named := regexp.MustCompile("(?m)(?:`|^ *)(?:[A-Z_]+=\\S+ )?make ([a-z][a-z0-9-]*)")
 	found := 0
 	for _, file := range pages(t) {
 		for _, m := range named.FindAllStringSubmatch(read(t, file), -1) {
