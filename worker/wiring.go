@@ -34,7 +34,7 @@ import (
 // than the longest thing that must not be cut off, a refresh with its answer.
 const (
 	stopTimeout      = 2 * time.Minute
-	stickyFor        = time.Second // a workflow task waits so long for the process that has the workflow in memory
+	stickyFor        = 2 * time.Second // a workflow task waits so long for the process that has the workflow in memory
 	refreshesAtOnce  = 12
 	describesAtOnce  = 24
 	deliveriesAtOnce = 256
