@@ -138,7 +138,7 @@ func TestDeliverIsForTheZonesWorkflowAlone(t *testing.T) {
 // A second workflow that asks for the lease would make a second process active.
 func TestLeaseIsForItsWorkflowAlone(t *testing.T) {
 	for name, from := range map[string]asker{
-		"another account's": {activities.LeaseWorkflow("other"), "Lease"}, "another kind of": {activities.LeaseWorkflow("acme"), "Zone"}, "no": {id: activities.LeaseWorkflow("acme")},
+		"another account's": {"edgeone/other", "Lease"}, "another kind of": {leaseWorkflow, "Zone"}, "no": {id: leaseWorkflow},
 	} {
 		t.Run(name+" workflow", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

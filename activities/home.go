@@ -19,12 +19,6 @@ const (
 // ZoneWorkflow is the workflow ID of a zone, and so its lock (promise 5).
 func ZoneWorkflow(zone rotation.ZoneID) string { return "zone/" + string(zone) }
 
-// LeaseWorkflow is the workflow ID of the lease of an account's active process.
-func LeaseWorkflow(account rotation.Account) string { return "edgeone/" + string(account) }
-
-// EarlyWorkflow is the workflow ID of the lease of the process that reads early.
-func EarlyWorkflow(account rotation.Account) string { return "early/" + string(account) }
-
 // stray says that an activity was not asked for by the workflow of that ID and
 // type, but by another, or by nobody's; empty when all is well. Whoever can write to
 // Temporal can ask for any activity.

@@ -8,8 +8,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-
-	"keywave/internal/rotation"
 )
 
 // Lease times. The holder stops itself LeaseLife after it sent its last
@@ -22,12 +20,13 @@ const (
 	TakeoverPause = time.Second
 )
 
-// Lease makes one process per account the active one: the process that holds
-// the Lease activity. Early, it makes one that stands by the one that reads early.
+// Lease makes one process per account the one that its workflow chooses: the
+// active one, or the one that reads early. That is the process that holds the Lease
+// activity.
 type Lease struct {
-	Client  client.Client
-	Account rotation.Account
-	Early   bool
+	Client client.Client
+	// Workflow is the ID of the workflow that alone may ask for it.
+	Workflow string
 	// Extend is told that the lease holds for life from sent on, on this
 	// process's monotonic clock.
 	Extend func(sent time.Time, life time.Duration)
@@ -51,7 +50,7 @@ type LeaseIn struct {
 // lease back: a retry needs no workflow task, which would go to the orchestrator
 // that stops in the same process, and be lost for 10 s.
 func (l *Lease) Serve(ctx context.Context, _ LeaseIn) error {
-	if why := stray(ctx, l.workflow(), LeaseType); why != "" {
+	if why := stray(ctx, l.Workflow, LeaseType); why != "" {
 		return fail(KindStray, why+"; two leases would let two processes call EdgeOne at once")
 	}
 	token := activity.GetInfo(ctx).TaskToken
@@ -79,13 +78,6 @@ func (l *Lease) Serve(ctx context.Context, _ LeaseIn) error {
 	stop()
 	l.Drop()
 	return fail(KindHanded, "handed back")
-}
-
-func (l *Lease) workflow() string {
-	if l.Early {
-		return EarlyWorkflow(l.Account)
-	}
-	return LeaseWorkflow(l.Account)
 }
 
 // keep beats until the process wants to release the lease (nil) or has lost it.

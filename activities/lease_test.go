@@ -38,9 +38,12 @@ type holder struct {
 	activeAt time.Duration
 }
 
+// leaseWorkflow is the only one that may ask for the lease.
+const leaseWorkflow = "edgeone/acme"
+
 func newHolder(answer func(time.Duration) error) *holder {
 	h := &holder{began: time.Now()}
-	h.Account = "acme"
+	h.Workflow = leaseWorkflow
 	h.Client = &server{began: h.began, answer: answer}
 	h.Extend = func(sent time.Time, life time.Duration) { h.until = sent.Add(life).Sub(h.began) }
 	h.Activate = func() (func(), error) {

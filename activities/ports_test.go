@@ -254,7 +254,7 @@ func run[I, O any](t *testing.T, ctx context.Context, activity func(context.Cont
 	case activities.DeliverIn:
 		from.id = activities.ZoneWorkflow(in.Zone)
 	case activities.LeaseIn:
-		from = asker{activities.LeaseWorkflow("acme"), activities.LeaseType}
+		from = asker{leaseWorkflow, activities.LeaseType}
 	}
 	return runFrom(t, ctx, from, activity, in)
 }

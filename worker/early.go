@@ -2,7 +2,6 @@ package main
 
 import (
 	"sync"
-	"time"
 
 	sdkworker "go.temporal.io/sdk/worker"
 
@@ -48,14 +47,10 @@ func (e *early) standBy() error {
 	if e.holding != nil || e.over {
 		return nil
 	}
-	o := e.activityOptions(1)
-	o.WorkerStopTimeout = time.Minute
+	var err error
 	e.release = make(chan struct{})
-	e.holding = sdkworker.New(e.temporal.Client, workflows.EarlyLeaseQueue(e.account.Name), o)
-	workflows.RegisterLease(e.holding, &activities.Lease{
-		Client: e.temporal.Client, Account: e.account.Name, Early: true, Extend: e.lease.Extend, Drop: e.lease.Drop, Activate: e.activate, Release: e.release,
-	})
-	return e.holding.Start()
+	e.holding, err = e.waitFor(workflows.LeaseIn{Account: e.account.Name, Early: true}, e.lease, e.activate, e.release)
+	return err
 }
 
 // standByAgain is for a process that was the active one.

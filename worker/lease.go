@@ -11,6 +11,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"keywave/activities"
+	"keywave/internal/edgeone"
 	"keywave/internal/harmless"
 	"keywave/internal/telemetry"
 	"keywave/workflows"
@@ -21,13 +22,8 @@ func (w *caller) standBy(ctx context.Context) error {
 	if err := w.patiently(ctx, func() error { return w.ensureLeases(ctx) }); err != nil {
 		return err
 	}
-	o := w.activityOptions(1)
-	o.WorkerStopTimeout = stopTimeout + 10*time.Second
-	w.holding = sdkworker.New(w.temporal.Client, workflows.LeaseQueue(w.account.Name), o)
-	workflows.RegisterLease(w.holding, &activities.Lease{
-		Client: w.temporal.Client, Account: w.account.Name, Extend: w.lease.Extend, Drop: w.lease.Drop, Activate: w.activate, Release: w.release,
-	})
-	if err := w.holding.Start(); err != nil {
+	var err error
+	if w.holding, err = w.waitFor(workflows.LeaseIn{Account: w.account.Name}, w.lease, w.activate, w.release); err != nil {
 		return err
 	}
 	if w.early != nil {
@@ -37,6 +33,17 @@ func (w *caller) standBy(ctx context.Context) error {
 	}
 	go w.keepLease(ctx)
 	return nil
+}
+
+// waitFor waits in a lease's queue to be the process that it chooses.
+func (w *caller) waitFor(in workflows.LeaseIn, lease *edgeone.Lease, activate func() (func(), error), release <-chan struct{}) (sdkworker.Worker, error) {
+	o := w.activityOptions(1)
+	o.WorkerStopTimeout = stopTimeout + 10*time.Second
+	holding := sdkworker.New(w.temporal.Client, in.Queue(), o)
+	workflows.RegisterLease(holding, &activities.Lease{
+		Client: w.temporal.Client, Workflow: in.ID(), Extend: lease.Extend, Drop: lease.Drop, Activate: activate, Release: release,
+	})
+	return holding, holding.Start()
 }
 
 // ensureLeases starts the account's lease workflows where they do not run.

@@ -93,10 +93,10 @@ func ScheduledName(schedule string, started time.Time) string {
 }
 
 // LeaseID is the workflow ID of the lease of an account's active process.
-func LeaseID(account rotation.Account) string { return activities.LeaseWorkflow(account) }
+func LeaseID(account rotation.Account) string { return "edgeone/" + string(account) }
 
 // EarlyID is the workflow ID of the lease of the process that reads early.
-func EarlyID(account rotation.Account) string { return activities.EarlyWorkflow(account) }
+func EarlyID(account rotation.Account) string { return "early/" + string(account) }
 
 // ChangeLoadedFirst marks the histories of campaigns that got an order before
 // their plan was loaded, and had it wait for that.

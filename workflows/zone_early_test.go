@@ -87,21 +87,7 @@ func TestZoneReadsEarly(t *testing.T) {
 
 // With a process that stands by, every story ends as without one.
 func TestZoneStoriesWithAStandby(t *testing.T) {
-	for _, s := range zoneStories() {
-		t.Run(s.name, func(t *testing.T) {
-			w := newWorld(t, 1, 2, 2)
-			w.standby = true
-			in := w.zoneIn(theZone)
-			z := w.zones[theZone]
-			if s.set != nil {
-				s.set(w, z, &in)
-			}
-			r := w.rotate(in)
-			if r.Outcome != s.want || z.executed != s.executed || z.sent != s.sent {
-				t.Errorf("%s, %d refreshes executed and %d sent; it should be %s, %d and %d\n%s", r.Outcome, z.executed, z.sent, s.want, s.executed, s.sent, w.story())
-			}
-		})
-	}
+	tellZoneStories(t, func(w *world) { w.standby = true }, func(*world) {})
 }
 
 // A quick answer costs no early read, and no question to Temporal.

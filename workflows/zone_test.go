@@ -454,34 +454,42 @@ func zoneStories() []zoneStory {
 	}
 }
 
-// On the short way every story ends as on the ordinary way.
-func TestZoneStoriesOnTheShortWay(t *testing.T) {
+// tellZoneStories tells every story in a world that differs, and wants the same ends.
+// before is done to the world before the story sets it up, and after afterwards.
+func tellZoneStories(t *testing.T, before, after func(*world)) {
 	for _, s := range zoneStories() {
 		t.Run(s.name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 2)
-			w.beside = true
+			before(w)
 			in := w.zoneIn(theZone)
 			z := w.zones[theZone]
 			if s.set != nil {
 				s.set(w, z, &in)
 			}
-			if late := w.queued; late != nil { // a location without workers has no such worker either
-				w.queued = func(asked *task) time.Duration {
-					own := *asked
-					for _, l := range []rotation.Location{"hk", "eu"} {
-						if own.options.TaskQueue == ownQueue(l) {
-							own.options.TaskQueue = workflows.LocationQueue(l)
-						}
-					}
-					return max(late(asked), late(&own))
-				}
-			}
+			after(w)
 			r := w.rotate(in)
 			if r.Outcome != s.want || z.executed != s.executed || z.sent != s.sent {
 				t.Errorf("%s, %d refreshes executed and %d sent; it should be %s, %d and %d\n%s", r.Outcome, z.executed, z.sent, s.want, s.executed, s.sent, w.story())
 			}
 		})
 	}
+}
+
+// On the short way every story ends as on the ordinary way. A location without workers
+// has no worker that proved its hosts either.
+func TestZoneStoriesOnTheShortWay(t *testing.T) {
+	tellZoneStories(t, func(w *world) { w.beside = true }, func(w *world) {
+		late := w.queued
+		w.queued = func(asked *task) time.Duration {
+			own := *asked
+			for _, l := range []rotation.Location{"hk", "eu"} {
+				if own.options.TaskQueue == ownQueue(l) {
+					own.options.TaskQueue = workflows.LocationQueue(l)
+				}
+			}
+			return max(late(asked), late(&own))
+		}
+	})
 }
 
 // If the worker that calls EdgeOne has proved all hosts of a zone itself, the
