@@ -200,6 +200,7 @@ type campaign struct {
 	hours   calendar.Look
 	looked  time.Time // when the calendar said that
 	telling int       // notices that have not started
+	pauses  int       // reasons to be paused that this run counted
 	// endLines ends the lines on the timeline.
 	endLines func()
 	work     workflow.Context
@@ -344,7 +345,7 @@ func (c *campaign) take(h rotation.Happening) {
 	h.At = workflow.Now(c.work).UTC()
 	had := slices.Clone(c.st.Steering.Reasons)
 	c.follow(c.st.Steering.Take(h))
-	countPauses(c.work, had, c.st.Steering.Reasons)
+	c.countPauses(had)
 }
 
 // pauseFor pauses for a reason that no person gave, logs it and tells people.

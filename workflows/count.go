@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,18 +13,22 @@ import (
 	"keywave/internal/rotation"
 )
 
-// What workflows count. Their handler is silent while a history is replayed, so that
-// nothing is counted twice.
+// What workflows count. Their handler is silent while a history is replayed, and counts
+// an event once: a task that failed is carried out again.
 
-func counted(ctx workflow.Context, label, value string) client.MetricsHandler {
-	return workflow.GetMetricsHandler(ctx).WithTags(map[string]string{label: value})
+// counted is the handler for an event of this run, by its name and labels.
+func counted(ctx workflow.Context, event string, labels map[string]string) client.MetricsHandler {
+	tags := map[string]string{metrics.Event: workflow.GetInfo(ctx).WorkflowExecution.RunID + "/" + event}
+	maps.Copy(tags, labels)
+	return workflow.GetMetricsHandler(ctx).WithTags(tags)
 }
 
 // countPauses counts the reasons to be paused that a campaign did not have before.
-func countPauses(ctx workflow.Context, had, has []rotation.PauseReason) {
-	for _, r := range has {
+func (c *campaign) countPauses(had []rotation.PauseReason) {
+	for _, r := range c.st.Steering.Reasons {
 		if !slices.ContainsFunc(had, func(h rotation.PauseReason) bool { return h.Kind == r.Kind && h.Account == r.Account }) {
-			counted(ctx, metrics.Reason, string(r.Kind)).Counter(metrics.CampaignPaused).Inc(1)
+			c.pauses++
+			counted(c.work, fmt.Sprint("pause ", c.pauses), map[string]string{metrics.Reason: string(r.Kind)}).Counter(metrics.CampaignPaused).Inc(1)
 		}
 	}
 }
@@ -47,15 +53,15 @@ func (z *zone) measured(step func()) {
 // count counts the zone and, if every host has the live key, its exposure and the
 // phases that the exposure was spent in. Only at the end is it known when it began.
 func (z *zone) count() {
-	counted(z.work, metrics.Outcome, string(z.trip.Ended)).Counter(metrics.Zones).Inc(1)
+	counted(z.work, "end", map[string]string{metrics.Outcome: string(z.trip.Ended)}).Counter(metrics.Zones).Inc(1)
 	since, over := z.trip.Since, z.trip.LastAck()
 	if since.IsZero() || over.IsZero() {
 		return
 	}
-	workflow.GetMetricsHandler(z.work).Timer(metrics.Exposure).Record(max(0, over.Sub(since)))
+	counted(z.work, "end", nil).Timer(metrics.Exposure).Record(max(0, over.Sub(since)))
 	for _, phase := range metrics.Phases() {
 		if spent := z.spentIn(phase, since, over); spent > 0 {
-			counted(z.work, metrics.Phase, string(phase)).Timer(metrics.ExposurePhase).Record(spent)
+			counted(z.work, "phase "+string(phase), map[string]string{metrics.Phase: string(phase)}).Timer(metrics.ExposurePhase).Record(spent)
 		}
 	}
 }

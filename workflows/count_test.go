@@ -28,7 +28,7 @@ func newRecorder() recorder {
 
 func (r recorder) WithTags(tags map[string]string) client.MetricsHandler {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if !strings.HasSuffix(name, "_type") && name != "namespace" && name != "task_queue" {
+		if !strings.HasSuffix(name, "_type") && name != metrics.Event && name != "namespace" && name != "task_queue" {
 			r.tags = append(slices.Clone(r.tags), name+"="+tags[name])
 		}
 	}

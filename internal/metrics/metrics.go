@@ -55,6 +55,10 @@ const (
 	Version  = "version"
 )
 
+// Event names what a value tells of. It is no label: a process counts each event once,
+// because a workflow task that failed, or took too long, is carried out again.
+const Event = "event"
+
 // Other stands for a value that is not among those of its label.
 const Other = "other"
 

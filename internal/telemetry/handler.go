@@ -23,6 +23,8 @@ type handler struct {
 	// own marks the queues that this process alone polls. Each process would add a
 	// value to the SDK's label of queues.
 	own string
+	// known are the events that this process has counted.
+	known *events
 }
 
 // sdkPrefix is how the names of the SDK's metrics begin.
@@ -35,13 +37,17 @@ func (h handler) WithTags(tags map[string]string) client.MetricsHandler {
 }
 
 // Counter implements client.MetricsHandler.
-func (h handler) Counter(name string) client.MetricsCounter { return h.of(name).Counter(name) }
+func (h handler) Counter(name string) client.MetricsCounter {
+	return counterOnce{h.of(name).Counter(name), h.once(name)}
+}
 
 // Gauge implements client.MetricsHandler.
 func (h handler) Gauge(name string) client.MetricsGauge { return h.of(name).Gauge(name) }
 
 // Timer implements client.MetricsHandler.
-func (h handler) Timer(name string) client.MetricsTimer { return h.of(name).Timer(name) }
+func (h handler) Timer(name string) client.MetricsTimer {
+	return timerOnce{h.of(name).Timer(name), h.once(name)}
+}
 
 func (h handler) of(name string) client.MetricsHandler {
 	if strings.HasPrefix(name, sdkPrefix) {

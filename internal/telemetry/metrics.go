@@ -106,7 +106,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, o Options, about *resource
 	for _, m := range metrics.Table() {
 		table[m.Name] = m
 	}
-	t.Handler = handler{table: table, own: o.Instance, to: opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
+	t.Handler = handler{table: table, own: o.Instance, known: &events{}, to: opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
 		Meter: t.meter, UseMonotonicCounters: true, OnError: otel.Handle,
 	})}
 	return nil

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,33 @@ func TestLabelsAreThoseOfTheTable(t *testing.T) {
 
 // Traces and metrics can go by OTLP or to the console, and a wrong name is a mistake
 // that is told.
+// A workflow task that failed is carried out again: what it tells of is counted once.
+func TestAnEventIsCountedOnce(t *testing.T) {
+	all := started(t, true)
+	emit := func(event string) {
+		of := all.Handler.WithTags(map[string]string{metrics.Event: event, metrics.Outcome: "done"})
+		of.Counter(metrics.Zones) // as the SDK does while it replays
+		of.Counter(metrics.Zones).Inc(1)
+		of.Timer(metrics.Exposure).Record(time.Second)
+	}
+	emit("a/end")
+	emit("a/end")
+	emit("b/end")
+	for i := range mostEvents {
+		emit(fmt.Sprint(i))
+	}
+	emit("b/end") // forgotten: the memory has an end
+	said := page(t, all)
+	for _, want := range []string{fmt.Sprintf(`keywave_zones_total{outcome="done"} %d`, mostEvents+3), fmt.Sprintf("keywave_exposure_seconds_count %d", mostEvents+3)} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the page does not say %q:\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "a/end") || strings.Contains(said, metrics.Event+"=") {
+		t.Error("the event is a label")
+	}
+}
+
 func TestExportersAreThoseOfOpenTelemetry(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  map[string]string

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,15 +14,28 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"keywave/internal/metrics"
+	"keywave/internal/telemetry"
 	"keywave/internal/temporalclient"
 )
 
 // A signal comes in while a workflow's task carries out an order and ends the workflow.
 // Temporal fails that task, and the order with it. The order is given again: the person
-// who gave it sees an answer.
+// who gave it sees an answer. What the task counted is counted once, although the task was
+// carried out twice.
 func TestOrderOfATaskThatFails(t *testing.T) {
 	s := raise(t, 1, 1, 0)
-	ctx, conn := t.Context(), &temporalclient.Connection{Client: temporal(t, s)}
+	ctx := t.Context()
+	measured, err := telemetry.Start(ctx, telemetry.Options{Page: true, Name: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled, err := client.Dial(client.Options{HostPort: s.Temporal.Address, MetricsHandler: measured.Handler})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dialled.Close)
+	conn := &temporalclient.Connection{Client: dialled}
 	const name, queue, order = "ends-by-order", "orders", "end"
 
 	var first sync.Once
@@ -33,7 +50,9 @@ func TestOrderOfATaskThatFails(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return workflow.Await(ctx, func() bool { return ordered })
+		err = workflow.Await(ctx, func() bool { return ordered })
+		workflow.GetMetricsHandler(ctx).WithTags(map[string]string{metrics.Event: "end", metrics.Outcome: "done"}).Counter(metrics.Zones).Inc(1)
+		return err
 	}
 	w := sdkworker.New(conn.Client, queue, sdkworker.Options{DeadlockDetectionTimeout: time.Minute})
 	w.RegisterWorkflowWithOptions(ends, workflow.RegisterOptions{Name: name})
@@ -71,5 +90,10 @@ func TestOrderOfATaskThatFails(t *testing.T) {
 	}
 	if failed != 1 {
 		t.Errorf("%d tasks failed; the order met none", failed)
+	}
+	page := httptest.NewRecorder()
+	measured.Page.ServeHTTP(page, httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil))
+	if said := page.Body.String(); !strings.Contains(said, `keywave_zones_total{outcome="done"} 1`) {
+		t.Errorf("a task that was carried out twice counted otherwise than once:\n%s", said)
 	}
 }
