@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -18,9 +17,8 @@ import (
 
 // counted is the handler for an event of this run, by its name and labels.
 func counted(ctx workflow.Context, event string, labels map[string]string) client.MetricsHandler {
-	tags := map[string]string{metrics.Event: workflow.GetInfo(ctx).WorkflowExecution.RunID + "/" + event}
-	maps.Copy(tags, labels)
-	return workflow.GetMetricsHandler(ctx).WithTags(tags)
+	event = workflow.GetInfo(ctx).WorkflowExecution.RunID + "/" + event
+	return workflow.GetMetricsHandler(ctx).WithTags(map[string]string{metrics.Event: event}).WithTags(labels)
 }
 
 // countPauses counts the reasons to be paused that a campaign did not have before.
