@@ -28,8 +28,10 @@ type BegunOut struct {
 type Refreshing struct {
 	Workflow string          `json:"workflow"`
 	State    RefreshingState `json:"state"`
-	// Since is when it was started; zero while it is queued.
-	Since time.Time `json:"since,omitzero"`
+	// Since is when it was started, and Worker which process works at it, as that names
+	// itself; zero and empty while it is queued.
+	Since  time.Time `json:"since,omitzero"`
+	Worker string    `json:"worker,omitempty"`
 	// Says is why EdgeOne has executed nothing so far, by the process that calls
 	// it: one clause for people. It is empty while a request may be on its way, but
 	// for one that follows a rejected one: that is answered, or given up, within
@@ -67,14 +69,15 @@ func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	group.SetLimit(describesOfZones)
 	for i, id := range in.Workflows {
 		group.Go(func() error {
-			out.Refreshes[i] = t.refreshing(ctx, id, in.Refresh)
+			out.Refreshes[i] = t.Refreshing(ctx, id, in.Refresh)
 			return nil
 		})
 	}
 	return out, group.Wait()
 }
 
-func (t *Temporal) refreshing(ctx context.Context, id, name string) Refreshing {
+// Refreshing asks Temporal about one workflow's refresh, by the name of the activity.
+func (t *Temporal) Refreshing(ctx context.Context, id, name string) Refreshing {
 	r := Refreshing{Workflow: id, State: RefreshUnknown}
 	described, err := t.Client.DescribeWorkflowExecution(ctx, id, "")
 	switch {
@@ -101,7 +104,7 @@ func (r *Refreshing) take(a *workflowpb.PendingActivityInfo) {
 	if a.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED {
 		return
 	}
-	r.State, r.Since = RefreshStarted, a.GetLastStartedTime().AsTime()
+	r.State, r.Since, r.Worker = RefreshStarted, a.GetLastStartedTime().AsTime(), a.GetLastWorkerIdentity()
 	var says string
 	if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &says) == nil {
 		r.Says = says

@@ -81,4 +81,4 @@ func statusOfRun(ctx context.Context, conn *temporalclient.Connection, name stri
 	return status, nil
 }
 
-const queryTimeout = 10 * time.Second
+const queryTimeout = 15 * time.Second

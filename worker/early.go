@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"sync"
 
 	sdkworker "go.temporal.io/sdk/worker"
@@ -84,12 +85,14 @@ func (e *early) stop(over bool) {
 	e.holding = nil
 }
 
-// activate takes up the queue of early reads.
+// activate takes up the queue of early reads, and looks after the active process.
 func (e *early) activate() (func(), error) {
 	reads := sdkworker.New(e.temporal.Client, workflows.EarlyQueue(e.account.Name), e.activityOptions(describesAtOnce))
 	workflows.RegisterEarly(reads, e.edgeOne)
 	if err := reads.Start(); err != nil {
 		return nil, err
 	}
-	return reads.Stop, nil
+	vigil, end := context.WithCancel(context.Background())
+	go e.keepVigil(vigil)
+	return func() { end(); reads.Stop() }, nil
 }

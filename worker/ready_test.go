@@ -72,7 +72,7 @@ func TestWhyAWorkerIsNotReady(t *testing.T) {
 	held := func(ago time.Duration) *workflow.PendingActivityInfo {
 		return &workflow.PendingActivityInfo{
 			ActivityType: &common.ActivityType{Name: workflows.ActLease}, State: enums.PENDING_ACTIVITY_STATE_STARTED,
-			LastHeartbeatTime: timestamppb.New(time.Now().Add(-ago)),
+			LastHeartbeatTime: timestamppb.New(time.Now().Add(-ago)), LastWorkerIdentity: "somebody else",
 		}
 	}
 	waiting := held(0)

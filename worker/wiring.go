@@ -285,7 +285,7 @@ func (w *workers) start(ctx context.Context) error {
 		o := w.options()
 		o.StickyScheduleToStartTimeout = stickyFor
 		if err := w.startWorker(&w.running, workflows.Queue, o, func(r sdkworker.Worker) {
-			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal.Client}, w.notices)
+			workflows.RegisterOrchestrator(r, &activities.Temporal{Client: w.temporal}, w.notices)
 		}); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -65,13 +66,20 @@ func (z *zone) send() []*parcel {
 		}
 		p := &parcel{location: l, hosts: hosts}
 		queue := LocationQueue(l)
-		if own := z.proofQueue(hosts[0].Name); own != "" && z.trip.Round == 0 && !z.trip.Open { // an early read is made where that worker may be gone
+		if own := z.proofQueue(hosts[0].Name); z.serves(own) {
 			queue, p.own = own, own
 		}
 		z.post(p, queue)
 		all = append(all, p)
 	}
 	return all
+}
+
+// serves says that the worker that proved the hosts is expected to bring the key at once:
+// it is the first try, and nothing says that this worker may be lost. Where an answer was
+// lost, so that the key was read, the worker may be lost with it.
+func (z *zone) serves(own string) bool {
+	return own != "" && z.trip.Round == 0 && z.trip.Adopted == 0 && !slices.Contains(z.gone, own)
 }
 
 func (z *zone) post(p *parcel, queue string) {

@@ -53,6 +53,9 @@ func TestZoneReadsEarly(t *testing.T) {
 		{"the worker that proved the hosts is lost too", workerLost(0), true, func(w *world, _ *edgeZone) {
 			w.queued = noWorkers(ownQueue("hk"), forever)
 		}, 2 * time.Second, 6 * time.Second, 1, 1},
+		{"that one is lost too, and nobody stands by", workerLost(0), false, func(w *world, _ *edgeZone) {
+			w.queued = noWorkers(ownQueue("hk"), forever)
+		}, 6500 * time.Millisecond, 6 * time.Second, 1, 1},
 		{"a host is away meanwhile", workerLost(0), true, func(w *world, _ *edgeZone) {
 			w.machines["h1"].down(noon, 20*time.Second)
 		}, 40 * time.Second, 20 * time.Second, 1, 1},
@@ -96,5 +99,40 @@ func TestZoneReadsNothingEarlyWhereAllIsWell(t *testing.T) {
 	w.standby = true
 	if r := w.rotate(w.zoneIn(theZone)); r.Outcome != rotation.Done || w.runs[workflows.ActRead] != 1 || w.runs[workflows.ActBegun] != 0 {
 		t.Errorf("%s; activities %v\n%s", r.Outcome, w.runs, w.story())
+	}
+}
+
+// A zone that is told that a process may be lost has no delivery wait for it, and keeps
+// waiting for its refresh: only what is known of that begins its exposure.
+func TestZoneAvoidsAProcessThatMayBeLost(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		order workflows.ZoneOrder
+		own   int // deliveries that wait for the worker that proved the hosts
+	}{
+		{"the one that proved the hosts", workflows.ZoneOrder{Lost: "hk"}, 0},
+		{"another one", workflows.ZoneOrder{Lost: "elsewhere"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, 1)
+			own := 0
+			w.queued = func(asked *task) time.Duration {
+				switch {
+				case asked.name == workflows.ActRefresh:
+					return 5 * time.Second
+				case asked.name == workflows.ActDeliver && asked.options.TaskQueue == ownQueue("hk"):
+					own++
+				}
+				return 0
+			}
+			w.after(time.Second, func() { w.env.SignalWorkflow(workflows.SignalZoneOrder, c.order) })
+			r := w.rotate(w.zoneIn(theZone))
+			if r.Outcome != rotation.Done || own != c.own || w.runs[workflows.ActDeliver] != 1 {
+				t.Errorf("%s; %d deliveries to the worker that proved the hosts, want %d\n%s", r.Outcome, own, c.own, w.story())
+			}
+			if known := len(r.Gone) == 1; known != (c.own == 0) {
+				t.Errorf("its shard is told that %v are gone", r.Gone)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -233,6 +234,7 @@ func (z *zone) listen(ctx workflow.Context) {
 }
 
 func (z *zone) order(o ZoneOrder) {
+	z.avoid(o.Lost)
 	switch {
 	case o.Tell:
 		z.tell(asks)
@@ -240,6 +242,7 @@ func (z *zone) order(o ZoneOrder) {
 		if !o.Begun.Before(z.asked) { // not of a refresh before this one
 			z.trip.Began(o.Begun)
 		}
+	case o.Lost != "":
 	default:
 		z.orders = append(z.orders, o)
 		if o.Skip {
@@ -247,6 +250,16 @@ func (z *zone) order(o ZoneOrder) {
 			z.recall()
 		}
 		z.wake()
+	}
+}
+
+// avoid has no delivery wait at the own queues of a process that may be lost. Another
+// worker of the location brings it.
+func (z *zone) avoid(process string) {
+	for _, p := range z.proofs {
+		if process != "" && strings.HasSuffix(p.Queue, "-"+process) && !slices.Contains(z.gone, p.Queue) {
+			z.gone = append(z.gone, p.Queue)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Pace struct {
 	mu    sync.Mutex
 	limit float64            // per second and action; +Inf when there is none
 	apart map[string]float64 // the limits of actions that have another one
+	burst int                // turns that come at once after a rest; 0 is one
 	heard chan struct{}      // closed, and replaced, when a request is answered
 	lanes map[string]*lane
 }
@@ -95,7 +96,9 @@ func NewPaces(perSecond float64) (active, early *Pace) {
 		return active, nil
 	}
 	active.apart = map[string]float64{ActionDescribe: active.limit - slice}
-	return active, NewPace(slice)
+	early = NewPace(slice)
+	early.burst = int(slice) // it reads rarely, and then several zones wait
+	return active, early
 }
 
 // wait blocks until it is the caller's turn, first come first served; its only
@@ -244,7 +247,7 @@ func (p *Pace) lane(action string) *lane {
 			limit:  limit,
 			head:   make(chan struct{}, 1),
 			pen:    make(chan struct{}, 1),
-			bucket: rate.NewLimiter(asLimit(share*limit), 1),
+			bucket: rate.NewLimiter(asLimit(share*limit), max(p.burst, 1)),
 		}
 		p.lanes[action] = l
 	}

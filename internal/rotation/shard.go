@@ -130,6 +130,9 @@ type ZoneOrder struct {
 	// Begun is when Temporal says that the zone's refresh began: its clock of
 	// exposure runs from here.
 	Begun time.Time `json:"begun,omitzero"`
+	// Lost names a process that does not answer and may be lost: queues of its own are
+	// not waited at.
+	Lost string `json:"lost,omitempty"`
 	// Tell asks for its news again, because this shard did not start it.
 	Tell bool `json:"tell,omitempty"`
 }

@@ -27,6 +27,16 @@ func WorkerIdentity(id, version, mark string) string {
 	return name
 }
 
+// WorkerID is the id of the worker that names itself so; empty where it is no worker's name.
+func WorkerID(identity string) string {
+	name, is := strings.CutPrefix(identity, workerIs)
+	if !is {
+		return ""
+	}
+	id, _, _ := strings.Cut(name, "/")
+	return id
+}
+
 // FleetOf is the mark of a worker's fleet file; empty where its identity does not
 // say one.
 func FleetOf(identity string) string {

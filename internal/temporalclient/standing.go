@@ -116,16 +116,23 @@ func (c *Connection) Polls(ctx context.Context, queue string, kind enums.TaskQue
 // Works says that some worker is at an activity of a workflow, and that the server
 // heard it within a time.
 func (c *Connection) Works(ctx context.Context, workflowID, activity string, within time.Duration) (bool, error) {
+	worker, heard, err := c.Heard(ctx, workflowID, activity)
+	return worker != "" && time.Since(heard) < within, err
+}
+
+// Heard is which worker is at an activity of a workflow, as it names itself, and when the
+// server heard it last, on the server's clock. The worker is empty when none is at it.
+func (c *Connection) Heard(ctx context.Context, workflowID, activity string) (worker string, at time.Time, err error) {
 	d, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
 	for _, a := range d.GetPendingActivities() {
 		if a.GetActivityType().GetName() != activity || a.GetState() != enums.PENDING_ACTIVITY_STATE_STARTED {
 			continue
 		}
-		heard := a.GetLastStartedTime().AsTime()
-		if beat := a.GetLastHeartbeatTime().AsTime(); beat.After(heard) {
-			heard = beat
+		at = a.GetLastStartedTime().AsTime()
+		if beat := a.GetLastHeartbeatTime().AsTime(); beat.After(at) {
+			at = beat
 		}
-		return time.Since(heard) < within, nil
+		return a.GetLastWorkerIdentity(), at, nil
 	}
-	return false, err
+	return "", time.Time{}, err
 }
