@@ -73,7 +73,7 @@ func LimitsFor(proofs time.Duration) Limits {
 	long.Close = 24 * time.Hour
 	bulk := Limit{InTime: true, Start: 12 * time.Hour, Close: 10 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery}
 	host := Limit{InTime: true, Start: time.Minute, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 2}
-	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: 4 * DeliverBeat, Beat: DeliverBeat, Attempts: 1}
+	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: 3 * DeliverBeat, Beat: DeliverBeat, Attempts: 1}
 	return Limits{
 		Refresh: Limit{
 			Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor + readAfterFor, BackOff: mostBackOff,

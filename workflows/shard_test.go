@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -898,5 +899,25 @@ func TestShardLearnsWhichWorkerIsGone(t *testing.T) {
 				t.Errorf("%d of %d zones tried the worker that is gone\n%s", own, zones, w.story())
 			}
 		})
+	}
+}
+
+// The zones that are under way when the first one finds its worker gone hear of it.
+func TestZonesUnderWayLearnWhichWorkerIsGone(t *testing.T) {
+	const zones = 6
+	w := newWorld(t, zones, 1, 1)
+	for i, id := range slices.Sorted(maps.Keys(w.zones)) {
+		w.zones[id].refresh = []refreshing{slow(time.Duration(1+3*i) * time.Second)}
+	}
+	own := 0
+	w.queued = func(asked *task) time.Duration {
+		if asked.name == workflows.ActDeliver && asked.options.TaskQueue == ownQueue("hk") {
+			own++
+			return forever
+		}
+		return 0
+	}
+	if out := w.shard(w.shardIn(zones)); out.Tally.Zones.Done != zones || own != 1 {
+		t.Errorf("%d of %d zones tried the worker that is gone: %+v\n%s", own, zones, out.Tally.Zones, w.story())
 	}
 }

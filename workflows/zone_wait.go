@@ -253,11 +253,11 @@ func (z *zone) order(o ZoneOrder) {
 	}
 }
 
-// avoid has no delivery wait at the own queues of a process that may be lost. Another
-// worker of the location brings it.
-func (z *zone) avoid(process string) {
+// avoid has no delivery wait at own queues of a process that may be lost. Another worker
+// of the location brings it.
+func (z *zone) avoid(lost string) {
 	for _, p := range z.proofs {
-		if process != "" && strings.HasSuffix(p.Queue, "-"+process) && !slices.Contains(z.gone, p.Queue) {
+		if lost != "" && (p.Queue == lost || strings.HasSuffix(p.Queue, "-"+lost)) && !slices.Contains(z.gone, p.Queue) {
 			z.gone = append(z.gone, p.Queue)
 		}
 	}

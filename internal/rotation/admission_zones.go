@@ -170,11 +170,20 @@ func (a *Admission) Ended(now time.Time, id ZoneID, try int, l Landing) {
 	a.judge(z)
 }
 
-// unqueue has proofs name no queue any more that nobody serves.
+// unqueue has proofs name no queue any more that nobody serves, and tells the zones that
+// were started with such proofs.
 func (a *Admission) unqueue(gone []string) {
-	for _, h := range a.hosts {
-		if h.proof.Queue != "" && slices.Contains(gone, h.proof.Queue) {
-			h.proof.Queue = ""
+	for _, queue := range gone {
+		lost := map[*host]bool{}
+		for _, h := range a.hosts {
+			if lost[h] = h.proof.Queue == queue; lost[h] {
+				h.proof.Queue = ""
+			}
+		}
+		for _, z := range a.zones {
+			if z.flight != nil && slices.ContainsFunc(a.hostsOf(z), func(h *host) bool { return lost[h] }) {
+				a.tellZone(z, ZoneOrder{Lost: queue})
+			}
 		}
 	}
 }

@@ -130,8 +130,8 @@ type ZoneOrder struct {
 	// Begun is when Temporal says that the zone's refresh began: its clock of
 	// exposure runs from here.
 	Begun time.Time `json:"begun,omitzero"`
-	// Lost names a process that does not answer and may be lost: queues of its own are
-	// not waited at.
+	// Lost names a process that may be lost, or a queue of its own: no such queue is waited
+	// at.
 	Lost string `json:"lost,omitempty"`
 	// Tell asks for its news again, because this shard did not start it.
 	Tell bool `json:"tell,omitempty"`
