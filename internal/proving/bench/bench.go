@@ -96,6 +96,7 @@ func parts() []part {
 		{"handover", (*bench).handover},
 		{"upgrade", (*bench).upgrade},
 		{"slow", (*bench).slow},
+		{"idle", (*bench).idle},
 		{"engine", (*bench).engine},
 		{"bare", (*bench).bare},
 		{"observed", (*bench).observed},

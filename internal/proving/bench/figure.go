@@ -36,6 +36,9 @@ type figure struct {
 	Others    group `json:"othersMs,omitempty"`
 	SlowHosts int   `json:"slowHosts,omitempty"`
 
+	// IdlePercent is the part of a core that is used when nothing is to be done.
+	IdlePercent map[string]float64 `json:"idlePercent,omitempty"`
+
 	// Huge is there for the part huge.
 	Huge *huge `json:"huge,omitempty"`
 

@@ -76,3 +76,45 @@ func TestFrozenWorker(t *testing.T) {
 	}
 	truth(t, s)
 }
+
+// Every process stops for one and a half seconds, one after the other and all at once, as
+// a busy machine or a short pause of a virtual one lets it. That stops nothing: the
+// active worker stays the active one, each zone is refreshed once, and no second is above
+// the limit.
+func TestShortStops(t *testing.T) {
+	const stop = 1500 * time.Millisecond
+	s := raise(t, 160, 12, 2)
+	if err := s.StartCampaign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := s.Temporal.Process
+	done := 0
+	for i, stopped := range [][]*stage.Process{{s.Workers[0]}, {s.Workers[1]}, {server}, {server, s.Workers[0], s.Workers[1]}} {
+		done += 20
+		eventually(t, "zones are refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) >= done })
+		if n := len(refreshes(t, s)); n == s.Config.Zones {
+			t.Fatalf("the campaign was over before stop %d", i)
+		}
+		for _, sent := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+			for _, p := range stopped {
+				if err := p.Signal(sent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if sent == syscall.SIGSTOP {
+				if err := stage.Pause(t.Context(), stop); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	st, err := s.Finish(t.Context(), 3*time.Minute)
+	if err != nil || st.Zones["done"] != s.Config.Zones {
+		t.Fatal(err, st)
+	}
+	if active := activations(t, s); len(active) != 1 {
+		t.Errorf("workers %v became active, one after the other; none was stopped for as long as a lease", active)
+	}
+	truth(t, s)
+	onceEach(t, s)
+}
