@@ -129,18 +129,17 @@ func poolOf(figures []figure) (toll, bool) {
 func (s *summary) deaths(failover, handover, upgrade []figure) {
 	if t, ok := poolOf(failover); ok {
 		p99 := t.InFlight.p99()
-		s.headline.FailoverP99 = &p99
-		s.goal(p99 <= 3000 && t.InFlight.max() <= 5000, fmt.Sprintf("worker that calls EdgeOne killed %d times: exposure of the %d zones in flight, p99 and max", t.Deaths, len(t.InFlight)),
+		s.headline.FailoverP99 = seenIn(t.InFlight)
+		s.goalOf(t.InFlight, p99 <= 3000 && t.InFlight.max() <= 5000, fmt.Sprintf("worker that calls EdgeOne killed %d times: exposure of the %d zones in flight, p99 and max", t.Deaths, len(t.InFlight)),
 			"≤ 3 s, ≤ 5 s", "%.2f s, %.2f s", p99/1000, t.InFlight.max()/1000)
 		s.goal(t.Refresh.max() <= 7000, "from the kill to the next refresh, the longest", "≤ 7 s", "%.2f s", t.Refresh.max()/1000)
 	}
 	if t, ok := poolOf(handover); ok {
-		p99 := slices.Concat(t.Queued, t.InProgress).p99()
-		s.headline.HandoverP99 = &p99
-		s.goal(t.Queued.max() <= 1700, fmt.Sprintf("location's worker killed %d times, another at hand: exposure of the %d zones queued for it, the longest", t.Deaths, len(t.Queued)),
+		s.headline.HandoverP99 = seenIn(slices.Concat(t.Queued, t.InProgress))
+		s.goalOf(t.Queued, t.Queued.max() <= 1700, fmt.Sprintf("location's worker killed %d times, another at hand: exposure of the %d zones queued for it, the longest", t.Deaths, len(t.Queued)),
 			"≤ 1.7 s", "%.2f s", t.Queued.max()/1000)
-		s.goal(t.InProgress.max() <= 3000, fmt.Sprintf("the same, the %d zones whose delivery it had begun", len(t.InProgress)), "≤ 3 s", "%.2f s", t.InProgress.max()/1000)
-		s.goal(t.After.p99() <= asWithout*t.Calm.p99(), fmt.Sprintf("the same, p99 of the %d zones that were refreshed later, against those before the first kill", len(t.After)),
+		s.goalOf(t.InProgress, t.InProgress.max() <= 3000, fmt.Sprintf("the same, the %d zones whose delivery it had begun", len(t.InProgress)), "≤ 3 s", "%.2f s", t.InProgress.max()/1000)
+		s.goalOf(t.After, t.After.p99() <= asWithout*t.Calm.p99(), fmt.Sprintf("the same, p99 of the %d zones that were refreshed later, against those before the first kill", len(t.After)),
 			fmt.Sprintf("≤ %.1f ×", asWithout), "%.2f × (%.0f ms)", t.After.p99()/t.Calm.p99(), t.After.p99())
 	}
 	if t, ok := poolOf(upgrade); ok {
@@ -148,6 +147,24 @@ func (s *summary) deaths(failover, handover, upgrade []figure) {
 		s.goal(worst <= 2*t.Calm.p99(), fmt.Sprintf("SIGTERM to every worker in turn (%d): the longest exposure since the first one, against the p99 before", t.Deaths),
 			"≤ 2 ×", "%.2f × (%.0f ms)", worst/t.Calm.p99(), worst)
 	}
+}
+
+// goalOf is a goal for a group of zones, of which there may be none.
+func (s *summary) goalOf(zones group, reached bool, figure, want, format string, args ...any) {
+	if len(zones) == 0 {
+		s.goals = append(s.goals, goal{figure: figure, want: want, got: "there was none"})
+		return
+	}
+	s.goal(reached, figure, want, format, args...)
+}
+
+// seenIn is the p99 of a group; nil where it is empty.
+func seenIn(zones group) *float64 {
+	if len(zones) == 0 {
+		return nil
+	}
+	p99 := zones.p99()
+	return &p99
 }
 
 // asWithout is by how much zones may be worse off for being near a trouble that
