@@ -47,6 +47,16 @@ type parcel struct {
 	grant rotation.Grant
 	// expect is what a host may hold at present.
 	expect []rotation.Fingerprint
+	// begun are the puts that wait on their hosts for the key.
+	begun map[rotation.HostName]rotation.Begun
+}
+
+// to puts the key on a host.
+func (p parcel) to(ctx context.Context, name rotation.HostName, machine rotation.Host) (rotation.Fingerprint, error) {
+	if b, has := p.begun[name]; has {
+		return b.Put(ctx, p.key)
+	}
+	return machine.Put(ctx, p.zone, p.key, p.expect)
 }
 
 // open opens what is to be delivered, or says why it is not to be used.
@@ -63,7 +73,7 @@ func (l *Location) open(ctx context.Context, in DeliverIn, now time.Time) (parce
 	case rotation.FingerprintOf(in.Zone, key) != in.Key:
 		return parcel{}, errors.New("the sealed key is not the one that was to be delivered")
 	}
-	return parcel{in.Zone, key, in.Key, grant, in.Expect}, nil
+	return parcel{zone: in.Zone, key: key, print: in.Key, grant: grant, expect: in.Expect}, nil
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
@@ -77,7 +87,7 @@ func (l *Location) give(ctx context.Context, clock clock, ref rotation.HostRef, 
 	}
 	machine, err := l.machine(ref)
 	if err == nil {
-		ack.Held, err = machine.Put(ctx, p.zone, p.key, p.expect)
+		ack.Held, err = p.to(ctx, ref.Name, machine)
 		l.count(ctx, err)
 	}
 	ack.At = clock.now()

@@ -145,6 +145,7 @@ type refresh struct {
 	out      RefreshOut
 	says     sayings
 	rejected string // why EdgeOne rejected the latest call before execution
+	begun    map[rotation.HostName]rotation.Begun
 }
 
 // trySeal makes sure that the key can be sealed before it exists.
@@ -175,8 +176,12 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 			return err
 		}
 		r.says.say(r.rejected) // nothing, the first time: from here on it may be on its way
+		r.begin(ctx)
 		return nil
 	})
+	if err != nil {
+		r.unbegin()
+	}
 	if receipt.Signed.IsZero() {
 		return r.unsent(ctx, err)
 	}

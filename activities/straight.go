@@ -23,6 +23,7 @@ const (
 // process has proved all of them itself, and has room for one more zone. It returns
 // an Ack for each host, or nothing when the ordinary delivery is to do it.
 func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.Ack {
+	defer r.unbegin()
 	places := r.e.beside(r.in)
 	if places == nil {
 		return nil
@@ -34,7 +35,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 	// A key that exists is delivered whoever wants to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), straightFor)
 	defer cancel()
-	p := parcel{r.in.Zone, key, r.out.Key, rotation.Grant{Hosts: names(r.in.Hosts)}, r.in.Expect}
+	p := parcel{zone: r.in.Zone, key: key, print: r.out.Key, grant: rotation.Grant{Hosts: names(r.in.Hosts)}, expect: r.in.Expect, begun: r.begun}
 	acks := make([]rotation.Ack, len(places))
 	var group errgroup.Group
 	for i, l := range places {
@@ -45,6 +46,32 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 	}
 	_ = group.Wait()
 	return acks
+}
+
+// begin has the hosts of the short way begin the puts of the key that EdgeOne is about to
+// be asked for, so that they wait for it when it comes. It waits for nothing, and nothing
+// depends on it: where a host has not begun, the put is made whole.
+func (r *refresh) begin(ctx context.Context) {
+	places := r.e.beside(r.in)
+	if places == nil || r.e.delivering.Load() >= straightAtOnce {
+		return
+	}
+	ctx = context.WithoutCancel(ctx) // it is ended by Close, whoever wants to stop
+	r.begun = map[rotation.HostName]rotation.Begun{}
+	for i, l := range places {
+		machine, err := l.machine(r.in.Hosts[i])
+		if host, can := machine.Host.(rotation.Beginner); err == nil && can {
+			r.begun[r.in.Hosts[i].Name] = host.Begin(ctx, r.in.Zone, r.in.Expect)
+		}
+	}
+}
+
+// unbegin ends what has begun and got no key.
+func (r *refresh) unbegin() {
+	for _, b := range r.begun {
+		b.Close()
+	}
+	r.begun = nil
 }
 
 // beside finds for each host its location in this process; nil unless all are here.

@@ -38,6 +38,10 @@ type Job struct {
 	AsLogin bool
 	// Changes says that the script may leave the host changed.
 	Changes bool
+	// Waits says that the rest of the input may be long in coming, and that nothing is
+	// lost without this run: it has a session only where one can be spared, on a warm
+	// connection, and it is not run a second time.
+	Waits bool
 	// Acknowledged waits for the host's word that it runs commands at all,
 	// which costs a round trip.
 	Acknowledged bool
@@ -88,10 +92,24 @@ func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Se
 	order, then, done := c.reload()
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
-		in := c.head(attempt, "put", string(zone))
-		fmt.Fprintf(in, "%s\n%s\n%s\n%s\n%s\n%s", rotation.FingerprintOf(zone, key), expectation(zone, expect), c.hint(zone), key.Expose(), attempt, order)
-		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
+		in := c.opening(attempt, zone, expect) + ending(attempt, zone, key) + order
+		return Job{Attempt: attempt, Stdin: []byte(in), Then: then, Changes: true}
 	})
+	return c.placed(zone, a, err, key)
+}
+
+// opening is the input of a put up to where the key is needed, ending the rest.
+func (c *Courier) opening(attempt string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
+	return fmt.Sprintf("%s%s\n%s\n", c.head(attempt, "put", string(zone)), expectation(zone, expect), c.hint(zone))
+}
+
+func ending(attempt string, zone rotation.ZoneID, key rotation.Secret) string {
+	return fmt.Sprintf("%s\n%s\n%s\n", rotation.FingerprintOf(zone, key), key.Expose(), attempt)
+}
+
+// placed returns what the file holds after a put. After a failure nothing that the host
+// has done in proofs counts any more.
+func (c *Courier) placed(zone rotation.ZoneID, a Answer, err error, key rotation.Secret) (rotation.Fingerprint, error) {
 	if err == nil {
 		var held rotation.Fingerprint
 		if held, err = c.held(zone, a, key); err == nil {
@@ -127,7 +145,7 @@ func (c *Courier) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
 		in := c.head(attempt, "own", string(zone))
-		fmt.Fprintf(in, "\n-\n\n\n%s\n%s", attempt, order) // no key, and nothing else that is expected
+		fmt.Fprintf(in, "-\n\n\n\n%s\n%s", attempt, order) // nothing else is expected, and no key
 		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
 	})
 	switch {

@@ -26,10 +26,10 @@ E" && [ -p $fds$1 ] && read -r l <&$1 && words 2>/dev/null >$fds$1
 }
 # hash is for a subshell.
 hash() {
-	pour 3 && exec sha256sum <&3
+	pour 3 && in_c sha256sum <&3
 	words | sha256sum
 }
-flush() { sync "$1" 2>/dev/null || sync; }
+flush() { LC_ALL=C sync "$1" 2>/dev/null || sync; }
 get() { IFS= read -r "$1" || fail cut; }
 text() {
 	get n
@@ -304,10 +304,12 @@ replace() {
 		flush "$file"
 		rm -f "$tmp"
 	else
-		mv -f "$tmp" "$file" || fail moves "$dir"
+		LC_ALL=C mv -f "$tmp" "$file" || fail moves "$dir"
 	fi
 	trap - 0
-	flush "$dir"
+	# It lasts before it is acknowledged; the reload need not wait for that.
+	LC_ALL=C sync "$dir" 2>/dev/null &
+	synced=$!
 }
 
 # One reload runs at a time. Each is a file in $lock, made before it begins and completed
@@ -450,16 +452,19 @@ E
 	;;
 esac
 zone=$zones
-for l in new expect hint key l; do
-	get "$l"
-done
-[ "$l" = "$id" ] || fail cut
+get expect
+get hint
 locate "$zone"
 [ -d "$dir" ] || fail nodir "$dir"
 temps=${dir%/}/.$base.keywave.
 tmp=$temps$tag.$id
 see "$file"
 print
+# A worker may begin before it has the key. Until it comes nothing is made or held here.
+for l in new key l; do
+	get "$l"
+done
+[ "$l" = "$id" ] || fail cut
 if [ "$verb" = own ]; then
 	[ $there = held ] || fail bare $there "$file"
 	key=$held new=$fp
@@ -475,6 +480,7 @@ say stage reload
 m=reload
 [ -z "$reload$verify" ] || IFS= read -r m
 [ -z "$reload$verify" ] || [ "$m" = skip ] || activate
+[ -z "$synced" ] || wait $synced || sync
 see "$file"
 fp=$new
 [ "$there$held" = "held$key" ] || print

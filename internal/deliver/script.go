@@ -20,7 +20,7 @@ var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ",
 
 // brief are the names in host.sh that a host gets as one letter. Nothing else in the
 // script is such a word, and no other name is such a letter (TestBriefNames).
-var brief = map[string]string{"dir": "D", "fail": "F", "file": "J", "rehearse": "K", "there": "H", "tmp": "T", "run": "R", "rest": "Q"}
+var brief = map[string]string{"dir": "D", "fail": "F", "file": "J", "rehearse": "K", "there": "H", "tmp": "T", "run": "R", "rest": "Q", "synced": "S", "temps": "M", "whole": "W"}
 
 var word = regexp.MustCompile(`\w+`)
 

@@ -65,9 +65,12 @@ func NewTranscript(attempt string) *Transcript {
 }
 
 // Within bounds how long the script of job j may take. A change has limit from
-// its start to its end. A proof or a look may be about many zones: it has limit
+// its start to its end, and what it may wait for its key. A proof or a look may be about many zones: it has limit
 // from each of its own lines to the next.
 func (t *Transcript) Within(ctx context.Context, limit time.Duration, j Job) (context.Context, context.CancelFunc) {
+	if j.Waits {
+		limit += waitsFor
+	}
 	if j.Changes {
 		return context.WithTimeout(ctx, limit)
 	}

@@ -120,6 +120,23 @@ type Host interface {
 	Close() error
 }
 
+// Beginner is a Host on which a Put can begin before its key is there.
+type Beginner interface {
+	// Begin has the host do what a Put of zone does before it needs the key, and
+	// wait. It returns at once, and changes nothing on the host. A host that has no
+	// room for this, or no warm connection, does nothing yet.
+	Begin(ctx context.Context, zone ZoneID, expect []Fingerprint) Begun
+}
+
+// Begun is a Put that has begun. Put or Close ends it; Close may follow Put.
+type Begun interface {
+	// Put is Host.Put. Where the host has not begun, or has broken off without a
+	// word about the key, it is Host.Put anew.
+	Put(ctx context.Context, key Secret) (Fingerprint, error)
+	// Close ends it without a key. Nothing has been changed.
+	Close()
+}
+
 // Rehearser is a Host that can do everything that a Put does, with the key that
 // it holds.
 type Rehearser interface {

@@ -14,7 +14,7 @@ import (
 	"keywave/internal/rotation"
 )
 
-// Run runs a job. The error is nil only when its script came to a verdict.
+// Run runs a job. One that waits for its input is tried once. The error is nil only when its script came to a verdict.
 //
 // A session that was opened beforehand may belong to a connection that has died
 // meanwhile. If the script gives no sign of life there, it runs once more on a
@@ -30,6 +30,8 @@ func (h *Host) Run(ctx context.Context, build func(attempt string) deliver.Job) 
 		j := build(deliver.NewAttempt())
 		a, err := h.try(ctx, j, form)
 		switch {
+		case j.Waits:
+			return a, err
 		case errors.Is(err, errNoSign) && silent:
 			return a, h.courier.Silent(j, a)
 		case errors.Is(err, errNoSign):
@@ -62,7 +64,11 @@ var errNoSign = errors.New("no sign of life on a session that was opened beforeh
 
 // try runs a job in one session, in a form of the script.
 func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliver.Answer, error) {
-	s, err := h.session(ctx)
+	open := h.session
+	if j.Waits {
+		open = h.spare
+	}
+	s, err := open(ctx)
 	if err != nil {
 		return deliver.Answer{}, err
 	}
@@ -74,6 +80,9 @@ func (h *Host) try(ctx context.Context, j deliver.Job, form deliver.Form) (deliv
 	go func() { talked <- s.talk(timed, j, form, h.becomes(j), t) }()
 	err = s.listen(timed, t, talked, h.shared.options.DialTimeout)
 	a := t.SoFar()
+	if a.Begun {
+		s.link.begins.Store(true)
+	}
 	switch {
 	case a.Shell == "":
 	case h.becomes(j) != "": // the shell that is told is the other user's, not the login's
@@ -157,7 +166,7 @@ func (s *session) talk(ctx context.Context, j deliver.Job, form deliver.Form, be
 		go func() {
 			_, _ = s.Write(form.Input(j.Stdin))
 			if j.Then != nil {
-				j.Then(writing, t, s)
+				j.Then(writing, t, s.input(writing, j))
 			}
 			_ = s.CloseWrite()
 		}()

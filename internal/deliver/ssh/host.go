@@ -43,6 +43,7 @@ type Host struct {
 
 var (
 	_ rotation.Host      = (*Host)(nil)
+	_ rotation.Beginner  = (*Host)(nil)
 	_ rotation.Rehearser = (*Host)(nil)
 	_ rotation.Reprover  = (*Host)(nil)
 )
@@ -67,6 +68,11 @@ func New(cfg Config, shared *Shared) (*Host, error) {
 // Put implements rotation.Host in one session.
 func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
 	return h.courier.Put(ctx, zone, key, expect)
+}
+
+// Begin implements rotation.Beginner in one session.
+func (h *Host) Begin(ctx context.Context, zone rotation.ZoneID, expect []rotation.Fingerprint) rotation.Begun {
+	return h.courier.Begin(ctx, zone, expect)
 }
 
 // Rehearse implements rotation.Rehearser in one session.

@@ -20,6 +20,8 @@ type link struct {
 	// by is the bastion's connection that it goes through. It is nil where there
 	// is no bastion.
 	by *link
+	// begins says that a script has begun on it.
+	begins atomic.Bool
 
 	mu      sync.Mutex
 	busy    int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -20,7 +21,8 @@ type session struct {
 	link     *link
 	ended    sync.Once
 	slots    chan struct{}
-	early    bool // opened beforehand: nobody knows whether the peer still lives
+	patience time.Duration // with a connection that may be dead
+	early    bool          // opened beforehand: nobody knows whether the peer still lives
 }
 
 // gone says that the host closed the channel before we used it.
@@ -56,6 +58,29 @@ func (s *session) end() {
 	})
 }
 
+// input is where the rest of a job's input goes. If the job has waited for it, the connection
+// may have died meanwhile: if nothing is heard soon after, its way is asked whether it lives.
+func (s *session) input(ctx context.Context, j deliver.Job) io.Writer {
+	if !j.Waits {
+		return s
+	}
+	return &lateInput{Writer: s, ask: sync.OnceFunc(func() {
+		ask := time.AfterFunc(s.patience/5, func() { s.link.check(s.patience - s.patience/5) })
+		context.AfterFunc(ctx, func() { ask.Stop() })
+	})}
+}
+
+type lateInput struct {
+	io.Writer
+	ask func()
+}
+
+// Write notes that the host has something to answer now.
+func (l *lateInput) Write(p []byte) (int, error) {
+	l.ask()
+	return l.Writer.Write(p)
+}
+
 // session waits for a slot and opens a channel on the warm connection. As long
 // as nothing was sent, a connection that turns out to be dead, stalled or full
 // is replaced by a new one.
@@ -71,6 +96,39 @@ func (h *Host) session(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s.slots = h.slots
+	return s, nil
+}
+
+// errNotSpared says that a job that may be left out gets no session.
+var errNotSpared = errors.New("no session can be spared")
+
+// spare gives a session to a job that may wait for long: it takes at most half of the
+// host's sessions together with all others, so that it is in nobody's way. It uses a warm
+// connection on which the script has begun before: so the user's login shell is known to
+// give what follows to the script, and a key comes into no other hands.
+func (h *Host) spare(ctx context.Context) (*session, error) {
+	l := h.warm()
+	if l == nil || !l.begins.Load() {
+		return nil, errNotSpared
+	}
+	select {
+	case h.slots <- struct{}{}:
+	default:
+		return nil, errNotSpared
+	}
+	timed, cancel := context.WithTimeout(ctx, h.shared.options.DialTimeout)
+	defer cancel()
+	var s *session
+	err := errNotSpared
+	if len(h.slots) <= cap(h.slots)/2 {
+		s, err = l.open(timed)
+	}
+	if err != nil {
+		<-h.slots
+		return nil, err
+	}
+	l.stock()
+	s.slots, s.patience = h.slots, h.shared.options.DialTimeout
 	return s, nil
 }
 
