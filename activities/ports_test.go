@@ -183,6 +183,34 @@ type machine struct {
 	other []rotation.ZoneID
 	// within is how old the last proof was allowed to be, and age how old it was.
 	within, age time.Duration
+	// began is when puts began that had no key yet; closed is how many of them are over.
+	began  []time.Time
+	closed int
+}
+
+// Begin implements rotation.Beginner.
+func (m *machine) Begin(_ context.Context, z rotation.ZoneID, expect []rotation.Fingerprint) rotation.Begun {
+	m.began = append(m.began, time.Now())
+	return &started{m, z, expect, false}
+}
+
+type started struct {
+	m      *machine
+	zone   rotation.ZoneID
+	expect []rotation.Fingerprint
+	over   bool
+}
+
+func (s *started) Put(ctx context.Context, key rotation.Secret) (rotation.Fingerprint, error) {
+	defer s.Close()
+	return s.m.Put(ctx, s.zone, key, s.expect)
+}
+
+func (s *started) Close() {
+	if !s.over {
+		s.over = true
+		s.m.closed++
+	}
 }
 
 func holding(key string) *machine { return &machine{files: map[rotation.ZoneID]string{zone: key}} }

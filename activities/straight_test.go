@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -116,6 +117,72 @@ func TestRefreshReadsAfterwards(t *testing.T) {
 
 func acknowledged(acks []rotation.Ack) bool {
 	return !slices.ContainsFunc(acks, func(a rotation.Ack) bool { return a.Problem != "" })
+}
+
+// The puts of the short way begin when the refresh is signed, and not before. Whatever
+// becomes of it, none of them is left open.
+func TestRefreshBeginsItsPuts(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		calls []call
+		set   func(*activities.EdgeOne, *activities.RefreshIn)
+		began []time.Duration
+		want  activities.Sending
+	}{
+		{"answered", []call{limited(3*time.Second, answers(theKey, time.Second))}, nil, []time.Duration{3 * time.Second}, activities.Answered},
+		{"refused", []call{fails(rotation.Refused, "InvalidParameter")}, nil, []time.Duration{0}, activities.Refused},
+		{"no answer", []call{fails(rotation.Ambiguous, "ClientError.NetworkError")}, nil, []time.Duration{0}, activities.MaySent},
+		{"never its turn", []call{unsigned(errors.New("lease lost"))}, nil, nil, activities.NotSent},
+		{"the proof is too old", []call{limited(2*time.Minute, answers(theKey, 0))}, nil, nil, activities.NotSent},
+		{"by way of Temporal", []call{answers(theKey, 0)}, func(_ *activities.EdgeOne, in *activities.RefreshIn) { in.Straight = nil }, nil, activities.Answered},
+		{"a host that cannot", []call{answers(theKey, 0)}, func(e *activities.EdgeOne, _ *activities.RefreshIn) {
+			for name, m := range e.Beside[0].Hosts() {
+				m.Host = struct{ rotation.Host }{m.Host}
+				all := activities.Machines{name: m}
+				e.Beside[0].Hosts = func() activities.Machines { return all }
+			}
+		}, nil, activities.Answered},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := holding(oldKey)
+				e, in := beside(t, &edgeOne{refreshes: c.calls, describes: []call{answers(theKey, 0)}}, m)
+				if c.set != nil {
+					c.set(e, &in)
+				}
+				asked := time.Now()
+				out, err := run(t, t.Context(), e.Refresh, in)
+				if err != nil || out.Sending != c.want {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				var began []time.Duration
+				for _, at := range m.began {
+					began = append(began, at.Sub(asked))
+				}
+				if !slices.Equal(began, c.began) {
+					t.Errorf("puts began after %s, want %s", began, c.began)
+				}
+				if m.closed != len(m.began) {
+					t.Errorf("%d puts began, and %d are over", len(m.began), m.closed)
+				}
+				if arrived := m.files[zone] == theKey; arrived != (out.Sending == activities.Answered && in.Straight != nil) {
+					t.Errorf("the host holds the key: %t", arrived)
+				}
+			})
+		})
+	}
+}
+
+// A call that EdgeOne throttled is made again, and the puts begin again with it.
+func TestRefreshThatIsThrottledBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := holding(oldKey)
+		e, in := beside(t, &edgeOne{refreshes: []call{fails(rotation.Throttled, "RequestLimitExceeded"), answers(theKey, 0)}, describes: []call{answers(theKey, 0)}}, m)
+		out, err := run(t, t.Context(), e.Refresh, in)
+		if err != nil || !acknowledged(out.Acks) || len(m.began) != 2 || m.closed != 2 || m.wrote != 1 {
+			t.Errorf("%+v, %v; %d puts began, %d are over", out, err, len(m.began), m.closed)
+		}
+	})
 }
 
 // Once the key exists, a cancel keeps it from no host.

@@ -87,7 +87,9 @@ func TestBecomeSomebody(t *testing.T) {
 	if err := os.Chown(f.dir, number(t, "-u", service), f.gid); err != nil {
 		t.Fatal(err)
 	}
-	f.delivers(t, f.host(t), rotation.Absent)
+	held := f.delivers(t, f.host(t), rotation.Absent)
+	f.uid = number(t, "-u", service)
+	begunArrives(t, f, rotation.FingerprintOf(zone, held))
 	info, err := os.Stat(f.file())
 	if err != nil {
 		t.Fatal(err)

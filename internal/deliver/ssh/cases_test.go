@@ -385,7 +385,8 @@ func TestDropbear(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	f.cfg.Reload, f.cfg.Verify = "true "+strings.Repeat("x", 4000), "true "+strings.Repeat("y", 4000)
-	f.delivers(t, f.host(t), rotation.Absent)
+	held := f.delivers(t, f.host(t), rotation.Absent)
+	begunArrives(t, f, rotation.FingerprintOf(zone, held))
 }
 
 // A certificate is renewed by somebody else while a connection is open: the

@@ -434,6 +434,22 @@ func (p *proxy) freeze() {
 	}
 }
 
+// reset counts round trips from now on.
+func (p *proxy) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flips, p.fromClient = 0, false
+}
+
+// drop closes all connections.
+func (p *proxy) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.open {
+		_ = conn.Close()
+	}
+}
+
 // accepted is how many connections there were.
 func (p *proxy) accepted() int {
 	p.mu.Lock()
@@ -568,6 +584,14 @@ func TestContract(t *testing.T) {
 			}
 		})
 	}
+	t.Run("each put begins before its key", func(t *testing.T) {
+		d := startSSHD(t)
+		start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
+			return begins{(&rig{cfg: d.cfg, options: d.options}).contractHost(t, cfg).(*ssh.Host)}
+		}
+		delivertest.Run(t, start)
+		delivertest.RunShared(t, start)
+	})
 	t.Run("OpenSSH sshd", func(t *testing.T) {
 		d := startSSHD(t)
 		start := func(t *testing.T, cfg delivertest.Config) rotation.Host {
