@@ -171,7 +171,9 @@ func TestBegunIsInNobodysWay(t *testing.T) {
 		}
 		_ = os.Remove(filepath.Join(f.dir, string(other)+".key"))
 	}
-	f.wait(t, 2)
+	if n := f.waiting(t); n != 2 {
+		t.Errorf("%d scripts wait for their key, want 2", n)
+	}
 	key := delivertest.NewKey()
 	for _, b := range append(all, more) { // all with one key, as it is one zone
 		if _, err := b.Put(t.Context(), key); err != nil {
