@@ -28,6 +28,21 @@ func TestBegunWaitsForSoLong(t *testing.T) {
 	})
 }
 
+// One that is closed ends at once.
+func TestBegunIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Courier{Host: "gw-1", Settings: Settings{Path: "/keys/{zone}.key"}, Channel: patient{}}
+		began := time.Now()
+		b := c.Begin(t.Context(), "zone-1", nil).(*begun)
+		synctest.Wait()
+		b.Close()
+		<-b.ended
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it ended after %s", took)
+		}
+	})
+}
+
 var errPut = errors.New("put")
 
 // patient runs the script that waits, and fails for all others.
