@@ -13,7 +13,6 @@ import (
 
 	"keywave/internal/deliver/ssh"
 	"keywave/internal/proving/delivertest"
-	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
 )
 
@@ -50,8 +49,10 @@ func (f *field) waiting(t *testing.T) int {
 // wait waits until so many scripts of the field's user wait.
 func (f *field) wait(t *testing.T, n int) {
 	t.Helper()
-	if !stage.Until(t.Context(), time.Minute, func() bool { return f.waiting(t) == n }) {
-		t.Fatalf("%d scripts wait, want %d", f.waiting(t), n)
+	for began := time.Now(); f.waiting(t) != n; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d scripts wait, want %d", f.waiting(t), n)
+		}
 	}
 }
 
