@@ -209,13 +209,16 @@ func TestBegunOnAConnectionThatDied(t *testing.T) {
 	f, held := alone(t)
 	p := newProxy(t, f.cfg.Address)
 	f.cfg.Address, f.options.DialTimeout = p.addr, 2*time.Second
+	f.options.KeepAlive = time.Hour // which would find it out too, and later
 	host := f.host(t)
 	prove(t, host)
 	b := host.Begin(t.Context(), zone, []rotation.Fingerprint{held})
 	f.wait(t, 1)
 	p.freeze()
 	key := delivertest.NewKey()
-	if _, err := b.Put(t.Context(), key); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := b.Put(ctx, key); err != nil {
 		t.Fatal(err)
 	}
 	if p.accepted() != 2 {
