@@ -47,7 +47,7 @@ func (c *Courier) Begin(ctx context.Context, zone rotation.ZoneID, expect []rota
 }
 
 func (b *begun) job(attempt string) Job {
-	return Job{Attempt: attempt, Stdin: []byte(b.c.opening(attempt, b.zone, b.expect)), Then: b.hand, Changes: true, Waits: true}
+	return Job{Attempt: attempt, Stdin: []byte(b.c.opening(attempt, "put", b.zone, b.expect)), Then: b.hand, Changes: true, Waits: true}
 }
 
 // hand writes the rest of the input once it is there. If it is not there in time, the input
@@ -57,7 +57,7 @@ func (b *begun) hand(ctx context.Context, t *Transcript, stdin io.Writer) {
 	defer late.Stop()
 	select {
 	case r := <-b.rest:
-		_, _ = io.WriteString(stdin, ending(t.attempt, b.zone, r.key)+r.order)
+		_, _ = io.WriteString(stdin, ending(t.attempt, rotation.FingerprintOf(b.zone, r.key), r.key)+r.order)
 		if r.then != nil {
 			r.then(ctx, t, stdin)
 		}

@@ -38,6 +38,8 @@ type Job struct {
 	AsLogin bool
 	// Changes says that the script may leave the host changed.
 	Changes bool
+	// Aside says that it leaves the live file as it is.
+	Aside bool
 	// Waits says that the rest of the input may be long in coming, and that nothing is
 	// lost without this run: it has a session only where one can be spared, on a warm
 	// connection, and it is not run a second time.
@@ -83,28 +85,36 @@ const DefaultLife = time.Minute
 
 // Put implements rotation.Host in one run of the script.
 func (c *Courier) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secret, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
-	if _, err := c.Settings.File(zone); err != nil {
-		return "", c.failed(rotation.StepWrite, err.Error())
-	}
 	if err := CheckKey(key); err != nil {
 		return "", err
+	}
+	return c.land(ctx, "put", zone, rotation.FingerprintOf(zone, key), expect, key)
+}
+
+// land makes the file hold a key: the given one, or one that the host has.
+func (c *Courier) land(ctx context.Context, verb string, zone rotation.ZoneID, print rotation.Fingerprint, expect []rotation.Fingerprint, key rotation.Secret) (rotation.Fingerprint, error) {
+	if _, err := c.Settings.File(zone); err != nil {
+		return "", c.failed(rotation.StepWrite, err.Error())
 	}
 	order, then, done := c.reload()
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
-		in := c.opening(attempt, zone, expect) + ending(attempt, zone, key) + order
+		in := c.opening(attempt, verb, zone, expect) + ending(attempt, print, key) + order
 		return Job{Attempt: attempt, Stdin: []byte(in), Then: then, Changes: true}
 	})
 	return c.placed(zone, a, err, key)
 }
 
 // opening is the input of a put up to where the key is needed, ending the rest.
-func (c *Courier) opening(attempt string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
-	return fmt.Sprintf("%s%s\n%s\n", c.head(attempt, "put", string(zone)), expectation(zone, expect), c.hint(zone))
+func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
+	in := c.head(attempt, verb, string(zone))
+	lines(in, "")
+	fmt.Fprintf(in, "%s\n%s\n", expectation(zone, expect), c.hint(zone))
+	return in.String()
 }
 
-func ending(attempt string, zone rotation.ZoneID, key rotation.Secret) string {
-	return fmt.Sprintf("%s\n%s\n%s\n", rotation.FingerprintOf(zone, key), key.Expose(), attempt)
+func ending(attempt string, print rotation.Fingerprint, key rotation.Secret) string {
+	return fmt.Sprintf("%s\n%s\n%s\n", print, key.Expose(), attempt)
 }
 
 // placed returns what the file holds after a put. After a failure nothing that the host
@@ -131,6 +141,8 @@ func (c *Courier) held(zone rotation.ZoneID, a Answer, key rotation.Secret) (rot
 			return "", err
 		}
 		return "", &rotation.HeldError{Held: held}
+	case "none":
+		return "", &rotation.GoneError{Why: c.Channel.Says("no staged key that could be put in place is there; nothing was changed")}
 	}
 	return "", c.verdict(a, key)
 }
@@ -145,6 +157,7 @@ func (c *Courier) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
 		in := c.head(attempt, "own", string(zone))
+		lines(in, "")
 		fmt.Fprintf(in, "-\n\n\n\n%s\n%s", attempt, order) // nothing else is expected, and no key
 		return Job{Attempt: attempt, Stdin: []byte(in.String()), Then: then, Changes: true}
 	})
@@ -166,7 +179,7 @@ func (c *Courier) head(attempt, verb, zones string) *strings.Builder {
 		life = DefaultLife
 	}
 	for _, line := range []string{
-		attempt, verb, tag(c.Host), s.Path, s.Owner, s.Group, s.permissions(), s.Write, c.lock(),
+		attempt, verb, tag(c.Host), s.Path, s.StageDir, s.Owner, s.Group, s.permissions(), s.Write, c.lock(),
 		seconds(c.Channel.Limit() - time.Second), seconds(life), flat(before), flat(after),
 	} {
 		in.WriteString(line + "\n")
@@ -378,6 +391,9 @@ func (c *Courier) shown(a Answer, zones []rotation.ZoneID) (rotation.Shown, erro
 	for _, zone := range zones {
 		if a.other[string(zone)] && held[zone] != rotation.Absent {
 			shown.Other = append(shown.Other, zone)
+		}
+		if a.waits[string(zone)] {
+			shown.Staged = append(shown.Staged, zone)
 		}
 	}
 	return shown, nil

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSettings(t *testing.T) {
-	good := deliver.Settings{Path: "/etc/edgeone/{zone}.key", Mode: "0640"}
+	good := deliver.Settings{Path: "/etc/edgeone/{zone}.key", Mode: "0640", StageDir: "/etc/keywave stage"}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -40,6 +40,12 @@ func TestSettings(t *testing.T) {
 		{Path: "/k", Format: "{key}{key}"},
 		{Path: "/k", Format: "{key}\r\n"},
 		{Path: "/k", Reload: "a\x00b"},
+		{Path: "/k", StageDir: "stage"},
+		{Path: "/k", StageDir: "/stage/"},
+		{Path: "/k", StageDir: "/stage/{zone}"},
+		{Path: "/k", StageDir: "/stage\n"},
+		{Path: "/keys/{zone}", StageDir: "/keys"},
+		{Path: "/k", StageDir: "/stage", Write: deliver.InPlace},
 	} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v was accepted", bad)

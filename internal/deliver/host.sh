@@ -1,8 +1,9 @@
 # What is done on a host. One script proves that the host can take keys, says what it
 # holds, and puts a key in place, so that a proof is the operation. Its text is the whole
 # command line; everything else comes as lines on stdin: an attempt's name, what to do (own
-# is a put of what the file holds already), the
-# host's settings (a text of several lines stands behind their number), zones, and for a
+# is a put of what the file holds already, activate one of what waits on the shelf, a
+# directory beside the file), the host's settings (a text of several lines stands behind
+# their number), zones, a text that is run for what needs no haste (stage.sh), and for a
 # put the key. Lines of output that begin with $id are for the caller, others are noise.
 # Each process costs a host a millisecond, so the shell itself reads and writes: a key is
 # in its memory, and never in the arguments or the environment of any.
@@ -12,6 +13,7 @@ set -C
 nl="
 "
 mark="{zone}"
+void=/dev/null
 fds=/proc/self/fd/
 
 say() { printf "\n%s %s\n" "$id" "$*"; }
@@ -22,14 +24,14 @@ words() { printf "keywave/v1\000%s\000%s" "$zone" "$held"; }
 pour() {
 	[ ${#held} -lt 999 ] && eval "command exec $1<<E
 .
-E" && [ -p $fds$1 ] && read -r l <&$1 && words 2>/dev/null >$fds$1
+E" && [ -p $fds$1 ] && read -r l <&$1 && words 2>$void >$fds$1
 }
 # hash is for a subshell.
 hash() {
 	pour 3 && in_c sha256sum <&3
 	words | sha256sum
 }
-flush() { LC_ALL=C sync "$1" 2>/dev/null || sync; }
+flush() { LC_ALL=C sync "$1" 2>$void || sync; }
 get() { IFS= read -r "$1" || fail cut; }
 text() {
 	get n
@@ -44,7 +46,7 @@ text() {
 in_c() { LC_ALL=C exec "$@"; }
 list() { in_c ls -ldn "$@"; }
 # aged removes a temporary file that belongs to nobody any more.
-aged() { [ -z "$(find "$1" -prune -mmin +60 2>/dev/null)" ] || rm -f "$1"; }
+aged() { [ -z "$(find "$1" -prune -mmin +60 2>$void)" ] || rm -f "$1"; }
 
 # locate finds a zone's file; a link leads to the file that is replaced, except where root
 # would follow one that somebody else may have put there.
@@ -174,7 +176,7 @@ E
 		m=$(in_c rmdir "$file" 2>&1)
 		case $m in *": Not a directory" | *": No such "*) continue ;; esac
 		[ ! -k "${file%/*}/" ] || [ -O "$file" ] || fail sticky "$file"
-		l=$(lsattr -d "$file" 2>/dev/null)
+		l=$(lsattr -d "$file" 2>$void)
 		fail locked "${l%% *} ${m##*: }: $file"
 	done
 }
@@ -200,11 +202,14 @@ look() {
 		locate "$zone"
 		if [ "$verb" = locate ]; then
 			# Where a file is: its directory's inode, and what is mounted there.
-			[ "$dir" = "$last" ] || l=$(df -P "$dir" 2>/dev/null) l=${l##*"$nl"} at="$(ls -di "$dir/.") ${l%% *}" last=$dir
+			[ "$dir" = "$last" ] || l=$(df -P "$dir" 2>$void) l=${l##*"$nl"} at="$(ls -di "$dir/.") ${l%% *}" last=$dir
 			say at "$zone $at"
 			continue
 		fi
 		see "$file"
+		[ "$verb" != held ] || for l in "${shelf:-${dir%/}/.keywave}/$zone".*; do
+			[ ! -e "$l" ] || say waits "$zone"
+		done
 		if [ $there = absent ]; then
 			[ ! -d "$dir" ] || [ -x "$dir" ] || fail closed "$dir"
 			say held "$zone" absent
@@ -220,7 +225,7 @@ look() {
 		if [ "$dir" != "$last" ]; then
 			last=$dir
 			[ -d "$dir" ] || fail nodir "$dir"
-			cd -P "$dir" 2>/dev/null || fail closed "$dir"
+			cd -P "$dir" 2>$void || fail closed "$dir"
 		fi
 		l=${PWD%/}/$base
 		while :; do
@@ -240,7 +245,7 @@ look() {
 	[ $# != 0 ] || return 0
 	ask "$@"
 	# Of a file that is plainly ours, a put within the next minute need not look again.
-	l=$(getfattr -m - -- "$@" 2>/dev/null) && [ -z "$l$owner$group" ] || odd=1
+	l=$(getfattr -m - -- "$@" 2>$void) && [ -z "$l$owner$group" ] || odd=1
 	rows=$(list "$@")
 	while read -r m n u g l x x x file; do
 		[ "$m" = "${mode:--rw-------}" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
@@ -260,7 +265,7 @@ E
 print() {
 	fp=absent
 	[ $there != absent ] || return 0
-	fp=$(hash)
+	fp=${1:-$(hash)}
 	fp=${fp%"${fp#????????????????}"}
 }
 expected() {
@@ -268,29 +273,67 @@ expected() {
 	# The key itself may stand there in another format than the fleet file's.
 	case $there$held in other*"$key"*) ;; *) fail refused "$fp" ;; esac
 }
-# settle is the last before the key lands: a connection that breaks from here on must not
-# stop the reload.
-settle() {
-	trap : 1 2 13 15
-	for l in "$temps"*; do
+# tidy removes what other attempts have left, except $tmp: keys on their way, and keys that
+# wait on the shelf.
+tidy() {
+	for l in "$temps"* "$stem"*; do
 		case $l in
-		"$tmp" | "$temps*") ;;
-		"$temps$tag".*) rm -f "$l" ;;
+		"$tmp" | "$temps*" | "$stem*") ;;
+		"$temps$tag".* | "$stem$tag".*) rm -f "$l" ;;
 		*) aged "$l" ;;
 		esac
 	done
 }
-replace() {
-	was=$there$held into=
-	[ "$write" != in-place ] || [ $there = absent ] || into=1
-	create
+# make makes $tmp the new file, whole.
+make() {
 	[ -n "$into" ] || { [ "$hint" ] && [ -O "$file" ] && [ -G "$file" ]; } || dress
 	fill "%s" "$whole"
 	see "$tmp"
 	[ "$there$held" = "held$key" ] || fail full "$dir"
+}
+# take takes the key that waits, if it is the right one and the live file is still as much
+# ours as it was. One process says what both hold.
+lies() {
+	[ -d "$dir" ] || fail nodir "$dir"
+	see "$file"
+}
+take() {
+	tmp=$staged
+	[ -f "$tmp" ] && [ ! -L "$tmp" ] && [ -r "$tmp" ] || {
+		print
+		[ "$there$fp" = "held$new" ] || fail none
+		key=$held
+		return
+	}
+	for l in O$owner G$group; do
+		[ ${#l} = 1 ] && [ -e "$file" ] || continue
+		[ -$l "$file" ]
+		n=$?
+		[ -$l "$tmp" ]
+		[ $? = $n ] || fail none
+	done
+	m=$held t=$there
+	pour 3 && see "$tmp" && pour 4 && u=$(in_c sha256sum ${fds}3 ${fds}4 3<&3 4<&4) || {
+		held=$m u=$(hash)$nl
+		see "$tmp"
+		u=$u$(hash)
+	}
+	case $there${u#*"$nl"} in "held$new"*) ;; *) fail none ;; esac
+	key=$held held=$m there=$t
+	print $u
+}
+replace() {
+	was=$there$held into=
+	[ "$write" != in-place ] || [ $there = absent ] || into=1
+	[ "$verb" = activate ] || {
+		create
+		make
+	}
+	# A connection that breaks from here on must not stop the reload.
+	trap : 1 2 13 15
 	# In this order: of two attempts at once, the later to look either has
 	# removed the other's temporary file or sees what the other put in place.
-	settle
+	tidy
 	see "$file"
 	if [ "$there$held" != "$was" ]; then
 		print
@@ -308,7 +351,7 @@ replace() {
 	fi
 	trap - 0
 	# It lasts before it is acknowledged; the reload need not wait for that.
-	LC_ALL=C sync "$dir" 2>/dev/null &
+	LC_ALL=C sync "$dir" 2>$void &
 	synced=$!
 }
 
@@ -316,12 +359,12 @@ replace() {
 # when it ends: who runs it, since when, and for which keys. A reload that begins when a
 # key is in place serves that key, whoever runs it.
 clock() {
-	read -r now l 2>/dev/null </proc/uptime || now=$(date +%s)
+	read -r now l 2>$void </proc/uptime || now=$(date +%s)
 	now=${now%.*}
 }
 # proc reads what /proc knows of a process: state, group and start.
 proc() {
-	read -r l 2>/dev/null <"/proc/$1/stat" || return 1
+	read -r l 2>$void <"/proc/$1/stat" || return 1
 	set -- ${l##*) }
 	state=$1 pgrp=$3 begun=${20}
 }
@@ -349,7 +392,7 @@ examine() {
 	elif proc "$pid"; then
 		[ "$begun" = "$start" ] && [ "$state" != Z ] || over=lost
 	else
-		kill -0 "$pid" 2>/dev/null || over=lost
+		kill -0 "$pid" 2>$void || over=lost
 	fi
 }
 # finish ends a run that is older than a delivery may last, with its process group; not
@@ -358,25 +401,25 @@ finish() {
 	for l in /proc/[0-9]*; do
 		n=${l#/proc/}
 		proc "$n" && [ "$pgrp" = "$lead" ] || continue
-		[ "$n" != $$ ] && kill -0 "$n" 2>/dev/null || fail stuck $age "$n"
+		[ "$n" != $$ ] && kill -0 "$n" 2>$void || fail stuck $age "$n"
 	done
 	kill -TERM "-$lead"
 	sleep 1
-	kill -KILL "-$lead" 2>/dev/null
+	kill -KILL "-$lead" 2>$void
 }
 perform() {
 	m=0 n=reload
-	[ -z "$reload" ] || sh -c "$reload" </dev/null || m=$?
+	[ -z "$reload" ] || sh -c "$reload" <$void || m=$?
 	if [ $m = 0 ] && [ -n "$verify" ]; then
 		n=verify
 		say stage verify
-		sh -c "$verify" </dev/null || m=$?
+		sh -c "$verify" <$void || m=$?
 	fi
 	[ -z "$run" ] || printf "end %s %s\n" $n $m >>"$run"
 	[ $m = 0 ] || fail $n $m
 }
-activate() {
-	[ -d "$lock" ] || mkdir "$lock" 2>/dev/null
+serve() {
+	[ -d "$lock" ] || mkdir "$lock" 2>$void
 	run=
 	[ -O "$lock" ] && [ ! -L "$lock" ] || { perform && return; }
 	clock
@@ -391,7 +434,7 @@ activate() {
 			fi
 			n=${run##*/}
 			run=$lock/$((${n:-1000000000} + 1))
-			if true 2>/dev/null >"$run"; then
+			if true 2>$void >"$run"; then
 				proc $$ || begun= pgrp=$$
 				printf "%s\n" "$$ $begun $pgrp $now" "for $zone $new" >>"$run"
 				perform
@@ -407,7 +450,7 @@ activate() {
 		[ $age -le "$life" ] || finish
 		[ $((now - asked)) -lt "$limit" ] || fail busy $age "$pid"
 		say stage wait || exit
-		sleep 0.1 2>/dev/null || sleep 1
+		sleep 0.1 2>$void || sleep 1
 		clock
 		newest
 	done
@@ -418,8 +461,8 @@ IFS= read -r id
 [ ${#id} = 16 ] || exit 97
 say begun "${SHELL##*/}"
 # Another program would get a key as an argument.
-PATH=/dev/null command -v printf >/dev/null || fail noprintf
-for l in verb tag path owner group mode write lock limit life pre post; do
+PATH=$void command -v printf >$void || fail noprintf
+for l in verb tag path shelf owner group mode write lock limit life pre post; do
 	get "$l"
 done
 text
@@ -431,14 +474,14 @@ reload=$t
 text
 verify=$t
 get zones
+text
 case $verb in prove | held | locate)
 	# It gives way to the traffic, but a busy host must get to it in time.
-	renice -n 10 -p $$ >/dev/null 2>&1
-	text
+	renice -n 10 -p $$ >$void 2>&1
 	seen=$nl$t$nl
 	while get m && [ "$m" != end ]; do
 		text
-		u=$(eval "$t" 2>&1 </dev/null)
+		u=$(eval "$t" 2>&1 <$void)
 		say asked "$m" $?
 		while read -r l; do
 			printf "%s said %s %s\n" "$id" "$m" "$l"
@@ -455,31 +498,46 @@ zone=$zones
 get expect
 get hint
 locate "$zone"
-[ -d "$dir" ] || fail nodir "$dir"
 temps=${dir%/}/.$base.keywave.
 tmp=$temps$tag.$id
-see "$file"
-print
-# A worker may begin before it has the key. Until it comes nothing is made or held here.
+case $verb in put | own)
+	lies
+	print
+	;;
+esac
+# A worker may begin a put before it has the key. Until it comes nothing is made or held
+# here.
 for l in new key l; do
 	get "$l"
 done
 [ "$l" = "$id" ] || fail cut
+shelf=${shelf:-${dir%/}/.keywave}
+stem=$shelf/$zone.
+staged=$stem$tag.$new
+case $verb in
+stage | unstage) eval "$t" ;;
+activate)
+	lies
+	take
+	;;
+esac
 if [ "$verb" = own ]; then
 	[ $there = held ] || fail bare $there "$file"
 	key=$held new=$fp
 fi
 whole=$head$key$tail
 expected
-if [ "$verb$there$held" = "putheld$key" ]; then
-	settle
+if [ "$verb" != own ] && [ "$there$held" = "held$key" ]; then
+	trap : 1 2 13 15
+	tmp=
+	tidy
 else
 	replace
 fi
 say stage reload
 m=reload
 [ -z "$reload$verify" ] || IFS= read -r m
-[ -z "$reload$verify" ] || [ "$m" = skip ] || activate
+[ -z "$reload$verify" ] || [ "$m" = skip ] || serve
 [ -z "$synced" ] || wait $synced || sync
 see "$file"
 fp=$new

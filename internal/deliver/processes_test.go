@@ -34,10 +34,19 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	held := func(zone rotation.ZoneID) []rotation.Fingerprint {
+		return []rotation.Fingerprint{rotation.FingerprintOf(zone, rotation.NewSecret("held"))}
+	}
 	put := func() error {
-		_, err := c.Put(t.Context(), zones[0], rotation.NewSecret("new"), []rotation.Fingerprint{rotation.FingerprintOf(zones[0], rotation.NewSecret("held"))})
+		_, err := c.Put(t.Context(), zones[0], rotation.NewSecret("new"), held(zones[0]))
 		return err
 	}
+	stage := func() error { _, err := c.Stage(t.Context(), zones[1], rotation.NewSecret("new")); return err }
+	activate := func() error {
+		_, err := c.Activate(t.Context(), zones[1], rotation.FingerprintOf(zones[1], rotation.NewSecret("new")), held(zones[1]))
+		return err
+	}
+	unstage := func() error { return c.Unstage(t.Context(), zones[1]) }
 	prove := func(files int) func() error {
 		return func() error { _, err := c.Prove(t.Context(), zones[:files]); return err }
 	}
@@ -59,6 +68,11 @@ func TestProcesses(t *testing.T) {
 		{"a proof that follows within moments", again, 7},
 		{"the first delivery, which makes a directory", put, 6},
 		{"a delivery of the key that is held", put, 2},
+		{"a key that is made to wait, which makes a directory", stage, 11},
+		{"the same again", stage, 10},
+		{"the activation of a key that waits", activate, 4},
+		{"the activation of the key that is held", activate, 2},
+		{"the removal of what waits", unstage, 1},
 	} {
 		if err := work.do(); err != nil {
 			t.Fatalf("%s: %v", work.name, err)

@@ -11,16 +11,31 @@ import (
 //go:embed host.sh
 var hostScript string
 
+//go:embed stage.sh
+var stageScript string
+
 // script is host.sh as a host gets it: shortened, because Dropbear takes no
-// command above 9,000 bytes.
-var script = stripped(hostScript)
+// command above 9,000 bytes. staging is stage.sh, which it gets on stdin.
+var script, staging = stripped(hostScript), stripped(stageScript)
 
 // tight leaves out blanks that a shell does not need.
 var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")
 
-// brief are the names in host.sh that a host gets as one letter. Nothing else in the
-// script is such a word, and no other name is such a letter (TestBriefNames).
-var brief = map[string]string{"dir": "D", "fail": "F", "file": "J", "rehearse": "K", "there": "H", "tmp": "T", "run": "R", "rest": "Q", "synced": "S", "temps": "M", "whole": "W"}
+// brief are the names in the scripts that a host gets as a letter or two. Nothing else
+// there is such a word, and no other name is such a letter (TestBriefNames).
+var brief = map[string]string{
+	"dir": "D", "fail": "F", "file": "J", "rehearse": "K", "there": "H", "tmp": "T", "run": "R", "rest": "Q",
+	"void": "N", "synced": "sy", "lies": "ly", "shelf": "S", "say": "Y", "verb": "V", "staged": "A", "inputs": "I", "poured": "U", "perform": "X", "over": "W",
+	"lock": "B", "expected": "M", "create": "b", "temps": "h", "flush": "i", "print": "j", "text": "q", "serve": "y",
+	"blank": "bl", "whole": "wh", "last": "la", "list": "li", "want": "wa", "newest": "ne", "in_c": "ic", "hash": "ha",
+	"stem": "st", "pour": "po", "mounts": "mo", "dress": "dr", "seen": "sn", "mark": "ma", "pgrp": "pg", "join": "jo",
+	"clock": "cl", "hops": "ho", "examine": "ex", "replace": "re", "words": "ws", "lead": "ld",
+	"first": "fr", "finish": "fn", "expect": "xp", "base": "bs", "mine": "mi", "aged": "ag", "rows": "ro", "fill": "fl",
+	"sums": "su", "into": "it", "see": "se", "odd": "od", "key": "ky", "get": "gx", "tidy": "ti", "make": "mk", "take": "tk", "now": "nw", "since": "sc", "age": "ae", "pid": "pi", "zones": "zs",
+}
+
+// apart is a blank before a redirection; behind a digit it is needed.
+var apart = regexp.MustCompile(`([^0-9 ]) ([<>])`)
 
 var word = regexp.MustCompile(`\w+`)
 
@@ -32,7 +47,8 @@ func stripped(text string) string {
 			lines = append(lines, tight.Replace(line))
 		}
 	}
-	return word.ReplaceAllStringFunc(strings.Join(lines, "\n"), func(w string) string { return cmp.Or(brief[w], w) }) + "\n"
+	text = apart.ReplaceAllString(strings.Join(lines, "\n"), "$1$2")
+	return word.ReplaceAllStringFunc(text, func(w string) string { return cmp.Or(brief[w], w) }) + "\n"
 }
 
 // Form is how the script gets past a user's login shell.

@@ -19,6 +19,9 @@ import (
 type Settings struct {
 	// Path is the absolute path of a zone's file; {zone} stands for the zone ID.
 	Path string
+	// StageDir is the absolute path of the directory in which a key waits before it is
+	// the live one. Empty means the directory StageName beside the file.
+	StageDir string
 	// Owner and Group are the file's, by name or number. Empty keeps those of
 	// the file that is there; a new file is the login's.
 	Owner, Group string
@@ -44,6 +47,10 @@ const (
 	// that is a mount of its own.
 	InPlace = "in-place"
 )
+
+// StageName is the directory in which a key waits, in the file's own directory: a
+// consumer may read every file there.
+const StageName = ".keywave"
 
 // DefaultFormat is the key and a newline.
 const DefaultFormat = keyMark + "\n"
@@ -75,13 +82,26 @@ func (s Settings) Validate() error {
 			wrong = append(wrong, fmt.Errorf("%s %q is no name and no number", f.name, f.value))
 		}
 	}
-	wrong = append(wrong, s.checkWrite(), s.checkFormat())
+	wrong = append(wrong, s.checkStage(), s.checkWrite(), s.checkFormat())
 	for _, c := range []struct{ name, command string }{{"reload", s.Reload}, {"verify", s.Verify}} {
 		if strings.ContainsRune(c.command, 0) {
 			wrong = append(wrong, fmt.Errorf("%s holds a NUL byte", c.name))
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+func (s Settings) checkStage() error {
+	switch dir := s.StageDir; {
+	case dir == "":
+	case dir == path.Dir(s.Path):
+		return fmt.Errorf("stageDir %q is the directory of the file; a consumer may read every file there", dir)
+	case !path.IsAbs(dir) || path.Clean(dir) != dir || dir == "/" || strings.ContainsAny(dir, "{}") || strings.TrimSpace(dir) != dir || strings.ContainsFunc(dir, unicode.IsControl):
+		return fmt.Errorf("stageDir %q is not a clean absolute path of a directory; it takes no placeholder", dir)
+	case s.Write == InPlace:
+		return errors.New("write in-place has no key that waits; remove stageDir")
+	}
+	return nil
 }
 
 func (s Settings) checkWrite() error {

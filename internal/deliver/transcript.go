@@ -23,6 +23,7 @@ type Answer struct {
 
 	held  []string          // "zone hash", the hash absent where there is no file
 	other map[string]bool   // zones whose file is in another format
+	waits map[string]bool   // zones for which a key waits
 	at    map[string]string // where a zone's file is, as the host sees it
 	asked map[string]*reply
 	kinds []string // of files, that were rehearsed
@@ -60,7 +61,7 @@ type Transcript struct {
 func NewTranscript(attempt string) *Transcript {
 	return &Transcript{
 		attempt: attempt, heard: time.Now(), Begun: make(chan struct{}), Placed: make(chan struct{}), Final: make(chan struct{}),
-		answer: Answer{other: map[string]bool{}, at: map[string]string{}, asked: map[string]*reply{}},
+		answer: Answer{other: map[string]bool{}, waits: map[string]bool{}, at: map[string]string{}, asked: map[string]*reply{}},
 	}
 }
 
@@ -155,6 +156,8 @@ func (t *Transcript) say(word, rest string) {
 		reached(t.Placed)
 	case "held", "other":
 		a.held, a.other[subject] = append(a.held, rest), word == "other"
+	case "waits":
+		a.waits[rest] = true
 	case "at":
 		a.at[subject] = more
 	case "asked":

@@ -25,6 +25,9 @@ var refusals = map[string]string{
 	"links":      "the link {it} leads nowhere that can be followed; correct it, or path",
 	"link":       "{it} is a link in a directory that others than root can write, and is not followed as root; put the file itself into path, or log in as the user that owns the directory",
 	"torn":       "{it} could not be written in place, and may hold a part of the new key",
+	"open":       "the directory {it} must be a directory of user {user}, and no link, in which nobody else writes; chown it, and chmod 700 it, or correct stageDir",
+	"apart":      "from the directory {it} no file can be renamed to the place of the key: it is on another file system, or on one without hard links; write a stageDir that is on the key's",
+	"rests":      "what is staged in {it} cannot be removed by user {user}; remove it there",
 	"noprintf":   "sh has no printf of its own; make it dash, bash or busybox",
 }
 
@@ -113,6 +116,8 @@ func (j Job) Remains(a Answer) string {
 	switch {
 	case !j.Changes:
 		return "nothing was changed"
+	case j.Aside:
+		return "the live file is as it was; what is staged beside it is not known"
 	case a.Stage == string(rotation.StepReload), a.Stage == stageWait:
 		return "the file holds the new key; whether the consumer has reloaded it is not known"
 	case a.Stage == string(rotation.StepVerify):

@@ -45,6 +45,7 @@ var (
 	_ rotation.Host      = (*Host)(nil)
 	_ rotation.Rehearser = (*Host)(nil)
 	_ rotation.Reprover  = (*Host)(nil)
+	_ rotation.Stager    = (*Host)(nil)
 )
 
 const (
@@ -102,6 +103,24 @@ func (h *Host) Put(ctx context.Context, zone rotation.ZoneID, key rotation.Secre
 // Rehearse implements rotation.Rehearser.
 func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
 	return h.courier.Rehearse(ctx, zone)
+}
+
+// Stages implements rotation.Stager.
+func (h *Host) Stages() bool { return h.courier.Stages() }
+
+// Stage implements rotation.Stager.
+func (h *Host) Stage(ctx context.Context, zone rotation.ZoneID, key rotation.Secret) (rotation.Fingerprint, error) {
+	return h.courier.Stage(ctx, zone, key)
+}
+
+// Activate implements rotation.Stager.
+func (h *Host) Activate(ctx context.Context, zone rotation.ZoneID, key rotation.Fingerprint, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
+	return h.courier.Activate(ctx, zone, key, expect)
+}
+
+// Unstage implements rotation.Stager.
+func (h *Host) Unstage(ctx context.Context, zone rotation.ZoneID) error {
+	return h.courier.Unstage(ctx, zone)
 }
 
 // Close has nothing to drop.

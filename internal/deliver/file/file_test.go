@@ -22,4 +22,5 @@ func TestContract(t *testing.T) {
 	delivertest.Run(t, start)
 	delivertest.RunShared(t, start)
 	delivertest.RunFiles(t, start)
+	delivertest.RunStaged(t, start)
 }

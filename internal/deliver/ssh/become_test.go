@@ -40,6 +40,7 @@ func TestContractAsRoot(t *testing.T) {
 	delivertest.Run(t, start)
 	delivertest.RunShared(t, start)
 	delivertest.RunFiles(t, start)
+	delivertest.RunStaged(t, start)
 }
 
 // Owner, mode and attributes of a file that belongs to another user are kept,
@@ -60,7 +61,9 @@ func TestBecomeKeeps(t *testing.T) {
 		return string(out)
 	}
 	before := list()
-	key := f.delivers(t, f.host(t), rotation.FingerprintOf(zone, held))
+	key := f.stages(t, f.host(t), rotation.FingerprintOf(zone, held))
+	key = f.delivers(t, f.host(t), rotation.FingerprintOf(zone, key))
+	key = f.stages(t, f.host(t), rotation.FingerprintOf(zone, key))
 	info, err := os.Stat(f.file())
 	if err != nil {
 		t.Fatal(err)

@@ -386,7 +386,69 @@ func TestDropbear(t *testing.T) {
 	}
 	f.cfg.Reload, f.cfg.Verify = "true "+strings.Repeat("x", 4000), "true "+strings.Repeat("y", 4000)
 	held := f.delivers(t, f.host(t), rotation.Absent)
+	held = f.stages(t, f.host(t), rotation.FingerprintOf(zone, held))
 	begunArrives(t, f, rotation.FingerprintOf(zone, held))
+}
+
+// stages makes a key wait, puts it in place, and returns it.
+func (f *field) stages(t *testing.T, host *ssh.Host, held rotation.Fingerprint) rotation.Secret {
+	t.Helper()
+	key := delivertest.NewKey()
+	if fp, err := host.Stage(t.Context(), zone, key); err != nil || fp != held {
+		t.Fatalf("Stage: the live file holds %s, %v, want %s", fp, err, held)
+	}
+	print := rotation.FingerprintOf(zone, key)
+	if fp, err := host.Activate(t.Context(), zone, print, []rotation.Fingerprint{held}); err != nil || fp != print {
+		t.Fatalf("Activate: %s, %v", fp, err)
+	}
+	if text, err := os.ReadFile(f.file()); err != nil || string(text) != key.Expose()+"\n" {
+		t.Fatalf("the file does not hold the key (%v)", err)
+	}
+	return key
+}
+
+// A login that is no root: whose stage directory it must be, and what the consumer's group
+// may read.
+func TestStageAsLogin(t *testing.T) {
+	t.Parallel()
+	f := newField(t)
+	f.cfg.Group, f.cfg.Mode = gateway, "0640"
+	held := f.laid(t, f.uid, f.gid, 0o640)
+	held = f.stages(t, f.host(t), rotation.FingerprintOf(zone, held))
+	info, err := os.Stat(f.file())
+	if err != nil || info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != f.gid {
+		t.Errorf("the file is %v, %v", info.Mode(), err)
+	}
+	shelf := filepath.Join(f.dir, deliver.StageName)
+	if info, err := os.Stat(shelf); err != nil || info.Mode() != os.ModeDir|0o700 || int(info.Sys().(*syscall.Stat_t).Uid) != f.uid {
+		t.Errorf("the stage directory is %v, %v", info.Mode(), err)
+	}
+	refused := func(says ...string) {
+		t.Helper()
+		key := delivertest.NewKey()
+		_, err := f.host(t).Stage(t.Context(), zone, key)
+		failsAt(t, err, rotation.StepWrite, append(says, "the host still holds what it held before")...)
+	}
+	if err := os.Chown(shelf, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	refused(shelf, "must be a directory of user "+edge)
+	// What cannot be seen there cannot be put in place: the whole key is.
+	_, err = f.host(t).Activate(t.Context(), zone, rotation.FingerprintOf(zone, delivertest.NewKey()), []rotation.Fingerprint{rotation.FingerprintOf(zone, held)})
+	if gone := new(rotation.GoneError); !errors.As(err, &gone) {
+		t.Errorf("got %v, want that nothing waits", err)
+	}
+	if err := errors.Join(os.Chown(shelf, f.uid, f.gid), os.Chmod(shelf, 0o500)); err != nil {
+		t.Fatal(err)
+	}
+	refused(shelf, "takes no new file of user "+edge)
+	f.cfg.StageDir = filepath.Join(f.dir, "no", "such")
+	refused("takes no new file of user " + edge)
+	f.cfg.StageDir = ""
+	if err := errors.Join(os.Chmod(shelf, 0o700), os.Chown(f.dir, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	refused(f.file(), "cannot be replaced by user "+edge) // the live directory, into which nothing can be renamed
 }
 
 // A certificate is renewed by somebody else while a connection is open: the

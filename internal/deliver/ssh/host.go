@@ -46,6 +46,7 @@ var (
 	_ rotation.Beginner  = (*Host)(nil)
 	_ rotation.Rehearser = (*Host)(nil)
 	_ rotation.Reprover  = (*Host)(nil)
+	_ rotation.Stager    = (*Host)(nil)
 )
 
 // New makes a host and connects to nothing. The error names every mistake in
@@ -78,6 +79,24 @@ func (h *Host) Begin(ctx context.Context, zone rotation.ZoneID, expect []rotatio
 // Rehearse implements rotation.Rehearser in one session.
 func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
 	return h.courier.Rehearse(ctx, zone)
+}
+
+// Stages implements rotation.Stager.
+func (h *Host) Stages() bool { return h.courier.Stages() }
+
+// Stage implements rotation.Stager in one session.
+func (h *Host) Stage(ctx context.Context, zone rotation.ZoneID, key rotation.Secret) (rotation.Fingerprint, error) {
+	return h.courier.Stage(ctx, zone, key)
+}
+
+// Activate implements rotation.Stager in one session.
+func (h *Host) Activate(ctx context.Context, zone rotation.ZoneID, key rotation.Fingerprint, expect []rotation.Fingerprint) (rotation.Fingerprint, error) {
+	return h.courier.Activate(ctx, zone, key, expect)
+}
+
+// Unstage implements rotation.Stager in one session.
+func (h *Host) Unstage(ctx context.Context, zone rotation.ZoneID) error {
+	return h.courier.Unstage(ctx, zone)
 }
 
 // Held implements rotation.Host in one session, whatever the number of zones.

@@ -581,6 +581,7 @@ func TestContract(t *testing.T) {
 			delivertest.RunShared(t, start)
 			if kind.files {
 				delivertest.RunFiles(t, start)
+				delivertest.RunStaged(t, start)
 			}
 		})
 	}
@@ -600,6 +601,7 @@ func TestContract(t *testing.T) {
 		delivertest.Run(t, start)
 		delivertest.RunShared(t, start)
 		delivertest.RunFiles(t, start)
+		delivertest.RunStaged(t, start)
 	})
 }
 

@@ -160,7 +160,12 @@ func (f *fixture) clean(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), ".") {
+		if entry.Name() == deliver.StageName {
+			left, _ := filepath.Glob(filepath.Join(f.dir, deliver.StageName, "*"))
+			if len(left) > 0 {
+				t.Fatalf("%v was left behind", left)
+			}
+		} else if strings.HasPrefix(entry.Name(), ".") {
 			t.Fatalf("%s was left behind", entry.Name())
 		}
 	}
@@ -758,6 +763,12 @@ func endingContext(t *testing.T, f *fixture) {
 // keyInNoProcess checks all processes of the machine while keys are put:
 // thoroughly in the reload, and all the time from outside.
 func keyInNoProcess(t *testing.T, f *fixture) {
+	f.keyInNoProcess(t, func(t *testing.T, host rotation.Host, key rotation.Secret, held rotation.Fingerprint) {
+		put(t, host, key, held)
+	})
+}
+
+func (f *fixture) keyInNoProcess(t *testing.T, brings func(*testing.T, rotation.Host, rotation.Secret, rotation.Fingerprint)) {
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
 		t.Skip("there is no /proc here")
 	}
@@ -793,7 +804,7 @@ func keyInNoProcess(t *testing.T, f *fixture) {
 	held := rotation.Absent
 	for range 5 {
 		key := NewKey()
-		put(t, host, key, held)
+		brings(t, host, key, held)
 		keys, held = append(keys, key), of(key)
 	}
 	close(stop)
