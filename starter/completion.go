@@ -221,9 +221,11 @@ func locationNames(_ context.Context, cmd *cobra.Command, _ string) []string {
 	if err != nil {
 		return nil
 	}
-	names := make([]string, len(infos))
-	for i, info := range infos {
-		names[i] = string(info.Location)
+	var names []string
+	for _, info := range infos {
+		if info.Location != "" {
+			names = append(names, string(info.Location))
+		}
 	}
 	return names
 }

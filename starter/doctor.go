@@ -63,10 +63,12 @@ with the same content, by all that a delivery does, reload and verify included.`
 		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor -f fleet.yaml --rehearse\n  keywave doctor --fix\n  keywave doctor --policy > policy.json\n  keywave doctor --policy hosts -f fleet.yaml", Args: o.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case len(args) > 0 && args[0] == policyStaged:
+				return a.showPolicy(leastPolicy(actionRefresh, actionModify))
 			case len(args) > 0:
 				return a.showHostsPolicy(o.fleetFile)
 			case o.policy:
-				return a.showPolicy()
+				return a.showPolicy(leastPolicy(actionRefresh))
 			}
 			if o.rehearse && o.fleetFile == "" {
 				return wrongUse(cmd, "--rehearse needs the hosts: name the fleet file with -f")
@@ -89,13 +91,15 @@ with the same content, by all that a delivery does, reload and verify included.`
 	f.StringVar(&o.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	f.BoolVar(&o.fix, "fix", false, "mend the namespace, its retention and the search attributes")
 	f.BoolVar(&o.rehearse, "rehearse", false, "have each host put one of its files over itself, then reload and verify")
-	f.BoolVar(&o.policy, "policy", false, "print the least CAM policy that the account's credentials need, or with the word hosts what sudoers needs on hosts; and do nothing else")
+	f.BoolVar(&o.policy, "policy", false, "print the least CAM policy that the account's credentials need, or with the word staged that for the strategy staged, or with the word hosts what sudoers needs on hosts; and do nothing else")
 	return cmd
 }
 
-// args takes the word hosts behind --policy, and nothing else.
+// args takes the word hosts or staged behind --policy, and nothing else.
 func (o *doctorOptions) args(cmd *cobra.Command, args []string) error {
 	switch {
+	case o.policy && len(args) == 1 && args[0] == policyStaged:
+		return nil
 	case !o.policy || len(args) != 1 || args[0] != policyHosts:
 		return exactly()(cmd, args)
 	case o.fleetFile == "":

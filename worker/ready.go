@@ -74,7 +74,7 @@ func (w *workers) readyChecks() []func(context.Context) []string {
 		all = append(all, fileCheck(w.file.problem))
 	}
 	for _, c := range w.callers {
-		all = append(all, fileCheck(c.unreadable), c.leaseless)
+		all = append(all, fileCheck(c.unreadable), c.badKeyset, c.leaseless)
 	}
 	if len(w.callers) > 0 {
 		all = append(all, fileCheck(func() error { _, err := seal.OpenSealer(w.keyring, w.fleet.Locations); return err }))
@@ -99,6 +99,14 @@ func fileCheck(read func() error) func(context.Context) []string {
 func (w *caller) unreadable() error {
 	if err := edgeone.Readable(w.credentials); err != nil {
 		return fmt.Errorf("account %s: %w", w.account.Name, err)
+	}
+	return nil
+}
+
+// badKeyset says what is wrong with the account's own keyset.
+func (w *caller) badKeyset(context.Context) []string {
+	if _, problem := w.keyset(); problem != "" {
+		return []string{problem}
 	}
 	return nil
 }

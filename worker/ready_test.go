@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ import (
 	"keywave/internal/fleet"
 	"keywave/internal/metrics"
 	"keywave/internal/rotation"
+	"keywave/internal/seal"
 	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
@@ -130,7 +132,10 @@ func TestWhyAWorkerIsNotReady(t *testing.T) {
 func TestWhatCannotBeReadIsTold(t *testing.T) {
 	w := &workers{config: &config{fleetFile: filepath.Join(t.TempDir(), "fleet.yaml"), fleet: &fleet.Fleet{Locations: []rotation.Location{"hk"}}, keyring: t.TempDir(), identities: []string{"nowhere"}, agent: "none"}}
 	w.file = &fleetFile{path: w.fleetFile, log: slog.New(slog.DiscardHandler)}
-	w.callers = []*caller{{workers: w, account: fleet.Account{Name: "acme"}, lease: &edgeone.Lease{}}}
+	w.callers = []*caller{{workers: w, account: fleet.Account{Name: "acme"}, lease: &edgeone.Lease{}, keeper: seal.NewKeeper(w.keyring, "acme")}}
+	if err := os.WriteFile(filepath.Join(w.keyring, "acme.account.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w.locations = []*activities.Location{{Name: "hk"}}
 	var said []string
 	for _, check := range w.readyChecks()[1:] {
@@ -140,7 +145,7 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 		said = append(said, check(t.Context())...)
 	}
 	all := strings.Join(said, "\n")
-	for _, want := range []string{"cannot read the fleet file: open ", `location "hk" has no keyset in `, "SSH identity: open nowhere"} {
+	for _, want := range []string{"cannot read the fleet file: open ", "keyset of account \"acme\": ", `location "hk" has no keyset in `, "SSH identity: open nowhere"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("it does not say %q:\n%s", want, all)
 		}
@@ -170,7 +175,7 @@ func TestReasonsAreNotAskedForEachReader(t *testing.T) {
 // The closed set of the table is what the adapter calls.
 func TestActionsAreThoseOfEdgeOne(t *testing.T) {
 	m, _ := metrics.Find(metrics.EdgeOneCalls)
-	for _, action := range []string{edgeone.ActionRefresh, edgeone.ActionDescribe, edgeone.ActionZones, edgeone.ActionGateways} {
+	for _, action := range []string{edgeone.ActionRefresh, edgeone.ActionModify, edgeone.ActionDescribe, edgeone.ActionZones, edgeone.ActionGateways} {
 		if m.Labels[1].Closed(action) != action {
 			t.Errorf("%s is missing", action)
 		}

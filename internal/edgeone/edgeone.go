@@ -33,6 +33,7 @@ import (
 // on its own.
 const (
 	ActionRefresh  = "RefreshMultiPathGatewaySecretKey"
+	ActionModify   = "ModifyMultiPathGatewaySecretKey"
 	ActionDescribe = "DescribeMultiPathGatewaySecretKey"
 	ActionZones    = "DescribeZones"
 	ActionGateways = "DescribeMultiPathGateways"
@@ -103,6 +104,7 @@ var _ rotation.EdgeOne = (*Client)(nil)
 // all of its 300 methods into every binary that has reflection.
 type sdk struct {
 	refresh  func(ctx context.Context, zone string) (key, requestID *string, err error)
+	modify   func(ctx context.Context, zone, key string) (requestID *string, err error)
 	describe func(ctx context.Context, zone string) (key, requestID *string, err error)
 	zones    func(ctx context.Context, req *teo.DescribeZonesRequest) (*teo.DescribeZonesResponseParams, error)
 	gateways func(ctx context.Context, req *teo.DescribeMultiPathGatewaysRequest) (*teo.DescribeMultiPathGatewaysResponseParams, error)
@@ -202,6 +204,15 @@ func newSDK(scheme, host, name string, signer *signer, through http.RoundTripper
 				return nil, nil, err
 			}
 			return resp.Response.SecretKey, resp.Response.RequestId, nil
+		},
+		modify: func(ctx context.Context, zone, key string) (*string, error) {
+			req := teo.NewModifyMultiPathGatewaySecretKeyRequest()
+			req.ZoneId, req.SecretKey = &zone, &key
+			resp, err := client.ModifyMultiPathGatewaySecretKeyWithContext(ctx, req)
+			if err != nil || resp == nil || resp.Response == nil {
+				return nil, err
+			}
+			return resp.Response.RequestId, nil
 		},
 		describe: func(ctx context.Context, zone string) (*string, *string, error) {
 			req := teo.NewDescribeMultiPathGatewaySecretKeyRequest()

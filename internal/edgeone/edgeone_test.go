@@ -107,17 +107,27 @@ func deflated(s string) string {
 	return b.String()
 }
 
-// TestBadDays is the reference's table of measured mappings, and what else is
-// known. Each server here has executed the refresh.
-func TestBadDays(t *testing.T) {
+// badDay is an answer, and what it means for a refresh.
+type badDay struct {
+	name   string
+	answer answer
+	class  rotation.Class // "" is success
+	code   string
+	id     string
+}
+
+// bound gives a call a short time if the day never answers it.
+func (d badDay) bound(c *Config) {
+	if strings.HasSuffix(d.code, ".Timeout") {
+		quickly(c)
+	}
+}
+
+// badDays is the reference's table of measured mappings, and what else is
+// known. Each server here has executed the call.
+func badDays() []badDay {
 	const ambiguous = rotation.Ambiguous
-	days := []struct {
-		name   string
-		answer answer
-		class  rotation.Class // "" is success
-		code   string
-		id     string
-	}{
+	return []badDay{
 		{"reset before the answer", reset, ambiguous, "ClientError.NetworkError.Reset", ""},
 		{"closed before the answer", func(net.Conn, seen) bool { return false }, ambiguous, "ClientError.NetworkError.Closed", ""},
 		{"silence", stall(nil), ambiguous, "ClientError.NetworkError.Timeout", ""},
@@ -162,15 +172,14 @@ func TestBadDays(t *testing.T) {
 			return true
 		}, "", "", requestID},
 	}
-	for _, day := range days {
+}
+
+func TestBadDays(t *testing.T) {
+	for _, day := range badDays() {
 		t.Run(day.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, day.answer)
-			var change []func(*Config)
-			if strings.HasSuffix(day.code, ".Timeout") {
-				change = append(change, quickly)
-			}
-			c := connect(t, s.endpoint(), change...)
+			c := connect(t, s.endpoint(), day.bound)
 			key, receipt, err := c.Refresh(t.Context(), zone, nil)
 			betrays(t, err)
 			if n := len(s.executed()); n != 1 {

@@ -20,6 +20,16 @@ type EdgeOne interface {
 	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
 }
 
+// Switcher is the part of an account's API that takes a key which we chose. It
+// keeps the account's pace, and its errors are those of EdgeOne.
+type Switcher interface {
+	// Modify makes key the only key of zone and kills the old one at once
+	// (ModifyMultiPathGatewaySecretKey). It sends at most one request. ready is
+	// called as in Refresh. A second call with the same key changes nothing more. A
+	// key that is not base64 of 32 to 48 bytes is refused before anything is sent.
+	Modify(ctx context.Context, zone ZoneID, key Secret, ready func() error) (Receipt, error)
+}
+
 // Receipt is what is kept of a call.
 type Receipt struct {
 	RequestID string
@@ -114,7 +124,7 @@ type Host interface {
 	// Put of the key the host already holds writes nothing and reloads again.
 	Put(ctx context.Context, zone ZoneID, key Secret, expect []Fingerprint) (Fingerprint, error)
 	// Held reads what the host holds for each zone and changes nothing; it shows
-	// Held and Other alone.
+	// Held, Other and Staged alone.
 	Held(ctx context.Context, zones []ZoneID) (Shown, error)
 	// Close drops warm connections.
 	Close() error
@@ -154,6 +164,33 @@ type Reprover interface {
 	ProveAgain(ctx context.Context, zones []ZoneID, recent time.Duration) (Shown, error)
 }
 
+// Stager is a Host on which a key can lie before it is the live one.
+type Stager interface {
+	// Stages says whether this host does: a file that is written in place has none
+	// that could be renamed over it. Where it does not, a proof has to do.
+	Stages() bool
+	// Stage writes key into a file of its own for zone, with the owner, group and
+	// mode that the live file will have, and makes it last. It returns what the live
+	// file holds. Where the key is staged already it does the same again. Other keys that
+	// were staged for zone go away. Errors are HostErrors; none has changed the live
+	// file.
+	Stage(ctx context.Context, zone ZoneID, key Secret) (held Fingerprint, err error)
+	// Activate renames the staged file of that fingerprint over the live one, reloads and
+	// verifies; what it returns, and its errors, are those of Put. A *GoneError says
+	// that no such staged file is there, or none that can be used: nothing was
+	// changed, and Put brings the whole key. A host that already holds that key
+	// reloads again, as with Put.
+	Activate(ctx context.Context, zone ZoneID, key Fingerprint, expect []Fingerprint) (Fingerprint, error)
+	// Unstage removes what this host has staged for zone.
+	Unstage(ctx context.Context, zone ZoneID) error
+}
+
+// GoneError says that a host has no staged file that could be put in place.
+type GoneError struct{ Why string }
+
+// Error is why.
+func (e *GoneError) Error() string { return e.Why }
+
 // Locator is a Host that can tell where its files are.
 type Locator interface {
 	// Locate tells where the zones' files are, and changes nothing.
@@ -167,6 +204,9 @@ type Shown struct {
 	// Other are the zones whose file is in another format than it should be: what
 	// is Held there is the whole text, and which key is in it cannot be seen.
 	Other []ZoneID
+	// Staged are the zones for which a staged key lies on the host; a proof does not
+	// tell.
+	Staged []ZoneID
 	// Notes are what people should know although the host can take a key.
 	Notes []string
 	// Age is how long ago the oldest was tried that a proof relies on.
@@ -235,6 +275,13 @@ type Sealer interface {
 // Its caller must obey the grant.
 type Opener interface {
 	Open(location Location, zone ZoneID, sealed []byte) (Secret, Grant, error)
+}
+
+// Keeper seals keys to the edgeone workers of one account, and opens them there.
+// Its keyset is symmetric: nobody but these workers can make what Open opens.
+type Keeper interface {
+	Seal(bound Bound, key Secret) ([]byte, error)
+	Open(bound Bound, sealed []byte) (Secret, error)
 }
 
 // Notifier tells people elsewhere. An error is a *RefusedError if trying again

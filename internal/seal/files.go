@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"keywave/internal/rotation"
 )
 
 // scratch is how the names of files begin that are not finished yet.
@@ -16,8 +14,8 @@ const scratch = ".keywave-new-"
 
 // change runs do as the only change of the keyring, after removing what a change
 // that was killed left behind.
-func change(dir string, location rotation.Location, do func() error) error {
-	if err := checkName(location); err != nil {
+func change(dir string, whose owner, do func() error) error {
+	if err := whose.check(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

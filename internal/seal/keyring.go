@@ -14,6 +14,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/hybrid"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 
 	"keywave/internal/rotation"
 )
@@ -39,7 +40,8 @@ func DefaultDir() (string, error) {
 // public one (0644), in dir, which it makes with mode 0700. If the location has
 // either file already nothing changes and the error is fs.ErrExist.
 func Create(dir string, location rotation.Location) error {
-	return change(dir, location, func() error {
+	whose := owner{Location: location}
+	return change(dir, whose, func() error {
 		for _, path := range []string{privatePath(dir, location), publicPath(dir, location)} {
 			if _, err := os.Lstat(path); err == nil {
 				return fmt.Errorf("location %q has a keyset already: %w: %s; to replace it run `keywave keyring rotate %s` where its private keyset is", location, fs.ErrExist, path, location)
@@ -47,7 +49,7 @@ func Create(dir string, location rotation.Location) error {
 				return err
 			}
 		}
-		return ring{location: location}.extend(dir, keyset.NewManager(), time.Now())
+		return ring{owner: whose}.extend(dir, keyset.NewManager(), time.Now())
 	})
 }
 
@@ -56,48 +58,67 @@ func Create(dir string, location rotation.Location) error {
 // file is written first: from then on the location's workers can open what the
 // edgeone workers begin to seal once the public file is written.
 func Rotate(dir string, location rotation.Location, now time.Time) error {
-	return change(dir, location, func() error {
+	whose := owner{Location: location}
+	return change(dir, whose, func() error {
 		old, err := readPrivate(privatePath(dir, location))
 		if err != nil {
 			return explain(dir, location, err)
 		}
-		manager := keyset.NewManagerFromHandle(old.handle)
-		kept := ring{location: location}
-		for _, key := range old.keys {
-			if !key.Retired.IsZero() && now.Sub(key.Retired) > KeptAfterRotation {
-				if err := manager.Delete(key.ID); err != nil {
-					return fmt.Errorf("cannot remove the retired key %d of location %q: %w; nothing was changed", key.ID, location, err)
-				}
-				continue
-			}
-			if key.Retired.IsZero() {
-				key.Retired = now.UTC()
-			}
-			kept.keys = append(kept.keys, key)
+		manager, kept, err := old.retire(now)
+		if err != nil {
+			return err
 		}
 		return kept.extend(dir, manager, now)
 	})
 }
 
-// extend adds a new primary key and writes both files.
-func (r ring) extend(dir string, manager *keyset.Manager, now time.Time) error {
-	id, err := manager.Add(hybrid.DHKEM_X25519_HKDF_SHA256_HKDF_SHA256_AES_256_GCM_Key_Template())
-	if err != nil {
-		return fmt.Errorf("cannot make a key for location %q: %w", r.location, err)
+// retire is the keyset without the keys that were retired long ago. Those that
+// are left are retired as of now.
+func (r ring) retire(now time.Time) (*keyset.Manager, ring, error) {
+	manager := keyset.NewManagerFromHandle(r.handle)
+	kept := ring{owner: r.owner}
+	for _, key := range r.keys {
+		if !key.Retired.IsZero() && now.Sub(key.Retired) > KeptAfterRotation {
+			if err := manager.Delete(key.ID); err != nil {
+				return nil, ring{}, fmt.Errorf("cannot remove the retired key %d of %s: %w; nothing was changed", key.ID, r.owner, err)
+			}
+			continue
+		}
+		if key.Retired.IsZero() {
+			key.Retired = now.UTC()
+		}
+		kept.keys = append(kept.keys, key)
 	}
-	if err := manager.SetPrimary(id); err != nil {
-		return fmt.Errorf("cannot make a key for location %q: %w", r.location, err)
+	return manager, kept, nil
+}
+
+// add makes a new primary key in manager, and notes it.
+func (r *ring) add(manager *keyset.Manager, template *tinkpb.KeyTemplate, now time.Time) error {
+	id, err := manager.Add(template)
+	if err == nil {
+		err = manager.SetPrimary(id)
 	}
-	private, err := manager.Handle()
-	if err != nil {
-		return fmt.Errorf("cannot make a keyset for location %q: %w", r.location, err)
+	if err == nil {
+		r.handle, err = manager.Handle()
 	}
-	public, err := private.Public()
 	if err != nil {
-		return fmt.Errorf("cannot make a public keyset for location %q: %w", r.location, err)
+		return fmt.Errorf("cannot make a key for %s: %w", r.owner, err)
 	}
 	r.keys = append(r.keys, Key{ID: id, Created: now.UTC()})
-	secret, err := r.encode(func(w keyset.Writer) error { return insecurecleartextkeyset.Write(private, w) })
+	return nil
+}
+
+// extend adds a new primary key to a location's keyset and writes both files.
+func (r ring) extend(dir string, manager *keyset.Manager, now time.Time) error {
+	if err := r.add(manager, hybrid.DHKEM_X25519_HKDF_SHA256_HKDF_SHA256_AES_256_GCM_Key_Template(), now); err != nil {
+		return err
+	}
+	location := r.owner.Location
+	public, err := r.handle.Public()
+	if err != nil {
+		return fmt.Errorf("cannot make a public keyset for location %q: %w", location, err)
+	}
+	secret, err := r.encode(func(w keyset.Writer) error { return insecurecleartextkeyset.Write(r.handle, w) })
 	if err != nil {
 		return err
 	}
@@ -105,18 +126,20 @@ func (r ring) extend(dir string, manager *keyset.Manager, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(privatePath(dir, r.location), secret, 0o600); err != nil {
-		return fmt.Errorf("cannot write the private keyset of location %q: %w; the public one is as it was, so what it seals can still be opened", r.location, err)
+	if err := replace(privatePath(dir, location), secret, 0o600); err != nil {
+		return fmt.Errorf("cannot write the private keyset of location %q: %w; the public one is as it was, so what it seals can still be opened", location, err)
 	}
-	if err := replace(publicPath(dir, r.location), open, 0o644); err != nil {
-		return fmt.Errorf("the private keyset of location %q was written, but not the public one: %w; mend that and run `keywave keyring rotate %s`, until then sealing goes on as before", r.location, err, r.location)
+	if err := replace(publicPath(dir, location), open, 0o644); err != nil {
+		return fmt.Errorf("the private keyset of location %q was written, but not the public one: %w; mend that and run `keywave keyring rotate %s`, until then sealing goes on as before", location, err, location)
 	}
 	return nil
 }
 
-// Info is what may be known of a location's keyset; never a key.
+// Info is what may be known of a keyset; never a key. It is a location's or an
+// account's.
 type Info struct {
-	Location rotation.Location `json:"location"`
+	Location rotation.Location `json:"location,omitempty"`
+	Account  rotation.Account  `json:"account,omitempty"`
 	// Primary is the ID of the key that seals; 0 when it cannot be read.
 	Primary uint32 `json:"primary"`
 	// Keys are oldest first.
@@ -124,7 +147,8 @@ type Info struct {
 	// Fingerprint is the same on every machine that has the same keyset, public
 	// or private: 16 hex digits.
 	Fingerprint string `json:"fingerprint"`
-	// Public and Private say which files are here.
+	// Public and Private say which files are here. An account's one file is
+	// private.
 	Public  bool `json:"public"`
 	Private bool `json:"private"`
 	// Problem is what is wrong with the files and what to do; empty when they
@@ -132,8 +156,9 @@ type Info struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Show describes every keyset in dir, by location. A keyset that cannot be read
-// is described by its Problem. A dir that does not exist has none.
+// Show describes every keyset in dir, locations' by name and then accounts'. A
+// keyset that cannot be read is described by its Problem. A dir that does not
+// exist has none.
 func Show(dir string) ([]Info, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -141,36 +166,54 @@ func Show(dir string) ([]Info, error) {
 	}
 	var infos []Info
 	for _, file := range files {
-		name, isPublic := strings.CutSuffix(file.Name(), publicSuffix)
-		name, isPrivate := strings.CutSuffix(name, privateSuffix)
-		location := rotation.Location(name)
-		if isPublic == isPrivate || checkName(location) != nil {
+		found, is := named(file.Name())
+		if !is {
 			continue
 		}
-		i := slices.IndexFunc(infos, func(in Info) bool { return in.Location == location })
+		i := slices.IndexFunc(infos, func(in Info) bool { return in.Location == found.Location && in.Account == found.Account })
 		if i < 0 {
-			i = len(infos)
-			infos = append(infos, Info{Location: location})
+			infos = append(infos, found)
+			continue
 		}
-		infos[i].Public = infos[i].Public || isPublic
-		infos[i].Private = infos[i].Private || isPrivate
+		infos[i].Public = infos[i].Public || found.Public
+		infos[i].Private = infos[i].Private || found.Private
 	}
 	for i := range infos {
 		infos[i].look(dir)
 	}
-	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.Location, b.Location) })
+	slices.SortFunc(infos, func(a, b Info) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Location, b.Location))
+	})
 	return infos, nil
+}
+
+// named is what the name of a file says.
+func named(file string) (Info, bool) {
+	for suffix, of := range map[string]func(string) Info{
+		publicSuffix:  func(name string) Info { return Info{Location: rotation.Location(name), Public: true} },
+		privateSuffix: func(name string) Info { return Info{Location: rotation.Location(name), Private: true} },
+		accountSuffix: func(name string) Info { return Info{Account: rotation.Account(name), Private: true} },
+	} {
+		if name, is := strings.CutSuffix(file, suffix); is {
+			return of(name), rotation.CheckName(name) == nil
+		}
+	}
+	return Info{}, false
 }
 
 // look fills in what the files say. Where both are here and differ, the private
 // one is described, and the difference is the problem.
 func (in *Info) look(dir string) {
+	if in.Account != "" {
+		in.lookAtAccount(dir)
+		return
+	}
 	if in.Public {
 		public, err := readPublic(publicPath(dir, in.Location))
 		if err != nil {
 			in.Problem = err.Error()
 		} else {
-			in.describe(public, public.handle)
+			in.describe(public, fingerprint(string(in.Location), public.handle, publicPart))
 		}
 	}
 	if !in.Private {
@@ -187,16 +230,15 @@ func (in *Info) look(dir string) {
 		return
 	}
 	before := in.Fingerprint
-	in.describe(private, derived)
+	in.describe(private, fingerprint(string(in.Location), derived, publicPart))
 	if before != "" && before != in.Fingerprint {
 		in.Problem = fmt.Sprintf("%s and %s are not of one keyset; copy both from where they were made, or run `keywave keyring rotate %s`", publicName(in.Location), privateName(in.Location), in.Location)
 	}
 }
 
-func (in *Info) describe(r ring, public *keyset.Handle) {
-	in.Keys = r.keys
-	in.Fingerprint = fingerprint(r.location, public)
-	if primary, err := public.Primary(); err == nil {
+func (in *Info) describe(r ring, fingerprint string) {
+	in.Keys, in.Fingerprint = r.keys, fingerprint
+	if primary, err := r.handle.Primary(); err == nil {
 		in.Primary = primary.KeyID()
 	}
 }

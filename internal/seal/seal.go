@@ -5,6 +5,9 @@
 // sealed key opens only as the key of the zone, at the location, for which it
 // was sealed, and says to which hosts it may be given, and until when. Base-mode HPKE has no sender: whoever has the public keyset can
 // seal, so a seal proves nothing about who made it.
+//
+// What EdgeOne is to be given must prove just that. It is sealed under a keyset
+// of the account (AES-256-GCM), which the account's edgeone workers alone hold.
 package seal
 
 import (
