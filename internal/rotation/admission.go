@@ -66,6 +66,7 @@ type (
 		Since    time.Time // when an exposure that an earlier run left began
 		Doubt    time.Time // see Trip.Resume; zero means no doubt
 		ClosesAt time.Time
+		Unstaged bool // it came back because a host did not take a staged key
 	}
 	// CancelZone keeps a zone from sending a refresh that it has not sent yet.
 	CancelZone struct {

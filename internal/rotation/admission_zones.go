@@ -13,7 +13,10 @@ func (a *Admission) start(z *entry, now time.Time) {
 	z.flight = &flight{since: now}
 	a.slots.Give(z.ID, 1)
 	a.dirty = true
-	s := StartZone{Zone: z.ID, Try: z.tries, Join: z.joins, Verb: z.verb, Urgent: z.mending, Baseline: z.Baseline, ClosesAt: a.in.ClosesAt}
+	s := StartZone{
+		Zone: z.ID, Try: z.tries, Join: z.joins, Verb: z.verb, Urgent: z.mending, Baseline: z.Baseline, ClosesAt: a.in.ClosesAt,
+		Unstaged: z.record.Back == BackStage,
+	}
 	for _, h := range a.hostsOf(z) {
 		ref := h.HostRef
 		ref.Parts = ""

@@ -29,6 +29,8 @@ func beginnings() []Phase {
 		NewTrip(Rotate, "", nil, Timing{}, "", true),
 		NewTrip(Rotate, "", nil, Timing{}, Absent, true),
 		NewTrip(Repair, "", nil, Timing{}, "", false),
+		NewStagedTrip("", nil, Timing{}, ""),
+		NewStagedTrip("", nil, Timing{}, Absent),
 	} {
 		if !slices.Contains(first, t.Phase) {
 			first = append(first, t.Phase)

@@ -38,6 +38,7 @@ func (s *scripted) roll(n int) int {
 // climate is what may go wrong in a story. A chance is in percent.
 type climate struct {
 	verb      Verb
+	staged    bool
 	ambiguous int
 	refused   int
 	unsent    int
@@ -65,6 +66,7 @@ type request struct {
 	executed bool
 	over     Fingerprint // the key that it replaced
 	key      Fingerprint // and the one that it made
+	brings   Fingerprint // a key of ours; empty: EdgeOne makes one
 }
 
 // ending is how a refresh that runs will end.
@@ -85,12 +87,19 @@ type world struct {
 	keys     []keyLife // oldest first; the last one is live
 	requests []*request
 	held     map[HostName]Fingerprint
+	beside   map[HostName]Fingerprint // staged
+	whole    map[HostName]bool        // of a transport that stages nothing
 	downTill map[HostName]time.Time
 	made     int
 	byPeople int // keys made in the console
 }
 
-func (w *world) live() Fingerprint { return w.keys[len(w.keys)-1].key }
+func (w *world) live() Fingerprint {
+	if len(w.keys) == 0 {
+		return ""
+	}
+	return w.keys[len(w.keys)-1].key
+}
 
 func (w *world) newKey() Fingerprint {
 	w.made++
@@ -99,8 +108,15 @@ func (w *world) newKey() Fingerprint {
 
 func (w *world) execute(at time.Time) Fingerprint {
 	key := w.newKey()
-	w.keys = append(w.keys, keyLife{at, key})
+	w.set(at, key)
 	return key
+}
+
+// set is what a call with a key does: nothing if it is live already.
+func (w *world) set(at time.Time, key Fingerprint) {
+	if w.live() != key {
+		w.keys = append(w.keys, keyLife{at, key})
+	}
 }
 
 // pass moves the clock on. Requests that land on the way do so in their order.
@@ -117,7 +133,11 @@ func (w *world) pass(d time.Duration) {
 			break
 		}
 		next.executed, next.over = true, w.live()
-		next.key = w.execute(next.lands)
+		if next.key = next.brings; next.key != "" {
+			w.set(next.lands, next.key)
+		} else {
+			next.key = w.execute(next.lands)
+		}
 	}
 	w.now = till
 }
@@ -184,19 +204,25 @@ type story struct {
 	checked  time.Time
 	unseen   bool    // a late key was replaced before any read could show it
 	running  *ending // of a refresh whose key was read early
+	patient  bool    // another story follows at once
+	rehosted bool    // while the switch was under way
+	born     int     // keys when it began
+	before   int     // requests of the story before this one
+	stagedAt time.Time
 	wrong    string
 }
 
 const modelHosts = 3
 
 func newStory(d dice, c climate) *story {
-	w := &world{dice: d, climate: c, now: noon, held: map[HostName]Fingerprint{}, downTill: map[HostName]time.Time{}}
+	w := &world{dice: d, climate: c, now: noon, held: map[HostName]Fingerprint{}, beside: map[HostName]Fingerprint{}, whole: map[HostName]bool{}, downTill: map[HostName]time.Time{}}
 	w.execute(w.now.Add(-24 * time.Hour))
 	s := &story{world: w, checked: w.now}
 	hosts := make([]HostName, 1+w.roll(modelHosts))
 	for i := range hosts {
 		hosts[i] = HostName(fmt.Sprintf("h%d", i+1))
 		w.held[hosts[i]] = w.live()
+		w.whole[hosts[i]] = c.staged && w.roll(8) == 7
 	}
 	baseline := w.live()
 	if c.verb == Repair {
@@ -210,12 +236,31 @@ func newStory(d dice, c climate) *story {
 		w.keys = []keyLife{{w.now.Add(-24 * time.Hour), Absent}}
 		baseline = Absent
 	}
-	s.first = w.live()
+	s.first, s.born = w.live(), len(w.keys)
 	if w.roll(4) == 3 {
 		baseline = ""
 	}
 	s.t = NewTrip(c.verb, "zone-model", hosts, c.timing, baseline, w.roll(3) == 0)
+	if c.staged {
+		s.t = NewStagedTrip("zone-model", hosts, c.timing, baseline)
+		s.t.Lenient = w.roll(2) == 1
+	}
+	if c.staged && baseline != "" && baseline != Absent && w.roll(8) == 7 {
+		s.resumed()
+	}
 	return s
+}
+
+// resumed begins the story after one that ended without knowing whether its switch was
+// executed. That one brought a key that nobody has any more.
+func (s *story) resumed() {
+	lost := s.newKey()
+	s.send(s.now)
+	s.requests[0].brings = lost
+	s.pass(s.about(5 * time.Second))
+	s.t.ExposedFrom(s.requests[0].signed)
+	s.t.Resume(s.requests[0].signed)
+	s.before = len(s.requests)
 }
 
 func (s *story) say(format string, args ...any) {
@@ -295,6 +340,7 @@ func (s *story) order() {
 		host := s.t.Hosts[s.roll(len(s.t.Hosts))]
 		s.say("an operator retires %s", host)
 		s.t.Retire(host, "scrapped")
+		delete(s.beside, host)
 	}
 	// The zone's workflow does this with orders.
 	if (skip || len(s.t.Hosts) == 0) && !s.t.MayLand(s.now) {
@@ -313,9 +359,11 @@ func (s *story) rehost() {
 			continue
 		}
 		s.held[h] = []Fingerprint{s.live(), s.first, Absent, s.newKey()}[s.roll(4)]
+		delete(s.beside, h)
 	}
 	s.say("a person accepts other definitions of all but %v", asBefore)
 	s.t.Rehost(s.now, s.t.Hosts, asBefore, "other definitions")
+	s.rehosted = s.t.Phase == PhaseSwitch
 	s.liveAt = s.now // delivery has its full time again
 }
 
@@ -327,6 +375,14 @@ func (s *story) step() Event {
 		return s.prove()
 	case PhaseRefresh:
 		return s.refresh()
+	case PhaseMint:
+		return s.mint()
+	case PhaseStage:
+		return s.stage()
+	case PhaseSwitch:
+		return s.change()
+	case PhaseSweep:
+		return s.sweep()
 	case PhaseSettle, PhaseHold:
 		return s.wait()
 	case PhaseDeliver:
@@ -455,6 +511,161 @@ func (s *story) fate(scheduled time.Time) *ending {
 	}}
 }
 
+func (s *story) mint() Event {
+	switch {
+	case s.t.Stop:
+		s.t.NotSent(s.now, "cancelled before its switch", BackStopped, false)
+		return evUnsent
+	case s.bad(s.unsent):
+		s.t.NotSent(s.now, "no worker", BackNoWorker, s.roll(2) == 0)
+		return evUnsent
+	case s.bad(s.refused):
+		s.t.RefusedBy(s.now, "the account has no keyset", "", true)
+		return evRefused
+	}
+	if s.t.Minted != "" && len(s.ours()) > 0 {
+		s.fault("a second key is minted although the first was sent")
+	}
+	key := s.newKey()
+	s.say("mints %s", key)
+	s.t.KeyMinted(key)
+	return evMinted
+}
+
+func (s *story) stage() Event {
+	s.pass(s.about(2 * time.Second))
+	if s.t.Stop {
+		s.t.KeyStaged(s.now, nil, nil, "cancelled before its switch", BackStopped)
+		return evUnstaged
+	}
+	var acks []Ack
+	var asked []HostName
+	problem := ""
+	for _, h := range s.t.Hosts {
+		if s.whole[h] { // its transport stages nothing: it proves, and gets the key whole
+			continue
+		}
+		asked = append(asked, h)
+		if s.bad(s.unproved) {
+			problem = string(h) + ": disk full"
+			continue
+		}
+		s.beside[h] = s.t.Minted
+		acks = append(acks, Ack{Host: h, At: s.now, Held: s.held[h]})
+	}
+	s.stagedAt, s.rehosted = s.now, false
+	s.say("stages %s on %v: %s", s.t.Minted, asked, problem)
+	s.t.KeyStaged(s.now, asked, acks, problem, BackStage)
+	if problem != "" {
+		return evUnstaged
+	}
+	return evStaged
+}
+
+// ours are the requests of this trip.
+func (s *story) ours() []*request { return s.requests[s.before:] }
+
+func (s *story) change() Event {
+	if s.t.Stop {
+		s.t.NotSent(s.now, "cancelled before its switch", BackStopped, false)
+		return evUnsent
+	}
+	scheduled := s.now
+	s.pass(s.about(200 * time.Millisecond))
+	begun := s.roll(4) == 3 || s.late > 0
+	if begun {
+		s.t.Began(s.now)
+		s.checkStanding()
+	}
+	end := s.fateOfSwitch(scheduled)
+	if begun && s.early(end) {
+		s.running = end
+		return evChanged
+	}
+	s.passUntil(end.at)
+	return end.take()
+}
+
+// fateOfSwitch decides how a switch ends, and sends what it sends.
+func (s *story) fateOfSwitch(scheduled time.Time) *ending {
+	switch {
+	case s.bad(s.unsent), s.now.Sub(s.stagedAt) > s.timing.ProofFor.D():
+		again := s.roll(2) == 0
+		return &ending{s.slowly(0), func() Event {
+			s.t.NotSent(s.now, "staged too long ago", BackProof, again)
+			return evUnsent
+		}}
+	case s.bad(s.refused), s.t.Baseline == Absent, s.live() == s.t.Minted && s.roll(2) == 1: // it does not take the key that it has
+		return &ending{s.slowly(0), func() Event {
+			s.say("the switch is refused")
+			s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", false)
+			return evRefused
+		}}
+	}
+	s.checkMaySwitch()
+	signed := s.now
+	if s.bad(s.ambiguous) {
+		s.send(signed)
+		s.requests[len(s.requests)-1].brings = s.t.Minted
+		return &ending{signed.Add(s.about(5 * time.Second)), func() Event {
+			if s.roll(4) == 3 {
+				s.t.GivenUp(scheduled, s.now, "the worker was lost during the switch")
+			} else {
+				s.t.GivenUp(signed, signed, "no answer")
+			}
+			return evAmbiguous
+		}}
+	}
+	r := &request{signed: signed, dead: signed.Add(s.timing.SignatureLife.D()), lands: signed.Add(s.about(100 * time.Millisecond)), brings: s.t.Minted}
+	s.requests = append(s.requests, r)
+	return &ending{later(r.lands, s.slowly(0)).Add(s.about(100 * time.Millisecond)), func() Event {
+		s.unseen = s.unseen || r.over != s.first
+		s.lastRead = r.lands
+		s.say("switched: EdgeOne has taken %s", s.t.Minted)
+		if s.t.Live == "" {
+			s.liveAt = signed
+		}
+		s.t.Switched(s.now, signed)
+		return evSwitched
+	}}
+}
+
+// checkMaySwitch: a key is sent that lies on every host. It is sent again only
+// after a read of the key that it is to replace, and never beside another one
+// that may still land.
+func (s *story) checkMaySwitch() {
+	if s.stopped || s.t.Stop || len(s.ours()) >= maxRefreshes || s.t.Live != "" || s.t.Minted == "" {
+		s.fault("switch %d, stopped %t, live %q, minted %q", len(s.ours())+1, s.t.Stop, s.t.Live, s.t.Minted)
+	}
+	for _, h := range s.t.Hosts {
+		if s.beside[h] != s.t.Minted && !s.whole[h] && !s.rehosted {
+			s.fault("switched although %s has no %s staged", h, s.t.Minted)
+		}
+	}
+	for _, r := range s.requests {
+		if r.brings != s.t.Minted && s.now.Before(r.dead) && !r.executed {
+			s.fault("%s is sent while another key may still land", s.t.Minted)
+		}
+	}
+	if n := len(s.reads); len(s.ours()) > 0 && (n == 0 || s.reads[n-1].key != s.t.Baseline) {
+		s.fault("the key is sent again on a guess: reads since the last attempt %v", s.reads)
+	}
+	s.reads = nil
+}
+
+func (s *story) sweep() Event {
+	var left []HostName
+	for _, h := range s.t.Staged {
+		if s.bad(s.badHost) {
+			left = append(left, h)
+			continue
+		}
+		delete(s.beside, h)
+	}
+	s.t.Swept(left)
+	return evSwept
+}
+
 // send sends a request whose answer will be lost. It is executed at once,
 // later, just before its signature dies, or never.
 func (s *story) send(signed time.Time) {
@@ -484,13 +695,13 @@ func (s *story) checkMaySend() {
 	if s.t.Verb == Repair {
 		s.fault("a repair asks for a refresh")
 	}
-	if s.stopped || len(s.requests) >= maxRefreshes {
-		s.fault("refresh %d, cancelled %t", len(s.requests)+1, s.stopped)
+	if s.stopped || len(s.ours()) >= maxRefreshes {
+		s.fault("refresh %d, cancelled %t", len(s.ours())+1, s.stopped)
 	}
 	if s.t.Live != "" {
 		s.fault("a refresh although the live key %s is known", s.t.Live)
 	}
-	if len(s.requests) == 0 {
+	if len(s.ours()) == 0 {
 		return
 	}
 	n := len(s.reads)
@@ -650,6 +861,7 @@ func (s *story) swap(h HostName, a *Ack) {
 	}
 	s.held[h] = s.t.Live
 	a.Held = s.t.Live
+	delete(s.beside, h) // renamed, or removed as what another attempt left
 }
 
 func (s *story) checkTable(step took) {
@@ -666,14 +878,14 @@ func (s *story) checkStep(before *Trip) {
 	if before.Live != "" && s.t.Live == "" {
 		s.fault("the live key was forgotten")
 	}
-	if s.t.Live != before.Live && before.Phase != PhaseRefresh {
+	if s.t.Live != before.Live && before.Phase != PhaseRefresh && before.Phase != PhaseSwitch {
 		s.liveAt = s.now
 	}
 	if s.t.Live != "" && slices.Contains(s.t.Expect(), s.t.Live) {
 		s.fault("the live key is expected as an old one")
 	}
 	for _, old := range before.Replaced {
-		if !slices.Contains(s.t.Replaced, old) {
+		if !slices.Contains(s.t.Replaced, old) && !(s.staged && old == s.t.Minted && s.t.Live == old) {
 			s.fault("%s is no longer known as replaced", old)
 		}
 	}
@@ -766,7 +978,7 @@ func (s *story) checkEnd() {
 			s.fault("unchanged, but %d requests may still be executed", n)
 		}
 	case Pending:
-		if len(s.requests) > 0 || s.live() != s.first && s.byPeople == 0 {
+		if len(s.ours()) > 0 || s.live() != s.first && s.byPeople == 0 {
 			s.fault("pending, although a refresh was sent")
 		}
 	case Exposed:
@@ -781,7 +993,7 @@ func (s *story) checkEnd() {
 			s.fault("unknown, although EdgeOne could be read: %s", s.t.Why)
 		}
 	case Skipped:
-		if len(s.requests) > 0 && s.t.Live == "" {
+		if len(s.ours()) > 0 && s.t.Live == "" {
 			s.fault("skipped while nobody knows whether the key changed")
 		}
 	default:
@@ -806,6 +1018,9 @@ func (s *story) checkDone() {
 	if n := s.stillLanding(); n > 0 {
 		s.fault("done, but %d requests may still be executed", n)
 	}
+	if s.patient {
+		return
+	}
 	s.pass(s.timing.SignatureLife.D() + time.Hour)
 	if s.t.Live != s.live() {
 		s.fault("done with %s, but EdgeOne holds %s", s.t.Live, s.live())
@@ -818,6 +1033,9 @@ func (s *story) checkDone() {
 	if s.t.Verb == Rotate && s.live() == s.first {
 		s.fault("done, but the key is the old one")
 	}
+	if len(s.beside) > 0 && len(s.t.Staged) == 0 {
+		s.fault("done, and %v still has staged keys", s.beside)
+	}
 }
 
 // checkSince: an exposure begins no later than the old key's death, except for
@@ -826,7 +1044,10 @@ func (s *story) checkSince() {
 	if s.t.Verb != Rotate || s.t.Live == "" || s.byPeople > 0 || s.stuck || s.t.Sent > 1 {
 		return
 	}
-	died := s.keys[1].from
+	if len(s.keys) <= s.born {
+		return
+	}
+	died := s.keys[s.born].from
 	if s.t.Since.IsZero() || s.t.Since.After(died.Add(s.lag)) {
 		s.fault("the exposure is counted from %s, but the old key died at %s", s.t.Since.Sub(noon), died.Sub(noon))
 	}
@@ -871,9 +1092,24 @@ func weather(d dice, verb Verb, trouble trouble) climate {
 	return c
 }
 
-func randomStory(verb Verb, trouble trouble, seed uint64) *story {
+func randomStory(verb Verb, staged bool, trouble trouble, seed uint64) *story {
 	d := seeded{rand.New(rand.NewPCG(seed, 1))}
-	return newStory(d, weather(d, verb, trouble))
+	c := weather(d, verb, trouble)
+	c.staged = staged
+	return newStory(d, c)
+}
+
+// sequel is a second rotation of the same zone, right after the end of the first:
+// with a key of ours, or of EdgeOne's.
+func (s *story) sequel() *story {
+	w := s.world
+	w.pass(w.lag) // so that its first read shows what the first story left
+	w.climate.staged = w.roll(2) == 0
+	n := &story{world: w, checked: w.now, before: len(w.requests), aloud: s.aloud, said: s.said, first: w.live(), born: len(w.keys), lastRead: w.now}
+	if n.t = NewTrip(Rotate, "zone-model", s.t.Hosts, w.timing, "", true); w.climate.staged {
+		n.t = NewStagedTrip("zone-model", s.t.Hosts, w.timing, "")
+	}
+	return n
 }
 
 // explain tells a story once more and prints each step.
@@ -886,17 +1122,23 @@ func explain(s *story) string {
 type chapter struct {
 	name    string
 	verb    Verb
+	staged  bool
 	trouble trouble
 	stories int
 }
 
+func (c chapter) story(seed uint64) *story { return randomStory(c.verb, c.staged, c.trouble, seed) }
+
 func chapters() []chapter {
 	return []chapter{
-		{"rotate", Rotate, none, 20000},
-		{"rotate while people change keys", Rotate, people, 4000},
-		{"rotate while reads are stuck", Rotate, stuck, 2000},
-		{"repair", Repair, none, 4000},
-		{"repair while people change keys", Repair, people, 2000},
+		{"rotate", Rotate, false, none, 20000},
+		{"rotate while people change keys", Rotate, false, people, 4000},
+		{"rotate while reads are stuck", Rotate, false, stuck, 2000},
+		{"repair", Repair, false, none, 4000},
+		{"repair while people change keys", Repair, false, people, 2000},
+		{"staged", Rotate, true, none, 20000},
+		{"staged while people change keys", Rotate, true, people, 8000},
+		{"staged while reads are stuck", Rotate, true, stuck, 2000},
 	}
 }
 
@@ -908,9 +1150,9 @@ func TestTripAgainstTheModel(t *testing.T) {
 	for _, c := range chapters() {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(c.stories) {
-				s := randomStory(c.verb, c.trouble, seed)
+				s := c.story(seed)
 				if wrong := s.tell(); wrong != "" {
-					t.Fatalf("story %d: %s", seed, explain(randomStory(c.verb, c.trouble, seed)))
+					t.Fatalf("story %d: %s", seed, explain(c.story(seed)))
 				}
 				ended[s.t.Ended]++
 				for _, step := range s.path {
@@ -941,7 +1183,7 @@ func TestTripAgainstTheModel(t *testing.T) {
 func TestTripSurvivesJSONAtAnyPoint(t *testing.T) {
 	for _, c := range chapters() {
 		for seed := range uint64(c.stories / 20) {
-			straight, broken := randomStory(c.verb, c.trouble, seed), randomStory(c.verb, c.trouble, seed)
+			straight, broken := c.story(seed), c.story(seed)
 			broken.remarshal = true
 			straight.tell()
 			if wrong := broken.tell(); wrong != "" {
@@ -990,8 +1232,11 @@ func FuzzTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		tell := func() *story {
 			d := &scripted{slices.Clone(bytes)}
-			verb := []Verb{Rotate, Rotate, Rotate, Repair}[d.roll(4)]
-			return newStory(d, weather(d, verb, []trouble{none, none, people, stuck}[d.roll(4)]))
+			kind := d.roll(6)
+			verb := []Verb{Rotate, Rotate, Rotate, Repair, Rotate, Rotate}[kind]
+			c := weather(d, verb, []trouble{none, none, people, stuck}[d.roll(4)])
+			c.staged = kind > 3
+			return newStory(d, c)
 		}
 		if wrong := tell().tell(); wrong != "" {
 			t.Fatal(explain(tell()))

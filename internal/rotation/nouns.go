@@ -88,6 +88,9 @@ type Proof struct {
 	// Other are the zones whose file is in another format than it should be: of
 	// them Drift says nothing about the key.
 	Other []ZoneID `json:"other,omitempty"`
+	// Staged are the zones for which a staged key lies on the host, if it was only
+	// looked at.
+	Staged []ZoneID `json:"staged,omitempty"`
 	// Problem is why the host cannot take a key; empty when it can.
 	Problem string `json:"problem,omitempty"`
 	// Bastion is the bastion whose Problem it is; empty where it is the host's own.

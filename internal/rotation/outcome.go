@@ -123,13 +123,28 @@ func (c Counts) Balanced() bool {
 // worker was lost counts as one.
 type API struct {
 	Refresh   int `json:"refresh"`
+	Modify    int `json:"modify,omitempty"`
 	Describe  int `json:"describe"`
 	Throttled int `json:"throttled"`
 }
 
 // Plus adds.
 func (a API) Plus(b API) API {
-	return API{a.Refresh + b.Refresh, a.Describe + b.Describe, a.Throttled + b.Throttled}
+	return API{a.Refresh + b.Refresh, a.Modify + b.Modify, a.Describe + b.Describe, a.Throttled + b.Throttled}
+}
+
+// Changes counts the calls that change a key.
+func (a API) Changes() int { return a.Refresh + a.Modify }
+
+// Changing names them, for people.
+func (a API) Changing() string {
+	switch {
+	case a.Modify == 0:
+		return "refresh"
+	case a.Refresh == 0:
+		return "modify"
+	}
+	return "refresh and modify"
 }
 
 // HostTime is when one host acknowledged the live key, in milliseconds after
@@ -191,6 +206,7 @@ const (
 	backBusy      Handback = "busy"      // another operation has the zone
 	backAside     Handback = "aside"     // one of its hosts is set aside
 	BackProof     Handback = "proof"     // a proof expired or was refused
+	BackStage     Handback = "stage"     // a host whose proof is good did not take the staged key
 	BackUnreached Handback = "unreached" // EdgeOne was never reached while the proofs lived
 	BackNoWorker  Handback = "noworker"  // nobody took the task
 	backPast      Handback = "past"      // its key is one that neither plan nor history knows

@@ -229,7 +229,7 @@ func TestTallyPlus(t *testing.T) {
 	tally := func() Tally {
 		return Tally{
 			Zones: randomCounts(r), Hosts: HostCounts{r.IntN(99), r.IntN(99), r.IntN(99)},
-			Exposures: exposuresOf(randomTimes(r)), API: API{r.IntN(9), r.IntN(9), r.IntN(9)},
+			Exposures: exposuresOf(randomTimes(r)), API: API{r.IntN(9), r.IntN(9), r.IntN(9), r.IntN(9)},
 		}
 	}
 	for range 50 {
@@ -264,7 +264,7 @@ func TestARecordIsSmall(t *testing.T) {
 		refreshed b808a471e809cbf9     -> deliver
 		+300ms delivered h1 h2         -> verify
 		+1s read b808a471e809cbf9      -> ended done`}.hold(t)
-	r := trip.Record(noon, "a622678d-ea5b-41e8-9cd2-d335816141a0", API{1, 1, 0})
+	r := trip.Record(noon, "a622678d-ea5b-41e8-9cd2-d335816141a0", API{Refresh: 1, Describe: 1})
 	if body := asJSON(t, r); len(body) > 400 {
 		t.Errorf("%d bytes: %s", len(body), body)
 	}

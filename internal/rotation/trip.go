@@ -16,6 +16,10 @@ const (
 	PhaseBaseline Phase = "baseline" // read the live key before anything else
 	PhaseProve    Phase = "prove"    // let each host prove that it can take a key
 	PhaseRefresh  Phase = "refresh"  // ask EdgeOne for a new key
+	PhaseMint     Phase = "mint"     // make a new key ourselves
+	PhaseStage    Phase = "stage"    // bring it to every host, beside the file that is in use
+	PhaseSwitch   Phase = "switch"   // have EdgeOne take it
+	PhaseSweep    Phase = "sweep"    // the outcome is known; remove what is still staged
 	PhaseReadBack Phase = "readback" // nobody knows whether the key changed: read it
 	PhaseSettle   Phase = "settle"   // wait until a read can be believed
 	PhaseDeliver  Phase = "deliver"  // bring the live key to every host
@@ -35,6 +39,11 @@ const (
 	evProved     Event = "proved"     // every host can take a key
 	evUnproved   Event = "unproved"   // some host cannot
 	evRefreshed  Event = "refreshed"  // EdgeOne answered with a new key
+	evMinted     Event = "minted"     // our new key is in the history
+	evStaged     Event = "staged"     // every host has it
+	evUnstaged   Event = "unstaged"   // some host has not
+	evSwitched   Event = "switched"   // EdgeOne answered that it has taken it
+	evSwept      Event = "swept"      // nothing is staged any more, or it was tried
 	evAmbiguous  Event = "ambiguous"  // the refresh may have been executed
 	evRefused    Event = "refused"    // the refresh was not executed and will not be
 	evUnsent     Event = "unsent"     // nothing was sent
@@ -60,9 +69,9 @@ type Transition struct {
 // their diagram from it.
 func Table() []Transition {
 	return []Transition{
-		{PhaseBaseline, evRead, []Phase{PhaseRefresh, PhaseDeliver, PhaseEnded}},
-		{PhaseBaseline, evUnreadable, []Phase{PhaseEnded}},
-		{PhaseBaseline, evUnsent, []Phase{PhaseEnded}},
+		{PhaseBaseline, evRead, []Phase{PhaseRefresh, PhaseMint, PhaseSwitch, PhaseDeliver, PhaseEnded}},
+		{PhaseBaseline, evUnreadable, []Phase{PhaseEnded, PhaseSweep}},
+		{PhaseBaseline, evUnsent, []Phase{PhaseEnded, PhaseSweep}},
 		{PhaseProve, evProved, []Phase{PhaseBaseline, PhaseRefresh}},
 		{PhaseProve, evUnproved, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseRefresh, evRefreshed, []Phase{PhaseDeliver}},
@@ -70,8 +79,18 @@ func Table() []Transition {
 		{PhaseRefresh, evRefused, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseRefresh, evUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
 		{PhaseRefresh, evChanged, []Phase{PhaseDeliver}},
+		{PhaseMint, evMinted, []Phase{PhaseStage}},
+		{PhaseMint, evRefused, []Phase{PhaseEnded, PhaseSweep, PhaseHold}},
+		{PhaseMint, evUnsent, []Phase{PhaseEnded, PhaseSweep, PhaseHold}},
+		{PhaseStage, evStaged, []Phase{PhaseSwitch, PhaseBaseline}},
+		{PhaseStage, evUnstaged, []Phase{PhaseEnded, PhaseSweep, PhaseHold}},
+		{PhaseSwitch, evSwitched, []Phase{PhaseDeliver}},
+		{PhaseSwitch, evAmbiguous, []Phase{PhaseReadBack}},
+		{PhaseSwitch, evRefused, []Phase{PhaseEnded, PhaseSweep, PhaseReadBack}},
+		{PhaseSwitch, evUnsent, []Phase{PhaseEnded, PhaseSweep, PhaseHold, PhaseStage}},
+		{PhaseSwitch, evChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, evChanged, []Phase{PhaseDeliver}},
-		{PhaseReadBack, evSame, []Phase{PhaseSettle, PhaseProve, PhaseHold, PhaseEnded}},
+		{PhaseReadBack, evSame, []Phase{PhaseSettle, PhaseProve, PhaseMint, PhaseStage, PhaseSwitch, PhaseHold, PhaseEnded, PhaseSweep}},
 		{PhaseReadBack, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseSettle, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
 		{PhaseDeliver, evMissing, []Phase{PhaseDeliver}},
@@ -79,17 +98,19 @@ func Table() []Transition {
 		{PhaseDeliver, evAcked, []Phase{PhaseVerify}},
 		{PhaseDeliver, evGaveUp, []Phase{PhaseEnded}},
 		{PhaseDeliver, evRunning, []Phase{PhaseAnswer}},
-		{PhaseVerify, evSame, []Phase{PhaseEnded, PhaseHold, PhaseDeliver}},
+		{PhaseVerify, evSame, []Phase{PhaseEnded, PhaseSweep, PhaseHold, PhaseDeliver}},
 		{PhaseVerify, evStale, []Phase{PhaseSettle}},
 		{PhaseVerify, evChanged, []Phase{PhaseDeliver}},
 		{PhaseVerify, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseVerify, evGaveUp, []Phase{PhaseEnded}},
 		{PhaseVerify, evRunning, []Phase{PhaseAnswer}},
 		{PhaseAnswer, evRefreshed, []Phase{PhaseVerify, PhaseSettle}},
+		{PhaseAnswer, evSwitched, []Phase{PhaseVerify, PhaseSettle}},
 		{PhaseAnswer, evAmbiguous, []Phase{PhaseVerify}},
 		{PhaseAnswer, evRefused, []Phase{PhaseVerify}},
 		{PhaseAnswer, evUnsent, []Phase{PhaseVerify}},
 		{PhaseHold, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
+		{PhaseSweep, evSwept, []Phase{PhaseEnded}},
 	}
 }
 
@@ -116,6 +137,18 @@ type Trip struct {
 	Phase Phase `json:"phase"`
 	// Wake is when the present wait ends. It is zero when the zone does not wait.
 	Wake time.Time `json:"wake,omitzero"`
+
+	// Strategy is empty for refresh. Minted is the key that EdgeOne is to be
+	// given; it is empty until it is in the history.
+	Strategy Strategy    `json:"strategy,omitempty"`
+	Minted   Fingerprint `json:"minted,omitempty"`
+	// Staged are the hosts on which a minted key may lie beside the file.
+	Staged []HostName `json:"staged,omitempty"`
+	// Ready says that Minted lies on every host, as the host is defined now.
+	Ready bool `json:"ready,omitempty"`
+	// Lenient says that a zone whose host does not take the staged key is handed back:
+	// its shard asks the host for another proof first.
+	Lenient bool `json:"lenient,omitempty"`
 
 	Baseline Fingerprint `json:"baseline,omitempty"`
 	// Live is the key that EdgeOne is believed to hold after a refresh or a
@@ -222,10 +255,19 @@ func (t *Trip) to(on Event, next Phase) {
 	panic(fmt.Sprintf("rotation: zone %s cannot go from %s on %q to %s", t.Zone, t.Phase, on, next))
 }
 
+// end judges the trip. What is staged is removed first, except where a host may
+// still need it: of these, the delivery that mends the zone removes it.
 func (t *Trip) end(on Event, outcome Outcome, why string) {
-	t.to(on, PhaseEnded)
+	if len(t.Staged) > 0 && outcome != Exposed && outcome != Unknown {
+		t.to(on, PhaseSweep)
+	} else {
+		t.to(on, PhaseEnded)
+	}
 	t.Ended, t.Why = outcome, why
 }
+
+// over says that the outcome is known: no order changes it any more.
+func (t *Trip) over() bool { return t.Ended != "" }
 
 // MayHaveRefreshed says that the old key may be dead or replaced: from here on
 // nothing stops delivery.
@@ -292,7 +334,7 @@ func (t *Trip) Proved(now time.Time, problem string, back Handback) {
 // Refreshed takes EdgeOne's answer with a new key.
 func (t *Trip) Refreshed(now, sentAt time.Time, key Fingerprint) {
 	if t.Open {
-		t.answeredLate(now, key)
+		t.answeredLate(evRefreshed, now, key)
 		return
 	}
 	t.sent(sentAt)
@@ -326,10 +368,11 @@ func (t *Trip) sent(at time.Time) {
 // Retire takes a host out of the trip: an operator says that it will never
 // answer.
 func (t *Trip) Retire(host HostName, why string) {
-	if !slices.Contains(t.Hosts, host) || t.Phase == PhaseEnded {
+	if !slices.Contains(t.Hosts, host) || t.over() {
 		return
 	}
 	t.Hosts = slices.DeleteFunc(slices.Clone(t.Hosts), func(h HostName) bool { return h == host })
+	t.unstage(host) // it will never answer
 	t.Retired = append(t.Retired, HostHeld{host, t.lastHeld(host)})
 	t.Note("host " + string(host) + " retired: " + why)
 }
@@ -338,12 +381,14 @@ func (t *Trip) Retire(host HostName, why string) {
 // hosts, as a person decided. An acknowledgement of a host in asBefore, whose
 // definition has not changed, still counts.
 func (t *Trip) Rehost(now time.Time, hosts, asBefore []HostName, why string) {
-	if t.Phase == PhaseEnded {
+	if t.over() {
 		return
 	}
 	t.Hosts = hosts
 	t.Acks = slices.DeleteFunc(slices.Clone(t.Acks), func(a Ack) bool { return !slices.Contains(asBefore, a.Host) })
 	t.Last = nil
+	t.Ready = false
+	t.Staged = slices.DeleteFunc(slices.Clone(t.Staged), func(h HostName) bool { return !slices.Contains(asBefore, h) })
 	t.Note(why)
 	if len(t.missingOfLive()) == 0 {
 		return
@@ -369,19 +414,22 @@ func (t *Trip) Wakes(now time.Time) {
 // have been, without anybody seeing it. The zone stays locked until that is
 // known.
 func (t *Trip) MayLand(now time.Time) bool {
-	return t.Open || t.Live == "" && t.Sent > 0 || len(t.Given) > t.Adopted && t.lastDead(now).After(now)
+	return t.Open || t.Live == "" && t.Sent > 0 || t.unresolved() && t.lastDead(now).After(now)
 }
 
 // Skip ends the trip because an operator says so, with a reason. It must not be
 // called while MayLand is true.
 func (t *Trip) Skip(why string) {
-	if t.Phase == PhaseEnded {
+	if t.over() {
 		return
 	}
 	if missing := t.missingOfLive(); len(missing) > 0 {
 		why = fmt.Sprintf("%s; skipped while %d hosts are not known to hold the live key", why, len(missing))
 	}
 	t.Phase, t.Wake, t.Ended, t.Why = PhaseEnded, time.Time{}, Skipped, why
+	if len(t.Staged) > 0 {
+		t.Phase = PhaseSweep
+	}
 }
 
 // RefusedBy takes an answer that says: not executed, and never will be. halt
@@ -393,7 +441,12 @@ func (t *Trip) RefusedBy(now time.Time, why, cause string, halt bool) {
 		return
 	}
 	t.Note(why)
-	if len(t.Given) > 0 {
+	switch {
+	case len(t.Given) > 0 && t.Phase == PhaseSwitch: // perhaps because EdgeOne has this key already
+		t.Stop = true
+		t.to(evRefused, PhaseReadBack)
+		return
+	case len(t.Given) > 0:
 		t.finishUnsent(evRefused, now)
 		return
 	}
@@ -406,7 +459,9 @@ func (t *Trip) NotSent(now time.Time, why string, back Handback, again bool) {
 	switch {
 	case t.Open:
 		t.closed(evUnsent, "")
-	case len(t.Given) > 0 && again && !t.Stop:
+	case len(t.Given) > 0 && again && !t.Stop && t.Phase == PhaseSwitch:
+		t.to(evUnsent, PhaseStage)
+	case len(t.Given) > 0 && again && !t.Stop && t.Phase == PhaseRefresh:
 		t.to(evUnsent, PhaseProve)
 	case len(t.Given) > 0:
 		t.finishUnsent(evUnsent, now)
@@ -483,6 +538,8 @@ func (t *Trip) Read(now time.Time, key Fingerprint) {
 
 func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 	switch {
+	case t.Strategy == Staged:
+		t.readStagedBaseline(key)
 	case t.Verb == Rotate:
 		t.Baseline = key
 		t.to(evRead, PhaseRefresh)
@@ -497,6 +554,10 @@ func (t *Trip) readBaseline(now time.Time, key Fingerprint) {
 }
 
 func (t *Trip) readBack(now time.Time, key Fingerprint) {
+	if t.Strategy == Staged {
+		t.readBackStaged(now, key)
+		return
+	}
 	if key != t.Baseline && key != Absent {
 		t.Note("the key had changed: adopted by read-back, no second refresh")
 		t.adopt(now, key)
@@ -539,7 +600,7 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 		t.Running()
 	case key == t.Live && len(t.Missing()) > 0:
 		t.to(evSame, PhaseDeliver)
-	case key == t.Live && len(t.Given) > t.Adopted && t.lastDead(now).After(now):
+	case key == t.Live && t.unresolved() && t.lastDead(now).After(now):
 		t.hold(evSame, now)
 	case key == t.Live:
 		t.end(evSame, Done, t.lastMet(""))
@@ -566,6 +627,9 @@ func (t *Trip) verify(now time.Time, key Fingerprint) {
 
 // replaced says that a read shows a key that was live before Live: it is stale.
 func (t *Trip) replaced(key Fingerprint) bool {
+	if t.Strategy == Staged && key == t.Minted && t.unresolved() {
+		return false // a late request of ours may have put it back
+	}
 	return key == Absent || key == t.Baseline || slices.Contains(t.Replaced, key)
 }
 
@@ -575,6 +639,7 @@ func (t *Trip) setLive(key Fingerprint) {
 			t.Replaced = append(t.Replaced, old)
 		}
 	}
+	t.Replaced = slices.DeleteFunc(t.Replaced, func(f Fingerprint) bool { return f == key })
 	t.Live, t.Acks, t.Last, t.Round, t.SureFrom = key, nil, nil, 0, time.Time{}
 	t.HeldUntil = time.Time{}
 }
@@ -623,6 +688,9 @@ func (t *Trip) Delivered(now time.Time, acks []Ack) {
 		case a.Problem == "" && a.Held == t.Live:
 			if slices.Contains(t.Missing(), a.Host) {
 				t.Acks = append(t.Acks, a)
+			}
+			if a.Held == t.Minted {
+				t.unstage(a.Host)
 			}
 		case a.Refused:
 			surprised = true

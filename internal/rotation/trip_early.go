@@ -2,7 +2,7 @@ package rotation
 
 import "time"
 
-// The early read. A refresh that has begun and does not answer may have changed the key,
+// The early read. A refresh or a switch that has begun and does not answer may have changed the key,
 // and its hosts wait: for the answer, or until Temporal counts its worker as lost. So
 // another process reads the live key meanwhile. The refresh goes on all the same, and
 // the trip ends after it.
@@ -15,9 +15,13 @@ func (t *Trip) Early(now time.Time, key Fingerprint) (changed bool) {
 	if key == t.Baseline || key == Absent {
 		return false
 	}
-	t.Note("the answer was late, and the key had changed: adopted by an early read")
 	t.sent(t.Begun)
 	t.Open = true
+	if t.Strategy == Staged {
+		t.found(now, key)
+		return true
+	}
+	t.Note("the answer was late, and the key had changed: adopted by an early read")
 	t.adopt(now, key)
 	t.to(evChanged, PhaseDeliver)
 	return true
@@ -37,15 +41,17 @@ func (t *Trip) closed(on Event, why string) {
 // answeredLate is that end with a key. The same one was learned from a read for
 // nothing. Of two different ones nobody knows which came first: a read tells it that is
 // late enough.
-func (t *Trip) answeredLate(now time.Time, key Fingerprint) {
+func (t *Trip) answeredLate(on Event, now time.Time, key Fingerprint) {
 	if key == t.Live {
-		t.Adopted--
-		t.closed(evRefreshed, "")
+		if t.Strategy != Staged {
+			t.Adopted--
+		}
+		t.closed(on, "")
 		return
 	}
 	t.Open, t.Told = false, key
 	t.darkAfterLit()
 	t.SureFrom = now.Add(t.Timing.Settle.D())
-	t.to(evRefreshed, PhaseSettle)
+	t.to(on, PhaseSettle)
 	t.Wake = t.SureFrom
 }

@@ -22,7 +22,7 @@ func (t *Trip) ExposedSince() time.Time {
 // Began says that Temporal has the present refresh started, and not answered,
 // since then: it may have been sent.
 func (t *Trip) Began(at time.Time) {
-	if t.Phase == PhaseRefresh {
+	if t.Phase == PhaseRefresh || t.Phase == PhaseSwitch {
 		t.Begun = at
 	}
 }

@@ -80,6 +80,19 @@ func (k *talker) happen(event string, args []string) {
 	switch event {
 	case "rotate", "repair":
 		k.begin(Verb(event), args)
+	case "staged":
+		k.trip = NewStagedTrip("zone-1", []HostName{"h1", "h2"}, talk, Fingerprint(strings.TrimPrefix(args[0], "-")))
+		k.trip.Lenient = len(args) > 1
+	case "minted":
+		k.trip.KeyMinted(Fingerprint(arg))
+	case "beside":
+		k.beside(args)
+	case "switched":
+		k.trip.Switched(k.now, k.now)
+	case "swept":
+		k.trip.Swept(nil)
+	case "left":
+		k.trip.Swept([]HostName{HostName(arg)})
 	case "proved":
 		k.trip.Proved(k.now, arg, BackProof)
 	case "drift":
@@ -167,6 +180,28 @@ func (k *talker) acks(args []string) []Ack {
 	return acks
 }
 
+// beside reads, for each host: h1 (has the key beside a file with the baseline), h1! (has
+// not), h1=KEY (has it, beside a file with KEY).
+func (k *talker) beside(args []string) {
+	var asked []HostName
+	var acks []Ack
+	problem := ""
+	for _, arg := range args {
+		a := Ack{Host: HostName(arg[:2]), At: k.now, Held: k.trip.Baseline}
+		asked = append(asked, a.Host)
+		switch {
+		case len(arg) == 2:
+		case arg[2] == '!':
+			problem = string(a.Host) + ": disk full"
+			continue
+		default:
+			a.Held = Fingerprint(arg[3:])
+		}
+		acks = append(acks, a)
+	}
+	k.trip.KeyStaged(k.now, asked, acks, problem, BackStage)
+}
+
 func (k *talker) check(want []string) {
 	k.Helper()
 	if len(want) == 0 || string(k.trip.Phase) != want[0] {
@@ -181,7 +216,7 @@ func (k *talker) check(want []string) {
 			k.Fatalf("%q: %s is %q", k.line, name, got)
 		}
 	}
-	if (k.trip.Phase == PhaseEnded) != (k.trip.Ended != "") {
+	if (k.trip.Phase == PhaseEnded || k.trip.Phase == PhaseSweep) != (k.trip.Ended != "") {
 		k.Fatalf("%q: ended is %q in phase %s", k.line, k.trip.Ended, k.trip.Phase)
 	}
 }
