@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ type BegunIn struct {
 	Workflows []string `json:"workflows"`
 	// Refresh is the name of the activity that is asked about.
 	Refresh string `json:"refresh"`
+	// Switch is the name of another one that is asked about; empty where there is none.
+	Switch string `json:"switch,omitempty"`
 }
 
 // BegunOut has one Refreshing per workflow, in the same order.
@@ -69,15 +72,16 @@ func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	group.SetLimit(describesOfZones)
 	for i, id := range in.Workflows {
 		group.Go(func() error {
-			out.Refreshes[i] = t.Refreshing(ctx, id, in.Refresh)
+			out.Refreshes[i] = t.Refreshing(ctx, id, in.Refresh, in.Switch)
 			return nil
 		})
 	}
 	return out, group.Wait()
 }
 
-// Refreshing asks Temporal about one workflow's refresh, by the name of the activity.
-func (t *Temporal) Refreshing(ctx context.Context, id, name string) Refreshing {
+// Refreshing asks Temporal about one workflow's refresh or switch, by the names of the
+// activities.
+func (t *Temporal) Refreshing(ctx context.Context, id string, names ...string) Refreshing {
 	r := Refreshing{Workflow: id, State: RefreshUnknown}
 	described, err := t.Client.DescribeWorkflowExecution(ctx, id, "")
 	switch {
@@ -92,7 +96,7 @@ func (t *Temporal) Refreshing(ctx context.Context, id, name string) Refreshing {
 	}
 	r.State = RefreshNone
 	for _, a := range described.GetPendingActivities() {
-		if a.GetActivityType().GetName() == name {
+		if slices.Contains(names, a.GetActivityType().GetName()) {
 			r.take(a)
 		}
 	}

@@ -18,6 +18,9 @@ type DeliverIn struct {
 	// Expect is what a host may hold at present; anything else is not
 	// overwritten.
 	Expect []rotation.Fingerprint `json:"expect"`
+	// Staged says that the key may wait on the hosts: what waits is put in place, and
+	// the whole key is brought where nothing does.
+	Staged bool `json:"staged,omitempty"`
 }
 
 // DeliverOut has one Ack per host, in the same order.

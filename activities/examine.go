@@ -26,6 +26,10 @@ type ExamineOut struct {
 	// date of the answer; nil when there was none.
 	AheadMs *int64 `json:"aheadMs,omitempty"`
 	Signing
+	// Keyset is the fingerprint of the account's own keyset, and KeysetProblem what
+	// is wrong with it; both are empty where the account has none.
+	Keyset        string `json:"keyset,omitempty"`
+	KeysetProblem string `json:"keysetProblem,omitempty"`
 }
 
 // Signing is what requests are signed with.
@@ -49,6 +53,9 @@ func (e *EdgeOne) Examine(ctx context.Context, in ExamineIn) (ExamineOut, error)
 	out := ExamineOut{RequestID: receipt.RequestID}
 	if e.Signing != nil {
 		out.Signing = e.Signing(ctx)
+	}
+	if e.Keyset != nil {
+		out.Keyset, out.KeysetProblem = e.Keyset()
 	}
 	out.AheadMs = millis(receipt.Ahead(now))
 	var api *rotation.APIError

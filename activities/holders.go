@@ -1,23 +1,27 @@
 package activities
 
-import "context"
+import (
+	"context"
+
+	"keywave/internal/rotation"
+)
 
 // codeFleet stands where EdgeOne's error code would: it is the same for all zones
 // that the fleet file gives to others than are asked for.
 const codeFleet = "FleetDiffers"
 
-// mayNot says why nothing may be signed: who gets a zone's key is decided here, by
+// mayNot says why nothing may be signed or minted: who gets a zone's key is decided here, by
 // this process's own fleet file, and not by whoever writes to Temporal. again says
 // that another try may be worth it.
-func (r *refresh) mayNot(ctx context.Context) (why string, again bool) {
-	if why := stray(ctx, ZoneWorkflow(r.in.Zone), ZoneType); why != "" {
+func (e *EdgeOne) mayNot(ctx context.Context, zone rotation.ZoneID, hosts []rotation.HostRef, retired []rotation.RetiredHost) (why string, again bool) {
+	if why := stray(ctx, ZoneWorkflow(zone), ZoneType); why != "" {
 		return why, false
 	}
-	given, err := r.e.Holders(ctx, r.in.Zone)
+	given, err := e.Holders(ctx, zone)
 	if err != nil {
-		return "who may get the key of " + string(r.in.Zone) + " is not known: " + err.Error(), true
+		return "who may get the key of " + string(zone) + " is not known: " + err.Error(), true
 	}
-	return given.Match(r.in.Zone, r.in.Hosts, r.in.Retired), false
+	return given.Match(zone, hosts, retired), false
 }
 
 // withholds says why the hosts may not be given the live key. Where the fleet

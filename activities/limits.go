@@ -32,7 +32,8 @@ type Limit struct {
 // workflow that is in a hurry shortens Start and Close.
 type Limits struct {
 	Refresh, Read, Baselines, Probe, Health, Examine, Discover, PlanFleet   Limit // account
-	Prove, Deliver                                                          Limit // location
+	Mint, Switch                                                            Limit
+	Prove, Deliver, Stage, Unstage                                          Limit // location
 	LoadPlan, LoadPage, Prior, Await, LastRun, OpenRun, AskRun, Rate, Begun Limit // orchestrator
 	Notify                                                                  Limit
 	Lease                                                                   Limit // lease
@@ -74,20 +75,26 @@ func LimitsFor(proofs time.Duration) Limits {
 	bulk := Limit{InTime: true, Start: 12 * time.Hour, Close: 10 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery}
 	host := Limit{InTime: true, Start: time.Minute, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 2}
 	key := Limit{InTime: true, Start: 15 * time.Second, Close: 25 * time.Second, Heartbeat: 3 * DeliverBeat, Beat: DeliverBeat, Attempts: 1}
+	stage, unstage := key, key
+	stage.Attempts, stage.Repeats = 2, true
+	unstage.Start, unstage.Close = 5*time.Second, 15*time.Second
+	change := Limit{
+		Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor + readAfterFor, BackOff: mostBackOff,
+		Start: proofs, Close: proofs + refreshTail, Heartbeat: heartbeat, Beat: RefreshBeat, Attempts: 1,
+	}
 	return Limits{
-		Refresh: Limit{
-			Tries: 1, Call: refreshTurn + EdgeOneCall + straightFor + readAfterFor, BackOff: mostBackOff,
-			Start: proofs, Close: proofs + refreshTail, Heartbeat: heartbeat, Beat: RefreshBeat, Attempts: 1,
-		},
+		Refresh: change, Switch: change,
 		Read: Limit{
 			Tries: readTries, Call: EdgeOneCall, BackOff: 200 * time.Millisecond << (readTries - 2), InTime: true,
 			Start: 30 * time.Second, Close: time.Minute, Total: 2 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 3,
 		},
+		// It only asks the fleet file. An attempt that is lost has told nobody its key.
+		Mint:      Limit{Tries: 1, Call: 10 * time.Second, Repeats: true, Start: 30 * time.Second, Close: 30 * time.Second, Total: 2 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 3},
 		Baselines: bulk, Health: bulk, Discover: bulk,
 		Probe:     Limit{Tries: 1, Call: time.Second, Start: bulk.Start, Close: bulk.Close, Heartbeat: heartbeat, Beat: beatEvery},
 		Examine:   Limit{Tries: 1, Call: EdgeOneCall, Start: 15 * time.Second, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},
 		PlanFleet: Limit{Repeats: true, Start: bulk.Start, Close: 24 * time.Hour, Heartbeat: heartbeat, Beat: beatEvery},
-		Prove:     host, Deliver: key,
+		Prove:     host, Deliver: key, Stage: stage, Unstage: unstage,
 		LoadPlan: stored, LoadPage: stored, Prior: stored, LastRun: stored, OpenRun: stored, AskRun: stored, Rate: stored, Await: long,
 		Begun:  Limit{InTime: true, Close: 30 * time.Second, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},
 		Notify: Limit{Tries: 1, Call: 10 * time.Second, Close: 15 * time.Second, Total: time.Hour},

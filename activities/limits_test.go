@@ -27,7 +27,7 @@ func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 		for i := range all.NumField() {
 			name, l := all.Type().Field(i).Name, all.Field(i).Interface().(activities.Limit)
 			inside := time.Duration(l.Tries) * (l.Call + l.BackOff)
-			if name == "Refresh" {
+			if name == "Refresh" || name == "Switch" {
 				inside += proofs // it may be rejected until then
 			}
 			switch {
@@ -52,8 +52,8 @@ func TestEveryActivityEndsInsideItsTime(t *testing.T) {
 func TestNobodyWaitsForeverInAQueueThatNobodyPolls(t *testing.T) {
 	l := activities.LimitsFor(time.Minute)
 	for name, one := range map[string]activities.Limit{
-		"Refresh": l.Refresh, "Read": l.Read, "Baselines": l.Baselines, "Probe": l.Probe, "Health": l.Health,
-		"Examine": l.Examine, "Discover": l.Discover, "PlanFleet": l.PlanFleet, "Prove": l.Prove, "Deliver": l.Deliver,
+		"Refresh": l.Refresh, "Switch": l.Switch, "Read": l.Read, "Mint": l.Mint, "Baselines": l.Baselines, "Probe": l.Probe, "Health": l.Health,
+		"Examine": l.Examine, "Discover": l.Discover, "PlanFleet": l.PlanFleet, "Prove": l.Prove, "Deliver": l.Deliver, "Stage": l.Stage, "Unstage": l.Unstage,
 	} {
 		if one.Start == 0 {
 			t.Errorf("%s waits for a worker without an end", name)

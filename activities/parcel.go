@@ -47,6 +47,8 @@ type parcel struct {
 	grant rotation.Grant
 	// expect is what a host may hold at present.
 	expect []rotation.Fingerprint
+	// staged says that the key may wait on the host already.
+	staged bool
 	// begun are the puts that wait on their hosts for the key.
 	begun map[rotation.HostName]rotation.Begun
 }
@@ -73,7 +75,7 @@ func (l *Location) open(ctx context.Context, in DeliverIn, now time.Time) (parce
 	case rotation.FingerprintOf(in.Zone, key) != in.Key:
 		return parcel{}, errors.New("the sealed key is not the one that was to be delivered")
 	}
-	return parcel{zone: in.Zone, key: key, print: in.Key, grant: grant, expect: in.Expect}, nil
+	return parcel{zone: in.Zone, key: key, print: in.Key, grant: grant, expect: in.Expect, staged: in.Staged}, nil
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
@@ -81,13 +83,13 @@ func clockTime(t time.Time) string { return t.UTC().Format(time.DateTime) + " UT
 // give gives the key to a host, if it is for that host.
 func (l *Location) give(ctx context.Context, clock clock, ref rotation.HostRef, p parcel) rotation.Ack {
 	ack := rotation.Ack{Host: ref.Name}
-	if !p.grant.Gives(ref.Name) {
-		ack.At, ack.Problem = clock.now(), fmt.Sprintf("the key of zone %s was sealed for %s; this worker gives it to no other host", p.zone, rotation.Named(p.grant.Hosts))
+	if why := p.keeps(ref.Name); why != "" {
+		ack.At, ack.Problem = clock.now(), why
 		return ack
 	}
 	machine, err := l.machine(ref)
 	if err == nil {
-		ack.Held, err = p.to(ctx, ref.Name, machine)
+		ack.Held, err = p.bring(ctx, ref.Name, machine)
 		l.count(ctx, err)
 	}
 	ack.At = clock.now()

@@ -281,6 +281,8 @@ func run[I, O any](t *testing.T, ctx context.Context, activity func(context.Cont
 	switch in := any(in).(type) {
 	case activities.DeliverIn:
 		from.id = activities.ZoneWorkflow(in.Zone)
+	case activities.StageIn:
+		from.id = activities.ZoneWorkflow(in.Zone)
 	case activities.LeaseIn:
 		from = asker{leaseWorkflow, activities.LeaseType}
 	}

@@ -160,7 +160,7 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 			} else if in.Twins {
 				at[i] = l.locate(ctx, asked)
 			}
-			proof.Drift, proof.Other, proof.Notes, proof.At = drift(asked, shown.Held), shown.Other, shown.Notes, clock.now().Add(-shown.Age)
+			proof.Drift, proof.Other, proof.Staged, proof.Notes, proof.At = drift(asked, shown.Held), shown.Other, shown.Staged, shown.Notes, clock.now().Add(-shown.Age)
 			out.Proofs[i] = proof
 			return nil
 		})

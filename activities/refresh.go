@@ -19,6 +19,10 @@ type EdgeOne struct {
 	API       rotation.EdgeOne
 	Inventory rotation.Inventory
 	Sealer    rotation.Sealer
+	// Switcher and Keeper are for the strategy staged: the same API, and the account's own
+	// keyset.
+	Switcher rotation.Switcher
+	Keeper   rotation.Keeper
 	// Holders says to which hosts the fleet file gives a zone's key; to none when
 	// it does not have the zone. With an error come those of its last answer.
 	Holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
@@ -32,6 +36,9 @@ type EdgeOne struct {
 	Plan func(context.Context, PlanFleetIn) (plan plan.Plan, refused string, err error)
 	// Signing is what requests are signed with; nil where that is not known.
 	Signing func(context.Context) Signing
+	// Keyset is the fingerprint of what Keeper has, and what is wrong with it; nil
+	// where nobody looks.
+	Keyset func() (fingerprint, problem string)
 	// Clock is how far this machine's clock is ahead of EdgeOne's, by its latest
 	// answer; nil where nobody compares them.
 	Clock func() (ahead time.Duration, known bool)
@@ -117,19 +124,27 @@ var (
 // heartbeats say why nothing was executed so far.
 func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error) {
 	r := refresh{e: e, in: in, clock: serverClock(ctx)}
+	r.send = func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {
+		return e.API.Refresh(ctx, in.Zone, ready)
+	}
+	return r.run(ctx, r.trySeal)
+}
+
+// run makes the call when able says that its key can be handled.
+func (r *refresh) run(ctx context.Context, able func() error) (RefreshOut, error) {
 	r.says.say("it waits for its turn at the account's pace")
 	defer beatSaying(ctx, &r.says)()
-	if why, again := r.mayNot(ctx); again {
+	if why, again := r.e.mayNot(ctx, r.in.Zone, r.in.Hosts, r.in.Retired); again {
 		return r.notSent(why, rotation.BackUnreached, true), nil
 	} else if why != "" {
 		return RefreshOut{Sending: Refused, Why: why, Code: codeFleet}, nil
 	}
-	if err := r.trySeal(); err != nil {
+	if err := able(); err != nil {
 		return RefreshOut{Sending: Refused, Why: err.Error(), Halt: true}, nil
 	}
 	for try := 1; ; try++ {
 		if r.attempt(ctx, try) {
-			orNone(e.Spans).Note(ctx, factZone, string(in.Zone), factSending, string(r.out.Sending), factRequestID, r.out.RequestID, factFingerprint, string(r.out.Key))
+			orNone(r.e.Spans).Note(ctx, factZone, string(r.in.Zone), factSending, string(r.out.Sending), factRequestID, r.out.RequestID, factFingerprint, string(r.out.Key))
 			return r.out, nil
 		}
 		if err := pause(ctx, backOff(try)); err != nil {
@@ -138,10 +153,15 @@ func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error)
 	}
 }
 
+// refresh is one call that changes the key: a refresh, or a switch to a key that lies on
+// every host already.
 type refresh struct {
-	e        *EdgeOne
-	in       RefreshIn
-	clock    clock
+	e     *EdgeOne
+	in    RefreshIn
+	clock clock
+	// send makes the call. It calls ready immediately before the request is signed.
+	send     func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error)
+	staged   bool
 	out      RefreshOut
 	says     sayings
 	rejected string // why EdgeOne rejected the latest call before execution
@@ -168,7 +188,7 @@ func (r *refresh) fresh() error {
 // attempt makes one call and says whether that settled it.
 func (r *refresh) attempt(ctx context.Context, try int) bool {
 	call, gate := untilSigned(ctx)
-	key, receipt, err := r.e.API.Refresh(call, r.in.Zone, func() error {
+	key, receipt, err := r.send(call, func() error {
 		if err := r.fresh(); err != nil {
 			return err
 		}
@@ -185,7 +205,11 @@ func (r *refresh) attempt(ctx context.Context, try int) bool {
 	if receipt.Signed.IsZero() {
 		return r.unsent(ctx, err)
 	}
-	r.out.API.Refresh++
+	if r.staged {
+		r.out.API.Modify++
+	} else {
+		r.out.API.Refresh++
+	}
 	r.out.SentAt = r.clock.at(receipt.Signed)
 	r.out.RequestID = receipt.RequestID
 	if err == nil {
@@ -224,6 +248,9 @@ func (r *refresh) answered(ctx context.Context, key rotation.Secret) {
 	if r.out.Acks = r.straight(ctx, key); acknowledged(r.out.Acks) {
 		r.out.After = r.readAfter(ctx)
 		return
+	}
+	if r.staged {
+		return // it was sealed when it was minted
 	}
 	sealed, err := r.e.sealTo(r.in.Hosts, r.in.Zone, key, r.clock.now())
 	if err != nil {

@@ -13,9 +13,10 @@ type Spans interface {
 	Begin(ctx context.Context, name string, facts ...string) (end func(problem string, facts ...string))
 }
 
-// spanDeliver is the delivery to one host, spanReadAfter the read behind the short way.
+// spanDeliver is the delivery to one host, spanStage makes a key wait there, spanReadAfter the read behind the short way.
 const (
 	spanDeliver   = "DeliverToHost"
+	spanStage     = "StageOnHost"
 	spanReadAfter = "ReadAfter"
 )
 

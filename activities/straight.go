@@ -35,7 +35,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 	// A key that exists is delivered whoever wants to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), straightFor)
 	defer cancel()
-	p := parcel{zone: r.in.Zone, key: key, print: r.out.Key, grant: rotation.Grant{Hosts: names(r.in.Hosts)}, expect: r.in.Expect, begun: r.begun}
+	p := parcel{zone: r.in.Zone, key: key, print: r.out.Key, grant: rotation.Grant{Hosts: names(r.in.Hosts)}, expect: r.in.Expect, staged: r.staged, begun: r.begun}
 	acks := make([]rotation.Ack, len(places))
 	var group errgroup.Group
 	for i, l := range places {
@@ -53,7 +53,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 // depends on it: where a host has not begun, the put is made whole.
 func (r *refresh) begin(ctx context.Context) {
 	places := r.e.beside(r.in)
-	if places == nil || r.e.delivering.Load() >= straightAtOnce {
+	if places == nil || r.staged || r.e.delivering.Load() >= straightAtOnce { // what is staged is put in place without its key
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // it is ended by Close, whoever wants to stop

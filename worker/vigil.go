@@ -114,7 +114,7 @@ func (e *early) unbind(ctx context.Context, w *commonpb.WorkflowExecution) {
 
 func (e *early) refreshing(ctx context.Context, w *commonpb.WorkflowExecution) activities.Refreshing {
 	t := activities.Temporal{Client: e.temporal}
-	return t.Refreshing(ctx, w.GetWorkflowId(), workflows.ActRefresh)
+	return t.Refreshing(ctx, w.GetWorkflowId(), workflows.ActRefresh, workflows.ActSwitch)
 }
 
 // tellZones tells the zones that wait for a refresh, the oldest first: of those that the

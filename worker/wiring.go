@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	stdlog "log"
 	"log/slog"
 	"os"
@@ -133,6 +135,8 @@ type caller struct {
 	early   *early // nil where the account's limit is too low for two
 	// credentials sign the calls.
 	credentials edgeone.Provider
+	// keeper has the account's own keyset, if there is one.
+	keeper *seal.Keeper
 	observed
 }
 
@@ -181,9 +185,11 @@ func (w *caller) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.keeper = seal.NewKeeper(w.keyring, w.account.Name)
 	w.edgeOne = w.answers(api, sealer)
 	w.edgeOne.Inventory = api
 	w.edgeOne.Checks = func() map[string]func(context.Context) error { return w.file.now().checks }
+	w.edgeOne.Switcher, w.edgeOne.Keeper, w.edgeOne.Keyset = api, w.keeper, w.keyset
 	w.edgeOne.Clock = api.Clock
 	if err := w.wireEarly(reads, sealer); err != nil {
 		return err
@@ -230,6 +236,16 @@ func (w *caller) warnOfClock(ahead time.Duration) {
 	w.log.Info("this machine's clock is EdgeOne's again", telemetry.Account, w.account.Name)
 }
 
+// keyset is the account's own as its file is now, and what is wrong with it. There
+// need not be one.
+func (w *caller) keyset() (fingerprint, problem string) {
+	fingerprint, err := w.keeper.Fingerprint()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err.Error()
+	}
+	return fingerprint, ""
+}
+
 func (w *workers) wireLocations() error {
 	opener, err := seal.OpenOpener(w.keyring, w.served())
 	if err != nil {
@@ -271,7 +287,7 @@ func machine(h fleet.Host, shared *ssh.Shared) (rotation.Host, error) {
 
 func settings(f fleet.File) deliver.Settings {
 	return deliver.Settings{
-		Path: f.Path, Owner: f.Owner, Group: f.Group, Mode: f.Mode, Write: f.Write, Format: f.Format, Reload: f.Reload, Verify: f.Verify,
+		Path: f.Path, StageDir: f.StageDir, Owner: f.Owner, Group: f.Group, Mode: f.Mode, Write: f.Write, Format: f.Format, Reload: f.Reload, Verify: f.Verify,
 	}
 }
 

@@ -52,8 +52,12 @@ const (
 	Revision = "revision"
 	SDK      = "sdk"
 	Step     = "step"
+	Strategy = "strategy"
 	Version  = "version"
 )
+
+// NoStrategy is that of an operation which makes no key.
+const NoStrategy = "none"
 
 // Event names what a value tells of. It is no label: a process counts each event once,
 // because a workflow task that failed, or took too long, is carried out again.
@@ -95,10 +99,11 @@ type Metric struct {
 // Table is every metric of Keywave.
 func Table() []Metric {
 	account, location := Label{Name: Account}, Label{Name: Location}
+	strategy := Label{Strategy, append(rotation.Strategies(), NoStrategy)}
 	return []Metric{
-		{Name: Zones, Kind: Counter, Unit: "{zone}", Labels: []Label{{Outcome, words(rotation.Outcomes())}}, Doc: "operations on a zone that ended, by how they ended"},
+		{Name: Zones, Kind: Counter, Unit: "{zone}", Labels: []Label{{Outcome, words(rotation.Outcomes())}, strategy}, Doc: "operations on a zone that ended, by how they ended"},
 		{Name: ZonesExposed, Kind: Gauge, Unit: "{zone}", Labels: []Label{account}, Doc: "zones that are exposed now, or ended so; only the account's active process says it, and nobody when there is none"},
-		{Name: Exposure, Kind: Histogram, Unit: "s", Doc: "how long a zone was exposed, once its last host has the live key", Buckets: seconds()},
+		{Name: Exposure, Kind: Histogram, Unit: "s", Labels: []Label{strategy}, Doc: "how long a zone was exposed, once its last host has the live key", Buckets: seconds()},
 		{Name: ExposurePhase, Kind: Histogram, Unit: "s", Labels: []Label{{Phase, words(Phases())}}, Doc: "the part of an exposure that a zone spent in a phase", Buckets: seconds()},
 		{Name: EdgeOneCalls, Kind: Counter, Unit: "{call}", Labels: []Label{account, {Action, Actions()}, {Class, classes()}}, Doc: "calls of EdgeOne's API, by what came of them"},
 		{Name: PaceWait, Kind: Histogram, Unit: "s", Labels: []Label{account}, Doc: "how long a call waited for its turn at the account's pace", Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300}},
@@ -156,7 +161,7 @@ func (m Metric) Prometheus() string {
 
 // Actions are the API actions that are called.
 func Actions() []string {
-	return []string{"RefreshMultiPathGatewaySecretKey", "DescribeMultiPathGatewaySecretKey", "DescribeZones", "DescribeMultiPathGateways"}
+	return []string{"RefreshMultiPathGatewaySecretKey", "ModifyMultiPathGatewaySecretKey", "DescribeMultiPathGatewaySecretKey", "DescribeZones", "DescribeMultiPathGateways"}
 }
 
 func classes() []string {
@@ -174,7 +179,7 @@ func steps() []string {
 // Phases are those of a zone until it ends.
 func Phases() []rotation.Phase {
 	return []rotation.Phase{
-		rotation.PhaseBaseline, rotation.PhaseProve, rotation.PhaseRefresh, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseAnswer, rotation.PhaseHold,
+		rotation.PhaseBaseline, rotation.PhaseProve, rotation.PhaseRefresh, rotation.PhaseMint, rotation.PhaseStage, rotation.PhaseSwitch, rotation.PhaseSweep, rotation.PhaseReadBack, rotation.PhaseSettle, rotation.PhaseDeliver, rotation.PhaseVerify, rotation.PhaseAnswer, rotation.PhaseHold,
 	}
 }
 
