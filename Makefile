@@ -2,10 +2,11 @@
 
 TOOL := go tool -modfile=internal/tools/go.mod
 
-# make demo ZONES=300 KEEP=1 OUTPUT=json
-ZONES  ?= 60
-KEEP   ?=
-OUTPUT ?= text
+# make demo ZONES=300 KEEP=1 OUTPUT=json STRATEGY=staged
+ZONES    ?= 60
+KEEP     ?=
+OUTPUT   ?= text
+STRATEGY ?= refresh
 
 # More for every go test, such as -count=1 or -race.
 TESTFLAGS ?=
@@ -35,8 +36,8 @@ pgo: build ## record devserver/default.pgo, with which devserver is compiled
 	go run ./internal/proving/bench -profile devserver/default.pgo
 
 .PHONY: demo
-demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json)
-	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --output $(OUTPUT)
+demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPUT=json STRATEGY=staged)
+	@bin/keywave demo --zones $(ZONES) $(if $(filter-out 0 no false,$(KEEP)),--keep) --strategy $(STRATEGY) --output $(OUTPUT)
 
 # When a line fails, the others still run, and the end names what failed. devserver is
 # tested with the flags with which bin/devserver is compiled. Tests wait more than they
@@ -152,4 +153,4 @@ fuzz: ## every fuzz target for 20 s (FUZZTIME=20s)
 .PHONY: histories
 histories: build ## record histories of every workflow, for the replay test
 	bin/keywave demo --histories workflows/testdata/histories
-	go test ./starter -timeout 15m -count=1 -run 'TestScript/(accounts|campaign|gates|hours|repair|schedule|zone)$$' -histories $(abspath workflows/testdata/histories)
+	go test ./starter -timeout 15m -count=1 -run 'TestScript/(accounts|campaign|gates|hours|repair|schedule|staged|zone)$$' -histories $(abspath workflows/testdata/histories)

@@ -55,11 +55,13 @@ func (a *app) runAudit(ctx context.Context, path string, only rotation.ZoneID, c
 	if err := a.print(out, func(w io.Writer) { showAudit(w, out) }); err != nil {
 		return err
 	}
-	switch unread := out.Found - out.Differences - out.Formats; {
+	switch unread := out.Found - out.Differences - out.Formats - out.Staged; {
 	case out.Differences > 0:
 		return notDone(fmt.Errorf("%s; a zone whose hosts do not hold the live key is mended by: keywave zone repair ZONE -f %s", many(out.Differences, "difference"), path))
 	case unread == 0 && out.Formats > 0:
 		return notDone(fmt.Errorf("no difference in what was compared, and %s in another format than the fleet file says; a zone's files are written anew by: keywave zone repair ZONE -f %s", many(out.Formats, "file"), path))
+	case unread == 0 && out.Staged > 0:
+		return notDone(fmt.Errorf("no difference in what was compared, and %s beside the live ones; where no rotation runs, they are removed by: keywave zone repair ZONE -f %s", many(out.Staged, "staged key"), path))
 	case unread > 0:
 		return notDone(fmt.Errorf("no difference in what was compared, and %s: %d of %s were not compared; why: keywave doctor -f %s", many(unread, "finding"), out.Pairs-out.Compared, many(out.Pairs, "pair"), path))
 	}
@@ -117,5 +119,9 @@ func showAudit(w io.Writer, a workflows.AuditOut) {
 	if a.Formats > 0 {
 		formats = ", " + many(a.Formats, "file") + " in another format"
 	}
-	put(w, "%s, %d of %s of zone and host compared, %s%s. Nothing was changed.\n", many(a.Zones, "zone"), a.Compared, many(a.Pairs, "pair"), many(a.Differences, "difference"), formats)
+	staged := ""
+	if a.Staged > 0 {
+		staged = ", " + many(a.Staged, "staged key")
+	}
+	put(w, "%s, %d of %s of zone and host compared, %s%s%s. Nothing was changed.\n", many(a.Zones, "zone"), a.Compared, many(a.Pairs, "pair"), many(a.Differences, "difference"), formats, staged)
 }

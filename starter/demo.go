@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"keywave/internal/proving/sim/hosts"
 	"keywave/internal/proving/stage"
 	"keywave/internal/report"
+	"keywave/internal/rotation"
 	"keywave/internal/seal"
 	"keywave/workflows"
 )
@@ -26,6 +28,7 @@ type demoOptions struct {
 	dir          string
 	keep         bool
 	histories    string
+	strategy     string
 }
 
 func (a *app) demo() *cobra.Command {
@@ -44,6 +47,7 @@ out during a delivery.`,
 	f := cmd.Flags()
 	f.IntVar(&o.zones, "zones", 60, "number of zones")
 	f.IntVar(&o.hosts, "hosts", 12, "number of hosts, over 2 locations")
+	f.StringVar(&o.strategy, "strategy", rotation.RefreshWord, "who makes the new keys: "+strings.Join(rotation.Strategies(), " or "))
 	f.StringVar(&o.dir, "dir", "demo", "where everything is kept; each run has its own folder in it")
 	f.StringVar(&o.histories, "histories", "", "write the workflows' histories to this directory")
 	_ = f.MarkHidden("histories")
@@ -52,6 +56,15 @@ out during a delivery.`,
 }
 
 const demoCampaign = `{waves: [1, 5%, 25%, 100%], bake: 1s, window: 40, maxFailed: 1%, maxExposed: 0}`
+
+// settingsOf has the zone whose answer is lost held for seconds: with staged its key does not
+// tell that the request was executed.
+func settingsOf(strategy rotation.Strategy) string {
+	if strategy != rotation.Staged {
+		return demoCampaign
+	}
+	return strings.Replace(demoCampaign, "{", "{strategy: staged, signatureLife: 10s, ", 1)
+}
 
 // set is everything that the demo starts.
 type set struct {
@@ -66,12 +79,16 @@ func (a *app) runDemo(ctx context.Context, o *demoOptions) error {
 	if o.zones < 4 || o.hosts < 2 {
 		return errors.New("the demo needs at least 4 zones and 2 hosts")
 	}
-	s, err := a.raise(ctx, o)
+	strategy, err := rotation.ParseStrategy(o.strategy)
+	if err != nil {
+		return err
+	}
+	s, err := a.raise(ctx, o, strategy)
 	defer s.strike()
 	if err != nil {
 		return err
 	}
-	status, r, err := a.perform(ctx, s, o.histories)
+	status, r, err := a.perform(ctx, s, strategy, o.histories)
 	if err != nil {
 		return fmt.Errorf("%w; the logs are in %s", err, s.dir)
 	}
@@ -92,7 +109,7 @@ func (a *app) runDemo(ctx context.Context, o *demoOptions) error {
 }
 
 // raise starts the world, Temporal and a worker, each as an operator would.
-func (a *app) raise(ctx context.Context, o *demoOptions) (*set, error) {
+func (a *app) raise(ctx context.Context, o *demoOptions, strategy rotation.Strategy) (*set, error) {
 	s := &set{}
 	dir, err := filepath.Abs(filepath.Join(o.dir, time.Now().Format("20060102-150405")))
 	if err != nil {
@@ -103,7 +120,7 @@ func (a *app) raise(ctx context.Context, o *demoOptions) (*set, error) {
 		return s, err
 	}
 	a.say("Everything is kept in %s", dir)
-	s.world, err = sim.NewWorld(sim.WorldConfig{Dir: filepath.Join(dir, "world"), Zones: o.zones, Hosts: o.hosts, Campaign: demoCampaign})
+	s.world, err = sim.NewWorld(sim.WorldConfig{Dir: filepath.Join(dir, "world"), Zones: o.zones, Hosts: o.hosts, Campaign: settingsOf(strategy)})
 	if err != nil {
 		return s, err
 	}
@@ -118,6 +135,11 @@ func (a *app) raise(ctx context.Context, o *demoOptions) (*set, error) {
 	}
 	for _, l := range f.Locations {
 		if err := seal.Create(s.keyring(), l); err != nil {
+			return s, err
+		}
+	}
+	for _, account := range f.Accounts {
+		if err := seal.CreateAccount(s.keyring(), account.Name); err != nil {
 			return s, err
 		}
 	}
@@ -152,7 +174,7 @@ func (s *set) startWorker() error {
 }
 
 // perform sets the bad days and runs plan, campaign and report.
-func (a *app) perform(ctx context.Context, s *set, histories string) (workflows.Status, report.Report, error) {
+func (a *app) perform(ctx context.Context, s *set, strategy rotation.Strategy, histories string) (workflows.Status, report.Report, error) {
 	var status workflows.Status
 	var r report.Report
 	f, err := readFleet(s.world.FleetPath())
@@ -169,7 +191,7 @@ func (a *app) perform(ctx context.Context, s *set, histories string) (workflows.
 		return status, r, err
 	}
 	a.say("Plan                 %s  %d zones in %d waves, %d deliveries, %d findings\n", plan.Digest, plan.Zones, len(plan.Waves), plan.Pairs, plan.Found)
-	if err := badDays(s.world); err != nil {
+	if err := badDays(s.world, strategy); err != nil {
 		return status, r, err
 	}
 	in := workflows.CampaignIn{Name: "demo", Plan: plan.Name, Digest: plan.Digest, By: operator(), Reason: "keywave demo"}
@@ -198,17 +220,24 @@ func (a *app) perform(ctx context.Context, s *set, histories string) (workflows.
 // putMark is in the input of a command that puts a key on a host, and in no other.
 const putMark = "\nput\n"
 
+// activateMark is the same for one that puts a staged key in place.
+const activateMark = "\nactivate\n"
+
 // badDays are the three that the demo shows, each on a zone of its own.
-func badDays(w *sim.World) error {
+func badDays(w *sim.World, strategy rotation.Strategy) error {
+	action, match := stage.RefreshAction, putMark
+	if strategy == rotation.Staged {
+		action, match = stage.ModifyAction, activateMark
+	}
 	zones := w.ZoneIDs()
 	host := hostOfItsOwn(w, zones)
 	if err := w.EdgeOne.AddFaults(
-		sim.Fault{Action: "RefreshMultiPathGatewaySecretKey", Zone: zones[1], Nth: 1, Kind: "resetAfter"},
-		sim.Fault{Action: "RefreshMultiPathGatewaySecretKey", Zone: zones[2], Nth: 1, Kind: "throttle"},
+		sim.Fault{Action: action, Zone: zones[1], Nth: 1, Kind: "resetAfter"},
+		sim.Fault{Action: action, Zone: zones[2], Nth: 1, Kind: "throttle"},
 	); err != nil {
 		return err
 	}
-	return w.Hosts.Host(host).Begin(hosts.Bad{Kind: hosts.DropMidTransfer, Count: 2, Match: putMark})
+	return w.Hosts.Host(host).Begin(hosts.Bad{Kind: hosts.DropMidTransfer, Count: 2, Match: match})
 }
 
 // hostOfItsOwn is a host that the zones with other bad days do not have.
@@ -230,7 +259,7 @@ func (a *app) applaud(s *set, status workflows.Status, r report.Report) {
 	z, e := status.Zones, status.ExposureMs
 	a.say("\n%d zones: %d done, %d unchanged, %d exposed, %d unknown, %d skipped, %d pending.", z.Total, z.Done, z.Unchanged, z.Exposed, z.Unknown, z.Skipped, z.Pending)
 	a.say("Hosts acknowledged %d of %d. Exposure p50 %d ms, p99 %d ms, max %d ms.", status.Hosts.Acknowledged, status.Hosts.Total, e.P50, e.P99, e.Max)
-	a.say("Calls: %d refresh, %d describe, %d throttled.", status.API.Refresh, status.API.Describe, status.API.Throttled)
+	a.say("Calls: %d %s, %d describe, %d throttled.", status.API.Changes(), status.API.Changing(), status.API.Describe, status.API.Throttled)
 	a.say("\nWhat the bad days did:")
 	for _, zone := range r.Zones {
 		if zone.Why != "" {

@@ -132,12 +132,34 @@ func checkAccount(f *fleet.Fleet, a fleet.Account, out workflows.CheckupOut) []c
 	case out.EdgeOne.Problem != "":
 		read.Level, read.Saw, read.Remedy = levelFail, string(zone)+": "+out.EdgeOne.Problem, refusalRemedy(a, zone, out.EdgeOne)
 	}
-	return []check{
+	checks := []check{
 		checkCredential(a, out.EdgeOne),
 		read,
 		{What: "permission " + actionRefresh + " of " + string(a.Name), Level: levelNote, Saw: "unknown until it is used, because trying it would rotate a key; what the account needs: keywave doctor --policy"},
 		checkClock(account, out.EdgeOne.AheadMs),
 	}
+	return append(checks, checkAccountKeyset(a.Name, out.EdgeOne, f.Campaign.Strategy)...)
+}
+
+// checkAccountKeyset is about the keyset that the account's edgeone worker has.
+// Where there is none, nothing is said unless the fleet's campaigns need one.
+func checkAccountKeyset(account rotation.Account, out activities.ExamineOut, strategy rotation.Strategy) []check {
+	what := "keyset of account " + string(account)
+	switch {
+	case out.KeysetProblem != "":
+		return []check{{
+			What: what, Level: levelFail, Saw: out.KeysetProblem,
+			Remedy: "give the account's edgeone workers the file of the one that is in order; only if there is none any more: keywave keyring create --account " + string(account),
+		}}
+	case out.Keyset != "":
+		return []check{{What: what, Level: levelOK, Saw: out.Keyset + ", as the account's edgeone worker has it"}}
+	case strategy == rotation.Staged:
+		return []check{{
+			What: what, Level: levelFail, Saw: "the account's edgeone worker has none, and the fleet's strategy is staged",
+			Remedy: "keywave keyring create --account " + string(account) + ", and give the file to the account's edgeone workers alone",
+		}}
+	}
+	return nil
 }
 
 // codeNoCredential is the worker's own code: it had nothing to sign with.
@@ -361,6 +383,22 @@ func checkKeyring(f *fleet.Fleet, dir string) []check {
 			if i.Problem != "" {
 				c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "check the files in "+dir+"; the workers may have a keyset that is in order"
 			}
+		}
+		checks = append(checks, c)
+	}
+	return append(checks, checkAccountKeyrings(f, infos)...)
+}
+
+// checkAccountKeyrings are about the keysets of accounts that are on this machine.
+func checkAccountKeyrings(f *fleet.Fleet, infos []seal.Info) []check {
+	var checks []check
+	for _, i := range infos {
+		if i.Account == "" || !slices.Contains(f.AccountNames(), i.Account) {
+			continue
+		}
+		c := check{What: "keyset of account " + string(i.Account), Level: levelOK, Saw: i.Fingerprint + ", here; whether the account's edgeone workers have the same is not known"}
+		if i.Problem != "" {
+			c.Level, c.Saw, c.Remedy = levelFail, i.Problem, "check the file; the edgeone workers may have a keyset that is in order"
 		}
 		checks = append(checks, c)
 	}

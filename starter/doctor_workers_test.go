@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"keywave/activities"
 	"keywave/internal/fleet"
 	"keywave/internal/rotation"
+	"keywave/internal/seal"
 	"keywave/workflows"
 )
 
@@ -75,6 +78,38 @@ func TestCheckKeyringMakesNoSecondKeyset(t *testing.T) {
 	checks := checkKeyring(&fleet.Fleet{Locations: []rotation.Location{"hk"}}, t.TempDir())
 	if len(checks) != 1 || checks[0].Level != levelNote || !strings.Contains(checks[0].Saw, "whether the workers have one is not known") ||
 		!strings.HasPrefix(checks[0].Remedy, "start the workers and ask again; only if there never was one: ") {
+		t.Errorf("%+v", checks)
+	}
+}
+
+// Most accounts have no keyset of their own: then nothing is said of it.
+func TestCheckAccountKeyset(t *testing.T) {
+	for name, c := range map[string]struct {
+		out      activities.ExamineOut
+		strategy rotation.Strategy
+		want     []level
+	}{
+		"none":    {activities.ExamineOut{}, "", nil},
+		"needed":  {activities.ExamineOut{}, rotation.Staged, []level{levelFail}},
+		"good":    {activities.ExamineOut{Keyset: "0123456789abcdef"}, rotation.Staged, []level{levelOK}},
+		"damaged": {activities.ExamineOut{KeysetProblem: "default.account.json is damaged"}, "", []level{levelFail}},
+	} {
+		got := checkAccountKeyset("default", c.out, c.strategy)
+		if len(got) != len(c.want) || len(got) > 0 && (got[0].Level != c.want[0] || !strings.Contains(got[0].Saw, c.out.Keyset+c.out.KeysetProblem) || (got[0].Remedy == "") != (c.want[0] == levelOK)) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	dir := t.TempDir()
+	for _, a := range []rotation.Account{"cn", "intl", "other"} {
+		if err := seal.CreateAccount(dir, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "intl.account.json"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	checks := checkKeyring(&fleet.Fleet{Accounts: []fleet.Account{{Name: "cn"}, {Name: "intl"}}}, dir)
+	if len(checks) != 2 || checks[0].Level != levelOK || checks[1].Level != levelFail || !strings.Contains(checks[1].Saw, "chmod 600") {
 		t.Errorf("%+v", checks)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"keywave/internal/harmless"
 	"keywave/internal/plan"
 	"keywave/internal/planning"
+	"keywave/internal/rotation"
 )
 
 func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
@@ -47,7 +48,12 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 		put(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*len(p.Accounts))
 	}
 	put(w, "  time      about %s at each account's own pace, bake times included; waits for people come on top\n", p.Takes)
-	put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
+	if p.Settings.Strategy == rotation.Staged {
+		put(w, "  strategy  staged: the account's worker makes each key, and it lies on every host before EdgeOne takes it\n")
+		put(w, "  exposure  each zone's clients are locked out for one API call, a rename on its hosts, and their reload\n")
+	} else {
+		put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
+	}
 	if hours := hoursOf(p.Settings); hours != "" {
 		put(w, "  hours     %s\n", hours)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ type zoneOptions struct {
 	fleetFile string
 	reason    string
 	emergency bool
+	strategy  string
 	// acceptChanges has a running zone's live key delivered by the present
 	// definitions of its hosts.
 	acceptChanges bool
@@ -38,6 +40,9 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 			if o.emergency && o.reason == "" {
 				return errors.New("--emergency waives the hosts' proofs; say why with --reason")
 			}
+			if _, err := o.chosen(""); err != nil {
+				return err
+			}
 			if o.acceptChanges && o.reason == "" {
 				return errors.New("--accept-changes delivers by definitions that differ from those that the operation began with; say why with --reason")
 			}
@@ -51,6 +56,7 @@ func (a *app) zoneVerb(verb rotation.Verb, short string) *cobra.Command {
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the record")
 	if verb == rotation.Rotate {
 		cmd.Flags().BoolVar(&o.emergency, "emergency", false, "waive the hosts' proofs; recorded")
+		cmd.Flags().StringVar(&o.strategy, "strategy", "", "who makes the new key: "+strings.Join(rotation.Strategies(), " or ")+" (default: the fleet file's)")
 	} else {
 		cmd.Long = `Read the live key and deliver it to all hosts of one zone; never a refresh. Where an
 operation runs on the zone already, it is joined and never doubled: it delivers at
@@ -132,6 +138,17 @@ func startZone(ctx context.Context, conn *temporalclient.Connection, in workflow
 	}, workflows.TypeZone, in)
 }
 
+// chosen is the strategy that was asked for, or the fleet file's.
+func (o *zoneOptions) chosen(byFile rotation.Strategy) (rotation.Strategy, error) {
+	switch {
+	case o.strategy == "":
+		return byFile, nil
+	case o.emergency && o.strategy == string(rotation.Staged):
+		return "", errors.New("an emergency is a refresh: with the strategy staged nothing is switched that does not lie on every host")
+	}
+	return rotation.ParseStrategy(o.strategy)
+}
+
 // zoneIn asks for an operation on a zone of the fleet.
 func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptions) workflows.ZoneIn {
 	z := f.Zones[slices.IndexFunc(f.Zones, func(z fleet.Zone) bool { return z.ID == id })]
@@ -141,6 +158,8 @@ func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptio
 	}
 	if o.emergency {
 		in.Emergency = o.reason
+	} else if verb == rotation.Rotate {
+		in.Strategy, _ = o.chosen(f.Campaign.Strategy)
 	}
 	for _, h := range z.Hosts {
 		in.Hosts = append(in.Hosts, f.Hosts[h].Ref())

@@ -19,7 +19,7 @@ import (
 
 // zoneStage is one thing that was done for a zone, by one worker.
 type zoneStage struct {
-	// Stage is prove, probe, refresh, deliver or read.
+	// Stage is prove, probe, refresh, deliver or read; or mint, stage, switch or unstage.
 	Stage   string     `json:"stage"`
 	What    string     `json:"what,omitempty"`
 	At      time.Time  `json:"at"`
@@ -115,7 +115,24 @@ func (v *zoneView) ask(started *history.WorkflowExecutionStartedEventAttributes)
 func (s *zoneStage) read(result *common.Payloads) (after *zoneStage) {
 	for _, p := range result.GetPayloads() {
 		switch s.Stage {
-		case strings.ToLower(workflows.ActRefresh):
+		case strings.ToLower(workflows.ActMint):
+			var out activities.MintOut
+			decode(p, &out)
+			s.Key, s.Problem = out.Key, out.Why
+		case strings.ToLower(workflows.ActStage):
+			var out activities.StageOut
+			decode(p, &out)
+			s.Problem = out.Unopened
+			for _, a := range out.Acks {
+				s.Hosts = append(s.Hosts, stageHost{a.Host, a.At, a.Problem})
+			}
+		case strings.ToLower(workflows.ActUnstage):
+			var out activities.UnstageOut
+			decode(p, &out)
+			if len(out.Left) > 0 {
+				s.Problem = "a staged key was left on " + rotation.Named(out.Left)
+			}
+		case strings.ToLower(workflows.ActRefresh), strings.ToLower(workflows.ActSwitch):
 			var out activities.RefreshOut
 			decode(p, &out)
 			s.Key, s.RequestID, s.Problem = out.Key, out.RequestID, out.Why
@@ -145,7 +162,7 @@ func (s *zoneStage) readAfter(out *activities.ReadOut) *zoneStage {
 		return nil
 	}
 	after := zoneStage{
-		Stage: strings.ToLower(workflows.ActRead), What: "verify, within the refresh", At: s.At, EndedAt: s.EndedAt,
+		Stage: strings.ToLower(workflows.ActRead), What: "verify, within the " + s.Stage, At: s.At, EndedAt: s.EndedAt,
 		Worker: s.Worker, Key: out.Key, RequestID: out.RequestID, Problem: out.Problem,
 	}
 	for _, h := range s.Hosts {
@@ -202,8 +219,10 @@ func (h stageHost) said(stage string) string {
 	switch {
 	case h.Problem != "":
 		return "failed: " + h.Problem
-	case stage == "deliver", stage == "refresh":
+	case stage == "deliver", stage == "refresh", stage == "switch":
 		return "acknowledged"
+	case stage == "stage":
+		return "has the key, beside the file that is in use"
 	}
 	return "can take a key"
 }

@@ -22,9 +22,11 @@ type AuditOut struct {
 	Found     int `json:"found"`
 	// Differences are those of the Found in which a host holds another key than
 	// EdgeOne, or none; Formats are those in which its file is in another format than
-	// the fleet file says. The others, too, say what could not be compared.
+	// the fleet file says; Staged are those in which a staged key lies on it. The others,
+	// too, say what could not be compared.
 	Differences int            `json:"differences"`
 	Formats     int            `json:"formats,omitempty"`
+	Staged      int            `json:"staged,omitempty"`
 	Findings    []plan.Finding `json:"findings,omitempty"`
 }
 
@@ -33,7 +35,7 @@ func (a AuditOut) Plus(b AuditOut) AuditOut {
 	findings, less := plan.Together(append(a.Findings, b.Findings...))
 	return AuditOut{
 		a.Zones + b.Zones, a.Pairs + b.Pairs, a.Compared + b.Compared, a.Describes + b.Describes,
-		a.Found + b.Found - less, a.Differences + b.Differences, a.Formats + b.Formats, findings,
+		a.Found + b.Found - less, a.Differences + b.Differences, a.Formats + b.Formats, a.Staged + b.Staged, findings,
 	}
 }
 
@@ -52,6 +54,8 @@ func Audit(ctx workflow.Context, in AuditIn) (AuditOut, error) {
 	out := AuditOut{Zones: len(in.Page.Zones), Pairs: in.Page.Pairs(), Compared: report.count(in.Page), Describes: report.Describes, Found: len(report.Findings), Findings: report.Findings}
 	for _, f := range report.Findings {
 		switch {
+		case f.Staged:
+			out.Staged++
 		case f.Format:
 			out.Formats++
 			if !report.unread[f.Zone] {

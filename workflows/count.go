@@ -51,12 +51,16 @@ func (z *zone) measured(step func()) {
 // count counts the zone and, if every host has the live key, its exposure and the
 // phases that the exposure was spent in. Only at the end is it known when it began.
 func (z *zone) count() {
-	counted(z.work, "end", map[string]string{metrics.Outcome: string(z.trip.Ended)}).Counter(metrics.Zones).Inc(1)
+	strategy := metrics.NoStrategy
+	if z.in.Verb == rotation.Rotate {
+		strategy = z.trip.Strategy.String()
+	}
+	counted(z.work, "end", map[string]string{metrics.Outcome: string(z.trip.Ended), metrics.Strategy: strategy}).Counter(metrics.Zones).Inc(1)
 	since, over := z.trip.Since, z.trip.LastAck()
 	if since.IsZero() || over.IsZero() {
 		return
 	}
-	counted(z.work, "end", nil).Timer(metrics.Exposure).Record(max(0, over.Sub(since)))
+	counted(z.work, "end", map[string]string{metrics.Strategy: strategy}).Timer(metrics.Exposure).Record(max(0, over.Sub(since)))
 	for _, phase := range metrics.Phases() {
 		if spent := z.spentIn(phase, since, over); spent > 0 {
 			counted(z.work, "phase "+string(phase), map[string]string{metrics.Phase: string(phase)}).Timer(metrics.ExposurePhase).Record(spent)

@@ -75,15 +75,19 @@ func (r recorder) total(name string) time.Duration {
 // Whatever happens to a zone, it is counted once, by its outcome; its exposure is that of
 // its record, and the phases of the exposure add up to it.
 func TestZonesAreCountedAsTheyEnd(t *testing.T) {
-	for _, s := range zoneStories() {
+	staged := len(zoneStories())
+	for i, s := range append(zoneStories(), stagedStories()...) {
 		t.Run(s.name, func(t *testing.T) {
 			w := newWorld(t, 1, 2, 2)
 			in := w.zoneIn(theZone)
+			if i >= staged {
+				in.Strategy = rotation.Staged
+			}
 			if s.set != nil {
 				s.set(w, w.zones[theZone], &in)
 			}
 			r := w.rotate(in)
-			if got := w.metrics.counted; got[metrics.Zones+" outcome="+string(r.Outcome)] != 1 {
+			if got := w.metrics.counted; got[metrics.Zones+" outcome="+string(r.Outcome)+" strategy="+strategyOf(in)] != 1 {
 				t.Errorf("%s was counted as %v", r.Outcome, got)
 			}
 			exposure := time.Duration(r.ExposureMs) * time.Millisecond
@@ -99,6 +103,16 @@ func TestZonesAreCountedAsTheyEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+func strategyOf(in workflows.ZoneIn) string {
+	switch {
+	case in.Verb == rotation.Repair:
+		return metrics.NoStrategy
+	case in.Emergency != "":
+		return rotation.RefreshWord
+	}
+	return in.Strategy.String()
 }
 
 // A reason to pause is counted when it begins, and not while it stands.

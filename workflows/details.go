@@ -81,6 +81,23 @@ func refreshSummary(in activities.RefreshIn) string {
 	return text + ", straight to " + rotation.Listed(namesOf(in.Hosts)) + ", then read back"
 }
 
+// switchSummary names the hosts too, where the switch may activate their keys itself.
+func switchSummary(in activities.SwitchIn) string {
+	text := "switch " + string(in.Zone)
+	if len(in.Straight) == 0 {
+		return text
+	}
+	return text + ", activate on " + rotation.Listed(namesOf(in.Hosts)) + ", then read back"
+}
+
+func stageSummary(l rotation.Location, hosts []rotation.HostRef) string {
+	return fmt.Sprintf("stage to %s in %s", rotation.Listed(namesOf(hosts)), l)
+}
+
+func sweepSummary(l rotation.Location, hosts []rotation.HostRef) string {
+	return fmt.Sprintf("remove what is staged on %s in %s", rotation.Listed(namesOf(hosts)), l)
+}
+
 // deliverySummary names the hosts of one round, in one location.
 func deliverySummary(l rotation.Location, hosts []rotation.HostRef, round int) string {
 	text := fmt.Sprintf("to %s in %s", rotation.Listed(namesOf(hosts)), l)
@@ -109,6 +126,10 @@ var phaseWords = map[rotation.Phase]string{
 	rotation.PhaseBaseline: "reads which key is live",
 	rotation.PhaseProve:    "asks each host to prove that it can take a key",
 	rotation.PhaseRefresh:  "asks EdgeOne for a new key (the old key is alive until then)",
+	rotation.PhaseMint:     "has a new key made",
+	rotation.PhaseStage:    "brings the new key to the hosts, beside the file that is in use (the old key is alive)",
+	rotation.PhaseSwitch:   "asks EdgeOne to take the new key, which lies on every host (the old key is alive until then)",
+	rotation.PhaseSweep:    "removes what is still staged on hosts",
 	rotation.PhaseReadBack: "reads back whether the key changed, because the answer was lost",
 	rotation.PhaseSettle:   "waits before it reads again",
 	rotation.PhaseDeliver:  "brings the live key to the hosts (the old key is dead)",
@@ -146,7 +167,7 @@ func zoneDetails(in ZoneIn, t *rotation.Trip, now ZoneNews, says string) marked 
 		b.say("%s.\n", t.Why)
 	}
 	b.add(cmp.Or(zoneHelp(in, t), zoneWait(t, now)))
-	if says != "" && t.Phase == rotation.PhaseRefresh {
+	if says != "" && (t.Phase == rotation.PhaseRefresh || t.Phase == rotation.PhaseSwitch) {
 		b.say("The process that calls EdgeOne says: %s.\n", says)
 	}
 	b.add("\n" + row("host", "in", "the live key") + "\n|---|---|---|\n")
@@ -384,7 +405,7 @@ func accounts(all []AccountStatus) marked {
 		if a.Brake != "" {
 			note = "its brake is on: " + a.Brake
 		}
-		b.add(row(a.Account, fmt.Sprintf("%d of %d", a.Zones.Done, a.Zones.Total), a.API.Refresh, fmt.Sprintf("%g of %g", a.RefreshesPerSecond, a.Limit), note) + "\n")
+		b.add(row(a.Account, fmt.Sprintf("%d of %d", a.Zones.Done, a.Zones.Total), a.API.Changes(), fmt.Sprintf("%g of %g", a.RefreshesPerSecond, a.Limit), note) + "\n")
 	}
 	return b.text()
 }

@@ -124,7 +124,7 @@ func (c *campaign) accountStatus() []AccountStatus {
 			s.Zones = s.Zones.Plus(rotation.NewCounts(rest))
 		}
 		if took := now.Sub(c.st.StartedAt).Seconds(); took > 0 {
-			s.RefreshesPerSecond = math.Round(100*float64(s.API.Refresh)/took) / 100
+			s.RefreshesPerSecond = math.Round(100*float64(s.API.Changes())/took) / 100
 		}
 		s.Reread = c.in.RereadBy[l.Account]
 		s.API.Describe += share.Describes + s.Reread

@@ -196,6 +196,10 @@ const (
 	ActPlanFleet = "PlanFleet"
 	ActDiscover  = "Discover"
 	ActBegun     = "Begun"
+	ActMint      = "Mint"
+	ActStage     = "Stage"
+	ActSwitch    = "Switch"
+	ActUnstage   = "Unstage"
 )
 
 // OutcomeHeld and OutcomeRunning are what AttrOutcome says besides an outcome:

@@ -344,6 +344,9 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 // otherFormat is what an audit finds of a file, with what to do.
 const otherFormat = "the host's file is in another format than the fleet file says, and which key is in it is not seen; write it anew: keywave zone repair "
 
+// stagedLeft is what an audit finds of a key that was staged, with what to do.
+const stagedLeft = "a key that was staged lies on the host beside the zone's file; if no rotation of the zone runs, remove it: keywave zone repair "
+
 // findings are what a host shows, for people. A file in another format holds no wrong
 // key; a proof's Notes count such files, and a look names each.
 func findings(p rotation.Proof, zones []activities.ProveZone, look bool) []plan.Finding {
@@ -358,6 +361,9 @@ func findings(p rotation.Proof, zones []activities.ProveZone, look bool) []plan.
 		found = append(found, plan.Finding{Host: p.Host, Text: note})
 	}
 	for _, z := range zones {
+		if look && slices.Contains(p.Staged, z.ID) {
+			found = append(found, plan.Finding{Zone: z.ID, Host: p.Host, Staged: true, Text: stagedLeft + string(z.ID)})
+		}
 		held, drifted := p.Drift[z.ID]
 		switch {
 		case slices.Contains(p.Other, z.ID):

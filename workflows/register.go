@@ -34,6 +34,22 @@ func refreshAct() act[activities.RefreshIn, activities.RefreshOut] {
 	return act[activities.RefreshIn, activities.RefreshOut]{ActRefresh}
 }
 
+func mintAct() act[activities.MintIn, activities.MintOut] {
+	return act[activities.MintIn, activities.MintOut]{ActMint}
+}
+
+func switchAct() act[activities.SwitchIn, activities.RefreshOut] {
+	return act[activities.SwitchIn, activities.RefreshOut]{ActSwitch}
+}
+
+func stageAct() act[activities.StageIn, activities.StageOut] {
+	return act[activities.StageIn, activities.StageOut]{ActStage}
+}
+
+func unstageAct() act[activities.UnstageIn, activities.UnstageOut] {
+	return act[activities.UnstageIn, activities.UnstageOut]{ActUnstage}
+}
+
 func readAct() act[activities.ReadIn, activities.ReadOut] {
 	return act[activities.ReadIn, activities.ReadOut]{ActRead}
 }
@@ -141,10 +157,12 @@ func RegisterWorkflows(r interface {
 // RegisterRefresh registers what waits on RefreshQueue.
 func RegisterRefresh(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 	refreshAct().register(r, e.Refresh)
+	switchAct().register(r, e.Switch)
 }
 
 // RegisterEdgeOne registers what waits on EdgeOneQueue.
 func RegisterEdgeOne(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
+	mintAct().register(r, e.Mint)
 	readAct().register(r, e.Read)
 	baselinesAct().register(r, e.Baselines)
 	probeAct().register(r, e.Probe)
@@ -163,6 +181,8 @@ func RegisterEarly(r sdkworker.ActivityRegistry, e *activities.EdgeOne) {
 func RegisterLocation(r sdkworker.ActivityRegistry, l *activities.Location) {
 	proveAct().register(r, l.Prove)
 	deliverAct().register(r, l.Deliver)
+	stageAct().register(r, l.Stage)
+	unstageAct().register(r, l.Unstage)
 }
 
 // RegisterLease registers what waits on LeaseQueue and on EarlyLeaseQueue.

@@ -119,6 +119,14 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 	switch t.name {
 	case workflows.ActRefresh:
 		return w.onRefresh(ctx, t, input[activities.RefreshIn](t))
+	case workflows.ActMint:
+		return w.onMint(ctx, input[activities.MintIn](t))
+	case workflows.ActStage:
+		return w.onStage(ctx, t, input[activities.StageIn](t))
+	case workflows.ActSwitch:
+		return w.onSwitch(ctx, t, input[activities.SwitchIn](t))
+	case workflows.ActUnstage:
+		return w.onUnstage(ctx, input[activities.UnstageIn](t))
 	case workflows.ActRead:
 		return w.onRead(ctx, t, input[activities.ReadIn](t))
 	case workflows.ActBaselines:
@@ -589,6 +597,7 @@ func (m *machine) take(ctx workflow.Context, w *world, in activities.DeliverIn, 
 		ack.Held, ack.Refused, ack.Problem = held, true, (&rotation.HeldError{Held: held}).Error()
 	default:
 		m.files[in.Zone] = key
+		delete(m.beside, in.Zone)
 		ack.Held = in.Key
 	}
 	return ack

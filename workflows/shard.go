@@ -23,6 +23,8 @@ type ShardIn struct {
 	// StallAfter is how long nothing may happen before that is told; zero is the
 	// plan's default.
 	StallAfter rotation.Span `json:"stallAfter,omitzero"`
+	// Strategy is who makes the new keys; empty is EdgeOne.
+	Strategy rotation.Strategy `json:"strategy,omitempty"`
 	// Emergency waives proofs, and says why.
 	Emergency string `json:"emergency,omitempty"`
 	// Seq is the campaign's latest control number.
@@ -351,7 +353,7 @@ func (s *shard) zoneIn(c rotation.StartZone) ZoneIn {
 	in := ZoneIn{
 		Verb: c.Verb, Zone: c.Zone, Account: s.in.Account, Hosts: c.Hosts, Retired: c.Retired, Baseline: c.Baseline,
 		Drift: c.Drift, Proofs: c.Proofs, Timing: s.in.Timing, Since: c.Since, Doubt: c.Doubt, ClosesAt: c.ClosesAt,
-		Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
+		Strategy: s.in.Strategy, Unstaged: c.Unstaged, Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
 	}
 	for _, z := range s.page.Zones {
 		if z.ID == c.Zone {
@@ -361,13 +363,24 @@ func (s *shard) zoneIn(c rotation.StartZone) ZoneIn {
 	return in
 }
 
+// begunIn asks about the calls that change keys by a strategy. Zones of a staged campaign
+// may be refreshed, too: in an emergency.
+func begunIn(by rotation.Strategy, zones ...string) activities.BegunIn {
+	in := activities.BegunIn{Workflows: zones, Refresh: ActRefresh}
+	if by == rotation.Staged {
+		in.Switch = ActSwitch
+	}
+	return in
+}
+
 // askBegun asks Temporal which refreshes have begun: a workflow cannot see whether
 // an activity of another one waits in its queue or runs.
 func (s *shard) askBegun(ctx workflow.Context, c rotation.AskBegun) {
-	in := activities.BegunIn{Refresh: ActRefresh}
+	var zones []string
 	for _, z := range c.Zones {
-		in.Workflows = append(in.Workflows, ZoneID(z))
+		zones = append(zones, ZoneID(z))
 	}
+	in := begunIn(s.in.Strategy, zones...)
 	out, err := begunAct().do(ctx, begunOptions("which refreshes have begun?"), in)
 	var seen []rotation.RefreshSeen
 	if err == nil && len(out.Refreshes) == len(c.Zones) {

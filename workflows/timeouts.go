@@ -53,6 +53,27 @@ func refreshOptions(in ZoneIn, summary string) workflow.ActivityOptions {
 	return o
 }
 
+// mintOptions are for making a key, which asks only the fleet file.
+func mintOptions(account rotation.Account, summary string) workflow.ActivityOptions {
+	return limited(limits().Mint, EdgeOneQueue(account), summary, priorityNormal)
+}
+
+// stageOptions are for bringing a key beside the file in use. A worker that is cancelled
+// says what it has done, so that nothing is staged after the sweep.
+func stageOptions(queue, summary string, own bool) workflow.ActivityOptions {
+	l := limits().Stage
+	if own {
+		l.Start = quickAnswer
+	}
+	o := limited(l, queue, summary, priorityNormal)
+	o.WaitForCancellation = true
+	return o
+}
+
+func unstageOptions(queue, summary string) workflow.ActivityOptions {
+	return limited(limits().Unstage, queue, summary, priorityBulk)
+}
+
 func readOptions(in ZoneIn, why string, priority int) workflow.ActivityOptions {
 	return limited(limits().Read, EdgeOneQueue(in.Account), why, priority)
 }

@@ -131,6 +131,8 @@ type edgeZone struct {
 	withheld int          // how often the live key is withheld from its hosts
 	refresh  []refreshing // what happens to the next refreshes
 	read     []reading    // and to the next reads
+	brings   string       // the key that refreshes bring; empty: EdgeOne makes one
+	minted   int
 }
 
 // machine is a host.
@@ -143,6 +145,7 @@ type machine struct {
 	proved   map[rotation.ZoneID]time.Time // when, of which zones it was asked
 	put      []putting                     // what happens to the next deliveries
 	puts     int
+	beside   map[rotation.ZoneID]string // staged
 }
 
 type event struct {
@@ -182,7 +185,7 @@ func newWorld(t testing.TB, zones, hosts, perZone int) *world {
 		names = append(names, name)
 		w.machines[name] = &machine{
 			ref:   rotation.HostRef{Name: name, Location: []rotation.Location{"hk", "eu"}[i%2], Digest: "d" + string(name)},
-			files: map[rotation.ZoneID]string{}, proved: map[rotation.ZoneID]time.Time{},
+			files: map[rotation.ZoneID]string{}, proved: map[rotation.ZoneID]time.Time{}, beside: map[rotation.ZoneID]string{},
 		}
 	}
 	for i := range zones {
@@ -256,7 +259,13 @@ func (w *world) zone(id rotation.ZoneID, now time.Time) *edgeZone {
 
 func (z *edgeZone) execute() string {
 	z.executed++
-	return z.newKey()
+	switch {
+	case z.brings == "":
+		return z.newKey()
+	case z.brings != z.live():
+		z.keys = append(z.keys, z.brings)
+	}
+	return z.brings
 }
 
 func (w *world) log(at time.Time, what string, zone rotation.ZoneID, note string) {
@@ -381,6 +390,12 @@ func (w *world) judge(r rotation.Record) {
 	for _, h := range z.hosts {
 		if w.machines[h.Name].files[r.Zone] != z.live() && !w.retired[h.Name] {
 			lacking = append(lacking, h.Name)
+		}
+	}
+	for _, h := range z.hosts {
+		left := w.machines[h.Name].beside[r.Zone] != "" && !w.retired[h.Name]
+		if left && r.Outcome != rotation.Exposed && r.Outcome != rotation.Unknown && !strings.Contains(r.Why, "a staged key was left on") {
+			bad("a staged key lies on %s", h.Name)
 		}
 	}
 	switch r.Outcome {
@@ -607,7 +622,7 @@ func (o *outbound) ExecuteActivity(ctx workflow.Context, name string, args ...an
 	w := o.world
 	t := &task{world: w, name: name, workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, options: workflow.GetActivityOptions(ctx), in: args[0]}
 	w.judgeOptions(t)
-	if name == workflows.ActRefresh {
+	if name == workflows.ActRefresh || name == workflows.ActSwitch {
 		w.refreshing[t.workflow] = t
 	}
 	future, settle := workflow.NewFuture(ctx)

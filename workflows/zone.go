@@ -34,7 +34,12 @@ type ZoneIn struct {
 	// Doubt is when, at the latest, a refresh was signed of which an earlier run
 	// did not learn whether it was executed; Baseline is the key before it.
 	Doubt time.Time `json:"doubt,omitzero"`
-	// Emergency waives the proofs, and says why.
+	// Strategy is who makes the new key; empty is EdgeOne. Unstaged says that an earlier
+	// try came back because a host did not take the staged key.
+	Strategy rotation.Strategy `json:"strategy,omitempty"`
+	Unstaged bool              `json:"unstaged,omitempty"`
+	// Emergency waives the proofs, and says why. Its key is made by EdgeOne in any case:
+	// a staged one is not switched to without the hosts.
 	Emergency string `json:"emergency,omitempty"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
@@ -58,6 +63,7 @@ type zone struct {
 	// withheld is why the worker that calls EdgeOne gives the live key to none of
 	// the hosts.
 	withheld string
+	minted   activities.MintOut // with the strategy staged
 	api      rotation.API
 	// running is a refresh whose key was read early, and which has not ended.
 	running workflow.Future
@@ -97,7 +103,12 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	z := &zone{in: in, work: work, proofs: in.Proofs, recall: func() {}, wake: func() {}}
-	z.trip = rotation.NewTrip(in.Verb, in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
+	if in.Strategy == rotation.Staged && in.Verb == rotation.Rotate && in.Emergency == "" {
+		z.trip = rotation.NewStagedTrip(in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline)
+		z.trip.Lenient = in.Shard != "" && !in.Unstaged
+	} else {
+		z.trip = rotation.NewTrip(in.Verb, in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
+	}
 	z.trip.ExposedFrom(in.Since)
 	if !in.Doubt.IsZero() {
 		z.trip.Resume(in.Doubt)
@@ -127,6 +138,14 @@ func (z *zone) step() {
 		z.prove()
 	case rotation.PhaseRefresh:
 		z.refresh()
+	case rotation.PhaseMint:
+		z.mint()
+	case rotation.PhaseStage:
+		z.stage()
+	case rotation.PhaseSwitch:
+		z.change()
+	case rotation.PhaseSweep:
+		z.sweep()
 	case rotation.PhaseBaseline, rotation.PhaseReadBack, rotation.PhaseVerify:
 		z.read()
 	case rotation.PhaseDeliver:
@@ -244,7 +263,7 @@ func (z *zone) take(f workflow.Future) {
 	case errors.As(err, &cancelled):
 		z.trip.NotSent(z.now(), recalled, rotation.BackStopped, false)
 	case neverStarted(err):
-		z.trip.NotSent(z.now(), "no worker took the refresh of account "+string(z.in.Account)+" in time (is one active? keywave doctor)", rotation.BackNoWorker, true)
+		z.trip.NotSent(z.now(), "no worker took the "+z.call()+" of account "+string(z.in.Account)+" in time (is one active? keywave doctor)", rotation.BackNoWorker, true)
 	case err != nil:
 		z.lostRefresh()
 	default:
@@ -255,17 +274,21 @@ func (z *zone) take(f workflow.Future) {
 // lostRefresh is a refresh whose worker was lost. It had begun, so one call is
 // counted; as long as that worker believes in its lease it may sign one.
 func (z *zone) lostRefresh() {
-	z.api.Refresh++
+	if z.isStaged() {
+		z.api.Modify++
+	} else {
+		z.api.Refresh++
+	}
 	from := z.asked
 	if z.trip.Begun.After(from) {
 		from = z.trip.Begun
 	}
-	z.trip.GivenUp(from, z.now().Add(activities.LeaseLife), "the worker was lost during the refresh")
+	z.trip.GivenUp(from, z.now().Add(activities.LeaseLife), "the worker was lost during the "+z.call())
 }
 
 func (z *zone) refreshed(out activities.RefreshOut) {
 	if out.API.Throttled > 0 {
-		z.trip.Note("EdgeOne throttled the refresh before executing it; it was sent again")
+		z.trip.Note("EdgeOne throttled the " + z.call() + " before executing it; it was sent again")
 	}
 	switch out.Sending {
 	case activities.NotSent:
@@ -285,7 +308,11 @@ func (z *zone) refreshed(out activities.RefreshOut) {
 func (z *zone) answered(out activities.RefreshOut) {
 	z.requestID = out.RequestID
 	early := z.trip.Open
-	z.trip.Refreshed(z.now(), out.SentAt, out.Key)
+	if z.isStaged() {
+		z.trip.Switched(z.now(), out.SentAt)
+	} else {
+		z.trip.Refreshed(z.now(), out.SentAt, out.Key)
+	}
 	if early {
 		return
 	}
@@ -330,7 +357,7 @@ func (z *zone) read() {
 	switch {
 	case z.trip.Phase == rotation.PhaseReadBack:
 		z.tell(waits)
-		in.Known = []rotation.Fingerprint{z.trip.Baseline}
+		in.Known = z.known()
 		summary, priority = "the answer was lost: did the key change?", priorityExposed
 	case z.trip.Live != "":
 		in.Known = []rotation.Fingerprint{z.trip.Live}
@@ -357,6 +384,15 @@ func (z *zone) read() {
 	if out.Key == z.trip.Live && (out.Sealed != nil || out.Withheld != "") {
 		z.sealed, z.withheld = out.Sealed, out.Withheld
 	}
+}
+
+// known are the keys of which a read needs to bring no seal.
+func (z *zone) known() []rotation.Fingerprint {
+	known := []rotation.Fingerprint{z.trip.Baseline}
+	if z.trip.Minted != "" {
+		known = append(known, z.trip.Minted)
+	}
+	return known
 }
 
 // ask reads the live key once, which ends in any case: with an answer, a problem,

@@ -30,6 +30,9 @@ func (z *zone) deliver() {
 		z.trip.Running()
 		return
 	}
+	if z.sealed == nil && z.activates() {
+		z.sealed = z.minted.Sealed
+	}
 	if z.sealed == nil && !z.reseal() {
 		z.trip.Doubt()
 		return
@@ -79,13 +82,13 @@ func (z *zone) send() []*parcel {
 // it is the first try, and nothing says that this worker may be lost. Where an answer was
 // lost, so that the key was read, the worker may be lost with it.
 func (z *zone) serves(own string) bool {
-	return own != "" && z.trip.Round == 0 && z.trip.Adopted == 0 && !slices.Contains(z.gone, own)
+	return own != "" && z.trip.Round == 0 && !z.trip.Learned() && !slices.Contains(z.gone, own)
 }
 
 func (z *zone) post(p *parcel, queue string) {
 	o := deliverOptions(queue, deliverySummary(p.location, p.hosts, z.trip.Round), p.own != "", z.trip.Round)
 	p.future = deliverAct().start(z.work, o, activities.DeliverIn{
-		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[p.location], Hosts: p.hosts, Expect: z.trip.Expect(),
+		Zone: z.in.Zone, Key: z.trip.Live, Sealed: z.sealed[p.location], Hosts: p.hosts, Expect: z.trip.Expect(), Staged: z.activates(),
 	})
 	if z.trip.Round == 0 { // the good path: it is short, and left alone
 		p.quiet = z.now().Add(o.ScheduleToStartTimeout + o.StartToCloseTimeout + slack)
@@ -108,6 +111,9 @@ func (z *zone) receive(p *parcel) []rotation.Ack {
 	}
 	if out.Unopened != "" {
 		z.sealed = nil
+		if z.activates() {
+			z.minted.Sealed = nil
+		}
 	}
 	if err == nil {
 		return out.Acks

@@ -6,7 +6,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
-	"keywave/internal/rotation"
 )
 
 // awaitRefresh waits for a refresh. When it has begun and does not answer, the key is
@@ -41,7 +40,7 @@ func (z *zone) awaitBegun(f workflow.Future) {
 
 func (z *zone) askBegun(f workflow.Future) {
 	self := workflow.GetInfo(z.work).WorkflowExecution.ID
-	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), activities.BegunIn{Workflows: []string{self}, Refresh: ActRefresh})
+	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), begunIn(z.trip.Strategy, self))
 	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
 	var out activities.BegunOut
 	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
@@ -58,7 +57,7 @@ func (z *zone) askBegun(f workflow.Future) {
 func (z *zone) readEarly(f workflow.Future) (changed bool) {
 	ctx, cancel := workflow.WithCancel(z.work)
 	defer cancel()
-	in := activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts(), Known: []rotation.Fingerprint{z.trip.Baseline}}
+	in := activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts(), Known: z.known()}
 	read := readAct().start(ctx, earlyOptions(z.in), in)
 	z.waitFor(func() bool { return read.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
 	var out activities.ReadOut

@@ -38,7 +38,7 @@ func (z *zone) mayRepair(o RepairOrder) error {
 		return temporal.NewNonRetryableApplicationError(text, "Refused", nil)
 	}
 	switch {
-	case z.trip.Phase == rotation.PhaseEnded:
+	case z.trip.Ended != "":
 		return refuse("its operation has just ended; run the command again")
 	case !z.goesOn():
 		return refuse(fmt.Sprintf("zone %s needs no repair: no refresh was sent, the old key is alive", z.in.Zone))
@@ -82,6 +82,7 @@ func (z *zone) rehost(o RepairOrder, differences []string) {
 			asBefore = append(asBefore, h.Name)
 		}
 	}
+	z.mintedFor(hosts)
 	z.in.Hosts, z.sealed, z.withheld, z.proofs = hosts, nil, "", nil
 	z.trip.Rehost(z.now(), namesOf(hosts), asBefore, fmt.Sprintf("%s accepted other definitions (%s): %s", o.By, strings.Join(differences, "; "), o.Reason))
 }

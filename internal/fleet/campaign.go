@@ -44,6 +44,7 @@ func campaignFields() section {
 	return section{
 		{"waves", listOf(aShare(), 1), "Counts or percentages, cumulative, the last one 100%; default: [1, 5%, 25%, 100%]."},
 		{"bake", aSpan(), "Wait after each wave but the last; default: 30s."},
+		{"strategy", choice(rotation.Strategies()...), "Who makes the new keys: EdgeOne (refresh), or the account's worker, which brings them to the hosts first (staged); default: refresh."},
 		{"window", number(1, 1000), "Zones in flight of each account; default: 40."},
 		{"approve", listOf(number(1, 1_000_000_000), 0), "Numbers of waves that wait for a person."},
 		{"approveWithin", aSpan(), "How long a wave waits for its approval before the campaign pauses."},
@@ -74,6 +75,7 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 	c := defaultCampaign()
 	c.Waves = r.waves(in["waves"], what+": waves", c.Waves)
 	c.Bake = read("bake", c.Bake, 0, 7*day)
+	c.Strategy = r.strategy(in["strategy"], what+": strategy")
 	c.Window = value(r, in["window"], what+": window", c.Window, whole(1, 1000))
 	c.Approve = r.approve(in["approve"], what+": approve", len(c.Waves))
 	c.ApproveWithin = read("approveWithin", 0, time.Second, 30*day)
@@ -102,6 +104,12 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 		r.say(in["signatureLife"], what, "signatureLife (%s) is shorter than the %s for which EdgeOne accepts a signed request; remove it", c.Timing.SignatureLife, signatureLife)
 	}
 	return c
+}
+
+// strategy is empty for refresh, so that a plan that names it has the digest of one that
+// does not.
+func (r *reader) strategy(n *yaml.Node, what string) rotation.Strategy {
+	return value(r, n, what, "", rotation.ParseStrategy)
 }
 
 // waves are cumulative sizes. The last one is the whole fleet.

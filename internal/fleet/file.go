@@ -19,6 +19,9 @@ import (
 type File struct {
 	// Path is absolute; each "{zone}" in it stands for the zone's ID.
 	Path string
+	// StageDir is where a key waits before it is the live one; empty is a directory
+	// beside the file.
+	StageDir string
 	// Owner and Group are the file's; empty keeps those of the file that is there.
 	Owner string
 	Group string
@@ -43,6 +46,7 @@ const InPlace = "in-place"
 func fileFields() section {
 	return section{
 		{"path", schema{"type": "string", "pattern": "^/", "maxLength": 1024}, "Absolute; {zone} stands for the zone's ID."},
+		{"stageDir", schema{"type": "string", "maxLength": 1024}, "Absolute, on the file system of path: where a staged key waits; default: .keywave beside the file."},
 		{"owner", accountSchema(), "Name or number; left out, that of the file that is there."},
 		{"group", accountSchema(), "Name or number; left out, that of the file that is there."},
 		{"mode", schema{"type": []string{"string", "integer"}, "pattern": "^(0o)?0*(400|440|600|640)$"}, "0600, 0640, 0440 or 0400; left out, that of the file that is there."},
@@ -72,17 +76,27 @@ func fileTransport() transport {
 
 func (f File) read(r *reader, in map[string]*yaml.Node, what string) File {
 	f = File{
-		Path:   value(r, in["path"], what+": path", f.Path, keyPath),
-		Owner:  value(r, in["owner"], what+": owner", f.Owner, account("owner")),
-		Group:  value(r, in["group"], what+": group", f.Group, account("group")),
-		Mode:   value(r, in["mode"], what+": mode", f.Mode, mode),
-		Write:  value(r, in["write"], what+": write", f.Write, write),
-		Format: value(r, in["format"], what+": format", f.Format, format),
-		Reload: value(r, in["reload"], what+": reload", f.Reload, command),
-		Verify: value(r, in["verify"], what+": verify", f.Verify, command),
+		Path:     value(r, in["path"], what+": path", f.Path, keyPath),
+		StageDir: value(r, in["stageDir"], what+": stageDir", f.StageDir, stageDir),
+		Owner:    value(r, in["owner"], what+": owner", f.Owner, account("owner")),
+		Group:    value(r, in["group"], what+": group", f.Group, account("group")),
+		Mode:     value(r, in["mode"], what+": mode", f.Mode, mode),
+		Write:    value(r, in["write"], what+": write", f.Write, write),
+		Format:   value(r, in["format"], what+": format", f.Format, format),
+		Reload:   value(r, in["reload"], what+": reload", f.Reload, command),
+		Verify:   value(r, in["verify"], what+": verify", f.Verify, command),
+	}
+	if n := in["stageDir"]; n != nil && f.StageDir != "" && f.StageDir == path.Dir(f.Path) {
+		r.say(n, what+": stageDir", "is the directory of the file; a consumer may read every file there, so write another, or remove the field")
 	}
 	if f.Write != InPlace {
 		return f
+	}
+	for _, name := range []string{"write", "stageDir"} {
+		if n := in[name]; n != nil && f.StageDir != "" {
+			r.say(n, what+": "+name, "a file that is written in place has no key that waits beside it; remove stageDir (an empty text undoes that of the defaults), or write replace")
+			break
+		}
 	}
 	for _, name := range []string{"write", "owner", "group", "mode"} {
 		if n := in[name]; n != nil && f.Owner+f.Group+f.Mode != "" {
@@ -108,6 +122,9 @@ func (f File) definition() []field {
 	}
 }
 
+// later are fields that were added when hosts already had their digests.
+func (f File) later() []field { return []field{{"stageDir", f.StageDir, true}} }
+
 // zoneMark stands for the zone's ID in a path.
 const zoneMark = "{zone}"
 
@@ -121,6 +138,21 @@ func keyPath(s string) (string, error) {
 		return "", fmt.Errorf("%q is not in its shortest form; write %q, or the file that is meant", s, path.Clean(s))
 	case strings.ContainsAny(strings.ReplaceAll(s, zoneMark, ""), "{}"):
 		return "", fmt.Errorf("%q has a mark in braces other than %s; write %s where the zone's ID belongs", s, zoneMark, zoneMark)
+	}
+	return text(1024)(s)
+}
+
+// stageDir reads a directory for all zones: the names of the files in it tell the zone.
+func stageDir(s string) (string, error) {
+	switch {
+	case s == "":
+		return "", nil
+	case !path.IsAbs(s) || s == "/" || path.Clean(s) != s:
+		return "", fmt.Errorf("%q is no absolute path of a directory in its shortest form; write for example /srv/keywave-stage", s)
+	case strings.ContainsAny(s, "{}"):
+		return "", fmt.Errorf("%q has a mark in braces; one directory is for all zones of the host", s)
+	case strings.TrimSpace(s) != s:
+		return "", fmt.Errorf("%q begins or ends with a space", s)
 	}
 	return text(1024)(s)
 }

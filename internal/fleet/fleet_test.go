@@ -336,6 +336,7 @@ func TestDigestsNoticeEveryChange(t *testing.T) {
 		{`"0400"`, `"0400", group: gateway`, "gw-hk-2", "group"},
 		{`"0400"`, `"0400", format: "K={key}\n"`, "gw-hk-2", "format"},
 		{`"0400"`, `"0400", format: "K={key}"`, "gw-hk-2", "format"},
+		{`"0400"`, `"0400", stageDir: /srv/stage`, "gw-hk-2", "stageDir"},
 		{`"0400"`, `"0400", become: sudo`, "gw-hk-2", "become"},
 		{`"0400"`, `"0400", become: "sudo:svc"`, "gw-hk-2", "become"},
 		{`kill -HUP 1`, `kill -HUP 2`, "signer", "reload"},

@@ -56,7 +56,7 @@ func (h Host) definition() []field {
 		name, exec = "exec", *h.Exec
 	}
 	all := []field{{"name", string(h.Name), false}, {"location", string(h.Location), false}, {"transport", name, false}}
-	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition(), ssh.later())
+	return slices.Concat(all, ssh.definition(), h.target().definition(), exec.definition(), ssh.later(), h.target().later())
 }
 
 // Place is where the host keeps a zone's key, for people.

@@ -26,6 +26,8 @@ type Settings struct {
 	MaxFailed  string          `json:"maxFailed"` // count, or percent of the whole plan
 	MaxExposed int             `json:"maxExposed"`
 	Timing     rotation.Timing `json:"timing"`
+	// Strategy is who makes the new keys; empty is EdgeOne.
+	Strategy rotation.Strategy `json:"strategy,omitempty"`
 	// ApproveWithin is how long a wave waits for its approval before the
 	// campaign pauses; 0 is for ever.
 	ApproveWithin rotation.Span `json:"approveWithin,omitzero"`
@@ -262,6 +264,8 @@ type Finding struct {
 	// Format says that the host's file is in another format than the fleet file says:
 	// which key is in it could not be seen.
 	Format bool `json:"format,omitempty"`
+	// Staged says that a staged key lies on the host.
+	Staged bool `json:"staged,omitempty"`
 	// Bastion is lost, and with it the hosts Behind it. Of what people see, Text names
 	// both.
 	Bastion string              `json:"bastion,omitempty"`

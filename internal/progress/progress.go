@@ -81,7 +81,7 @@ func account(s workflows.Status, a workflows.AccountStatus) []line {
 	pieces := []line{
 		{{bold, truncate(harmless.Terminal(string(a.Account)), maxWho)}},
 		{{plain, fmt.Sprintf("%d/%d done", a.Zones.Done, a.Zones.Total)}},
-		{{plain, fmt.Sprintf("refresh %d, %g/s of %g", a.API.Refresh, a.RefreshesPerSecond, a.Limit)}},
+		{{plain, fmt.Sprintf("%s %d, %g/s of %g", a.API.Changing(), a.API.Changes(), a.RefreshesPerSecond, a.Limit)}},
 		{{throttled, fmt.Sprintf("throttled %d", a.API.Throttled)}},
 	}
 	if s.EndedAt == nil {
@@ -207,7 +207,7 @@ func calls(s workflows.Status) []line {
 		throttled = yellow
 	}
 	return []line{
-		{{plain, fmt.Sprintf("refresh %d", s.API.Refresh)}},
+		{{plain, fmt.Sprintf("%s %d", s.API.Changing(), s.API.Changes())}},
 		{{plain, fmt.Sprintf("describe %d", s.API.Describe)}},
 		{{throttled, fmt.Sprintf("throttled %d", s.API.Throttled)}},
 	}
@@ -370,7 +370,7 @@ func body(s workflows.Status) string {
 		harmless.Terminal(string(s.State)), fmt.Sprintf("wave %d/%d done %d/%d", s.Wave, s.Waves, z.Done, z.Total),
 		fmt.Sprintf("exposed %d unchanged %d", z.Exposed, z.Unchanged), unlessZero("unknown", z.Unknown),
 		unlessZero("skipped", z.Skipped), fmt.Sprintf("pending %d", z.Pending), inFlight(s.Standing), exposureWords(s.ExposureMs),
-		fmt.Sprintf("refresh %d describe %d", s.API.Refresh, s.API.Describe), unlessZero("throttled", s.API.Throttled),
+		fmt.Sprintf("%s %d describe %d", s.API.Changing(), s.API.Changes(), s.API.Describe), unlessZero("throttled", s.API.Throttled),
 	}
 	for _, a := range s.Accounts {
 		words = append(words, fmt.Sprintf("account %s %d/%d", harmless.Terminal(string(a.Account)), a.Zones.Done, a.Zones.Total))

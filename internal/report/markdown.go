@@ -72,7 +72,7 @@ func (d document) summary(r Report) {
 	facts := [][2]string{
 		{"plan", fmt.Sprintf("%s, digest %s, %s, made %s", cell(r.Plan.Name), code(r.Plan.Digest), cell(r.owners()), clock(r.Plan.Made))},
 		{"ran", r.ran()},
-		{"calls", fmt.Sprintf("%d refresh, %d describe, %d throttled", r.API.Refresh, r.API.Describe, r.API.Throttled)},
+		{"calls", fmt.Sprintf("%d %s, %d describe, %d throttled", r.API.Changes(), r.API.Changing(), r.API.Describe, r.API.Throttled)},
 		{"settings", settings(r.Settings)},
 	}
 	for _, f := range [][2]string{
@@ -119,6 +119,9 @@ func (r Report) ran() string {
 func settings(s plan.Settings) string {
 	text := fmt.Sprintf("waves %s; bake %s; window %d; maxFailed %s; maxExposed %d",
 		cell(strings.Join(s.Waves, ", ")), s.Bake, s.Window, cell(s.MaxFailed), s.MaxExposed)
+	if s.Strategy != "" {
+		text += "; strategy " + s.Strategy.String()
+	}
 	if len(s.Approve) > 0 {
 		text += "; waves that need approval: " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Approve), " ", ", "), "[]")
 	}
@@ -152,7 +155,7 @@ func (d document) accounts(r Report) {
 		a := r.Accounts[i]
 		return []string{
 			cell(string(a.Account)), words(a.Counts), fmt.Sprintf("%d/%d", a.Hosts.Acknowledged, a.Hosts.Total),
-			fmt.Sprint(a.API.Refresh), fmt.Sprint(a.API.Describe), fmt.Sprint(a.API.Throttled), fmt.Sprintf("%g", a.Limit),
+			fmt.Sprint(a.API.Changes()), fmt.Sprint(a.API.Describe), fmt.Sprint(a.API.Throttled), fmt.Sprintf("%g", a.Limit),
 		}
 	}, "account", "zones", "acknowledged>", "refresh>", "describe>", "throttled>", "limit a second>")
 }

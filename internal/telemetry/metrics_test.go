@@ -50,7 +50,7 @@ func TestNothingIsToldUnlessAsked(t *testing.T) {
 func TestLabelsAreThoseOfTheTable(t *testing.T) {
 	all := started(t, true)
 	emit := all.Handler.WithTags(map[string]string{"namespace": "default", "workflow_type": "Zone", "task_queue": "keywave-location-hk-me-1", "zone": "zone-1"})
-	emit.WithTags(map[string]string{metrics.Outcome: "done"}).Counter(metrics.Zones).Inc(1)
+	emit.WithTags(map[string]string{metrics.Outcome: "done", metrics.Strategy: "staged"}).Counter(metrics.Zones).Inc(1)
 	emit.WithTags(map[string]string{metrics.Outcome: "zone-1\n"}).Counter(metrics.Zones).Inc(2)
 	emit.WithTags(map[string]string{metrics.Location: "hk\x1b[2J", metrics.Step: "connect"}).Counter(metrics.HostFailures).Inc(1)
 	emit.Counter("keywave.invented").Inc(1)
@@ -67,10 +67,10 @@ func TestLabelsAreThoseOfTheTable(t *testing.T) {
 	got := page(t, all)
 	for _, line := range []string{
 		"# HELP keywave_zones_total operations on a zone that ended, by how they ended",
-		`keywave_zones_total{outcome="done"} 1`,
-		`keywave_zones_total{outcome="other"} 2`,
-		`keywave_exposure_seconds_bucket{le="0.5"} 0`,
-		`keywave_exposure_seconds_bucket{le="0.75"} 1`,
+		`keywave_zones_total{outcome="done",strategy="staged"} 1`,
+		`keywave_zones_total{outcome="other",strategy="other"} 2`,
+		`keywave_exposure_seconds_bucket{strategy="other",le="0.5"} 0`,
+		`keywave_exposure_seconds_bucket{strategy="other",le="0.75"} 1`,
 		`keywave_edgeone_calls_total{account="acme",action="DescribeZones",class="throttled"} 1`,
 		`keywave_edgeone_calls_total{account="acme",action="DescribeZones",class="ok"} 0`,
 		`keywave_zones_exposed{account="acme"} 4`,
@@ -113,7 +113,7 @@ func TestAnEventIsCountedOnce(t *testing.T) {
 	}
 	emit("b/end") // forgotten: the memory has an end
 	said := page(t, all)
-	for _, want := range []string{fmt.Sprintf(`keywave_zones_total{outcome="done"} %d`, mostEvents+3), fmt.Sprintf("keywave_exposure_seconds_count %d", mostEvents+3)} {
+	for _, want := range []string{fmt.Sprintf(`keywave_zones_total{outcome="done",strategy="other"} %d`, mostEvents+3), fmt.Sprintf(`keywave_exposure_seconds_count{strategy="other"} %d`, mostEvents+3)} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the page does not say %q:\n%s", want, said)
 		}
