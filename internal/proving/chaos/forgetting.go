@@ -103,7 +103,7 @@ func (w *weather) refreshedAgain(ctx context.Context) []string {
 	var wrong []string
 	for _, e := range edges {
 		since, done := w.done[e.Zone]
-		if done && e.Kind == "executed" && e.Action == stage.RefreshAction && e.At.After(since) {
+		if done && e.Kind == "executed" && e.Action == w.changes && e.At.After(since) {
 			wrong = append(wrong, fmt.Sprintf("%s was done, its history vanished, and it was refreshed again", e.Zone))
 		}
 	}

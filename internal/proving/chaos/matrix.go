@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keywave/internal/proving/stage"
+	"keywave/internal/rotation"
 )
 
 // The crash matrix: for each edge, each victim is killed exactly there. Where
@@ -19,6 +20,7 @@ import (
 // at is an edge of the journal.
 type at struct {
 	kind, action string
+	staged       bool           // with the strategy staged
 	hold         map[string]any // the fault of the API that holds it open
 	bad          map[string]any // the hosts' bad day that holds it open
 }
@@ -39,6 +41,11 @@ func edgesToTry() []at {
 		{kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
 		{kind: "exited", bad: map[string]any{"kind": "lateAck", "count": 3, "delayMs": 700}},
 		{kind: "acknowledged"},
+		{staged: true, kind: "arrived", action: stage.ModifyAction, hold: slow(stage.ModifyAction, "delayBefore")},
+		{staged: true, kind: "executed", action: stage.ModifyAction, hold: slow(stage.ModifyAction, "delayAfter")},
+		{staged: true, kind: "answered", action: stage.ModifyAction},
+		{staged: true, kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
+		{staged: true, kind: "acknowledged"},
 	}
 }
 
@@ -75,12 +82,16 @@ func matrix(ctx context.Context, bin, dir string, most int, only string) (total,
 }
 
 func cellName(e at, victim string) string {
-	return fmt.Sprintf("kill %s at %s %s", victim, e.kind, e.action)
+	return fmt.Sprintf("kill %s at %s %s%s", victim, e.kind, e.action, map[bool]string{true: " (staged)"}[e.staged])
 }
 
 // cell is one campaign with one kill.
 func cell(ctx context.Context, bin, dir string, e at, victim string) (total, error) {
-	s, err := raise(ctx, bin, dir, matrixZones, 4, nil)
+	strategy := rotation.RefreshWord
+	if e.staged {
+		strategy = string(rotation.Staged)
+	}
+	s, err := raise(ctx, bin, dir, matrixZones, 4, strategy, nil)
 	defer s.Strike()
 	if err != nil {
 		return total{}, err
@@ -180,7 +191,7 @@ func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
 		}
 		for _, got := range page.Edges {
 			after = got.Seq
-			if got.Kind == "executed" && got.Action == stage.RefreshAction {
+			if got.Kind == "executed" && changesKeys(got.Action) {
 				refreshed = true
 			}
 			if refreshed && got.Kind == e.kind && got.Action == e.action {

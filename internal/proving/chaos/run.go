@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keywave/internal/proving/stage"
+	"keywave/internal/rotation"
 )
 
 type config struct {
@@ -112,7 +113,7 @@ func workDir(given string) (dir string, remove bool, err error) {
 // The campaign's settings. Times are short, so that what normally takes five
 // minutes takes seconds here. Budgets are wide, so that bad days do not end the
 // campaign.
-const settings = `{waves: [2, 30%, 100%], bake: 1s, window: 20, maxFailed: 100%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
+const settings = `{strategy: %s, waves: [2, 30%%, 100%%], bake: 1s, window: 20, maxFailed: 100%%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
 
 const (
 	campaign  = "chaos"
@@ -127,17 +128,18 @@ const (
 // weather.
 func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total, error) {
 	kind := weatherOf(seed)
-	fmt.Printf("seed %d: %d zones, %s\n", seed, zones, kind)
+	strategy := strategyOf(seed)
+	fmt.Printf("seed %d: %d zones, %s, %s\n", seed, zones, kind, strategy)
 	var flags [][]string
 	if kind == silence {
 		flags = silentWorkers()
 	}
-	s, err := raise(ctx, bin, dir, zones, max(4, zones/4), flags)
+	s, err := raise(ctx, bin, dir, zones, max(4, zones/4), strategy, flags)
 	defer s.Strike()
 	if err != nil {
 		return total{}, err
 	}
-	w := &weather{Stack: s, rng: rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665)), done: map[string]time.Time{}}
+	w := &weather{Stack: s, changes: changing(strategy), rng: rand.New(rand.NewPCG(uint64(seed), 0x6b657977617665)), done: map[string]time.Time{}}
 	if err := w.look(ctx); err != nil {
 		return total{}, err
 	}
@@ -193,12 +195,23 @@ const (
 	forgetting = "forgetting"
 )
 
+// strategyOf mixes both strategies with every weather.
+func strategyOf(seed int64) string { return rotation.Strategies()[seed/3%2] }
+
+// changing is the API action that changes keys by a strategy.
+func changing(strategy string) string {
+	if strategy == rotation.RefreshWord {
+		return stage.RefreshAction
+	}
+	return stage.ModifyAction
+}
+
 func weatherOf(seed int64) string { return []string{stormy, silence, forgetting}[seed%3] }
 
 // raise starts a stack with two workers that play every role, or one for each of
 // the flags.
-func raise(ctx context.Context, bin, dir string, zones, hosts int, flags [][]string) (*stage.Stack, error) {
+func raise(ctx context.Context, bin, dir string, zones, hosts int, strategy string, flags [][]string) (*stage.Stack, error) {
 	return stage.Raise(ctx, stage.Config{
-		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settings, Workers: max(workers, len(flags)), WorkerFlags: flags, Campaign: campaign,
+		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: fmt.Sprintf(settings, strategy), Workers: max(workers, len(flags)), WorkerFlags: flags, Campaign: campaign,
 	})
 }

@@ -51,13 +51,13 @@ func (w *weather) killBetweenExecutionAndAnswer(ctx context.Context) {
 	if err != nil || len(edges) == 0 {
 		return
 	}
-	hold := map[string]any{"action": stage.RefreshAction, "count": 2, "fault": "delayAfter", "delayMs": 3000}
+	hold := map[string]any{"action": w.changes, "count": 2, "fault": "delayAfter", "delayMs": 3000}
 	if w.Control(ctx, http.MethodPost, "/faults", hold, nil) != nil {
 		return
 	}
 	w.faults++
 	c := &crash{w.Stack}
-	if !c.executedWithin(ctx, edges[len(edges)-1].Seq, 5*time.Second) {
+	if !c.executedWithin(ctx, w.changes, edges[len(edges)-1].Seq, 5*time.Second) {
 		return
 	}
 	for i := 1; i < len(w.Workers); i++ {
@@ -71,8 +71,8 @@ func (w *weather) killBetweenExecutionAndAnswer(ctx context.Context) {
 }
 
 // executedWithin waits for a refresh that is executed.
-func (s *crash) executedWithin(ctx context.Context, after uint64, within time.Duration) bool {
+func (s *crash) executedWithin(ctx context.Context, action string, after uint64, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return s.waitFor(ctx, at{kind: "executed", action: stage.RefreshAction}, after)
+	return s.waitFor(ctx, at{kind: "executed", action: action}, after)
 }

@@ -17,6 +17,7 @@ import (
 type weather struct {
 	*stage.Stack
 	rng                   *rand.Rand
+	changes               string // the API action that changes keys
 	kills, faults, orders int
 	hostNames             []string
 	witness               *witness
@@ -81,7 +82,7 @@ func (w *weather) something(ctx context.Context) {
 
 func (w *weather) apiFault(ctx context.Context) {
 	kind := apiFaults[w.rng.IntN(len(apiFaults))]
-	action := stage.RefreshAction
+	action := w.changes
 	if w.rng.IntN(4) == 0 && kind != "lateLanding" {
 		action = stage.DescribeAction
 	}

@@ -195,9 +195,9 @@ func (w *witness) lateLandings(ctx context.Context) (map[string]bool, error) {
 	unread := map[string]bool{}
 	for _, e := range edges {
 		switch {
-		case e.Kind == "dropped" && e.Action == stage.RefreshAction:
+		case e.Kind == "dropped" && changesKeys(e.Action):
 			answered[e.ID] = true
-		case e.Kind == "executed" && e.Action == stage.RefreshAction:
+		case e.Kind == "executed" && changesKeys(e.Action):
 			unread[e.Zone] = answered[e.ID]
 		case e.Kind == "answered" && e.Action == stage.DescribeAction && e.Code == "" && unread[e.Zone]:
 			if time.Since(e.At) > exposedAfter+countedWithin {
@@ -207,6 +207,10 @@ func (w *witness) lateLandings(ctx context.Context) (map[string]bool, error) {
 	}
 	maps.DeleteFunc(unread, func(_ string, late bool) bool { return !late })
 	return unread, nil
+}
+
+func changesKeys(action string) bool {
+	return action == stage.RefreshAction || action == stage.ModifyAction
 }
 
 // verdict is what was wrong, and the largest number of zones that were turned

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,6 +79,9 @@ func (a *attacker) unharmed() {
 	calls, err := a.s.Calls(a.Context())
 	if err != nil || calls[stage.RefreshAction].Calls != 0 {
 		a.Errorf("%d refreshes were sent (%v)", calls[stage.RefreshAction].Calls, err)
+	}
+	if n := calls[stage.ModifyAction].Calls; n != 0 {
+		a.Errorf("%d keys were given to EdgeOne", n)
 	}
 	keys, err := a.s.Keys(a.Context())
 	if err != nil {
@@ -166,6 +170,7 @@ func TestAttacker(t *testing.T) {
 	}{
 		{"an ID that another needs", (*attacker).takesAnID},
 		{"starts", (*attacker).forgesStarts},
+		{"a staged start", (*attacker).forgesStagedStart},
 		{"a lost refresh that never was", (*attacker).forgesDoubt},
 		{"a plan and a campaign", (*attacker).forgesPlan},
 		{"a page and a shard", (*attacker).forgesShard},
@@ -400,6 +405,12 @@ func (a *attacker) asksAlone(sealed activities.ReadOut) {
 	var refreshed activities.RefreshOut
 	err := alone(workflows.RefreshQueue(account), workflows.ActRefresh, activities.RefreshIn{Zone: zone, Hosts: a.hosts, ProofFor: rotation.Span(time.Minute)}, &refreshed)
 	a.refused("a refresh", refreshed.Why, err, sentence)
+	var switched activities.RefreshOut
+	err = alone(workflows.RefreshQueue(account), workflows.ActSwitch, a.ownKey(sealed.Key), &switched)
+	a.refused("a switch", switched.Why, err, sentence)
+	var minted activities.MintOut
+	err = alone(workflows.EdgeOneQueue(account), workflows.ActMint, activities.MintIn{Zone: zone, Hosts: a.hosts, Baseline: sealed.Key}, &minted)
+	a.refused("a key", minted.Why, err, sentence)
 	var read activities.ReadOut
 	err = alone(workflows.EdgeOneQueue(account), workflows.ActRead, activities.ReadIn{Zone: zone, Hosts: a.hosts}, &read)
 	a.refused("a read", read.Withheld, err, sentence)
@@ -447,6 +458,7 @@ func (a *attacker) plays(sealed activities.ReadOut) {
 		return activities.DeliverIn{Zone: z, Key: sealed.Key, Sealed: box, Hosts: hosts, Expect: []rotation.Fingerprint{rotation.Absent}}
 	}
 	mine := sealed.Sealed[a.hosts[0].Location]
+	refreshes, edgeOne := workflows.RefreshQueue(a.zone.Account), workflows.EdgeOneQueue(a.zone.Account)
 	for _, c := range []struct {
 		name, queue, activity string
 		in                    any
@@ -455,6 +467,9 @@ func (a *attacker) plays(sealed activities.ReadOut) {
 	}{
 		{"a refresh for another host", workflows.RefreshQueue(a.zone.Account), workflows.ActRefresh, activities.RefreshIn{Zone: zone, Hosts: foe, ProofFor: rotation.Span(time.Minute)}, zone, a.gives() + string(a.foe.Name)},
 		{"a refresh straight to another host", workflows.RefreshQueue(a.zone.Account), workflows.ActRefresh, activities.RefreshIn{Zone: zone, Hosts: foe, Straight: []string{here}, ProofFor: rotation.Span(time.Minute)}, zone, a.gives() + string(a.foe.Name)},
+		{"a key minted for another host", edgeOne, workflows.ActMint, activities.MintIn{Zone: zone, Hosts: foe, Baseline: sealed.Key}, zone, a.gives() + string(a.foe.Name)},
+		{"a switch to a key of its own", refreshes, workflows.ActSwitch, a.ownKey(sealed.Key), zone, "cannot open the key that was kept"},
+		{"a switch to a key in clear", refreshes, workflows.ActSwitch, a.inClear(sealed.Key), zone, "cannot open the key that was kept"},
 		{"a read for another host", workflows.EdgeOneQueue(a.zone.Account), workflows.ActRead, activities.ReadIn{Zone: zone, Hosts: append(slices.Clone(a.hosts), a.foe)}, zone, "not of the zone: " + string(a.foe.Name)},
 		{"a read for another zone's hosts", workflows.EdgeOneQueue(a.zone.Account), workflows.ActRead, activities.ReadIn{Zone: zone, Hosts: a.hosts}, a.other.ID, "alone, and was asked for by workflow"},
 		{"a seal to another host", here, workflows.ActDeliver, deliver(zone, mine, foe), zone, "this worker gives it to no other host"},
@@ -470,6 +485,41 @@ func (a *attacker) plays(sealed activities.ReadOut) {
 		err = a.start(workflows.ZoneID(c.zone), queue, workflows.TypeZone, forgedOrder{c.queue, c.activity, body}, &said)
 		a.refused(c.name, string(said), err, c.sentence)
 	}
+}
+
+// ownKey is a key of the attacker's choice, under a keyset that the attacker made.
+func (a *attacker) ownKey(baseline rotation.Fingerprint) activities.SwitchIn {
+	a.Helper()
+	dir := a.TempDir()
+	if err := seal.CreateAccount(dir, a.zone.Account); err != nil {
+		a.Fatal(err)
+	}
+	key := rotation.NewSecret(base64.StdEncoding.EncodeToString([]byte("thirty-two bytes of the attacker")))
+	in := a.inClear(baseline)
+	kept, err := seal.NewKeeper(dir, a.zone.Account).Seal(rotation.Bound{Zone: a.zone.ID, Purpose: rotation.ForSwitch, Minted: in.Minted, Baseline: baseline}, key)
+	if err != nil {
+		a.Fatal(err)
+	}
+	in.Kept = kept
+	return in
+}
+
+// inClear is such a key without any keyset, for all of the zone's hosts.
+func (a *attacker) inClear(baseline rotation.Fingerprint) activities.SwitchIn {
+	key := base64.StdEncoding.EncodeToString([]byte("thirty-two bytes of the attacker"))
+	return activities.SwitchIn{
+		Zone: a.zone.ID, Hosts: a.hosts, Key: rotation.FingerprintOf(a.zone.ID, rotation.NewSecret(key)), Kept: []byte(key),
+		Minted: time.Now().UTC(), Baseline: baseline, StagedAt: time.Now(), ProofFor: rotation.Span(time.Minute),
+	}
+}
+
+// forgesStagedStart starts a staged rotation for another host.
+func (a *attacker) forgesStagedStart() {
+	in := a.zoneIn(rotation.Rotate, a.foe)
+	in.Strategy, in.Emergency = rotation.Staged, ""
+	var r rotation.Record
+	err := a.start(workflows.ZoneID(a.zone.ID), workflows.Queue, workflows.TypeZone, in, &r)
+	a.refused("a staged rotation", r.Why, err, a.gives()+string(a.foe.Name))
 }
 
 // oldSeal is a seal as in a history from some hours ago: the live key, sealed

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -72,10 +73,14 @@ func (s *Stack) NoKeyAnywhere(ctx context.Context) ([]string, error) {
 // worldDir is the simulator's part of a stack's directory.
 const worldDir = "world"
 
-// isKeyFile says that a host's file is a zone's key file, or the temporary file
-// from which that is made.
+// isKeyFile says that a host's file is a zone's key file, the temporary file from
+// which that is made, or one in which a key waits.
 func isKeyFile(path string, keys map[string]ZoneKeys) bool {
 	name := filepath.Base(path)
+	if filepath.Base(filepath.Dir(path)) == waitsIn {
+		waits := waitsAs.FindStringSubmatch(name)
+		return waits != nil && keys[waits[1]].Live != ""
+	}
 	if hidden, ok := strings.CutPrefix(name, "."); ok {
 		name, _, ok = strings.Cut(hidden, ".keywave.")
 		if !ok {
@@ -85,6 +90,12 @@ func isKeyFile(path string, keys map[string]ZoneKeys) bool {
 	zone, ok := strings.CutSuffix(name, ".key")
 	return ok && keys[zone].Live != ""
 }
+
+// waitsIn is the directory, beside a key file, in which a key waits. A name there is that of the
+// zone, the host's entry and the fingerprint, and an attempt's while the file is written.
+const waitsIn = ".keywave"
+
+var waitsAs = regexp.MustCompile(`^(.+)\.[0-9a-f]{8}\.[0-9a-f]{16}(\.[0-9a-f]{16})?$`)
 
 // proc is what everybody on this machine can see of the running processes. It
 // is empty where there is no /proc.

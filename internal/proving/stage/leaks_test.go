@@ -10,6 +10,29 @@ import (
 	"testing"
 )
 
+// Of a host's files, only a zone's own may hold a key: the live one, what becomes it, and
+// what waits beside it.
+func TestKeyFiles(t *testing.T) {
+	keys := map[string]ZoneKeys{"zone-a": {Live: "k"}}
+	for path, is := range map[string]bool{
+		"/h/keys/zone-a.key": true,
+		"/h/keys/.zone-a.key.keywave.01234567.0123456789abcdef":                    true,
+		"/h/keys/.keywave/zone-a.01234567.0123456789abcdef":                        true,
+		"/h/keys/.keywave/zone-a.01234567.0123456789abcdef.fedcba9876543210":       true,
+		"/h/keys/.keywave/zone-a.01234567.0123456789abcdef.fedcba9876543210.moved": false,
+		"/h/keys/.keywave/zone-b.01234567.0123456789abcdef":                        false,
+		"/h/keys/.keywave/zone-a.key":                                              false,
+		"/h/keys/zone-a.01234567.0123456789abcdef":                                 false,
+		"/h/keys/.keywave/more/zone-a.01234567.0123456789abcdef":                   false,
+		"/h/keys/zone-b.key":  false,
+		"/h/keys/.zone-a.key": false,
+	} {
+		if isKeyFile(path, keys) != is {
+			t.Errorf("%s: a file for a key is %t, want %t", path, !is, is)
+		}
+	}
+}
+
 // However a key is written down, and whatever stands around it, it is found.
 // Nothing else is found.
 func TestSearchFindsEveryForm(t *testing.T) {

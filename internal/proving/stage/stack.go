@@ -113,8 +113,8 @@ func Raise(ctx context.Context, c Config) (*Stack, error) {
 	} else if err := s.FirstTemporal(ctx); err != nil {
 		return s, err
 	}
-	for _, location := range []string{"hk", "eu-west"} {
-		if _, err := s.CLI(ctx, "keyring", "create", location, "--keyring", s.Keyring()); err != nil {
+	for _, of := range [][]string{{"hk"}, {"eu-west"}, {"--account", "default"}} {
+		if _, err := s.CLI(ctx, append([]string{"keyring", "create", "--keyring", s.Keyring()}, of...)...); err != nil {
 			return s, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 // The API actions that a rotation calls.
 const (
+	ModifyAction   = "ModifyMultiPathGatewaySecretKey"
 	RefreshAction  = "RefreshMultiPathGatewaySecretKey"
 	DescribeAction = "DescribeMultiPathGatewaySecretKey"
 )
@@ -198,12 +199,17 @@ func (s *Stack) Pairs(ctx context.Context) ([]Pair, error) {
 }
 
 // noRefreshOnAGuess: between a refresh that was executed, at once or late, and
-// the next one of the same zone, the live key was read at least twice.
+// the next one of the same zone, the live key was read at least twice. Between two
+// calls that bring a key it was read at least once.
 func (s *Stack) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
 	edges, err := s.Edges(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
+	return append(onAGuess(edges, RefreshAction, 2), onAGuess(edges, ModifyAction, 1)...), nil
+}
+
+func onAGuess(edges []Edge, action string, least int) []string {
 	executed := map[string]bool{}
 	for _, e := range edges {
 		if e.Kind == "executed" {
@@ -220,16 +226,16 @@ func (s *Stack) noRefreshOnAGuess(ctx context.Context) ([]string, error) {
 		switch {
 		case e.Kind == "answered" && e.Action == DescribeAction && e.Code == "" && last[e.Zone] != nil:
 			last[e.Zone].reads++
-		case e.Kind == "arrived" && e.Action == RefreshAction:
-			if o := last[e.Zone]; o != nil && executed[o.id] && o.reads < 2 {
-				wrong = append(wrong, fmt.Sprintf("%s: refreshed again (%s) after an executed refresh (%s) with %d reads between", e.Zone, e.ID, o.id, o.reads))
+		case e.Kind == "arrived" && e.Action == action:
+			if o := last[e.Zone]; o != nil && executed[o.id] && o.reads < least {
+				wrong = append(wrong, fmt.Sprintf("%s: %s was called again (%s) after it was executed (%s), with %d reads between", e.Zone, action, e.ID, o.id, o.reads))
 			}
 			if last[e.Zone] == nil || executed[e.ID] {
 				last[e.Zone] = &open{id: e.ID}
 			}
 		}
 	}
-	return wrong, nil
+	return wrong
 }
 
 func (s *Stack) Edges(ctx context.Context, after uint64) ([]Edge, error) {
