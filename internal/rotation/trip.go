@@ -159,6 +159,9 @@ type Trip struct {
 	// Drift are keys that hosts were found to hold and that are none of the
 	// above.
 	Drift []Fingerprint `json:"drift,omitempty"`
+	// Stood is what Drift was before the first refresh: EdgeOne makes none of these
+	// anew. If a read shows one, the baseline was read too early after a change.
+	Stood []Fingerprint `json:"stood,omitempty"`
 	// Given are the attempts that were given up without an answer.
 	Given []Attempt `json:"given,omitempty"`
 	// Sent counts refreshes that may have been executed.
@@ -358,6 +361,9 @@ func (t *Trip) GivenUp(sentAt, latest time.Time, why string) {
 }
 
 func (t *Trip) sent(at time.Time) {
+	if t.Sent == 0 {
+		t.Stood = slices.Clone(t.Drift)
+	}
 	t.Sent++
 	t.darken(at)
 	if t.Since.IsZero() {
@@ -558,6 +564,9 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 		t.readBackStaged(now, key)
 		return
 	}
+	if key != t.Baseline && t.stood(key) {
+		t.rebase(key)
+	}
 	if key != t.Baseline && key != Absent {
 		t.Note("the key had changed: adopted by read-back, no second refresh")
 		t.adopt(now, key)
@@ -581,6 +590,23 @@ func (t *Trip) readBack(now time.Time, key Fingerprint) {
 	default:
 		t.to(evSame, PhaseProve)
 	}
+}
+
+// stood says that some host held the key before the first refresh.
+func (t *Trip) stood(key Fingerprint) bool {
+	if t.Sent == 0 {
+		return slices.Contains(t.Drift, key)
+	}
+	return slices.Contains(t.Stood, key)
+}
+
+// rebase takes a key that stood for the baseline: the read that told another one was not
+// up to date, and counts for nothing.
+func (t *Trip) rebase(key Fingerprint) {
+	former := t.Baseline
+	t.Baseline, t.Same = key, 0
+	t.SawDrift(former)
+	t.Stood = append(t.Stood, former)
 }
 
 // inDoubt says that by the table of pasts another read is needed before a

@@ -625,6 +625,35 @@ func TestConversations(t *testing.T) {
 			drift b               -> prove
 			proved                -> refresh
 			refreshed k1          -> deliver expect=absent,b,x`},
+		{name: "a key that a host held before is no sign that the refresh was executed", story: `
+			rotate b unproved     -> prove
+			drift x               -> prove
+			proved                -> refresh
+			lost                  -> readback
+			read x                -> settle live= expect=absent,x,b
+			waited                -> readback
+			read x                -> prove
+			proved                -> refresh
+			lost                  -> readback
+			read k                -> deliver live=k expect=absent,x,b`},
+		{name: "nor is it in an early read", story: `
+			rotate b unproved     -> prove
+			drift x               -> prove
+			proved                -> refresh
+			began                 -> refresh
+			+1s early x           -> refresh
+			+1s early k           -> deliver live=k`},
+		{name: "a key that a host holds only after the refresh may be the new one", story: `
+			rotate b unproved     -> prove
+			proved                -> refresh
+			lost                  -> readback
+			read b                -> settle
+			waited                -> readback
+			read b                -> prove
+			drift k               -> prove
+			proved                -> refresh
+			lost                  -> readback
+			read k                -> deliver live=k`},
 		{name: "somebody changes the key during delivery", story: `
 			rotate b proved       -> refresh
 			refreshed k1          -> deliver
