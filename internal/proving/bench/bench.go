@@ -96,6 +96,7 @@ func parts() []part {
 		{"handover", (*bench).handover},
 		{"upgrade", (*bench).upgrade},
 		{"slow", (*bench).slow},
+		{"strategies", (*bench).strategies},
 		{"idle", (*bench).idle},
 		{"engine", (*bench).engine},
 		{"bare", (*bench).bare},

@@ -15,6 +15,8 @@ type figure struct {
 	DelayMs   int    `json:"delayMs"`
 	Limit     int    `json:"limit"`
 	Workers   int    `json:"workers"`
+	// SlowWrites says that every host writes slowly.
+	SlowWrites bool `json:"slowWrites,omitempty"`
 	// Seconds is the campaign's time, without its plan.
 	Seconds     float64 `json:"seconds"`
 	PlanSeconds float64 `json:"planSeconds,omitempty"`
@@ -52,7 +54,7 @@ type figure struct {
 }
 
 func (s *stand) newFigure() figure {
-	return figure{Run: s.name, Zones: s.zones, HostsEach: s.hostsEach, DelayMs: s.delayMs, Limit: s.limit, Workers: s.workers}
+	return figure{Run: s.name, Zones: s.zones, HostsEach: s.hostsEach, DelayMs: s.delayMs, Limit: s.limit, Workers: s.workers, SlowWrites: s.slowWrites}
 }
 
 // zonesPerSecond counts from the campaign's start to its end.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"keywave/internal/proving/stage"
@@ -25,7 +26,10 @@ type edge struct {
 	Session int64     `json:"session"`
 }
 
-func (e edge) refresh() bool { return e.Kind == "executed" && e.Action == stage.RefreshAction }
+// refresh says that the zone's former key died then.
+func (e edge) refresh() bool {
+	return e.Kind == "executed" && (e.Action == stage.RefreshAction || e.Action == stage.ModifyAction)
+}
 
 // journal collects the simulator's edges during a run, because the simulator
 // itself keeps only a limited number.
@@ -198,7 +202,7 @@ func outside(s *stand, edges []edge) ([]exposure, error) {
 			if err != nil {
 				return nil, err
 			}
-			ended, found := endOf(commands[string(h)], info.ModTime())
+			ended, found := endOf(commands[string(h)], placed(info))
 			if !found {
 				return nil, fmt.Errorf("%s on %s: no command of the journal wrote the file", z.ID, h)
 			}
@@ -209,6 +213,13 @@ func outside(s *stand, edges []edge) ([]exposure, error) {
 		exposures = append(exposures, exposure{string(z.ID), began, last})
 	}
 	return exposures, nil
+}
+
+// placed is when a file came to where it is: its content may have been written long
+// before.
+func placed(info os.FileInfo) time.Time {
+	at := info.Sys().(*syscall.Stat_t).Ctim
+	return time.Unix(at.Sec, at.Nsec)
 }
 
 func (c *command) note(e edge) {

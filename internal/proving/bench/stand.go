@@ -33,6 +33,8 @@ type setup struct {
 	// hosts is the number of all hosts, if it is not the usual one. One of slowEach
 	// reloads slowly.
 	hosts, slowEach int
+	// slowWrites makes whatever writes a key slow on every host.
+	slowWrites bool
 	// bin is where the programs are, if they are not the usual ones.
 	bin string
 	// answerMs is by how much EdgeOne's answers to refreshes are late.
@@ -99,7 +101,7 @@ func (b *bench) raise(ctx context.Context, run setup) (*stand, error) {
 	if err := s.writeKeys(ctx); err != nil {
 		return s, err
 	}
-	if err := errors.Join(s.delayAnswers(ctx), s.slowDown(ctx)); err != nil {
+	if err := errors.Join(s.delayAnswers(ctx), s.slowDown(ctx), s.slowDownWrites(ctx)); err != nil {
 		return s, err
 	}
 	s.journal = follow(ctx, s.Stack)
@@ -197,8 +199,10 @@ func (s *stand) startKeywave(ctx context.Context) error {
 	if err := s.FirstTemporal(ctx); err != nil {
 		return err
 	}
-	if _, err := s.CLI(ctx, "keyring", "create", location, "--keyring", s.Keyring()); err != nil {
-		return err
+	for _, of := range [][]string{{location}, {"--account", "default"}} {
+		if _, err := s.CLI(ctx, append([]string{"keyring", "create", "--keyring", s.Keyring()}, of...)...); err != nil {
+			return err
+		}
 	}
 	for range s.workers {
 		if err := s.addWorker(ctx); err != nil {

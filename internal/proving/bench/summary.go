@@ -70,6 +70,7 @@ func sum(results []result) summary {
 	s.times(all)
 	s.deaths(all["failover"], all["handover"], all["upgrade"])
 	s.slow(all["slow"])
+	s.strategies(all["strategies"])
 	s.rest(all["idle"])
 	s.unlimited(all["engine"], all["scale"])
 	s.besideBare(all["bare"])
