@@ -441,7 +441,11 @@ func document(ts *testscript.TestScript, _ bool, args []string) {
 func timeOfDay(ts *testscript.TestScript, _ bool, args []string) {
 	in, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	ts.Setenv(args[0], time.Now().Add(in).UTC().Format(time.TimeOnly))
+	at := time.Now().Add(in).UTC()
+	if at.Second() == 0 { // a whole minute is written without its seconds
+		at = at.Add(time.Second)
+	}
+	ts.Setenv(args[0], at.Format(time.TimeOnly))
 }
 
 func port(ts *testscript.TestScript, _ bool, args []string) {

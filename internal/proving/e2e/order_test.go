@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keywave/internal/metrics"
+	"keywave/internal/rotation"
 	"keywave/internal/telemetry"
 	"keywave/internal/temporalclient"
 )
@@ -51,7 +52,7 @@ func TestOrderOfATaskThatFails(t *testing.T) {
 			return err
 		}
 		err = workflow.Await(ctx, func() bool { return ordered })
-		workflow.GetMetricsHandler(ctx).WithTags(map[string]string{metrics.Event: "end", metrics.Outcome: "done"}).Counter(metrics.Zones).Inc(1)
+		workflow.GetMetricsHandler(ctx).WithTags(map[string]string{metrics.Event: "end", metrics.Outcome: "done", metrics.Strategy: rotation.RefreshWord}).Counter(metrics.Zones).Inc(1)
 		return err
 	}
 	w := sdkworker.New(conn.Client, queue, sdkworker.Options{DeadlockDetectionTimeout: time.Minute})
@@ -93,7 +94,7 @@ func TestOrderOfATaskThatFails(t *testing.T) {
 	}
 	page := httptest.NewRecorder()
 	measured.Page.ServeHTTP(page, httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil))
-	if said := page.Body.String(); !strings.Contains(said, `keywave_zones_total{outcome="done"} 1`) {
+	if said := page.Body.String(); !strings.Contains(said, `keywave_zones_total{outcome="done",strategy="refresh"} 1`) {
 		t.Errorf("a task that was carried out twice counted otherwise than once:\n%s", said)
 	}
 }
