@@ -23,7 +23,7 @@ func (b *bench) strategies(ctx context.Context) error {
 	for _, run := range strategyRuns(zones, delays) {
 		for _, strategy := range []string{"refresh", "staged"} {
 			of := run
-			of.name, of.settings = run.name+", "+strategy, "strategy: "+strategy
+			of.name, of.settings = run.name+" "+strategy, "strategy: "+strategy
 			failed = errors.Join(failed, b.durable(ctx, of, nil))
 		}
 	}
