@@ -2,9 +2,9 @@ package activities
 
 import (
 	"context"
+	"sync"
 
 	"go.temporal.io/sdk/activity"
-	"golang.org/x/sync/errgroup"
 
 	"keywave/internal/rotation"
 )
@@ -45,15 +45,17 @@ func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error
 	out := DeliverOut{Acks: make([]rotation.Ack, len(in.Hosts)), Leaving: l.delivers()}
 	ctx, cancel := inTime(ctx)
 	defer cancel()
-	var group errgroup.Group
-	for i, ref := range in.Hosts {
-		group.Go(func() error {
-			out.Acks[i] = l.put(ctx, clock, ref, p)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	atOnce(in.Hosts, func(i int, ref rotation.HostRef) { out.Acks[i] = l.put(ctx, clock, ref, p) })
 	return out, nil
+}
+
+// atOnce does something for each host, for all of them at once, and waits for all.
+func atOnce(hosts []rotation.HostRef, do func(i int, ref rotation.HostRef)) {
+	var all sync.WaitGroup
+	for i, ref := range hosts {
+		all.Go(func() { do(i, ref) })
+	}
+	all.Wait()
 }
 
 func failAll(hosts []rotation.HostRef, why string) []rotation.Ack {

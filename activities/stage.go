@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-	"golang.org/x/sync/errgroup"
 
 	"keywave/internal/rotation"
 )
@@ -49,14 +48,7 @@ func (l *Location) Stage(ctx context.Context, in StageIn) (StageOut, error) {
 	out.Queue = l.served()
 	ctx, cancel := inTime(ctx)
 	defer cancel()
-	var group errgroup.Group
-	for i, ref := range in.Hosts {
-		group.Go(func() error {
-			out.Acks[i] = l.stage(ctx, clock, ref, p)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	atOnce(in.Hosts, func(i int, ref rotation.HostRef) { out.Acks[i] = l.stage(ctx, clock, ref, p) })
 	return out, nil
 }
 
@@ -130,14 +122,7 @@ func (l *Location) Unstage(ctx context.Context, in UnstageIn) (UnstageOut, error
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	left := make([]bool, len(in.Hosts))
-	var group errgroup.Group
-	for i, ref := range in.Hosts {
-		group.Go(func() error {
-			left[i] = l.unstage(ctx, ref, in.Zone) != nil
-			return nil
-		})
-	}
-	_ = group.Wait()
+	atOnce(in.Hosts, func(i int, ref rotation.HostRef) { left[i] = l.unstage(ctx, ref, in.Zone) != nil })
 	var out UnstageOut
 	for i, ref := range in.Hosts {
 		if left[i] {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"keywave/internal/rotation"
 )
 
@@ -37,14 +35,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 	defer cancel()
 	p := parcel{zone: r.in.Zone, key: key, print: r.out.Key, grant: rotation.Grant{Hosts: names(r.in.Hosts)}, expect: r.in.Expect, staged: r.staged, begun: r.begun}
 	acks := make([]rotation.Ack, len(places))
-	var group errgroup.Group
-	for i, l := range places {
-		group.Go(func() error {
-			acks[i] = l.put(ctx, r.clock, r.in.Hosts[i], p)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	atOnce(r.in.Hosts, func(i int, ref rotation.HostRef) { acks[i] = places[i].put(ctx, r.clock, ref, p) })
 	return acks
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -52,10 +51,8 @@ func isSymmetric(k key.Parameters) bool {
 func CreateAccount(dir string, account rotation.Account) error {
 	whose := owner{Account: account}
 	return change(dir, whose, func() error {
-		path := accountPath(dir, account)
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("account %q has a keyset already: %w: %s; to replace it run `keywave keyring rotate --account %s`", account, fs.ErrExist, path, account)
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		instead := fmt.Sprintf("`keywave keyring rotate --account %s`", account)
+		if err := vacant(fmt.Sprintf("account %q", account), instead, accountPath(dir, account)); err != nil {
 			return err
 		}
 		return ring{owner: whose}.extendAccount(dir, keyset.NewManager(), time.Now())

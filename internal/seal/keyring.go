@@ -42,15 +42,25 @@ func DefaultDir() (string, error) {
 func Create(dir string, location rotation.Location) error {
 	whose := owner{Location: location}
 	return change(dir, whose, func() error {
-		for _, path := range []string{privatePath(dir, location), publicPath(dir, location)} {
-			if _, err := os.Lstat(path); err == nil {
-				return fmt.Errorf("location %q has a keyset already: %w: %s; to replace it run `keywave keyring rotate %s` where its private keyset is", location, fs.ErrExist, path, location)
-			} else if !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+		instead := fmt.Sprintf("`keywave keyring rotate %s` where its private keyset is", location)
+		if err := vacant(fmt.Sprintf("location %q", location), instead, privatePath(dir, location), publicPath(dir, location)); err != nil {
+			return err
 		}
 		return ring{owner: whose}.extend(dir, keyset.NewManager(), time.Now())
 	})
+}
+
+// vacant says that there is none of these files. If there is one, the error says what to
+// run instead.
+func vacant(whose, instead string, paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s has a keyset already: %w: %s; to replace it run %s", whose, fs.ErrExist, path, instead)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rotate gives a location's keyset a new primary key as of now. The keys before
