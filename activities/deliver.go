@@ -36,7 +36,7 @@ type DeliverOut struct {
 // Deliver puts the key on every host for which it was sealed, at once, and waits
 // for all of them. A host that fails is an Ack with a Problem, not an error.
 func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error) {
-	defer beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })()
+	defer beatDelivery(ctx)()
 	clock := serverClock(ctx)
 	p, err := l.open(ctx, in, clock.now())
 	if err != nil {
@@ -47,6 +47,11 @@ func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error
 	defer cancel()
 	atOnce(in.Hosts, func(i int, ref rotation.HostRef) { out.Acks[i] = l.put(ctx, clock, ref, p) })
 	return out, nil
+}
+
+// beatDelivery is beat for what brings keys to hosts.
+func beatDelivery(ctx context.Context) (stop func()) {
+	return beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })
 }
 
 // atOnce does something for each host, for all of them at once, and waits for all.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"keywave/internal/rotation"
 )
 
@@ -37,7 +35,7 @@ type StageOut struct {
 // Stage makes the key wait on every host for which it was sealed, at once. A host on
 // which none can wait proves that it can take one.
 func (l *Location) Stage(ctx context.Context, in StageIn) (StageOut, error) {
-	defer beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })()
+	defer beatDelivery(ctx)()
 	clock := serverClock(ctx)
 	out := StageOut{Acks: make([]rotation.Ack, len(in.Hosts)), At: clock.now(), Leaving: l.delivers()}
 	p, err := l.open(ctx, DeliverIn{Zone: in.Zone, Key: in.Key, Sealed: in.Sealed}, clock.now())
@@ -115,7 +113,7 @@ type UnstageOut struct {
 // Unstage removes what waits on the hosts, at once, and waits for none that does not
 // answer in time.
 func (l *Location) Unstage(ctx context.Context, in UnstageIn) (UnstageOut, error) {
-	defer beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })()
+	defer beatDelivery(ctx)()
 	if why := stray(ctx, ZoneWorkflow(in.Zone), ZoneType); why != "" {
 		return UnstageOut{}, fail(KindStray, why)
 	}
