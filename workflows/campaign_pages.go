@@ -134,7 +134,7 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 	return ShardIn{
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
-		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Strategy: c.plan.Settings.Strategy, Emergency: c.in.Emergency, Seq: c.st.Seq,
+		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Strategy: c.plan.Settings.Strategy, RollbackFor: c.plan.Settings.RollbackFor, Emergency: c.in.Emergency, Seq: c.st.Seq,
 		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note, Past: r.news.Past},
 		Surprised: c.surprised(page), Accepted: c.accepted(), Told: c.st.PastTold,

@@ -25,6 +25,8 @@ type ShardIn struct {
 	StallAfter rotation.Span `json:"stallAfter,omitzero"`
 	// Strategy is who makes the new keys; empty is EdgeOne.
 	Strategy rotation.Strategy `json:"strategy,omitempty"`
+	// RollbackFor is how long former keys are kept.
+	RollbackFor rotation.Span `json:"rollbackFor,omitzero"`
 	// Emergency waives proofs, and says why.
 	Emergency string `json:"emergency,omitempty"`
 	// Seq is the campaign's latest control number.
@@ -353,11 +355,11 @@ func (s *shard) zoneIn(c rotation.StartZone) ZoneIn {
 	in := ZoneIn{
 		Verb: c.Verb, Zone: c.Zone, Account: s.in.Account, Hosts: c.Hosts, Retired: c.Retired, Baseline: c.Baseline,
 		Drift: c.Drift, Proofs: c.Proofs, Timing: s.in.Timing, Since: c.Since, Doubt: c.Doubt, ClosesAt: c.ClosesAt,
-		Strategy: s.in.Strategy, Unstaged: c.Unstaged, Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
+		Strategy: s.in.Strategy, RollbackFor: s.in.RollbackFor, Unstaged: c.Unstaged, Emergency: s.in.Emergency, Campaign: s.in.Campaign, Shard: ShardID(s.in.Campaign, s.in.Page),
 	}
 	for _, z := range s.page.Zones {
 		if z.ID == c.Zone {
-			in.Name = z.Name
+			in.Name, in.Former = z.Name, z.Former
 		}
 	}
 	return in

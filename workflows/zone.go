@@ -38,6 +38,11 @@ type ZoneIn struct {
 	// try came back because a host did not take the staged key.
 	Strategy rotation.Strategy `json:"strategy,omitempty"`
 	Unstaged bool              `json:"unstaged,omitempty"`
+	// RollbackFor is how long the key that a staged one replaces is kept; 0 keeps none.
+	RollbackFor rotation.Span `json:"rollbackFor,omitzero"`
+	// Former is the key that is to be put back: the zone is rolled back then, by the
+	// strategy staged.
+	Former *rotation.Former `json:"former,omitempty"`
 	// Emergency waives the proofs, and says why. Its key is made by EdgeOne in any case:
 	// a staged one is not switched to without the hosts.
 	Emergency string `json:"emergency,omitempty"`

@@ -45,6 +45,7 @@ func campaignFields() section {
 		{"waves", listOf(aShare(), 1), "Counts or percentages, cumulative, the last one 100%; default: [1, 5%, 25%, 100%]."},
 		{"bake", aSpan(), "Wait after each wave but the last; default: 30s."},
 		{"strategy", choice(rotation.Strategies()...), "Who makes the new keys: EdgeOne (refresh), or the account's worker, which brings them to the hosts first (staged); default: refresh."},
+		{"rollbackFor", aSpan(), "With staged: how long the former key is kept, so that it can be put back; default: 0s, which keeps none."},
 		{"window", number(1, 1000), "Zones in flight of each account; default: 40."},
 		{"approve", listOf(number(1, 1_000_000_000), 0), "Numbers of waves that wait for a person."},
 		{"approveWithin", aSpan(), "How long a wave waits for its approval before the campaign pauses."},
@@ -76,6 +77,7 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 	c.Waves = r.waves(in["waves"], what+": waves", c.Waves)
 	c.Bake = read("bake", c.Bake, 0, 7*day)
 	c.Strategy = r.strategy(in["strategy"], what+": strategy")
+	c.RollbackFor = read("rollbackFor", 0, 0, 30*day)
 	c.Window = value(r, in["window"], what+": window", c.Window, whole(1, 1000))
 	c.Approve = r.approve(in["approve"], what+": approve", len(c.Waves))
 	c.ApproveWithin = read("approveWithin", 0, time.Second, 30*day)
@@ -96,6 +98,9 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 
 	if c.Timing.DeliverFor < c.Timing.ExposedAfter {
 		r.say(orElse(in["deliverFor"], n), what, "deliverFor (%s) is shorter than exposedAfter (%s); make it longer", c.Timing.DeliverFor, c.Timing.ExposedAfter)
+	}
+	if c.RollbackFor > 0 && c.Strategy != rotation.Staged {
+		r.say(in["rollbackFor"], what, "rollbackFor keeps the former keys of the strategy staged, and this fleet's is refresh; remove it, or add strategy: staged")
 	}
 	if !local && c.Timing.Settle.D() < requestTimeout {
 		r.say(in["settle"], what, "settle (%s) is shorter than the %s for which a request may still be executed; make it longer", c.Timing.Settle, requestTimeout)

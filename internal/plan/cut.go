@@ -34,6 +34,8 @@ type Target struct {
 	Name    string
 	Account rotation.Account
 	Hosts   []rotation.HostRef
+	// Former is the key that is to be put back, in a rollback.
+	Former *rotation.Former
 }
 
 // Cut makes draft pages (without baselines) and waves of targets, in their
@@ -110,6 +112,9 @@ func zoneBytes(t Target, seen map[rotation.HostName]bool) int {
 			n += 60 + len(h.Name) + len(h.Location) + len(h.Digest) + len(h.Parts)
 		}
 	}
+	if t.Former != nil {
+		n += 200 + 4*len(t.Former.Kept)/3
+	}
 	return n
 }
 
@@ -117,7 +122,7 @@ func newPage(account rotation.Account, targets []Target) Page {
 	page := Page{Account: account}
 	index := map[rotation.HostName]int{}
 	for _, t := range targets {
-		z := PageZone{ID: t.ID, Name: t.Name}
+		z := PageZone{ID: t.ID, Name: t.Name, Former: t.Former}
 		for _, h := range t.Hosts {
 			i, known := index[h.Name]
 			if !known {

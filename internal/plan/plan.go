@@ -28,6 +28,9 @@ type Settings struct {
 	Timing     rotation.Timing `json:"timing"`
 	// Strategy is who makes the new keys; empty is EdgeOne.
 	Strategy rotation.Strategy `json:"strategy,omitempty"`
+	// RollbackFor is how long the key that a staged one replaces is kept, so that people
+	// can put it back; 0 keeps none.
+	RollbackFor rotation.Span `json:"rollbackFor,omitzero"`
 	// ApproveWithin is how long a wave waits for its approval before the
 	// campaign pauses; 0 is for ever.
 	ApproveWithin rotation.Span `json:"approveWithin,omitzero"`
@@ -112,6 +115,8 @@ type PageZone struct {
 	// Baseline is the fingerprint of the live key when the plan was made; empty
 	// while the page is a draft.
 	Baseline rotation.Fingerprint `json:"baseline,omitempty"`
+	// Former is the key that is to be put back, in the plan of a rollback.
+	Former *rotation.Former `json:"former,omitempty"`
 }
 
 // HostsOf resolves a zone's hosts, without their Parts.
@@ -165,6 +170,9 @@ type Plan struct {
 	// Source is where the zones came from when they did not stand in the fleet
 	// file, outside the digest.
 	Source string `json:"source,omitempty"`
+	// Undoes is the campaign whose former keys are to be put back, outside the digest;
+	// the pages have the keys.
+	Undoes string `json:"undoes,omitempty"`
 	// Limit is the sum of the accounts' limits of calls a second when the plan was
 	// made, outside the digest.
 	Limit float64 `json:"limit,omitzero"`

@@ -5,16 +5,21 @@ import "time"
 // Purpose is what a key under an account's keyset is kept for.
 type Purpose string
 
-// ForSwitch is a key that EdgeOne is to be given.
-const ForSwitch Purpose = "switch"
+// The purposes.
+const (
+	ForSwitch   Purpose = "switch"   // a new key that EdgeOne is to be given
+	ForRollback Purpose = "rollback" // a former key that EdgeOne may be given again
+)
 
 // Bound is what a key under an account's keyset is bound to. It opens only when
 // every part is said again as it was.
 type Bound struct {
 	Zone    ZoneID  `json:"zone"`
 	Purpose Purpose `json:"purpose"`
-	// Minted is when the key was made, on Temporal's clock.
+	// Minted is when the key was made, on Temporal's clock; of a former key it is when
+	// it was kept, and Until when it may be used the last time.
 	Minted time.Time `json:"minted"`
+	Until  time.Time `json:"until,omitzero"`
 	// Baseline is the key that EdgeOne held then. The key may replace this one,
 	// and no other.
 	Baseline Fingerprint `json:"baseline"`
@@ -31,6 +36,8 @@ func (b Bound) Lacks() string {
 		return "a time"
 	case b.Baseline == "":
 		return "a baseline"
+	case b.Purpose == ForRollback && b.Until.IsZero():
+		return "an end"
 	}
 	return ""
 }

@@ -186,6 +186,8 @@ type Record struct {
 	Back Handback `json:"back,omitempty"`
 	// Retired are the hosts that people retired.
 	Retired []HostHeld `json:"retired,omitempty"`
+	// Former is the key that was replaced, where it was kept and may be put back.
+	Former *Former `json:"former,omitempty"`
 	// Gone are the queues of workers that gave proofs and take no delivery any more. A
 	// shard learns it, and does not keep it.
 	Gone []string `json:"gone,omitempty"`
