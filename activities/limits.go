@@ -88,8 +88,12 @@ func LimitsFor(proofs time.Duration) Limits {
 			Tries: readTries, Call: EdgeOneCall, BackOff: 200 * time.Millisecond << (readTries - 2), InTime: true,
 			Start: 30 * time.Second, Close: time.Minute, Total: 2 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 3,
 		},
-		// It only asks the fleet file. An attempt that is lost has told nobody its key.
-		Mint:      Limit{Tries: 1, Call: 10 * time.Second, Repeats: true, Start: 30 * time.Second, Close: 30 * time.Second, Total: 2 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 3},
+		// It asks the fleet file, and may read the key that is to be replaced. An attempt that
+		// is lost has told nobody its key.
+		Mint: Limit{
+			Tries: readTries, Call: EdgeOneCall, BackOff: 200 * time.Millisecond << (readTries - 2), InTime: true, Repeats: true,
+			Start: 30 * time.Second, Close: time.Minute, Total: 3 * time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 3,
+		},
 		Baselines: bulk, Health: bulk, Discover: bulk,
 		Probe:     Limit{Tries: 1, Call: time.Second, Start: bulk.Start, Close: bulk.Close, Heartbeat: heartbeat, Beat: beatEvery},
 		Examine:   Limit{Tries: 1, Call: EdgeOneCall, Start: 15 * time.Second, Close: time.Minute, Heartbeat: heartbeat, Beat: beatEvery, Attempts: 1},

@@ -19,6 +19,10 @@ type MintIn struct {
 	// Baseline is the key that EdgeOne holds. The new one may replace it, and no
 	// other.
 	Baseline rotation.Fingerprint `json:"baseline"`
+	// RollbackFor is how long the key of Baseline is to be kept; 0 is not at all.
+	RollbackFor rotation.Span `json:"rollbackFor,omitzero"`
+	// Former is the key that is to be put back, and not minted.
+	Former *rotation.Former `json:"former,omitempty"`
 }
 
 // MintOut has the new key, sealed for all that will need it. It stands in the
@@ -32,12 +36,20 @@ type MintOut struct {
 	Sealed map[rotation.Location][]byte `json:"sealed,omitempty"`
 	// Kept holds it for the account's edgeone workers.
 	Kept []byte `json:"kept,omitempty"`
+	// Former is the key of Baseline, where it was to be kept. Live is another key that
+	// EdgeOne holds in its place: then there is none.
+	Former *rotation.Former     `json:"former,omitempty"`
+	Live   rotation.Fingerprint `json:"live,omitempty"`
+	// Note is what people should know all the same.
+	Note string `json:"note,omitempty"`
 	// Why is why there is none, and Code its kind. Again says that another try may
 	// be worth it, Halt that every zone would fail alike.
 	Why   string `json:"why,omitempty"`
 	Code  string `json:"code,omitempty"`
 	Again bool   `json:"again,omitempty"`
 	Halt  bool   `json:"halt,omitempty"`
+
+	API rotation.API `json:"api,omitzero"`
 }
 
 // Mint makes a key in memory and tells nobody but the history, which gets it
@@ -48,9 +60,17 @@ func (e *EdgeOne) Mint(ctx context.Context, in MintIn) (MintOut, error) {
 	if why, again := e.mayNot(ctx, in.Zone, in.Hosts, in.Retired); why != "" {
 		return MintOut{Why: why, Code: codeFleet, Again: again}, nil
 	}
+	if in.Former != nil {
+		return e.again(ctx, in)
+	}
 	key, now := newKey(), serverClock(ctx).now()
 	out := MintOut{Key: rotation.FingerprintOf(in.Zone, key), Minted: now}
 	var err error
+	if in.RollbackFor > 0 {
+		if err = e.keep(ctx, in, out.Key, &out); err != nil || out.Why != "" || out.Live != "" {
+			return MintOut{Why: out.Why, Code: out.Code, Halt: out.Halt, Live: out.Live, API: out.API}, err
+		}
+	}
 	if out.Kept, err = e.Keeper.Seal(rotation.Bound{Zone: in.Zone, Purpose: rotation.ForSwitch, Minted: now, Baseline: in.Baseline}, key); err != nil {
 		return MintOut{Why: err.Error(), Halt: true}, nil
 	}

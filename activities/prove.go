@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,29 @@ type Location struct {
 	Spans Spans
 
 	leaving leaving
+	surveys surveys
+}
+
+// surveysAtOnce are the hosts that a worker asks at a time for people, who wait for a plan
+// or an audit: all pages of a large plan come at once, and must not be a crowd in which a
+// delivery or a heartbeat is late.
+const surveysAtOnce = 64
+
+// surveys are the turns of those hosts.
+type surveys struct {
+	once  sync.Once
+	turns chan struct{}
+}
+
+// turn waits for one, or for the end of ctx, and gives what ends it.
+func (s *surveys) turn(ctx context.Context) func() {
+	s.once.Do(func() { s.turns = make(chan struct{}, surveysAtOnce) })
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }
+	case <-ctx.Done():
+		return func() {}
+	}
 }
 
 // Machines are hosts by their names.
@@ -149,6 +173,9 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 	group.SetLimit(hostsAtOnce)
 	for i, asked := range in.Hosts {
 		group.Go(func() error {
+			if in.Twins || in.Look {
+				defer l.surveys.turn(ctx)()
+			}
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.served()}
 			shown, err := l.prove(ctx, asked, opens, in.Look)
 			if err == nil && in.Rehearse {

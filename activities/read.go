@@ -51,26 +51,35 @@ func readUntil(ctx context.Context) time.Time {
 	return activity.GetInfo(ctx).Deadline.Add(-readMargin)
 }
 
-// read asks a few times, until then at the latest.
+// read is live, with the key sealed for those who are to have it.
 func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut, error) {
+	key, out, err := e.live(ctx, in.Zone, until)
+	if err != nil || out.Problem != "" {
+		return out, err
+	}
+	return e.sealed(ctx, in, key, out)
+}
+
+// live asks a few times which key is live, until then at the latest. There is no key where
+// out has a Problem.
+func (e *EdgeOne) live(ctx context.Context, zone rotation.ZoneID, until time.Time) (key rotation.Secret, out ReadOut, err error) {
 	bounded, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	var out ReadOut
 	for try := 1; ; try++ {
-		key, err := e.describe(bounded, in.Zone, &out)
-		orNone(e.Spans).Note(ctx, factZone, string(in.Zone), factRequestID, out.RequestID)
+		key, err := e.describe(bounded, zone, &out)
+		orNone(e.Spans).Note(ctx, factZone, string(zone), factRequestID, out.RequestID)
 		switch {
 		case err == nil:
-			return e.sealed(bounded, in, key, out)
+			return key, out, nil
 		case ctx.Err() != nil:
-			return out, ctx.Err()
+			return key, out, ctx.Err()
 		case bounded.Err() != nil:
 			out.Problem = cmp.Or(out.Problem, "the live key could not be read: EdgeOne did not answer in time")
-			return out, nil
+			return key, out, nil
 		case !errors.As(err, new(*rotation.APIError)):
-			return out, fail(KindLease, err.Error())
+			return key, out, fail(KindLease, err.Error())
 		case out.Final || try == readTries:
-			return out, nil
+			return key, out, nil
 		}
 		_ = pause(bounded, backOff(try))
 	}

@@ -28,6 +28,9 @@ type EdgeOne struct {
 	Holders func(context.Context, rotation.ZoneID) (rotation.Holders, error)
 	// DeliverFor is how long delivery keeps trying, by the fleet file; nil is not at all.
 	DeliverFor func() time.Duration
+	// RollbackFor is how long former keys are kept and may be put back, by the fleet file;
+	// nil is not at all.
+	RollbackFor func() time.Duration
 	// Checks are the fleet file's health checks, by name; each returns what is
 	// wrong.
 	Checks func() map[string]func(context.Context) error
@@ -130,8 +133,8 @@ func (e *EdgeOne) Refresh(ctx context.Context, in RefreshIn) (RefreshOut, error)
 	return r.run(ctx, r.trySeal)
 }
 
-// run makes the call when able says that its key can be handled.
-func (r *refresh) run(ctx context.Context, able func() error) (RefreshOut, error) {
+// run makes the call, unless able says what becomes of it instead.
+func (r *refresh) run(ctx context.Context, able func(context.Context) *RefreshOut) (RefreshOut, error) {
 	r.says.say("it waits for its turn at the account's pace")
 	defer beatSaying(ctx, &r.says)()
 	if why, again := r.e.mayNot(ctx, r.in.Zone, r.in.Hosts, r.in.Retired); again {
@@ -139,8 +142,8 @@ func (r *refresh) run(ctx context.Context, able func() error) (RefreshOut, error
 	} else if why != "" {
 		return RefreshOut{Sending: Refused, Why: why, Code: codeFleet}, nil
 	}
-	if err := able(); err != nil {
-		return RefreshOut{Sending: Refused, Why: err.Error(), Halt: true}, nil
+	if instead := able(ctx); instead != nil {
+		return *instead, nil
 	}
 	for try := 1; ; try++ {
 		if r.attempt(ctx, try) {
@@ -169,9 +172,11 @@ type refresh struct {
 }
 
 // trySeal makes sure that the key can be sealed before it exists.
-func (r *refresh) trySeal() error {
-	_, err := r.e.sealTo(r.in.Hosts, probeZone, rotation.NewSecret("probe"), r.clock.now())
-	return err
+func (r *refresh) trySeal(context.Context) *RefreshOut {
+	if _, err := r.e.sealTo(r.in.Hosts, probeZone, rotation.NewSecret("probe"), r.clock.now()); err != nil {
+		return r.refuse(err)
+	}
+	return nil
 }
 
 func (r *refresh) fresh() error {

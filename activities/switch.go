@@ -20,6 +20,9 @@ type SwitchIn struct {
 	Kept     []byte               `json:"kept"`
 	Minted   time.Time            `json:"minted"`
 	Baseline rotation.Fingerprint `json:"baseline"`
+	// Former is the key that is to be put back; then there is no Kept, and Minted is when
+	// it was sealed for the hosts.
+	Former *rotation.Former `json:"former,omitempty"`
 	// StagedAt is when the first host was asked to take it, on Temporal's clock. It is
 	// good for ProofFor, like a proof.
 	StagedAt time.Time     `json:"stagedAt"`
@@ -52,9 +55,15 @@ func (e *EdgeOne) Switch(ctx context.Context, in SwitchIn) (RefreshOut, error) {
 		receipt, err := e.Switcher.Modify(ctx, in.Zone, key, ready)
 		return key, receipt, err
 	}
-	return r.run(ctx, func() (err error) {
-		key, err = e.minted(in)
-		return err
+	return r.run(ctx, func(ctx context.Context) *RefreshOut {
+		var err error
+		if key, err = e.minted(in); err != nil {
+			return r.refuse(err)
+		}
+		if in.Former != nil {
+			return r.stillLive(ctx, *in.Former)
+		}
+		return nil
 	})
 }
 
@@ -74,9 +83,16 @@ func (r *refresh) tooOld(in SwitchIn) error {
 	return nil
 }
 
-// minted opens what Mint has sealed. Nobody but a worker that has the account's keyset
+// minted opens what Mint has sealed, or has kept earlier. Nobody but a worker that has the account's keyset
 // can have made it.
 func (e *EdgeOne) minted(in SwitchIn) (rotation.Secret, error) {
+	if in.Former != nil {
+		key, err := e.former(in.Zone, in.Baseline, *in.Former)
+		if err == nil && in.Former.Key != in.Key {
+			err = errOtherKey
+		}
+		return key, err
+	}
 	key, err := e.Keeper.Open(rotation.Bound{Zone: in.Zone, Purpose: rotation.ForSwitch, Minted: in.Minted, Baseline: in.Baseline}, in.Kept)
 	if err == nil && rotation.FingerprintOf(in.Zone, key) != in.Key {
 		return rotation.Secret{}, errOtherKey

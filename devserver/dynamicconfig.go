@@ -28,6 +28,11 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// them again in each call instead took a twentieth of the CPU time.
 		dynamicconfig.NamespaceCacheRefreshInterval.Key(): time.Second,
 
+		// A timer is late by up to this, because a shard reads the timers of so long ahead
+		// at once. The default is a second, for servers whose clocks differ; here is one
+		// clock, and half a second without an answer is to be half a second.
+		dynamicconfig.TimerProcessorMaxTimeShift.Key(): 100 * time.Millisecond,
+
 		// No calls to the outside.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 
@@ -41,8 +46,9 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.PersistenceHealthSignalAggregationEnabled.Key(): false,
 		dynamicconfig.HistoryHealthSignalMetricsEnabled.Key():         false,
 
-		// The default, 128,000 workflows in memory, is for bigger machines.
-		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8192,
+		// The default, 128,000 workflows in memory, is for bigger machines. A campaign
+		// works on a window of zones, and never comes back to one that has ended.
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 1024,
 	}
 	for _, limit := range []dynamicconfig.Key{
 		dynamicconfig.FrontendRPS.Key(),

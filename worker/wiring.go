@@ -223,7 +223,8 @@ func (w *caller) answers(api *edgeone.Client, sealer rotation.Sealer) *activitie
 		Holders: func(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
 			return w.file.now().holders[w.account.Name].Of(ctx, zone)
 		},
-		DeliverFor: func() time.Duration { return w.file.now().fleet.Campaign.Timing.DeliverFor.D() },
+		DeliverFor:  func() time.Duration { return w.file.now().fleet.Campaign.Timing.DeliverFor.D() },
+		RollbackFor: func() time.Duration { return w.file.now().fleet.Campaign.RollbackFor.D() },
 	}
 }
 

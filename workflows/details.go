@@ -81,9 +81,22 @@ func refreshSummary(in activities.RefreshIn) string {
 	return text + ", straight to " + rotation.Listed(namesOf(in.Hosts)) + ", then read back"
 }
 
+func mintSummary(in activities.MintIn) string {
+	switch {
+	case in.Former != nil:
+		return fmt.Sprintf("the former key of %s again, in place of %s", in.Zone, in.Baseline)
+	case in.RollbackFor > 0:
+		return fmt.Sprintf("a new key for %s; the former one is kept for %s", in.Zone, in.RollbackFor)
+	}
+	return "a new key for " + string(in.Zone)
+}
+
 // switchSummary names the hosts too, where the switch may activate their keys itself.
 func switchSummary(in activities.SwitchIn) string {
 	text := "switch " + string(in.Zone)
+	if in.Former != nil {
+		text += " back"
+	}
 	if len(in.Straight) == 0 {
 		return text
 	}

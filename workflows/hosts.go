@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -41,12 +42,19 @@ func (q *question) sealed(probe activities.Probe) {
 	}
 }
 
+// surveyRecent is how old what a host tried may be, if people only want to see that it can
+// take keys: a large plan asks each of its hosts once for every page.
+const surveyRecent = time.Minute
+
 // survey asks all locations at once, without hurry, and passes each answer on. That a
 // worker is absent is an answer too.
 func (q *question) survey(ctx workflow.Context, heard func(in activities.ProveIn, out activities.ProveOut, err error)) {
 	futures := make([]workflow.Future, len(q.locations))
 	for i, l := range q.locations {
 		q.asked[l].Twins = !q.asked[l].Look
+		for i := range q.asked[l].Hosts {
+			q.asked[l].Hosts[i].Recent = rotation.Span(surveyRecent)
+		}
 		futures[i] = proveAct().start(ctx, surveyOptions(l, len(q.asked[l].Hosts)), *q.asked[l])
 	}
 	for i, l := range q.locations {

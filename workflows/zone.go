@@ -108,7 +108,11 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	z := &zone{in: in, work: work, proofs: in.Proofs, recall: func() {}, wake: func() {}}
-	if in.Strategy == rotation.Staged && in.Verb == rotation.Rotate && in.Emergency == "" {
+	if in.Former != nil {
+		z.in.Emergency = "" // a key is put back only where the hosts have it
+		z.trip = rotation.NewRollback(in.Zone, namesOf(in.Hosts), in.Timing, *in.Former)
+		z.trip.Lenient = in.Shard != "" && !in.Unstaged
+	} else if in.Strategy == rotation.Staged && in.Verb == rotation.Rotate && in.Emergency == "" {
 		z.trip = rotation.NewStagedTrip(in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline)
 		z.trip.Lenient = in.Shard != "" && !in.Unstaged
 	} else {
@@ -448,7 +452,7 @@ func (z *zone) end() rotation.Record {
 	_ = workflow.UpsertTypedSearchAttributes(z.work, z.listedAs(string(z.trip.Ended))...)
 	z.count()
 	r := z.trip.Record(z.now(), z.requestID, z.api)
-	r.Gone = z.gone
+	r.Gone, r.Former = z.gone, z.former()
 	return r
 }
 

@@ -24,11 +24,14 @@ func (z *zone) mint() {
 		z.trip.NotSent(z.now(), recalledSwitch, rotation.BackStopped, false)
 		return
 	}
-	in := activities.MintIn{Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, Baseline: z.trip.Baseline}
-	f := mintAct().start(z.recallable(), mintOptions(z.in.Account, "a new key for "+string(z.in.Zone)), in)
+	in := activities.MintIn{
+		Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, Baseline: z.trip.Baseline, RollbackFor: z.in.RollbackFor, Former: z.in.Former,
+	}
+	f := mintAct().start(z.recallable(), mintOptions(z.in.Account, mintSummary(in)), in)
 	z.await(f, time.Time{})
 	var out activities.MintOut
 	err := f.Get(z.work, &out)
+	z.api = z.api.Plus(out.API)
 	switch {
 	case errors.As(err, new(*temporal.CanceledError)):
 		z.trip.NotSent(z.now(), recalledSwitch, rotation.BackStopped, false)
@@ -38,10 +41,21 @@ func (z *zone) mint() {
 		z.trip.NotSent(z.now(), out.Why, rotation.BackNoWorker, false)
 	case out.Why != "":
 		z.trip.RefusedBy(z.now(), out.Why, out.Code, out.Halt)
+	case out.Live != "":
+		z.trip.KeyMoved(out.Live)
 	default:
 		z.minted = out
+		z.trip.Note(out.Note)
 		z.trip.KeyMinted(out.Key)
 	}
+}
+
+// former is the key that the zone has replaced, or may have, where it was kept.
+func (z *zone) former() *rotation.Former {
+	if f := z.minted.Former; f != nil && z.trip.MayHaveRefreshed() && z.trip.Ended != rotation.Unchanged {
+		return f
+	}
+	return nil
 }
 
 // staging is the key on its way to the hosts of one location.
@@ -164,7 +178,7 @@ func (z *zone) change() {
 	}
 	in := activities.SwitchIn{
 		Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, Key: z.trip.Minted, Kept: z.minted.Kept, Minted: z.minted.Minted, Baseline: z.trip.Baseline,
-		StagedAt: z.oldestProof(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt, Straight: z.straight(), Expect: z.trip.Expect(),
+		Former: z.in.Former, StagedAt: z.oldestProof(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt, Straight: z.straight(), Expect: z.trip.Expect(),
 	}
 	z.asked, z.says = z.now(), ""
 	f := switchAct().start(z.recallable(), refreshOptions(z.in, switchSummary(in)), in)

@@ -69,7 +69,7 @@ type Transition struct {
 // their diagram from it.
 func Table() []Transition {
 	return []Transition{
-		{PhaseBaseline, evRead, []Phase{PhaseRefresh, PhaseMint, PhaseSwitch, PhaseDeliver, PhaseEnded}},
+		{PhaseBaseline, evRead, []Phase{PhaseRefresh, PhaseMint, PhaseSwitch, PhaseDeliver, PhaseEnded, PhaseSweep}},
 		{PhaseBaseline, evUnreadable, []Phase{PhaseEnded, PhaseSweep}},
 		{PhaseBaseline, evUnsent, []Phase{PhaseEnded, PhaseSweep}},
 		{PhaseProve, evProved, []Phase{PhaseBaseline, PhaseRefresh}},
@@ -80,6 +80,8 @@ func Table() []Transition {
 		{PhaseRefresh, evUnsent, []Phase{PhaseEnded, PhaseHold, PhaseProve}},
 		{PhaseRefresh, evChanged, []Phase{PhaseDeliver}},
 		{PhaseMint, evMinted, []Phase{PhaseStage}},
+		{PhaseMint, evChanged, []Phase{PhaseMint, PhaseReadBack}},
+		{PhaseMint, evGaveUp, []Phase{PhaseEnded, PhaseSweep}},
 		{PhaseMint, evRefused, []Phase{PhaseEnded, PhaseSweep, PhaseHold}},
 		{PhaseMint, evUnsent, []Phase{PhaseEnded, PhaseSweep, PhaseHold}},
 		{PhaseStage, evStaged, []Phase{PhaseSwitch, PhaseBaseline}},
@@ -91,6 +93,7 @@ func Table() []Transition {
 		{PhaseSwitch, evChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, evChanged, []Phase{PhaseDeliver}},
 		{PhaseReadBack, evSame, []Phase{PhaseSettle, PhaseProve, PhaseMint, PhaseStage, PhaseSwitch, PhaseHold, PhaseEnded, PhaseSweep}},
+		{PhaseReadBack, evStale, []Phase{PhaseSettle}},
 		{PhaseReadBack, evUnreadable, []Phase{PhaseEnded, PhaseHold}},
 		{PhaseSettle, evWaited, []Phase{PhaseReadBack, PhaseVerify}},
 		{PhaseDeliver, evMissing, []Phase{PhaseDeliver}},
@@ -142,6 +145,8 @@ type Trip struct {
 	// given; it is empty until it is in the history.
 	Strategy Strategy    `json:"strategy,omitempty"`
 	Minted   Fingerprint `json:"minted,omitempty"`
+	// Former is the key that is to be put back, in a rollback; then Minted is that one.
+	Former Fingerprint `json:"former,omitempty"`
 	// Staged are the hosts on which a minted key may lie beside the file.
 	Staged []HostName `json:"staged,omitempty"`
 	// Ready says that Minted lies on every host, as the host is defined now.

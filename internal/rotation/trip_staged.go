@@ -48,6 +48,31 @@ func NewStagedTrip(zone ZoneID, hosts []HostName, timing Timing, baseline Finger
 	return t
 }
 
+// NewRollback begins a rotation that puts a former key back, in the place of the key that
+// replaced it and of no other.
+func NewRollback(zone ZoneID, hosts []HostName, timing Timing, former Former) *Trip {
+	t := NewStagedTrip(zone, hosts, timing, former.For)
+	t.Former = former.Key
+	return t
+}
+
+// KeyMoved says that EdgeOne holds another key than the one for whose place a key was to be
+// minted. Nothing was minted.
+func (t *Trip) KeyMoved(key Fingerprint) {
+	switch {
+	case t.Sent > 0: // what an earlier trip sent, perhaps
+		t.to(evChanged, PhaseReadBack)
+	case t.Stale >= maxStaleReads:
+		t.end(evGaveUp, Unchanged, "EdgeOne keeps answering with other keys; nothing was sent, the key is as it was")
+	default:
+		t.Stale++
+		t.SawDrift(t.Baseline)
+		t.Baseline = key
+		t.Drift = slices.DeleteFunc(slices.Clone(t.Drift), func(f Fingerprint) bool { return f == key })
+		t.to(evChanged, PhaseMint)
+	}
+}
+
 // KeyMinted says that a new key is in the history, sealed for all that will need
 // it.
 func (t *Trip) KeyMinted(key Fingerprint) {
@@ -95,6 +120,10 @@ func (t *Trip) readStagedBaseline(key Fingerprint) {
 		t.to(evRead, PhaseSwitch)
 		return
 	}
+	if t.Former != "" {
+		t.end(evRead, Unchanged, fmt.Sprintf("EdgeOne holds %s, and not %s, which the rotation had set; nothing was put back, and nothing was sent", key, t.Baseline))
+		return
+	}
 	t.Baseline, t.Minted = key, ""
 	t.to(evRead, PhaseMint)
 }
@@ -115,11 +144,31 @@ func (t *Trip) Switched(now, sentAt time.Time) {
 // may be sent again at once: whichever of the requests is executed, and when, it
 // brings this key. A key of somebody else is never replaced by ours.
 func (t *Trip) readBackStaged(now time.Time, key Fingerprint) {
-	if key != t.Baseline && key != Absent {
+	switch {
+	case key == t.Baseline, key == Absent:
+		t.unswitched(now, key)
+	case t.tooEarly(now, key):
+		t.to(evStale, PhaseSettle)
+		t.Wake = t.sentLast().Add(t.Timing.Settle.D())
+	default:
 		t.found(now, key)
-		return
 	}
-	t.unswitched(now, key)
+}
+
+// tooEarly says that a read may show the former key because it is not up to date: the key
+// was live before the one that is to be replaced. EdgeOne was seen to hold that one just
+// before the switch was sent.
+func (t *Trip) tooEarly(now time.Time, key Fingerprint) bool {
+	return t.Former != "" && key == t.Former && now.Before(t.sentLast().Add(t.Timing.Settle.D()))
+}
+
+// sentLast is when the latest attempt was signed at the earliest.
+func (t *Trip) sentLast() time.Time {
+	last := t.Begun
+	for _, a := range t.Given {
+		last = later(last, a.SentAt)
+	}
+	return last
 }
 
 // found takes a key that a read shows in place of the old one. Nothing is counted as

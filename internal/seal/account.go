@@ -228,9 +228,13 @@ func (k *Keeper) Open(bound rotation.Bound, sealed []byte) (rotation.Secret, err
 // every part of bound, each behind its length.
 func (k *Keeper) context(bound rotation.Bound) []byte {
 	var data []byte
-	for _, part := range []string{
+	parts := []string{
 		"keywave/v1 account", string(k.account), string(bound.Zone), string(bound.Purpose), bound.Minted.UTC().Format(time.RFC3339Nano), string(bound.Baseline),
-	} {
+	}
+	if !bound.Until.IsZero() {
+		parts = append(parts, bound.Until.UTC().Format(time.RFC3339Nano))
+	}
+	for _, part := range parts {
 		data = binary.BigEndian.AppendUint64(data, uint64(len(part)))
 		data = append(data, part...)
 	}
