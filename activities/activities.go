@@ -8,9 +8,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 )
 
 // clock tells the time of Temporal's server inside an activity: the start time
@@ -33,10 +36,12 @@ const beatEvery = 2 * time.Second
 
 // beat reports until the returned function is called.
 func beat(ctx context.Context) (stop func()) {
-	return beatEach(beatEvery, func() { activity.RecordHeartbeat(ctx) })
+	return beatEach(ctx, beatEvery, func(ctx context.Context) { activity.RecordHeartbeat(ctx) })
 }
 
-func beatEach(every time.Duration, report func()) (stop func()) {
+// beatEach goes on when ctx has ended: whoever was cancelled and finishes its work lives.
+func beatEach(ctx context.Context, every time.Duration, report func(context.Context)) (stop func()) {
+	ctx = context.WithoutCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(every)
@@ -46,7 +51,7 @@ func beatEach(every time.Duration, report func()) (stop func()) {
 			case <-done:
 				return
 			case <-tick.C:
-				report()
+				report(ctx)
 			}
 		}
 	}()
@@ -54,9 +59,32 @@ func beatEach(every time.Duration, report func()) (stop func()) {
 }
 
 // inTime ends shortly before the activity's own deadline, so that a host that
-// hangs does not cost what the others acknowledged.
+// hangs does not cost what the others acknowledged. The SDK ends ctx also when Temporal
+// has not taken one heartbeat in time, often within a second; the work goes on then, for
+// the next heartbeat may be taken. Who must not go on unheard, as a refresh, uses ctx.
 func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithDeadline(ctx, activity.GetInfo(ctx).Deadline.Add(-time.Second))
+	deadline := activity.GetInfo(ctx).Deadline.Add(-time.Second)
+	apart, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if !unheard(ctx) {
+			end(context.Cause(ctx))
+		}
+	})
+	timed, cancel := context.WithDeadline(apart, deadline)
+	return timed, func() { unhook(); cancel(); end(nil) }
+}
+
+// unheard says that ctx ended because Temporal could not be told that the activity lives,
+// and for no other reason.
+func unheard(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	if !errors.Is(ctx.Err(), context.Canceled) || errors.Is(cause, context.Canceled) {
+		return false // its own end, or the worker's
+	}
+	_, cancelled := errors.AsType[*temporal.CanceledError](cause)
+	_, gone := errors.AsType[*serviceerror.NotFound](cause)
+	_, elsewhere := errors.AsType[*serviceerror.NamespaceNotActive](cause)
+	return !cancelled && !gone && !elsewhere && !errors.Is(cause, activity.ErrActivityPaused) && !errors.Is(cause, activity.ErrActivityReset)
 }
 
 // pause waits, or says why not.

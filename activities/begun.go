@@ -117,7 +117,7 @@ func (r *Refreshing) take(a *workflowpb.PendingActivityInfo) {
 
 // beatSaying is beat, with what is said at the moment.
 func beatSaying(ctx context.Context, s *sayings) (stop func()) {
-	return beatEach(RefreshBeat, func() { activity.RecordHeartbeat(ctx, s.last()) })
+	return beatEach(ctx, RefreshBeat, func(ctx context.Context) { activity.RecordHeartbeat(ctx, s.last()) })
 }
 
 // sayings is what a running refresh reports with its heartbeats.

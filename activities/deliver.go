@@ -51,7 +51,7 @@ func (l *Location) Deliver(ctx context.Context, in DeliverIn) (DeliverOut, error
 
 // beatDelivery is beat for what brings keys to hosts.
 func beatDelivery(ctx context.Context) (stop func()) {
-	return beatEach(DeliverBeat, func() { activity.RecordHeartbeat(ctx) })
+	return beatEach(ctx, DeliverBeat, func(ctx context.Context) { activity.RecordHeartbeat(ctx) })
 }
 
 // atOnce does something for each host, for all of them at once, and waits for all.

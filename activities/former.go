@@ -107,7 +107,7 @@ func (r *refresh) stillLive(ctx context.Context, f rotation.Former) *RefreshOut 
 	live := rotation.FingerprintOf(r.in.Zone, key)
 	switch {
 	case ctx.Err() != nil:
-		r.notSent(errCancelled.Error(), rotation.BackStopped, false)
+		r.stopped(ctx)
 	case err != nil:
 		r.notSent(err.Error(), rotation.BackNoWorker, true)
 	case read.Problem != "":

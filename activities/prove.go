@@ -34,7 +34,7 @@ type Location struct {
 // surveysAtOnce are the hosts that a worker asks at a time for people, who wait for a plan
 // or an audit: all pages of a large plan come at once, and must not be a crowd in which a
 // delivery or a heartbeat is late.
-const surveysAtOnce = 64
+const surveysAtOnce = 32
 
 // surveys are the turns of those hosts.
 type surveys struct {

@@ -115,6 +115,7 @@ const mostBackOff = 5 * time.Second
 const lockedTries = 3
 
 var (
+	errUnheard      = errors.New("Temporal took no heartbeat in time, so that another process may go on with the zone")
 	errCancelled    = errors.New("cancelled before it was sent")
 	errProofExpired = errors.New("a host's proof expired before the request could be signed")
 	errClosed       = errors.New("the campaign's window closed before the request could be signed")
@@ -151,7 +152,7 @@ func (r *refresh) run(ctx context.Context, able func(context.Context) *RefreshOu
 			return r.out, nil
 		}
 		if err := pause(ctx, backOff(try)); err != nil {
-			return r.notSent(errCancelled.Error(), rotation.BackStopped, false), nil
+			return r.stopped(ctx), nil
 		}
 	}
 }
@@ -276,7 +277,7 @@ func (r *refresh) unsent(ctx context.Context, err error) bool {
 	case errors.Is(err, errProofExpired):
 		r.notSent(errProofExpired.Error(), rotation.BackProof, true)
 	case ctx.Err() != nil:
-		r.notSent(errCancelled.Error(), rotation.BackStopped, false)
+		r.stopped(ctx)
 	case errors.As(err, &api) && api.Class == rotation.Denied:
 		r.out = RefreshOut{Sending: Refused, Why: api.Error(), Code: api.Code, Halt: true, API: r.out.API}
 	case errors.As(err, &api):
@@ -338,6 +339,15 @@ func (r *refresh) expired() bool {
 // unreached ends a refresh when EdgeOne executed none of its tries.
 func (r *refresh) unreached() {
 	r.notSent("nothing was executed while the proofs lasted: "+r.rejected, rotation.BackUnreached, true)
+}
+
+// stopped is a refresh that was ended before it was signed. One that Temporal does not hear
+// of may count as lost there, so it sends nothing, either.
+func (r *refresh) stopped(ctx context.Context) RefreshOut {
+	if unheard(ctx) {
+		return r.notSent(errUnheard.Error(), rotation.BackNoWorker, true)
+	}
+	return r.notSent(errCancelled.Error(), rotation.BackStopped, false)
 }
 
 func (r *refresh) notSent(why string, back rotation.Handback, again bool) RefreshOut {
