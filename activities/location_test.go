@@ -8,6 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
 	"keywave/activities"
 	"keywave/internal/rotation"
 )
@@ -341,5 +346,69 @@ func TestAWorkerThatStopsServesItsQueue(t *testing.T) {
 		if out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs)); err != nil || out.Proofs[0].Queue != "" {
 			t.Errorf("its proof names a queue that is soon gone: %+v, %v", out, err)
 		}
+	})
+}
+
+// A heartbeat that Temporal did not take in time ends no work at hosts. Whatever Temporal
+// says, and the worker's end, does.
+func TestOneLateHeartbeatEndsNoWork(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		cause error
+		ends  bool
+	}{
+		{"no answer in time", context.DeadlineExceeded, false},
+		{"Temporal is away", serviceerror.NewUnavailable("connection refused"), false},
+		{"Temporal has too much to do", serviceerror.NewResourceExhausted(enums.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED, "overloaded"), false},
+		{"cancelled", temporal.NewCanceledError(), true},
+		{"counted as lost", serviceerror.NewNotFound("no such activity"), true},
+		{"paused", activity.ErrActivityPaused, true},
+		{"the worker stops", context.Canceled, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				boxes := newSeals(t, hk)
+				l, refs := place(boxes, &machine{hangs: true})
+				in := proveIn(t, boxes, refs)
+				ctx, end := context.WithCancelCause(t.Context())
+				end(c.cause)
+				began := time.Now()
+				out, err := run(t, ctx, l.Prove, in)
+				if ended := time.Since(began) < time.Second; err != nil || out.Proofs[0].Problem == "" || ended != c.ends {
+					t.Errorf("after %s: %+v, %v", time.Since(began), out, err)
+				}
+			})
+		})
+	}
+}
+
+// However many pages of a plan ask a worker, it asks so many hosts at a time, and no more.
+// Proofs of a campaign wait for none of them.
+func TestSurveysTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		slow := make([]*machine, 50)
+		for i := range slow {
+			slow[i] = &machine{hangs: true}
+		}
+		l, refs := place(boxes, append(slow, holding(oldKey))...)
+		survey, campaign := proveIn(t, boxes, refs[:50]), proveIn(t, boxes, refs[50:])
+		survey.Twins = true
+		for range 2 {
+			go func() { _, _ = run(t, t.Context(), l.Prove, survey) }()
+		}
+		synctest.Wait()
+		busy := 0
+		for _, m := range slow {
+			busy += int(m.waiting.Load())
+		}
+		if busy != 32 {
+			t.Errorf("%d hosts are asked at once", busy)
+		}
+		if out, err := run(t, t.Context(), l.Prove, campaign); err != nil || out.Proofs[0].Problem != "" {
+			t.Errorf("%+v, %v", out, err)
+		}
+		time.Sleep(time.Hour) // all end in time
+		synctest.Wait()
 	})
 }
