@@ -48,11 +48,24 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func zoneSummary(verb rotation.Verb, name string, id rotation.ZoneID, hosts []rotation.HostRef) string {
-	if name == "" {
-		name = string(id)
+func zoneSummary(in ZoneIn) string {
+	name := cmp.Or(in.Name, string(in.Zone))
+	return fmt.Sprintf("%s %s on %s in %s", in.does(), name, fmtHosts(len(in.Hosts)), rotation.Listed(locationsOf(in.Hosts)))
+}
+
+// does says what the operation does to the zone, asked what somebody asks for.
+func (in ZoneIn) does() string {
+	if in.Former != nil {
+		return "rolls back"
 	}
-	return fmt.Sprintf("%ss %s on %s in %s", verb, name, fmtHosts(len(hosts)), rotation.Listed(locationsOf(hosts)))
+	return string(in.Verb) + "s"
+}
+
+func (in ZoneIn) asked() string {
+	if in.Former != nil {
+		return "roll back"
+	}
+	return string(in.Verb)
 }
 
 func locationsOf(hosts []rotation.HostRef) []rotation.Location {
@@ -167,7 +180,7 @@ var outcomeWords = map[rotation.Outcome]string{
 func zoneDetails(in ZoneIn, t *rotation.Trip, now ZoneNews, says string) marked {
 	var b markdown
 	b.add(emergency(in.Emergency))
-	b.say("**%s %s**", in.Verb, in.Zone)
+	b.say("**%s %s**", in.asked(), in.Zone)
 	if in.Name != "" {
 		b.say(" (%s)", in.Name)
 	}

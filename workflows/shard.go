@@ -282,7 +282,7 @@ func (s *shard) start(c rotation.StartZone) {
 		return
 	}
 	in := s.zoneIn(c)
-	o := childPolicy(ZoneID(c.Zone), zoneSummary(in.Verb, in.Name, in.Zone, in.Hosts))
+	o := childPolicy(ZoneID(c.Zone), zoneSummary(in))
 	o.WorkflowTaskTimeout = ZoneTask
 	o.TypedSearchAttributes = Searchable(s.in.Campaign, c.Zone, "")
 	o.Priority = temporal.Priority{PriorityKey: priorityNormal}
