@@ -24,7 +24,7 @@ const (
 // whose failure means something to a zone are tried once, or a few times: the zone
 // decides what comes next.
 const (
-	quickAnswer   = 500 * time.Millisecond // a worker that gave a proof takes the delivery at once, or is gone
+	quickAnswer   = 300 * time.Millisecond // a worker that gave a proof takes the delivery at once, or is gone
 	quickProof    = 2 * time.Second        // the worker that calls EdgeOne gives proofs itself, or is gone
 	firstDelivery = 8 * time.Second
 	earlyAfter    = time.Second      // a refresh that has begun answers within it, or the key is read early
