@@ -22,7 +22,7 @@ import (
 )
 
 // gcPercent lets the small heap grow: memory is cheap here, and time is exposure.
-const gcPercent = 300
+const gcPercent = 200
 
 func main() {
 	debug.SetGCPercent(gcPercent)
