@@ -102,6 +102,7 @@ func TestKeptKeyIsForOneUse(t *testing.T) {
 		"another purpose":  func(to *rotation.Bound) { to.Purpose = "other" },
 		"another time":     func(to *rotation.Bound) { to.Minted = to.Minted.Add(time.Nanosecond) },
 		"another baseline": func(to *rotation.Bound) { to.Baseline = "fedcba9876543210" },
+		"an end":           func(to *rotation.Bound) { to.Until = to.Minted.Add(time.Hour) },
 	} {
 		other := bound
 		change(&other)
@@ -116,6 +117,32 @@ func TestKeptKeyIsForOneUse(t *testing.T) {
 	cannotUse(t, "another account", err, "was sealed for another zone")
 	_, err = k.Open(bound, []byte("no seal"))
 	cannotUse(t, "no seal", err, "it is not a sealed key")
+}
+
+// A former key is bound to its end, which nobody moves.
+func TestAFormerKeyIsBoundToItsEnd(t *testing.T) {
+	k := seal.NewKeeper(accountKeyring(t, intl), intl)
+	former := bound
+	former.Purpose, former.Until = rotation.ForRollback, bound.Minted.Add(time.Hour)
+	b, err := k.Seal(former, rotation.NewSecret(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := former
+	same.Until = former.Until.In(time.FixedZone("HKT", 8*3600))
+	if _, err := k.Open(same, b); err != nil {
+		t.Errorf("the same end in another zone: %v", err)
+	}
+	for what, until := range map[string]time.Time{"later": former.Until.Add(time.Nanosecond), "earlier": former.Until.Add(-time.Hour), "no end": {}} {
+		other := former
+		other.Until = until
+		_, err := k.Open(other, b)
+		cannotUse(t, what, err, "was sealed for another zone, purpose, time or baseline")
+	}
+	former.Until = time.Time{}
+	if _, err := k.Seal(former, rotation.NewSecret(key)); err == nil || !strings.Contains(err.Error(), "an end") {
+		t.Errorf("a former key without an end: %v", err)
+	}
 }
 
 // cloneAccount copies a keyset under another account's name.
