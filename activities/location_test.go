@@ -381,34 +381,3 @@ func TestOneLateHeartbeatEndsNoWork(t *testing.T) {
 		})
 	}
 }
-
-// However many pages of a plan ask a worker, it asks so many hosts at a time, and no more.
-// Proofs of a campaign wait for none of them.
-func TestSurveysTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		boxes := newSeals(t, hk)
-		slow := make([]*machine, 50)
-		for i := range slow {
-			slow[i] = &machine{hangs: true}
-		}
-		l, refs := place(boxes, append(slow, holding(oldKey))...)
-		survey, campaign := proveIn(t, boxes, refs[:50]), proveIn(t, boxes, refs[50:])
-		survey.Twins = true
-		for range 2 {
-			go func() { _, _ = run(t, t.Context(), l.Prove, survey) }()
-		}
-		synctest.Wait()
-		busy := 0
-		for _, m := range slow {
-			busy += int(m.waiting.Load())
-		}
-		if busy != 32 {
-			t.Errorf("%d hosts are asked at once", busy)
-		}
-		if out, err := run(t, t.Context(), l.Prove, campaign); err != nil || out.Proofs[0].Problem != "" {
-			t.Errorf("%+v, %v", out, err)
-		}
-		time.Sleep(time.Hour) // all end in time
-		synctest.Wait()
-	})
-}

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,11 +178,9 @@ type machine struct {
 	files map[rotation.ZoneID]string
 	fail  error
 	hangs bool
-	// waiting are the calls that hang now.
-	waiting atomic.Int32
-	wrote   int
-	notes   []string
-	other   []rotation.ZoneID
+	wrote int
+	notes []string
+	other []rotation.ZoneID
 	// within is how old the last proof was allowed to be, and age how old it was.
 	within, age time.Duration
 	// began is when puts began that had no key yet; closed is how many of them are over.
@@ -265,9 +262,7 @@ func (m *machine) Put(ctx context.Context, z rotation.ZoneID, key rotation.Secre
 
 func (m *machine) reach(ctx context.Context) error {
 	if m.hangs {
-		m.waiting.Add(1)
 		<-ctx.Done()
-		m.waiting.Add(-1)
 	}
 	if ctx.Err() != nil {
 		return &rotation.HostError{Step: rotation.StepSession, Why: "no answer: " + ctx.Err().Error()}

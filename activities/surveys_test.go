@@ -84,8 +84,8 @@ func hostsOf(in activities.ProveIn, from, to int) activities.ProveIn {
 	return in
 }
 
-// Of all surveys of a worker, 64 hosts are asked at a time. The proofs of a campaign are
-// not held up by them.
+// However many pages of a plan, or of an audit, ask a worker, it asks so many hosts at a
+// time, and no more. Proofs of a campaign wait for none of them.
 func TestSurveysTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, l, all := crowded(t, 110)
@@ -94,11 +94,11 @@ func TestSurveysTakeTurns(t *testing.T) {
 		told := []<-chan activities.ProveOut{
 			ask(t, l, hostsOf(look, 0, 50), time.Hour), ask(t, l, hostsOf(twins, 20, 70), time.Hour), ask(t, l, hostsOf(look, 40, 90), time.Hour),
 		}
-		if c.now != 64 {
+		if c.now != 32 {
 			t.Errorf("%d hosts are asked at a time in three surveys of 50", c.now)
 		}
 		told = append(told, ask(t, l, hostsOf(all, 90, 110), time.Hour))
-		if c.now != 84 {
+		if c.now != 52 {
 			t.Errorf("%d hosts are asked at a time, with the 20 of a campaign's proofs", c.now)
 		}
 		close(c.letGo)
@@ -109,7 +109,7 @@ func TestSurveysTakeTurns(t *testing.T) {
 				}
 			}
 		}
-		if c.most != 84 || c.now != 0 {
+		if c.most != 52 || c.now != 0 {
 			t.Errorf("%d hosts were asked at a time, %d still are", c.most, c.now)
 		}
 	})
@@ -120,10 +120,10 @@ func TestATurnEndsWithItsSurvey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, l, all := crowded(t, 100)
 		all.Look = true
-		first := ask(t, l, hostsOf(all, 0, 64), time.Hour)
+		first := ask(t, l, hostsOf(all, 0, 32), time.Hour)
 		began := time.Now()
 		for range 2 {
-			out := <-ask(t, l, hostsOf(all, 64, 100), 30*time.Second)
+			out := <-ask(t, l, hostsOf(all, 32, 100), 30*time.Second)
 			for _, p := range out.Proofs {
 				if !strings.Contains(p.Problem, "no answer") {
 					t.Errorf("%s: %q", p.Host, p.Problem)
@@ -133,12 +133,12 @@ func TestATurnEndsWithItsSurvey(t *testing.T) {
 		if took := time.Since(began); took != 58*time.Second {
 			t.Errorf("two surveys that got no turn took %s", took)
 		}
-		if c.most != 64 {
+		if c.most != 32 {
 			t.Errorf("%d hosts were asked at a time", c.most)
 		}
 		close(c.letGo)
 		<-first
-		for _, p := range (<-ask(t, l, hostsOf(all, 64, 100), 30*time.Second)).Proofs {
+		for _, p := range (<-ask(t, l, hostsOf(all, 32, 100), 30*time.Second)).Proofs {
 			if p.Problem != "" {
 				t.Errorf("after the first survey: %s: %s", p.Host, p.Problem)
 			}

@@ -120,7 +120,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 	case workflows.ActRefresh:
 		return w.onRefresh(ctx, t, input[activities.RefreshIn](t))
 	case workflows.ActMint:
-		return w.onMint(ctx, input[activities.MintIn](t))
+		return w.onMint(ctx, t, input[activities.MintIn](t))
 	case workflows.ActStage:
 		return w.onStage(ctx, t, input[activities.StageIn](t))
 	case workflows.ActSwitch:

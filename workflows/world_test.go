@@ -111,6 +111,9 @@ type world struct {
 	asked int
 	// noProbe is why no probe can be sealed.
 	noProbe string
+	// rollbackFor is how long the worker that calls EdgeOne keeps former keys, by its own
+	// fleet file.
+	rollbackFor time.Duration
 }
 
 // endless is longer than anything here may take.

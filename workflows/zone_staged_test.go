@@ -17,15 +17,62 @@ import (
 
 // What workers do for the strategy staged.
 
-func (w *world) onMint(ctx workflow.Context, in activities.MintIn) (any, error) {
-	z := w.zones[in.Zone]
+// onMint behaves as activities.EdgeOne.Mint does.
+func (w *world) onMint(ctx workflow.Context, t *task, in activities.MintIn) (any, error) {
+	now := workflow.Now(ctx)
+	z := w.zone(in.Zone, now)
 	if why := rotation.Holders(z.hosts).Match(z.id, in.Hosts, in.Retired); why != "" {
 		return activities.MintOut{Why: why, Code: "FleetDiffers"}, nil
 	}
+	if in.Former != nil {
+		key, why := w.former(z, in.Baseline, *in.Former, now)
+		if why != "" {
+			return activities.MintOut{Why: why, Code: "FormerKey"}, nil
+		}
+		return activities.MintOut{Key: z.print(key), Minted: now.UTC(), Sealed: seal(in.Hosts, z.id, key)}, nil
+	}
+	key := fmt.Sprintf("minted %d for %s", z.minted+1, z.id)
+	out := activities.MintOut{Key: z.print(key), Minted: now.UTC(), Kept: []byte(key), Sealed: seal(in.Hosts, z.id, key)}
+	if in.RollbackFor > 0 && w.rollbackFor == 0 {
+		out.Note = "the former key was not kept: rollbackFor is 0"
+	} else if in.RollbackFor > 0 {
+		answer, err := z.nextRead()(ctx, t, z, activities.ReadIn{Zone: in.Zone})
+		if err != nil {
+			return nil, err
+		}
+		switch read := answer.(activities.ReadOut); {
+		case read.Problem != "":
+			return activities.MintOut{Why: read.Problem, Code: read.Code, Halt: read.Halt, API: read.API}, nil
+		case read.Key != in.Baseline:
+			return activities.MintOut{Live: read.Key, API: read.API}, nil
+		default:
+			f := rotation.Former{Key: read.Key, For: out.Key, At: now.UTC(), Until: now.UTC().Add(min(w.rollbackFor, in.RollbackFor.D()))}
+			f.Kept = []byte(keptAs(z, f) + z.live())
+			out.Former, out.API = &f, read.API
+		}
+	}
 	z.minted++
-	key := fmt.Sprintf("minted %d for %s", z.minted, z.id)
-	w.log(workflow.Now(ctx), "minted", z.id, key)
-	return activities.MintOut{Key: z.print(key), Minted: workflow.Now(ctx).UTC(), Kept: []byte(key), Sealed: seal(in.Hosts, z.id, key)}, nil
+	w.log(now, "minted", z.id, key)
+	return out, nil
+}
+
+// keptAs stands in for the seal of a former key, which is bound to all of this.
+func keptAs(z *edgeZone, f rotation.Former) string {
+	return fmt.Sprintf("%s|%s|%s|%s|", z.id, f.For, f.At.Format(time.RFC3339Nano), f.Until.Format(time.RFC3339Nano))
+}
+
+// former is a key that may be put back in the place of another one, or why it may not.
+func (w *world) former(z *edgeZone, live rotation.Fingerprint, f rotation.Former, now time.Time) (key, why string) {
+	key, opens := strings.CutPrefix(string(f.Kept), keptAs(z, f))
+	switch {
+	case w.rollbackFor == 0, !now.Before(f.Until), !now.Before(f.At.Add(w.rollbackFor)):
+		return "", "the former key could be used until then"
+	case f.For != live:
+		return "", "the former key was kept to replace another key"
+	case !opens:
+		return "", "the former key cannot be opened"
+	}
+	return key, ""
 }
 
 func (w *world) onStage(ctx workflow.Context, t *task, in activities.StageIn) (any, error) {
@@ -58,8 +105,16 @@ func (w *world) onStage(ctx workflow.Context, t *task, in activities.StageIn) (a
 // onSwitch is a refresh that brings a key. Each host must have it, unless the trip has
 // nothing to stage there.
 func (w *world) onSwitch(ctx workflow.Context, t *task, in activities.SwitchIn) (any, error) {
-	z := w.zones[in.Zone]
+	z := w.zone(in.Zone, workflow.Now(ctx))
 	z.brings = string(in.Kept)
+	var before rotation.API
+	if in.Former != nil {
+		instead, err := w.stillLive(ctx, t, z, in)
+		if err != nil || instead.Sending != "" {
+			return instead, err
+		}
+		before = instead.API
+	}
 	if z.print(z.brings) != in.Key || in.Baseline == "" || in.Minted.IsZero() {
 		w.Errorf("%s is to be switched to what was not minted: %+v", z.id, in)
 	}
@@ -77,7 +132,31 @@ func (w *world) onSwitch(ctx workflow.Context, t *task, in activities.SwitchIn) 
 	}
 	out.Sealed = nil
 	out.API.Modify, out.API.Refresh = out.API.Refresh, 0
+	out.API = out.API.Plus(before)
 	return out, err
+}
+
+// stillLive lets a former key be brought, if it may be and EdgeOne holds the key that it
+// may replace.
+func (w *world) stillLive(ctx workflow.Context, t *task, z *edgeZone, in activities.SwitchIn) (activities.RefreshOut, error) {
+	key, why := w.former(z, in.Baseline, *in.Former, workflow.Now(ctx))
+	if why != "" {
+		return activities.RefreshOut{Sending: activities.Refused, Why: why, Code: "FormerKey"}, nil
+	}
+	z.brings = key
+	answer, err := z.nextRead()(ctx, t, z, activities.ReadIn{Zone: z.id})
+	if err != nil {
+		return activities.RefreshOut{}, err
+	}
+	read := answer.(activities.ReadOut)
+	out := activities.RefreshOut{API: read.API}
+	switch {
+	case read.Problem != "":
+		out.Sending, out.Why, out.Back, out.Again = activities.NotSent, read.Problem, rotation.BackUnreached, true
+	case read.Key != in.Former.For:
+		out.Sending, out.Why, out.Code = activities.Refused, "EdgeOne holds another key than the former one may replace", "FormerKey"
+	}
+	return out, nil
 }
 
 func (w *world) onUnstage(ctx workflow.Context, in activities.UnstageIn) (any, error) {
