@@ -23,7 +23,7 @@ func (a *app) campaign() *cobra.Command {
 		Example: "  keywave campaign start -f fleet.yaml --watch\n  keywave campaign status NAME",
 		Args:    oneBelow, RunE: showHelp,
 	}
-	cmd.AddCommand(a.campaignStart(), a.campaignStatus(), a.campaignWatch(), a.campaignList(), a.campaignZones(), a.campaignReport(),
+	cmd.AddCommand(a.campaignStart(), a.campaignRollback(), a.campaignStatus(), a.campaignWatch(), a.campaignList(), a.campaignZones(), a.campaignReport(),
 		a.campaignResume(), a.campaignApprove(), a.campaignSet(), a.campaignSkip(),
 		a.campaignOrder("pause", workflows.UpdatePause, "Start no further refresh; answers when that is certain"),
 		a.campaignOrder("cancel", workflows.UpdateCancel, "Pause and close; zones that may have refreshed are still delivered"),

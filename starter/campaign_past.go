@@ -112,7 +112,7 @@ func repairOf(ctx context.Context, conn *temporalclient.Connection, zone rotatio
 	if err := temporalclient.Input(ctx, conn, id, run, &in); err != nil {
 		return one, fmt.Errorf("an operation of zone %s cannot be read: %w", zone, err)
 	}
-	one.Verb, one.By, one.Reason = in.Verb, in.By, in.Reason
+	one.Verb, one.By, one.Reason, one.Rollback = in.Verb, in.By, in.Reason, in.Former != nil
 	if e.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return one, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,18 +121,26 @@ func (a *app) startCampaign(ctx context.Context, o *startOptions) error {
 
 // planNow plans a fleet in order to run the plan at once.
 func (a *app) planNow(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
-	plan, err := a.makePlan(ctx, conn, f, name)
+	plan, err := makePlan(ctx, conn, f, name)
 	if err != nil {
 		return plan, err
 	}
-	a.say("Plan %s: %s on %s in %s, %s.", plan.Digest, many(plan.Zones, "zone"), many(plan.Hosts, "host"), many(len(plan.Waves), "wave"), many(plan.Found, "finding"))
+	a.sayPlan(f, plan)
+	return plan, nil
+}
+
+// sayPlan says what of a plan a person must know that runs it at once.
+func (a *app) sayPlan(f *fleet.Fleet, p plan.Plan) {
+	a.say("Plan %s: %s on %s in %s, %s.", p.Digest, many(p.Zones, "zone"), many(p.Hosts, "host"), many(len(p.Waves), "wave"), many(p.Found, "finding"))
 	if f.Selected != "" {
 		a.say("  %s", f.Selected)
 	}
-	for _, f := range plan.Findings[:min(len(plan.Findings), 10)] {
+	if kept := p.Settings.RollbackFor; kept > 0 {
+		a.say("  Each key that is replaced is kept for %s, at half the pace, and can be put back until then, also by whoever can write to Temporal.", kept)
+	}
+	for _, f := range p.Findings[:min(len(p.Findings), 10)] {
 		a.say("  %s", finding(f))
 	}
-	return plan, nil
 }
 
 // approvedPlan finds a plan that was made before, and refuses one that is too
@@ -140,6 +149,9 @@ func (a *app) approvedPlan(ctx context.Context, conn *temporalclient.Connection,
 	plan, err := findPlan(ctx, conn, o.digest)
 	if err != nil {
 		return plan, err
+	}
+	if plan.Undoes != "" {
+		return plan, refused(fmt.Errorf("plan %s puts back the keys that campaign %s replaced, and such a plan is run when it is made; nothing was started; roll back what can be now: keywave campaign rollback %s -f fleet.yaml --reason \"…\"", plan.Digest, plan.Undoes, plan.Undoes))
 	}
 	if old := workflows.TooOld(plan, time.Now()); old != "" {
 		return plan, refused(errors.New(old))
@@ -206,7 +218,7 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 		ID: workflows.CampaignID(in.Name), TaskQueue: workflows.Queue, WorkflowIDReusePolicy: reuse,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    workflows.Searchable(in.Name, "", in.Digest),
-		StaticSummary:                            harmless.Summary(fmt.Sprintf("rotate %d zones on %d hosts in %d waves", plan.Zones, plan.Hosts, len(plan.Waves))),
+		StaticSummary:                            harmless.Summary(summaryOf(plan)),
 		StaticDetails:                            harmless.Sprintf(harmless.Markdown, "Plan %s, digest `%s`. Started by %s. %s", in.Plan, in.Digest, in.By, in.Reason),
 	}, workflows.TypeCampaign, in)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
@@ -216,6 +228,15 @@ func launch(ctx context.Context, conn *temporalclient.Connection, in workflows.C
 		return refused(fmt.Errorf("the campaign cannot be started: %w", err))
 	}
 	return nil
+}
+
+// summaryOf is what a campaign of the plan does, in one line of the Temporal UI.
+func summaryOf(p plan.Plan) string {
+	text := fmt.Sprintf("rotate %d zones on %d hosts in %d waves", p.Zones, p.Hosts, len(p.Waves))
+	if p.Undoes != "" {
+		text = "roll back" + strings.TrimPrefix(text, "rotate") + ", whose keys campaign " + p.Undoes + " replaced"
+	}
+	return text
 }
 
 func nameTaken(name string) error {

@@ -186,7 +186,7 @@ func (a *app) perform(ctx context.Context, s *set, strategy rotation.Strategy, h
 		return status, r, err
 	}
 	defer conn.Close()
-	plan, err := a.makePlan(ctx, conn, f, "demo")
+	plan, err := makePlan(ctx, conn, f, "demo")
 	if err != nil {
 		return status, r, err
 	}

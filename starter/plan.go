@@ -63,7 +63,7 @@ func (a *app) planFleet(ctx context.Context, o *planOptions) error {
 	if f, err = o.of(f); err != nil {
 		return err
 	}
-	plan, err := a.makePlan(ctx, conn, f, name)
+	plan, err := makePlan(ctx, conn, f, name)
 	if err != nil {
 		return err
 	}

@@ -18,19 +18,24 @@ import (
 	"keywave/workflows"
 )
 
-// makePlan starts the plan and its draft pages, and waits for the plan.
-func (a *app) makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
+// makePlan plans a fleet.
+func makePlan(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, name string) (plan.Plan, error) {
 	draft, err := planning.NewDraft(f, name)
 	if err != nil {
 		return draft.Plan, refused(err)
 	}
+	return freeze(ctx, conn, f, draft)
+}
+
+// freeze starts a draft of the fleet and its pages, and waits for the plan.
+func freeze(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, draft planning.Draft) (plan.Plan, error) {
 	if err := awaitWorker(ctx, conn); err != nil {
 		return draft.Plan, err
 	}
 	plan := draft.Plan
 	run, err := draft.Start(ctx, conn)
 	if errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)) {
-		return plan, refused(fmt.Errorf("there is a plan or campaign named %s already; give another --name", name))
+		return plan, refused(fmt.Errorf("there is a plan or campaign named %s already; give another --name", plan.Name))
 	}
 	if err != nil {
 		return plan, refused(fmt.Errorf("the plan cannot be started: %w", err))

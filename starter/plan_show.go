@@ -48,12 +48,7 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 		put(w, "  budget    pauses at more than %d failed or %d exposed zones; at most %d zones are at risk at once\n", budget.MaxFailed, budget.MaxExposed, p.Settings.Window*len(p.Accounts))
 	}
 	put(w, "  time      about %s at each account's own pace, bake times included; waits for people come on top\n", p.Takes)
-	if p.Settings.Strategy == rotation.Staged {
-		put(w, "  strategy  staged: the account's worker makes each key, and it lies on every host before EdgeOne takes it\n")
-		put(w, "  exposure  each zone's clients are locked out for one API call, a rename on its hosts, and their reload\n")
-	} else {
-		put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
-	}
+	showStrategy(w, p)
 	if hours := hoursOf(p.Settings); hours != "" {
 		put(w, "  hours     %s\n", hours)
 	}
@@ -68,6 +63,20 @@ func showPlan(w io.Writer, p plan.Plan, also planning.Elsewhere) {
 		put(w, "  %-9s %s\n", name, text)
 	}
 	put(w, "\nNothing was changed. %s\n", nextOf(p, also))
+}
+
+// showStrategy says how keys are changed, and what that costs clients and time.
+func showStrategy(w io.Writer, p plan.Plan) {
+	if p.Settings.Strategy != rotation.Staged {
+		put(w, "  exposure  each zone's clients are locked out for one API call and at most 3 round trips to its hosts, and for their reload\n")
+		return
+	}
+	put(w, "  strategy  staged: the account's worker makes each key, and it lies on every host before EdgeOne takes it\n")
+	put(w, "  exposure  each zone's clients are locked out for one API call, a rename on its hosts, and their reload\n")
+	if kept := p.Settings.RollbackFor; kept > 0 {
+		put(w, "  former    each key that is replaced is kept for %s: keywave campaign rollback puts them back; so may, for that long, whoever can write to Temporal\n", kept)
+		put(w, "            it costs a second read of each zone, so the pace is half\n")
+	}
 }
 
 // nextOf is what to do with a plan: it is run where something would come of it.

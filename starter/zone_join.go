@@ -32,7 +32,11 @@ func (b busyZone) whose() string {
 	if b.in.Campaign != "" {
 		by = "campaign " + b.in.Campaign
 	}
-	return fmt.Sprintf("%s %ss it since %s", orDash(by), b.in.Verb, b.started.Local().Format(time.TimeOnly))
+	does := string(b.in.Verb) + "s it"
+	if b.in.Former != nil {
+		does = "rolls it back"
+	}
+	return fmt.Sprintf("%s %s since %s", orDash(by), does, b.started.Local().Format(time.TimeOnly))
 }
 
 // busyWith looks at the operation that runs on a zone; false when none does. No

@@ -82,11 +82,15 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 		return err
 	}
 	defer conn.Close()
-	in := zoneIn(f, verb, id, o)
+	return a.operate(ctx, conn, zoneIn(f, verb, id, o), o)
+}
+
+// operate carries an operation out, and shows how it ended.
+func (a *app) operate(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) error {
 	if err := awaitWorker(ctx, conn); err != nil {
 		return err
 	}
-	if verb == rotation.Rotate {
+	if in.Verb == rotation.Rotate {
 		if err := released(ctx, conn, in.Account); err != nil {
 			return err
 		}
@@ -95,16 +99,18 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 	if err != nil {
 		return err
 	}
-	if err := a.print(record, func(w io.Writer) { showRecord(w, record) }); err != nil {
+	if err := a.print(seen(record), func(w io.Writer) { showRecord(w, record) }); err != nil {
 		return err
 	}
-	switch record.Outcome {
-	case rotation.Done:
+	switch {
+	case record.Outcome == rotation.Done:
 		return nil
-	case rotation.Pending:
-		return refused(fmt.Errorf("zone %s is pending: %s", id, record.Why))
+	case record.Outcome == rotation.Pending:
+		return refused(fmt.Errorf("zone %s is pending: %s", in.Zone, record.Why))
+	case record.Outcome == rotation.Unchanged && in.Former != nil:
+		return notDone(fmt.Errorf("zone %s is unchanged, and has the key that it had; why: keywave zone show %s", in.Zone, in.Zone))
 	}
-	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", id, record.Outcome, id, o.fleetFile))
+	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", in.Zone, record.Outcome, in.Zone, o.fleetFile))
 }
 
 // carryOut starts an operation on a zone, or joins the one that runs there if it is
@@ -113,7 +119,7 @@ func (a *app) carryOut(ctx context.Context, conn *temporalclient.Connection, in 
 	for range joinTries {
 		run, err := startZone(ctx, conn, in)
 		if err == nil {
-			a.say("Zone %s: %s runs; leaving this command does not stop it.", in.Zone, in.Verb)
+			a.say("Zone %s: %s runs; leaving this command does not stop it.", in.Zone, whatOf(in))
 			return a.followZone(ctx, conn, run, in.Zone)
 		}
 		switch taken := errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)); {
@@ -134,8 +140,16 @@ func startZone(ctx context.Context, conn *temporalclient.Connection, in workflow
 	return conn.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ZoneID(in.Zone), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes: workflows.Searchable("", in.Zone, ""), WorkflowTaskTimeout: workflows.ZoneTask,
-		StaticSummary: harmless.Summary(fmt.Sprintf("%s %s by %s", in.Verb, in.Zone, in.By)),
+		StaticSummary: harmless.Summary(fmt.Sprintf("%s %s by %s", whatOf(in), in.Zone, in.By)),
 	}, workflows.TypeZone, in)
+}
+
+// whatOf is what an operation does, in a word.
+func whatOf(in workflows.ZoneIn) string {
+	if in.Former != nil {
+		return "rollback"
+	}
+	return string(in.Verb)
 }
 
 // chosen is the strategy that was asked for, or the fleet file's.
@@ -159,12 +173,30 @@ func zoneIn(f *fleet.Fleet, verb rotation.Verb, id rotation.ZoneID, o *zoneOptio
 	if o.emergency {
 		in.Emergency = o.reason
 	} else if verb == rotation.Rotate {
-		in.Strategy, _ = o.chosen(f.Campaign.Strategy)
+		if in.Strategy, _ = o.chosen(f.Campaign.Strategy); in.Strategy == rotation.Staged {
+			in.RollbackFor = f.Campaign.RollbackFor
+		}
 	}
 	for _, h := range z.Hosts {
 		in.Hosts = append(in.Hosts, f.Hosts[h].Ref())
 	}
 	return in
+}
+
+// seen is a record as JSON shows it: the sealed copy of a former key is for workers.
+func seen(r rotation.Record) rotation.Record {
+	r.Former = unsealed(r.Former)
+	return r
+}
+
+// unsealed is what people see of a former key.
+func unsealed(f *rotation.Former) *rotation.Former {
+	if f == nil {
+		return nil
+	}
+	people := *f
+	people.Kept = nil
+	return &people
 }
 
 func showRecord(w io.Writer, r rotation.Record) {
@@ -180,6 +212,9 @@ func showRecord(w io.Writer, r rotation.Record) {
 	}
 	if r.ExposureMs > 0 {
 		put(w, "exposure  %s\n", time.Duration(r.ExposureMs)*time.Millisecond)
+	}
+	if f := r.Former; f != nil && time.Now().Before(f.Until) {
+		put(w, "former    %s is kept until %s; put it back: keywave zone rollback %s -f fleet.yaml --reason \"…\"\n", f.Key, f.Until.Local().Format(time.DateTime), r.Zone)
 	}
 	for _, h := range r.Acks {
 		put(w, "host      %s acknowledged after %d ms\n", h.Host, h.Ms)

@@ -44,7 +44,7 @@ func (a *app) repairChosen(ctx context.Context, o *zoneOptions) error {
 		group.Go(func() error {
 			record, err := a.carryOut(ctx, conn, zoneIn(f, rotation.Repair, z.ID, o), o)
 			record.Zone = z.ID
-			if all[i] = (repaired{Record: record}); err != nil {
+			if all[i] = (repaired{Record: seen(record)}); err != nil {
 				all[i].Problem = err.Error()
 			}
 			return nil

@@ -28,7 +28,9 @@ type zoneView struct {
 	Campaign string          `json:"campaign,omitempty"`
 	By       string          `json:"by,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
-	Running  bool            `json:"running"`
+	// Former is the key that a rollback puts back; null in any other operation.
+	Former  *rotation.Former `json:"former,omitempty"`
+	Running bool             `json:"running"`
 	// Status is Temporal's: Running, Completed, Terminated, …
 	Status  string     `json:"status"`
 	Started time.Time  `json:"startedAt"`
@@ -102,6 +104,7 @@ func viewOfZone(ctx context.Context, conn *temporalclient.Connection, id rotatio
 	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
 		view.Record = &rotation.Record{}
 		err := conn.GetWorkflow(ctx, workflows.ZoneID(id), run).Get(ctx, view.Record)
+		*view.Record = seen(*view.Record)
 		at := ended(*view.Record, view.Campaign, true)
 		view.Stands = &at
 		return view, err
@@ -153,6 +156,9 @@ func showZone(w io.Writer, v zoneView) {
 	line("campaign", v.Campaign)
 	line("by", v.By)
 	line("reason", v.Reason)
+	if f := v.Former; f != nil {
+		line("puts back", fmt.Sprintf("%s, which %s had replaced", f.Key, f.For))
+	}
 	switch t := v.Trip; {
 	case v.Record != nil:
 		showRecord(w, *v.Record)

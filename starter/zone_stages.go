@@ -93,7 +93,7 @@ func (v *zoneView) ask(started *history.WorkflowExecutionStartedEventAttributes)
 	for _, p := range started.GetInput().GetPayloads() {
 		decode(p, &in)
 	}
-	v.Name, v.Verb, v.Campaign, v.By, v.Reason = in.Name, in.Verb, in.Campaign, in.By, in.Reason
+	v.Name, v.Verb, v.Campaign, v.By, v.Reason, v.Former = in.Name, in.Verb, in.Campaign, in.By, in.Reason, unsealed(in.Former)
 	if len(in.Proofs) == 0 {
 		return
 	}

@@ -303,6 +303,12 @@ func shardDetails(in ShardIn, n ShardNews, ended bool) marked {
 func planDetails(p plan.Plan) marked {
 	var b markdown
 	b.say("Plan **%s**, digest %s: %s on %s in %s.", p.Name, code(p.Digest), plural(p.Zones, "zone"), fmtHosts(p.Hosts), plural(len(p.Waves), "wave"))
+	if p.Undoes != "" {
+		b.say(" It %s.", plan.PutsBack(p.Undoes))
+	}
+	if p.Settings.RollbackFor > 0 {
+		b.say(" Each former key is kept for %s, and can be put back until then.", p.Settings.RollbackFor)
+	}
 	for _, a := range p.Accounts {
 		b.say(" Account %s: %s.", a.Account, plural(a.Zones, "zone"))
 	}
@@ -321,7 +327,12 @@ func campaignDetails(s Status, now time.Time) marked {
 	if s.Drift != nil {
 		b.say("**Drift accepted**, %s: %s\n\n", s.Drift.Reason, s.Drift.String())
 	}
-	b.say("Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.\nIt is **%s**", s.Campaign, plural(s.Zones.Total, "zone"), s.State)
+	if s.Undoes != "" {
+		b.say("Campaign **%s** %s, %s, and brings them to the hosts of each zone.", s.Campaign, plan.PutsBack(s.Undoes), plural(s.Zones.Total, "zone"))
+	} else {
+		b.say("Campaign **%s** gives each of %s a new key and brings it to the hosts of the zone.", s.Campaign, plural(s.Zones.Total, "zone"))
+	}
+	b.say("\nIt is **%s**", s.State)
 	if why := reasonWords(s); why != "" {
 		b.say(": %s", why)
 	}

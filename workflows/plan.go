@@ -31,7 +31,8 @@ type PagePlanned struct {
 	Findings  []plan.Finding `json:"findings,omitempty"`
 	Found     int            `json:"found"`
 	// Unready counts the zones that would not be rotated now: their key
-	// cannot be read, or a host of theirs cannot take one.
+	// cannot be read, or a host of theirs cannot take one, or their former key may not
+	// replace the live one.
 	Unready int `json:"unready,omitempty"`
 	// AheadMs is how far the clock of the account's worker is ahead of EdgeOne's;
 	// nil where that is not known.
@@ -79,6 +80,7 @@ func (p *PagePlanned) count(page plan.Page) (compared int) {
 // PageIn is one page: a draft at first, frozen once its baselines are read.
 type PageIn struct {
 	Plan   string    `json:"plan"`
+	Undoes string    `json:"undoes,omitempty"` // as the plan's
 	Page   plan.Page `json:"page"`
 	Frozen bool      `json:"frozen"`
 	// Keep is how long it stays open at least.
@@ -250,6 +252,7 @@ func draft(ctx workflow.Context, in PageIn) error {
 	if err := readBaselines(ctx, &in.Page, &report); err != nil {
 		report.Refused = why(err)
 	} else {
+		report.notBack(in.Page, in.Undoes)
 		surveyHosts(ctx, &in.Page, &report, false)
 		report.Digest = in.Page.Digest()
 		report.count(in.Page)
@@ -294,6 +297,18 @@ func readAll(ctx workflow.Context, page *plan.Page, report *PagePlanned, options
 		}
 	}
 	return nil
+}
+
+// notBack finds the zones of a rollback that will not be rolled back, because their
+// live key is not the one that the former key may replace.
+func (p *PagePlanned) notBack(page plan.Page, undoes string) {
+	for _, z := range page.Zones {
+		if z.Former == nil || z.Baseline == "" || z.Baseline == z.Former.For {
+			continue
+		}
+		p.unready(z.ID, "")
+		p.Findings = append(p.Findings, plan.Finding{Zone: z.ID, Text: fmt.Sprintf("EdgeOne holds %s, and not %s, which campaign %s set: it will not be rolled back", z.Baseline, z.Former.For, undoes)})
+	}
 }
 
 // surveyHosts lets every host prove that it can take a key, and compares what

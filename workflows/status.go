@@ -70,6 +70,8 @@ type Status struct {
 	// look for it.
 	Drift  *AcceptedDrift `json:"drift,omitempty"`
 	Reread int            `json:"reread,omitempty"`
+	// Undoes is the campaign whose former keys this one puts back; empty when it rotates.
+	Undoes string `json:"undoes,omitempty"`
 	// Also is what was accepted of zones that are not this campaign's alone.
 	Also *AlsoRotated `json:"also,omitempty"`
 	// Hours is what the calendar says; nil without one.
@@ -248,7 +250,7 @@ func (c *campaign) status() Status {
 		Plan: c.in.Plan, Wave: st.Wave, Waves: len(c.plan.Waves), Pages: len(c.plan.Pages),
 		Window: c.st.Window, Accounts: c.accountStatus(), Paused: st.Reasons, Reason: c.reasons(),
 		Standing: c.standing(t.Zones.Pending), Waits: c.waits(), Stalled: c.stall(),
-		Emergency: c.in.Emergency, Drift: c.in.Drift, Also: c.in.Also, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
+		Emergency: c.in.Emergency, Undoes: c.plan.Undoes, Drift: c.in.Drift, Also: c.in.Also, Reread: c.in.Reread, Hours: c.opening(), Log: c.st.Log,
 	}
 	if st.Stage == rotation.StageApproval {
 		s.Wave++ // the one that is asked for

@@ -54,13 +54,20 @@ func (f *Fleet) Select(s Selection) (*Fleet, error) {
 	if err := f.has(s); err != nil {
 		return nil, err
 	}
-	out := *f
-	out.Zones = slices.DeleteFunc(slices.Clone(f.Zones), func(z Zone) bool {
-		return len(s.Zones) > 0 && !slices.Contains(s.Zones, z.ID) || slices.Contains(s.Except, z.ID) || !z.labelled(s.Labels)
-	})
+	out := f.Only(func(z Zone) bool {
+		return (len(s.Zones) == 0 || slices.Contains(s.Zones, z.ID)) && !slices.Contains(s.Except, z.ID) && z.labelled(s.Labels)
+	}, "chosen by "+s.String())
 	if len(out.Zones) == 0 {
 		return nil, fmt.Errorf("no zone of the fleet is chosen by %s", s)
 	}
+	return out, nil
+}
+
+// Only is the fleet with the zones that are wanted, their hosts and accounts; why
+// goes on after "3 of 8 zones, ".
+func (f *Fleet) Only(wanted func(Zone) bool, why string) *Fleet {
+	out := *f
+	out.Zones = slices.DeleteFunc(slices.Clone(f.Zones), func(z Zone) bool { return !wanted(z) })
 	used := map[rotation.HostName]bool{}
 	owners := map[rotation.Account]bool{}
 	for _, z := range out.Zones {
@@ -72,9 +79,12 @@ func (f *Fleet) Select(s Selection) (*Fleet, error) {
 	out.Hosts = maps.Clone(f.Hosts)
 	maps.DeleteFunc(out.Hosts, func(name rotation.HostName, _ Host) bool { return !used[name] })
 	out.Accounts = slices.DeleteFunc(slices.Clone(f.Accounts), func(a Account) bool { return !owners[a.Name] })
-	out.Selected = fmt.Sprintf("%d of %d zones, chosen by %s", len(out.Zones), len(f.Zones), s)
+	out.Selected = fmt.Sprintf("%d of %d zones, %s", len(out.Zones), len(f.Zones), why)
+	if f.Selected != "" {
+		out.Selected = f.Selected + "; of these " + out.Selected
+	}
 	out.digest()
-	return &out, nil
+	return &out
 }
 
 // has reports zones and labels of a selection that the fleet does not have.

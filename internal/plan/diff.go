@@ -111,6 +111,7 @@ type place struct {
 	wave     int
 	hosts    []rotation.HostName
 	baseline rotation.Fingerprint
+	former   rotation.Fingerprint // the key that is put back, in a rollback
 }
 
 func placesOf(pages []Page) map[rotation.ZoneID]place {
@@ -122,6 +123,9 @@ func placesOf(pages []Page) map[rotation.ZoneID]place {
 				at.hosts = append(at.hosts, p.Hosts[h].Name)
 			}
 			slices.Sort(at.hosts)
+			if z.Former != nil {
+				at.former = z.Former.Key
+			}
 			all[z.ID] = at
 		}
 	}
@@ -153,11 +157,21 @@ func diffZones(old, now map[rotation.ZoneID]place) []Difference {
 		if !slices.Equal(was.hosts, is.hosts) {
 			say("has hosts %v, had %v", is.hosts, was.hosts)
 		}
+		if was.former != is.former {
+			say("%s, and before %s", putsBack(is.former), putsBack(was.former))
+		}
 		if text := KeyChanged(was.baseline, is.baseline); text != "" {
 			say("%s", text)
 		}
 	}
 	return found
+}
+
+func putsBack(former rotation.Fingerprint) string {
+	if former == "" {
+		return "gets a new key"
+	}
+	return "gets back its former key " + string(former)
 }
 
 // KeyChanged says that a zone's live key is another than before; empty when it is

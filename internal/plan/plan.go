@@ -225,9 +225,27 @@ func (p Plan) AccountOf(page int) rotation.Account {
 	return ""
 }
 
+// PutsBack says what a rollback of a campaign does; empty where there is none.
+func PutsBack(undoes string) string {
+	if undoes == "" {
+		return ""
+	}
+	return "puts back the keys that campaign " + undoes + " replaced"
+}
+
+// reads is how many reads each zone costs. A former key is read before it is replaced,
+// so that it can be kept, or put back.
+func (p Plan) reads() int {
+	if p.Settings.RollbackFor > 0 || p.Undoes != "" {
+		return 2
+	}
+	return 1
+}
+
 // Estimate is how long the plan takes at the accounts' limits of calls a second:
 // the refreshes of an account one after the other, in each wave those of its
-// slowest account, and the bake times.
+// slowest account, and the bake times. Reads have a limit of their own, which is the
+// narrower one.
 func (p Plan) Estimate() rotation.Span {
 	limits := map[rotation.Account]float64{}
 	for _, a := range p.Accounts {
@@ -237,7 +255,7 @@ func (p Plan) Estimate() rotation.Span {
 	for _, w := range p.Waves {
 		slowest := 0.0
 		for _, part := range w.Parts {
-			slowest = max(slowest, float64(part.Zones)/rotation.ZonesPerSecond(limits[part.Account]))
+			slowest = max(slowest, float64(part.Zones*p.reads())/rotation.ZonesPerSecond(limits[part.Account]))
 		}
 		seconds += slowest
 	}

@@ -93,18 +93,10 @@ func (l *look) say(format string, zones []rotation.ZoneID) {
 	}
 	slices.Sort(zones)
 	zones = slices.Compact(zones)
-	names := make([]string, 0, elsewhereNamed)
 	for _, z := range zones {
 		l.found[z] = true
-		if len(names) < elsewhereNamed {
-			names = append(names, string(z))
-		}
 	}
-	list := strings.Join(names, ", ")
-	if more := len(zones) - len(names); more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	l.out.Texts = append(l.out.Texts, fmt.Sprintf(format, len(zones))+": "+list)
+	l.out.Texts = append(l.out.Texts, fmt.Sprintf(format, len(zones))+": "+named(zones))
 }
 
 // list calls do for each workflow that a query finds.
@@ -169,32 +161,46 @@ func (l *look) running() error {
 	return err
 }
 
-// justRotated finds zones that were refreshed, or may have been, a short time ago. A
-// person's repair is told from a rotation by what was asked for.
+// justRotated finds zones that were refreshed, or may have been, a short time ago.
 func (l *look) justRotated(now time.Time) error {
 	var zones []rotation.ZoneID
-	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Completed' AND CloseTime > '%s' AND %s IN ('%s', '%s', '%s')",
-		workflows.TypeZone, now.Add(-JustRotated).UTC().Format(time.RFC3339), workflows.AttrOutcome, rotation.Done, rotation.Exposed, rotation.Unknown)
-	err := l.list(query, func(e *workflow.WorkflowExecutionInfo) error {
-		id, campaign := zoneOf(e), attribute(e, workflows.AttrCampaign)
-		switch {
-		case !l.wanted[id], campaign != "" && l.mine(campaign, false):
-			return nil
-		case campaign != "":
-			zones = append(zones, id)
-			return nil
-		}
-		var in workflows.ZoneIn
-		if err := temporalclient.Input(l.ctx, l.client, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), &in); err != nil {
-			return err
-		}
-		if in.Verb == rotation.Rotate {
-			zones = append(zones, id)
-		}
+	err := l.rotated(now.Add(-JustRotated), func(e *workflow.WorkflowExecutionInfo, _ string, _ workflows.ZoneIn) error {
+		zones = append(zones, zoneOf(e))
 		return nil
 	})
 	l.say("%d of them were rotated within the last hour", zones)
 	return err
+}
+
+// rotated calls do for each rotation of a wanted zone that ended after then and changed
+// its key, or may have. A person's repair is told from a rotation by what was asked
+// for; of a campaign's zone that is not read.
+func (l *look) rotated(after time.Time, do func(e *workflow.WorkflowExecutionInfo, campaign string, in workflows.ZoneIn) error) error {
+	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Completed' AND CloseTime > '%s' AND %s IN ('%s', '%s', '%s')",
+		workflows.TypeZone, after.UTC().Format(time.RFC3339), workflows.AttrOutcome, rotation.Done, rotation.Exposed, rotation.Unknown)
+	return l.list(query, func(e *workflow.WorkflowExecutionInfo) error {
+		campaign := attribute(e, workflows.AttrCampaign)
+		if !l.wanted[zoneOf(e)] || campaign != "" && l.mine(campaign, false) {
+			return nil
+		}
+		in := workflows.ZoneIn{Verb: rotation.Rotate}
+		if campaign == "" {
+			var err error
+			if in, err = l.asked(e); err != nil {
+				return err
+			}
+		}
+		if in.Verb != rotation.Rotate {
+			return nil
+		}
+		return do(e, campaign, in)
+	})
+}
+
+// asked is what an operation was asked for.
+func (l *look) asked(e *workflow.WorkflowExecutionInfo) (in workflows.ZoneIn, err error) {
+	err = temporalclient.Input(l.ctx, l.client, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), &in)
+	return in, err
 }
 
 func zoneOf(e *workflow.WorkflowExecutionInfo) rotation.ZoneID {

@@ -31,15 +31,17 @@ type Draft struct {
 
 // NewDraft cuts a fleet into waves and pages.
 func NewDraft(f *fleet.Fleet, name string) (Draft, error) {
-	pages, waves, err := plan.Cut(f.Targets(), f.Campaign.Waves)
+	return newDraft(f, plan.Plan{Name: name, Settings: f.Campaign}, f.Targets())
+}
+
+// newDraft cuts targets, which are a fleet's zones.
+func newDraft(f *fleet.Fleet, p plan.Plan, targets []plan.Target) (Draft, error) {
+	pages, waves, err := plan.Cut(targets, p.Settings.Waves)
 	if err != nil {
 		return Draft{}, err
 	}
-	d := Draft{
-		Plan:   plan.Plan{Name: name, Settings: f.Campaign, Zones: len(f.Zones), Hosts: len(f.Hosts), Waves: waves},
-		Pages:  pages,
-		Within: 2 * time.Minute,
-	}
+	p.Zones, p.Hosts, p.Waves = len(f.Zones), len(f.Hosts), waves
+	d := Draft{Plan: p, Pages: pages, Within: 2 * time.Minute}
 	for _, p := range pages {
 		d.Plan.Pairs += p.Pairs()
 	}
@@ -65,14 +67,22 @@ func (d Draft) Start(ctx context.Context, c client.Client) (client.WorkflowRun, 
 	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.PlanID(d.Plan.Name), TaskQueue: workflows.Queue, WorkflowExecutionErrorWhenAlreadyStarted: true,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		StaticSummary:         harmless.Summary(fmt.Sprintf("plan of %d zones on %d hosts", d.Plan.Zones, d.Plan.Hosts)),
+		StaticSummary:         harmless.Summary(d.summary()),
 	}, workflows.TypePlan, workflows.PlanIn{Plan: d.Plan, Pages: len(d.Pages), Within: rotation.Span(d.Within)})
+}
+
+func (d Draft) summary() string {
+	text := fmt.Sprintf("plan of %d zones on %d hosts", d.Plan.Zones, d.Plan.Hosts)
+	if undoes := plan.PutsBack(d.Plan.Undoes); undoes != "" {
+		text += ", " + undoes
+	}
+	return text
 }
 
 // StartPages starts the pages; one that is there already is left alone.
 func (d Draft) StartPages(ctx context.Context, c client.Client) error {
 	for _, page := range d.Pages {
-		in := workflows.PageIn{Plan: d.Plan.Name, Page: page, Keep: rotation.Span(d.Keep)}
+		in := workflows.PageIn{Plan: d.Plan.Name, Undoes: d.Plan.Undoes, Page: page, Keep: rotation.Span(d.Keep)}
 		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.PageID(d.Plan.Name, page.Number), TaskQueue: workflows.Queue, StaticSummary: harmless.Summary(workflows.PageSummary(in)),
 		}, workflows.TypePage, in)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keywave/internal/harmless"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 	"keywave/workflows"
 )
@@ -284,6 +285,7 @@ func foot(s workflows.Status, width int) []line {
 		most        int
 	}{
 		{"emergency", emergency(s), red, maxReason},
+		{"rollback", harmless.Terminal(plan.PutsBack(s.Undoes)), plain, maxReason},
 		{"drift", drift(s), red, maxReason},
 		{"reason", reason(s), stateStyle(s.State), maxReason},
 		{"since", heldSince(s), plain, maxReason},

@@ -16,7 +16,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	titles := []string{
 		"campaign", "wave", "page", "zone", "name", "outcome", "why", "from", "to", "request_id", "since", "ended_at",
-		"exposure_ms", "host", "location", "acknowledged_ms", "missing", "retired", "account",
+		"exposure_ms", "host", "location", "acknowledged_ms", "missing", "retired", "account", "former_until",
 	}
 	_ = out.Write(titles)
 	for _, z := range r.Zones {
@@ -36,7 +36,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 			_ = out.Write(plain(
 				r.Campaign, strconv.Itoa(z.Wave), strconv.Itoa(z.Page), string(z.ID), z.Name, string(z.Outcome), z.Why, string(z.From), string(z.To),
 				z.RequestID, when(z.Since), when(z.EndedAt), strconv.FormatInt(z.ExposureMs, 10), string(h.Host), string(h.Location), acknowledged, missing, retired,
-				string(z.Account),
+				string(z.Account), when(z.FormerUntil),
 			))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"keywave/internal/harmless"
+	"keywave/internal/plan"
 	"keywave/internal/rotation"
 )
 
@@ -40,6 +41,8 @@ type view struct {
 	Attention []Zone
 	More      int
 	Ran       string
+	PutsBack  string
+	Kept      string
 }
 
 type tile struct {
@@ -69,6 +72,7 @@ func (r Report) WriteHTML(w io.Writer) error {
 	v := view{
 		R: r, Policy: policy(), Style: template.CSS(pageCSS), Script: template.JS(pageJS), JSON: template.JS(harmless.JSON(safe.Bytes())),
 		Verdict: r.verdict(), Worst: r.worst(), Strips: r.strips(), Exposure: r.exposurePlot(), Rate: r.ratePlot(), Ran: r.ran(),
+		PutsBack: plan.PutsBack(r.Plan.Undoes), Kept: r.kept(),
 	}
 	for _, o := range rotation.Outcomes() {
 		v.Tiles = append(v.Tiles, tile{o, r.Counts.Of(o)})
@@ -113,7 +117,11 @@ func (r Report) worst() rotation.Outcome {
 
 func (r Report) verdict() string {
 	if r.Counts.Done == r.Counts.Total {
-		return fmt.Sprintf("all %s hold their new key, read back from EdgeOne", plural(r.Counts.Total, "zone"))
+		key := "their new key"
+		if r.Plan.Undoes != "" {
+			key = "their former key again"
+		}
+		return fmt.Sprintf("all %s hold %s, read back from EdgeOne", plural(r.Counts.Total, "zone"), key)
 	}
 	return fmt.Sprintf("%s; %s", r.State, words(r.Counts))
 }

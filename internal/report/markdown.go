@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func (d document) summary(r Report) {
 		{"settings", settings(r.Settings)},
 	}
 	for _, f := range [][2]string{
-		{"**emergency**", cell(r.Emergency)}, {"**drift accepted**", cell(r.drift())}, {"**also rotated, accepted**", cell(r.also())}, {"**forgotten**", cell(r.Forgotten)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
+		{"rollback", cell(plan.PutsBack(r.Plan.Undoes))}, {"former keys", r.kept()}, {"**emergency**", cell(r.Emergency)}, {"**drift accepted**", cell(r.drift())}, {"**also rotated, accepted**", cell(r.also())}, {"**forgotten**", cell(r.Forgotten)}, {"reason", cell(r.Reason)}, {"next", command(r.Next)}, {"digest of the JSON", code(r.Digest)},
 	} {
 		if f[1] != "" {
 			facts = append(facts, f)
@@ -84,6 +85,16 @@ func (d document) summary(r Report) {
 	}
 	d.say("\n\n")
 	d.table(len(facts), func(i int) []string { return facts[i][:] }, "", "")
+}
+
+// kept says how many former keys are kept, and until when.
+func (r Report) kept() string {
+	zones := r.pick(func(z Zone) bool { return !z.FormerUntil.IsZero() })
+	if len(zones) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(zones, func(a, b Zone) int { return a.FormerUntil.Compare(b.FormerUntil) })
+	return fmt.Sprintf("those of %s are kept, and may be put back until %s at the latest", plural(len(zones), "zone"), clock(last.FormerUntil))
 }
 
 func (r Report) drift() string {
@@ -121,6 +132,9 @@ func settings(s plan.Settings) string {
 		cell(strings.Join(s.Waves, ", ")), s.Bake, s.Window, cell(s.MaxFailed), s.MaxExposed)
 	if s.Strategy != "" {
 		text += "; strategy " + s.Strategy.String()
+	}
+	if s.RollbackFor > 0 {
+		text += fmt.Sprintf("; rollbackFor %s", s.RollbackFor)
 	}
 	if len(s.Approve) > 0 {
 		text += "; waves that need approval: " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Approve), " ", ", "), "[]")
@@ -244,7 +258,7 @@ func (d document) repairs(r Report) {
 	d.say("\n## Zones that people rotated or repaired since\n\nNot by this campaign: its own outcomes stand in the other tables.\n\n")
 	d.table(len(r.Repairs), func(i int) []string {
 		p := r.Repairs[i]
-		return []string{cell(string(p.Zone)), cell(string(p.Verb)), cell(string(p.Outcome)), clock(p.StartedAt), maybe(p.EndedAt), cell(p.By), cell(p.Reason), cell(p.Why)}
+		return []string{cell(string(p.Zone)), cell(p.What()), cell(string(p.Outcome)), clock(p.StartedAt), maybe(p.EndedAt), cell(p.By), cell(p.Reason), cell(p.Why)}
 	}, "zone", "what", "outcome", "from", "to", "by", "reason", "why")
 }
 

@@ -91,12 +91,21 @@ type Run struct {
 type Repair struct {
 	Zone      rotation.ZoneID  `json:"zone"`
 	Verb      rotation.Verb    `json:"verb"`
+	Rollback  bool             `json:"rollback,omitempty"` // it put a former key back
 	By        string           `json:"by,omitempty"`
 	Reason    string           `json:"reason,omitempty"`
 	StartedAt time.Time        `json:"startedAt"`
 	EndedAt   *time.Time       `json:"endedAt"`
 	Outcome   rotation.Outcome `json:"outcome,omitempty"` // empty while it runs, or where Temporal lost it
 	Why       string           `json:"why,omitempty"`
+}
+
+// What is what it did, in a word.
+func (r Repair) What() string {
+	if r.Rollback {
+		return "rollback"
+	}
+	return string(r.Verb)
 }
 
 // Past is what is known of a campaign besides its present run.
@@ -119,6 +128,9 @@ type Plan struct {
 	// Limit is the sum of the accounts' limits of calls a second when the plan was
 	// made; 0 where the plan does not say.
 	Limit float64 `json:"limit,omitempty"`
+	// Undoes is the campaign whose former keys were put back; empty when zones were
+	// rotated.
+	Undoes string `json:"undoes,omitempty"`
 }
 
 // Wave sums up the zones of one wave.
@@ -170,6 +182,9 @@ type Zone struct {
 	To   rotation.Fingerprint `json:"to,omitempty"`
 	// RequestID is EdgeOne's ID of the refresh that was answered.
 	RequestID string `json:"requestId,omitempty"`
+	// FormerUntil is until when From is kept, sealed, and may be put back; zero when it
+	// is not kept.
+	FormerUntil time.Time `json:"formerUntil,omitzero"`
 	// Since is when the old key may have died, EndedAt when the rotation ended.
 	Since   time.Time `json:"since,omitzero"`
 	EndedAt time.Time `json:"endedAt,omitzero"`
@@ -211,7 +226,7 @@ func Build(plan plan.Plan, pages []plan.Page, status workflows.Status, records [
 		Format: Format, Campaign: status.Campaign, State: status.State,
 		Plan: Plan{
 			Name: plan.Name, Digest: plan.Digest, Made: plan.Made.UTC(),
-			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit,
+			Findings: plan.Findings, Found: plan.Found, Limit: plan.Limit, Undoes: plan.Undoes,
 		},
 		EndedAt: status.EndedAt, Reason: status.Reason, Next: status.Next, Settings: plan.Settings, API: status.API,
 		Forgotten: past.Forgotten, Repairs: past.Repairs, Log: []workflows.Entry{},
@@ -337,6 +352,9 @@ func newZone(page plan.Page, planned plan.PageZone, rec rotation.Record) (Zone, 
 		ID: planned.ID, Name: planned.Name, Wave: page.Wave, Page: page.Number, Outcome: rec.Outcome, Why: rec.Why, Forgotten: rec.Forgotten,
 		From: rec.From, To: rec.To, RequestID: rec.RequestID, Since: rec.Since.UTC(), EndedAt: rec.EndedAt.UTC(),
 		ExposureMs: rec.ExposureMs, Missing: rec.Missing, API: rec.API, Hosts: []Host{},
+	}
+	if rec.Former != nil {
+		z.FormerUntil = rec.Former.Until.UTC()
 	}
 	for _, ref := range page.HostsOf(planned) {
 		z.Hosts = append(z.Hosts, Host{Host: ref.Name, Location: ref.Location})

@@ -14,7 +14,7 @@ type Former struct {
 	At    time.Time `json:"at"`
 	Until time.Time `json:"until"`
 	// Kept is the key under the account's keyset, bound to all of this and to its zone.
-	Kept []byte `json:"kept"`
+	Kept []byte `json:"kept,omitempty"`
 }
 
 // Bound is what the sealed copy of a zone's former key is bound to.
