@@ -158,7 +158,7 @@ func diffZones(old, now map[rotation.ZoneID]place) []Difference {
 			say("has hosts %v, had %v", is.hosts, was.hosts)
 		}
 		if was.former != is.former {
-			say("%s, and before %s", putsBack(is.former), putsBack(was.former))
+			say("gets %s, and got %s before", putsBack(is.former), putsBack(was.former))
 		}
 		if text := KeyChanged(was.baseline, is.baseline); text != "" {
 			say("%s", text)
@@ -169,9 +169,9 @@ func diffZones(old, now map[rotation.ZoneID]place) []Difference {
 
 func putsBack(former rotation.Fingerprint) string {
 	if former == "" {
-		return "gets a new key"
+		return "a new key"
 	}
-	return "gets back its former key " + string(former)
+	return "its former key " + string(former)
 }
 
 // KeyChanged says that a zone's live key is another than before; empty when it is

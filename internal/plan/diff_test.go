@@ -3,6 +3,8 @@ package plan
 import (
 	"slices"
 	"testing"
+
+	"keywave/internal/rotation"
 )
 
 func TestDiff(t *testing.T) {
@@ -36,6 +38,7 @@ func TestDiff(t *testing.T) {
 		"fewer hosts":        {func(w *Whole) { w.Pages[0].Zones[0].Hosts = []int{1} }, []string{"zone zone-1 has hosts [gw-eu-1], had [gw-eu-1 gw-hk-1]"}},
 		"the order of hosts": {func(w *Whole) { w.Pages[0].Zones[0].Hosts = []int{1, 0} }, nil},
 		"a key":              {func(w *Whole) { w.Pages[0].Zones[0].Baseline = "0000000000000000" }, []string{"zone zone-1 has the live key 0000000000000000, had 96e5c85bc58d01f7: it was changed in between"}},
+		"a rollback":         {func(w *Whole) { w.Pages[0].Zones[0].Former = &rotation.Former{Key: "1111111111111111"} }, []string{"zone zone-1 gets its former key 1111111111111111, and got a new key before"}},
 		"a draft":            {func(w *Whole) { w.Pages[0].Zones[0].Baseline = "" }, nil},
 		"hosts": {func(w *Whole) { w.Pages[0].Hosts[0].Name = "gw-hk-2" }, []string{
 			"host gw-hk-1 is gone", "host gw-hk-2 is new", "zone zone-1 has hosts [gw-eu-1 gw-hk-2], had [gw-eu-1 gw-hk-1]",

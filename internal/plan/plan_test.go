@@ -397,6 +397,20 @@ func each(v reflect.Value, path string, try func(path string)) {
 		v.SetFloat(v.Float() + 1)
 		try(path)
 		v.SetFloat(v.Float() - 1)
+	case reflect.Uint8:
+		v.SetUint(v.Uint() ^ 1)
+		try(path)
+		v.SetUint(v.Uint() ^ 1)
+	case reflect.Pointer:
+		old := reflect.ValueOf(v.Interface())
+		if old.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		} else {
+			each(v.Elem(), path, try)
+			v.SetZero()
+		}
+		try(path + "[there or not]")
+		v.Set(old)
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
 		try(path)
@@ -408,6 +422,7 @@ func each(v reflect.Value, path string, try func(path string)) {
 
 func TestPageDigestCoversEverything(t *testing.T) {
 	p := samplePage()
+	p.Zones[0].Former = &rotation.Former{Key: "a", For: "b", At: time.Unix(1, 0), Until: time.Unix(2, 0), Kept: []byte("sealed")}
 	before, leaves := p.Digest(), 0
 	each(reflect.ValueOf(&p).Elem(), "Page", func(path string) {
 		leaves++
@@ -434,6 +449,13 @@ func TestEstimate(t *testing.T) {
 	if got := (Plan{Accounts: main, Zones: 1, Waves: []Wave{wave(1)}}).Estimate().D(); got != time.Second {
 		t.Errorf("of one zone: %s", got)
 	}
+	kept, back := p, p
+	kept.Settings.RollbackFor, back.Undoes = rotation.Span(time.Hour), "spring"
+	for what, p := range map[string]Plan{"with former keys kept": kept, "of a rollback": back} {
+		if got := p.Estimate().D(); got != 222*time.Second+time.Minute {
+			t.Errorf("%s, each zone is read twice: %s", what, got)
+		}
+	}
 }
 
 // Accounts run side by side, so the slowest decides in each wave.
@@ -457,7 +479,7 @@ func TestEstimateOfAccounts(t *testing.T) {
 // The digest covers what a plan will do. It does not cover its name, when it
 // was made, what was found on the way and what it adds up to.
 func TestPlanDigestCoversWhatThePlanWillDo(t *testing.T) {
-	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Unready", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Accounts"}
+	outside := []string{"Plan.Name", "Plan.Made", "Plan.Zones", "Plan.Hosts", "Plan.Pairs", "Plan.Digest", "Plan.Findings", "Plan.Found", "Plan.Unready", "Plan.Describes", "Plan.Takes", "Plan.Limit", "Plan.Source", "Plan.Undoes", "Plan.Accounts"}
 	p := samplePlan()
 	p.Settings.Health, p.Settings.Notify = []string{"shop", "smoke"}, []string{"start", "end"}
 	p.Settings.Windows, p.Settings.Freeze = []string{"Sat 02:00-06:00 UTC"}, []string{"2026-12-24"}

@@ -54,6 +54,9 @@ func (p past) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExe
 		}
 		if w.kind == m[1] && found {
 			e := &workflow.WorkflowExecutionInfo{Execution: &common.WorkflowExecution{WorkflowId: w.id, RunId: "1"}}
+			if err := closed(e, w.closed); err != nil {
+				return nil, err
+			}
 			if w.campaign != "" {
 				text, err := converter.GetDefaultDataConverter().ToPayload(w.campaign)
 				if err != nil {
@@ -65,6 +68,18 @@ func (p past) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExe
 		}
 	}
 	return out, nil
+}
+
+// closed sets when an execution closed.
+func closed(e *workflow.WorkflowExecutionInfo, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	id := e.GetExecution()
+	body := fmt.Sprintf(`{"closeTime": %q}`, at.Format(time.RFC3339Nano))
+	err := converter.NewProtoJSONPayloadConverter().FromPayload(&common.Payload{Metadata: map[string][]byte{converter.MetadataEncoding: []byte("json/protobuf")}, Data: []byte(body)}, e)
+	e.Execution = id
+	return err
 }
 
 func (p past) GetWorkflowHistory(_ context.Context, id, _ string, _ bool, _ enums.HistoryEventFilterType) client.HistoryEventIterator {
