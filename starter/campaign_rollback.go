@@ -124,7 +124,7 @@ func (a *app) wayBack(ctx context.Context, conn *temporalclient.Connection, name
 	for _, left := range back.Left {
 		a.say("Not rolled back, %s", left)
 	}
-	return back, busyElsewhere(ctx, conn, name, back.Zones())
+	return back, unbusy(ctx, conn, name, back.Zones())
 }
 
 // among says whether a zone was chosen. Without selectors that is every zone, also one
@@ -187,9 +187,10 @@ func nothingBack(name string, back planning.WayBack) error {
 	return refused(fmt.Errorf("nothing of campaign %s can be rolled back, and nothing was changed:\n%s\nGo forward instead: keywave campaign start -f fleet.yaml. A former key is kept where rollbackFor was set before the key was replaced.", name, strings.Join(texts, "\n")))
 }
 
-// busyElsewhere refuses zones that others have, or that they rotated just now.
-func busyElsewhere(ctx context.Context, conn *temporalclient.Connection, name string, zones []rotation.ZoneID) error {
-	also, err := planning.LookElsewhere(ctx, conn, zones, func(campaign string, _ bool) bool { return campaign == name }, time.Now())
+// unbusy refuses zones that others have. Those that others rotated since are left out
+// already.
+func unbusy(ctx context.Context, conn *temporalclient.Connection, name string, zones []rotation.ZoneID) error {
+	also, err := planning.LookBusy(ctx, conn, zones, func(campaign string, _ bool) bool { return campaign == name })
 	switch {
 	case err != nil:
 		return refused(fmt.Errorf("%w; nothing was changed", err))

@@ -53,11 +53,26 @@ type look struct {
 // the zones, and for zones that were rotated within JustRotated before now. What,
 // by mine, is the asker's own does not count. It needs no worker.
 func LookElsewhere(ctx context.Context, c client.Client, zones []rotation.ZoneID, mine func(campaign string, open bool) bool, now time.Time) (Elsewhere, error) {
+	l := newLook(ctx, c, zones, mine)
+	return l.at(l.openCampaigns, l.running, func() error { return l.justRotated(now) })
+}
+
+// LookBusy is LookElsewhere without the zones that were rotated just now.
+func LookBusy(ctx context.Context, c client.Client, zones []rotation.ZoneID, mine func(campaign string, open bool) bool) (Elsewhere, error) {
+	l := newLook(ctx, c, zones, mine)
+	return l.at(l.openCampaigns, l.running)
+}
+
+func newLook(ctx context.Context, c client.Client, zones []rotation.ZoneID, mine func(campaign string, open bool) bool) *look {
 	l := &look{ctx: ctx, client: c, wanted: map[rotation.ZoneID]bool{}, found: map[rotation.ZoneID]bool{}, mine: mine}
 	for _, z := range zones {
 		l.wanted[z] = true
 	}
-	for _, part := range []func() error{l.openCampaigns, l.running, func() error { return l.justRotated(now) }} {
+	return l
+}
+
+func (l *look) at(parts ...func() error) (Elsewhere, error) {
+	for _, part := range parts {
 		if err := part(); err != nil {
 			return Elsewhere{}, fmt.Errorf("nobody knows whether others have zones of the plan: %w", err)
 		}

@@ -158,10 +158,7 @@ func (r Rotated) String() string {
 // RotatedSince finds the latest rotation of each of these zones that ended after then
 // and is not the campaign's own.
 func RotatedSince(ctx context.Context, c client.Client, zones []rotation.ZoneID, after time.Time, campaign string) (map[rotation.ZoneID]Rotated, error) {
-	l := &look{ctx: ctx, client: c, wanted: map[rotation.ZoneID]bool{}, mine: func(other string, _ bool) bool { return other == campaign }}
-	for _, z := range zones {
-		l.wanted[z] = true
-	}
+	l := newLook(ctx, c, zones, func(other string, _ bool) bool { return other == campaign })
 	latest, rollbacks := map[rotation.ZoneID]Rotated{}, map[string]bool{}
 	err := l.rotated(after, func(e *workflow.WorkflowExecutionInfo, other string, in workflows.ZoneIn) error {
 		one := Rotated{At: e.GetCloseTime().AsTime(), By: in.By, Back: in.Former != nil}

@@ -133,9 +133,17 @@ func cancelled() workflows.Status {
 	return s
 }
 
+// rollback puts back the keys of another campaign, whose name came from elsewhere.
+func rollback() workflows.Status {
+	s := running()
+	s.Campaign, s.Undoes = "spring-rollback", "spring\x1b[2J"
+	s.API.Modify, s.API.Refresh = s.API.Refresh, 0
+	return s
+}
+
 func statuses() map[string]workflows.Status {
 	return map[string]workflows.Status{
-		"running": running(), "held": held(), "starting": starting(), "paused": paused(), "baking": baking(),
+		"running": running(), "rollback": rollback(), "held": held(), "starting": starting(), "paused": paused(), "baking": baking(),
 		"accounts": accounts(), "waiting": waiting(), "done": done(), "cancelled": cancelled(), "empty": {},
 	}
 }

@@ -25,6 +25,7 @@ func saying(t *testing.T, w string) Report {
 	c.records[2].Why, c.records[2].RequestID = w, w
 	c.status.Campaign, c.status.Emergency, c.status.Reason = w, w, w
 	c.status.Next = "keywave campaign resume " + w
+	c.plan.Undoes = w
 	c.status.Drift = &workflows.AcceptedDrift{Zones: 1, Read: 1, Reason: w, Named: []plan.Difference{{Zone: rotation.ZoneID(w), Text: w}}}
 	c.status.Log = append(c.status.Log, workflows.Entry{At: began, What: w, By: w, Reason: w})
 	c.status.SetAside = []workflows.Attention{{Host: rotation.HostName(w), Why: w}}

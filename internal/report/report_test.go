@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -232,6 +234,46 @@ func pastOf(c *campaign) Past {
 	return Past{
 		Runs: []workflows.Status{before}, Forgotten: "runs before that are forgotten",
 		Repairs: []Repair{{Zone: "zone-27q0p0000001", Verb: rotation.Repair, By: "bob", Reason: nasty, StartedAt: ended, EndedAt: &began, Outcome: rotation.Done}},
+	}
+}
+
+// A report says which former keys are kept and until when, and whose a rollback put
+// back. It never has the sealed copies.
+func TestReportOfFormerKeys(t *testing.T) {
+	c := newCampaign(t, 3, func(int) string { return "" })
+	c.plan.Undoes = "winter"
+	sealed := []byte("sealed under the account's keyset")
+	for i := range 2 {
+		c.records[i].Former = &rotation.Former{Key: c.records[i].From, For: c.records[i].To, At: began, Until: began.Add(time.Duration(i+1) * time.Hour), Kept: sealed}
+	}
+	r := c.build(t)
+	if !r.Zones[0].FormerUntil.Equal(began.Add(time.Hour)) || !r.Zones[2].FormerUntil.IsZero() || r.Plan.Undoes != "winter" {
+		t.Errorf("%+v of %+v", r.Zones, r.Plan)
+	}
+	kept := "those of 2 zones are kept, and may be put back until " + clock(began.Add(2*time.Hour)) + " at the latest"
+	for name, want := range map[string]struct {
+		write func(io.Writer) error
+		texts []string
+	}{
+		"md":   {r.WriteMarkdown, []string{"puts back the keys that campaign winter replaced", kept}},
+		"html": {r.WriteHTML, []string{"It puts back the keys that campaign winter replaced.", kept, "all 3 zones hold their former key again"}},
+		"json": {r.WriteJSON, []string{`"undoes": "winter"`, `"formerUntil": "` + began.Add(time.Hour).Format(time.RFC3339)}},
+		"csv":  {r.WriteCSV, []string{"former_until\n", "," + began.Add(2*time.Hour).Format(time.RFC3339) + "\n"}},
+	} {
+		var b bytes.Buffer
+		if err := want.write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range want.texts {
+			if !strings.Contains(b.String(), text) {
+				t.Errorf("%s says nothing of %q", name, text)
+			}
+		}
+		for _, form := range []string{string(sealed), base64.StdEncoding.EncodeToString(sealed), hex.EncodeToString(sealed)} {
+			if strings.Contains(b.String(), form) {
+				t.Errorf("%s has the sealed copy", name)
+			}
+		}
 	}
 }
 
