@@ -153,4 +153,4 @@ fuzz: ## every fuzz target for 20 s (FUZZTIME=20s)
 .PHONY: histories
 histories: build ## record histories of every workflow, for the replay test
 	bin/keywave demo --histories workflows/testdata/histories
-	go test ./starter -timeout 15m -count=1 -run 'TestScript/(accounts|campaign|gates|hours|repair|schedule|staged|zone)$$' -histories $(abspath workflows/testdata/histories)
+	go test ./starter -timeout 15m -count=1 -run 'TestScript/(accounts|campaign|gates|hours|repair|rollback|schedule|staged|zone)$$' -histories $(abspath workflows/testdata/histories)
