@@ -184,7 +184,7 @@ func nothingBack(name string, back planning.WayBack) error {
 	for _, left := range back.Left {
 		texts = append(texts, left.String())
 	}
-	return refused(fmt.Errorf("nothing of campaign %s can be rolled back, and nothing was changed:\n%s\nGo forward instead: keywave campaign start -f fleet.yaml. A former key is kept where rollbackFor was set before the key was replaced.", name, strings.Join(texts, "\n")))
+	return refused(fmt.Errorf("nothing of campaign %s can be rolled back, and nothing was changed:\n%s\nGo forward instead: keywave campaign start -f fleet.yaml", name, strings.Join(texts, "\n")))
 }
 
 // unbusy refuses zones that others have. Those that others rotated since are left out
