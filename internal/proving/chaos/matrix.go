@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,9 +21,15 @@ import (
 // at is an edge of the journal.
 type at struct {
 	kind, action string
-	staged       bool           // with the strategy staged
-	hold         map[string]any // the fault of the API that holds it open
-	bad          map[string]any // the hosts' bad day that holds it open
+	staged       bool             // with the strategy staged
+	step         string           // what has happened there, where kind does not say it
+	hold         map[string]any   // the fault of the API that holds it open
+	bad          []map[string]any // the hosts' bad days that lead there and hold it open
+}
+
+// late holds some commands of a host up, or all. Those that match it are told by the edge.
+func late(kind, match string, count int) map[string]any {
+	return map[string]any{"kind": kind, "match": match, "count": count, "delayMs": 700}
 }
 
 func edgesToTry() []at {
@@ -36,16 +43,23 @@ func edgesToTry() []at {
 		{kind: "arrived", action: stage.DescribeAction, hold: slow(stage.DescribeAction, "delayBefore")},
 		{kind: "answered", action: stage.DescribeAction},
 		{kind: "connected"},
-		{kind: "exec", bad: map[string]any{"kind": "lateStart", "count": 3, "delayMs": 700}},
+		{kind: "exec", bad: []map[string]any{late("lateStart", "", 3)}},
 		{kind: "stdin"},
-		{kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
-		{kind: "exited", bad: map[string]any{"kind": "lateAck", "count": 3, "delayMs": 700}},
+		{kind: "renamed", bad: []map[string]any{late("lateReload", "", 0)}},
+		{kind: "exited", bad: []map[string]any{late("lateAck", "", 3)}},
 		{kind: "acknowledged"},
+		// The key is in the history, and on no host. It lies on a host, which has not said so.
+		{staged: true, step: "minted", kind: "late", bad: []map[string]any{late("lateStart", "\nstage\n", 3)}},
+		{staged: true, step: "staged", kind: "exited", bad: []map[string]any{late("lateAck", "\nstage\n", 3)}},
 		{staged: true, kind: "arrived", action: stage.ModifyAction, hold: slow(stage.ModifyAction, "delayBefore")},
 		{staged: true, kind: "executed", action: stage.ModifyAction, hold: slow(stage.ModifyAction, "delayAfter")},
 		{staged: true, kind: "answered", action: stage.ModifyAction},
-		{staged: true, kind: "renamed", bad: map[string]any{"kind": "lateReload", "delayMs": 700}},
+		{staged: true, kind: "renamed", bad: []map[string]any{late("lateReload", "", 0)}},
 		{staged: true, kind: "acknowledged"},
+		// A key that one host did not take is removed from a host, which has not said so.
+		{staged: true, step: "swept", kind: "exited", bad: []map[string]any{
+			{"kind": "diskFull", "match": "\nstage\n", "count": 1}, late("lateAck", "\nunstage\n", 3),
+		}},
 	}
 }
 
@@ -82,7 +96,7 @@ func matrix(ctx context.Context, bin, dir string, most int, only string) (total,
 }
 
 func cellName(e at, victim string) string {
-	return fmt.Sprintf("kill %s at %s %s%s", victim, e.kind, e.action, map[bool]string{true: " (staged)"}[e.staged])
+	return fmt.Sprintf("kill %s at %s %s%s", victim, cmp.Or(e.step, e.kind), e.action, map[bool]string{true: " (staged)"}[e.staged])
 }
 
 // cell is one campaign with one kill.
@@ -159,13 +173,13 @@ func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
 			return 0, err
 		}
 	}
-	if e.bad != nil {
-		hosts, err := s.Hosts(ctx)
-		if err != nil {
-			return 0, err
-		}
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, bad := range e.bad {
 		for name := range hosts {
-			if err := s.Control(ctx, http.MethodPost, "/hosts/"+name+"/bad", e.bad, nil); err != nil {
+			if err := s.Control(ctx, http.MethodPost, "/hosts/"+name+"/bad", bad, nil); err != nil {
 				return 0, err
 			}
 		}
@@ -178,10 +192,11 @@ func (s *crash) holdOpen(ctx context.Context, e at) (uint64, error) {
 }
 
 // waitFor waits for the edge. An edge of a host counts only after the first
-// refresh, because only then what happens on hosts is a delivery.
+// refresh, because only then what happens on hosts is a delivery; one of a step counts
+// where the bad day struck that tells the step's commands.
 func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
 	deadline := time.Now().Add(time.Minute)
-	refreshed := e.action != "" || e.kind == "connected"
+	refreshed := e.action != "" || e.kind == "connected" || e.step != ""
 	for time.Now().Before(deadline) && ctx.Err() == nil {
 		var page struct {
 			Edges []stage.Edge `json:"edges"`
@@ -194,7 +209,7 @@ func (s *crash) waitFor(ctx context.Context, e at, after uint64) bool {
 			if got.Kind == "executed" && changesKeys(got.Action) {
 				refreshed = true
 			}
-			if refreshed && got.Kind == e.kind && got.Action == e.action {
+			if refreshed && got.Kind == e.kind && got.Action == e.action && (e.step == "" || got.Fault != "") {
 				return true
 			}
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	stagedTouchy = `{strategy: staged, waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 100%, maxExposed: 0, exposedAfter: 30s, deliverFor: 10m, proofFor: 1m, settle: 1s, signatureLife: 5s}`
+	stagedTouchy = `{strategy: staged, rollbackFor: 1h, waves: [1, 50%, 100%], bake: 100ms, window: 20, maxFailed: 100%, maxExposed: 0, exposedAfter: 30s, deliverFor: 10m, proofFor: 1m, settle: 1s, signatureLife: 5s}`
 	stagedLife   = 5 * time.Second
 )
 
@@ -77,6 +77,9 @@ func TestStagedCampaign(t *testing.T) {
 	truth(t, s)
 	must(t, s, "audit", "-f", s.Places.Fleet)
 	exportHistories(t, s)
+	if !holds(histories(s), `"former":{"key":`) || !holds(histories(s), `"kept":"`) {
+		t.Error("no history holds a former key, which is to be searched for")
+	}
 	nothingIsLeftOnHosts(t, s)
 	noKeyAnywhere(t, s)
 }

@@ -556,10 +556,17 @@ func TestLateStartAndLateAckPlaceTheEdges(t *testing.T) {
 	if took := acknowledged.MonoUs - exited.MonoUs; took < 300_000 {
 		t.Errorf("it was acknowledged %d µs after its end", took)
 	}
+	if exited.Fault != string(hosts.LateAck) {
+		t.Errorf("its end does not name the bad day: %+v", exited)
+	}
 	begin(t, h, hosts.Bad{Kind: hosts.LateStart, Count: 1, DelayMs: 200})
 	began := time.Now()
 	if _, err := run(client, "true", ""); err != nil || time.Since(began) < 200*time.Millisecond {
 		t.Errorf("it started after %v (%v)", time.Since(began), err)
+	}
+	more, _ := f.log.Since(acknowledged.Seq, 0)
+	if len(more) != 4 || more[1].Edge != journal.Late || more[1].Fault != string(hosts.LateStart) || more[2].Fault != "" {
+		t.Errorf("edges of the late start: %+v", more)
 	}
 }
 

@@ -71,6 +71,7 @@ func (s *session) run() {
 		return
 	}
 	if b, ok := h.struck(LateStart, s.told()); ok {
+		s.note(journal.Late, nil, string(LateStart))
 		time.Sleep(b.delay())
 	}
 	late, isLate := h.struck(LateAck, s.told())
@@ -79,7 +80,7 @@ func (s *session) run() {
 	out.hold(isLate || h.has(DropBeforeAck))
 	status, signal := s.execute(out)
 	h.renames.look()
-	s.note(journal.Exited, &status, "")
+	s.note(journal.Exited, &status, string(late.Kind))
 	time.Sleep(late.delay())
 	if s.fed.Load() && s.cutBy(DropBeforeAck) {
 		return

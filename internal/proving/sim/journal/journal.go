@@ -30,6 +30,7 @@ const (
 const (
 	Connected    Kind = "connected"    // a connection was authenticated
 	Exec         Kind = "exec"         // a command was received
+	Late         Kind = "late"         // a bad day holds the command up before it begins
 	Stdin        Kind = "stdin"        // the command's first input bytes were received
 	Renamed      Kind = "renamed"      // a zone's key file was renamed into place (seen on Linux only)
 	Exited       Kind = "exited"       // the command ended; what it wrote is on disk
@@ -57,7 +58,8 @@ type Edge struct {
 	Session int64 `json:"session,omitempty"`
 	// ExitStatus belongs to exited; -1 is a death by signal.
 	ExitStatus *int `json:"exitStatus,omitempty"`
-	// Fault is the bad day that struck.
+	// Fault is the bad day that struck; of an exited edge it is the one that holds the
+	// acknowledgement back.
 	Fault string `json:"fault,omitempty"`
 }
 
