@@ -14,6 +14,7 @@ import (
 
 	"keywave/activities"
 	"keywave/internal/fleet"
+	"keywave/internal/proving/sim"
 	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
 	"keywave/internal/seal"
@@ -209,6 +210,43 @@ func TestAttackerAndFormerKeys(t *testing.T) {
 			t.Errorf("EdgeOne held %s", k.print(key))
 		}
 	}
+	must(t, s, "audit", "-f", s.Places.Fleet)
+	nothingIsLeftOnHosts(t, s)
+	noKey(t, s)
+}
+
+// A campaign is rolled back while answers are lost in every way and the active worker is
+// killed: each zone has the key again that it had before, on every host.
+func TestRollbackCampaign(t *testing.T) {
+	s := raiseAs(t, stage.Config{Zones: 6, Hosts: 3, HostsEach: 3, Limit: 20, Settings: stagedTouchy, Workers: 2})
+	must(t, s, "campaign", "start", "-f", s.Places.Fleet, "--name", "c", "--watch")
+	z := zonesOf(t, s)
+	for i, kind := range []string{"", "resetAfter", "resetBefore", "internalErrorAfter", "throttle", "delayAfter"} {
+		if kind != "" {
+			strike(t, s, z[i], sim.Fault{Action: stage.ModifyAction, Kind: kind, DelayMs: 9000})
+		}
+	}
+	must(t, s, "campaign", "rollback", "c", "-f", s.Places.Fleet, "--reason", "clients broke")
+	eventually(t, z[5]+" is switched back", time.Minute, func() bool { return isAt(t, s, z[5], workflows.ActSwitch) })
+	active := activations(t, s)
+	s.Workers[active[len(active)-1]].Kill()
+	back := &run{Stack: s, name: "c-rollback", zones: z}
+	back.watch(t)
+	seen := back.look(t)
+	for _, zone := range z {
+		if r := seen.records[zone]; r.Outcome != rotation.Done {
+			t.Errorf("%s is %s (%q)", zone, r.Outcome, r.Why)
+		}
+		if keys := seen.keys[zone]; keys.Live != keys.Ever[0] || slices.Compact(keys.Ever)[1] == keys.Live {
+			t.Errorf("%s has another key than before", zone)
+		}
+		for _, e := range seen.edges[zone] {
+			if e.Action == stage.RefreshAction {
+				t.Errorf("%s was refreshed", zone)
+			}
+		}
+	}
+	truth(t, s)
 	must(t, s, "audit", "-f", s.Places.Fleet)
 	nothingIsLeftOnHosts(t, s)
 	noKey(t, s)
