@@ -113,7 +113,7 @@ func workDir(given string) (dir string, remove bool, err error) {
 // The campaign's settings. Times are short, so that what normally takes five
 // minutes takes seconds here. Budgets are wide, so that bad days do not end the
 // campaign.
-const settings = `{strategy: %s, waves: [2, 30%%, 100%%], bake: 1s, window: 20, maxFailed: 100%%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
+const settings = `{%s, waves: [2, 30%%, 100%%], bake: 1s, window: 20, maxFailed: 100%%, maxExposed: 100000, exposedAfter: 5s, deliverFor: 90s, proofFor: 30s, settle: 1s, signatureLife: 8s}`
 
 const (
 	campaign  = "chaos"
@@ -160,6 +160,12 @@ func seeded(ctx context.Context, bin, dir string, seed int64, zones int) (total,
 	}
 	overlooked, seen := w.witness.verdict()
 	wrong := slices.Concat(overlooked, s.Check(ctx, status, err), w.refreshedAgain(ctx))
+	if strategy == string(rotation.Staged) && kind == stormy && len(wrong) == 0 {
+		var back int
+		wrong, back = w.goBack(ctx)
+		fmt.Printf("seed %d: %d zones rolled back\n", seed, back)
+		t = total{campaigns: 2, zones: zones + back, kills: w.kills, faults: w.faults}
+	}
 	for _, v := range wrong {
 		fmt.Printf("seed %d: VIOLATION: %s\n", seed, v)
 	}
@@ -198,6 +204,15 @@ const (
 // strategyOf mixes both strategies with every weather.
 func strategyOf(seed int64) string { return rotation.Strategies()[seed/3%2] }
 
+// settingsOf has a staged campaign keep the former keys.
+func settingsOf(strategy string) string {
+	by := "strategy: " + strategy
+	if strategy == string(rotation.Staged) {
+		by += ", rollbackFor: 1h"
+	}
+	return fmt.Sprintf(settings, by)
+}
+
 // changing is the API action that changes keys by a strategy.
 func changing(strategy string) string {
 	if strategy == rotation.RefreshWord {
@@ -212,6 +227,6 @@ func weatherOf(seed int64) string { return []string{stormy, silence, forgetting}
 // the flags.
 func raise(ctx context.Context, bin, dir string, zones, hosts int, strategy string, flags [][]string) (*stage.Stack, error) {
 	return stage.Raise(ctx, stage.Config{
-		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: fmt.Sprintf(settings, strategy), Workers: max(workers, len(flags)), WorkerFlags: flags, Campaign: campaign,
+		Bin: bin, Dir: dir, Zones: zones, Hosts: hosts, Limit: limit, Settings: settingsOf(strategy), Workers: max(workers, len(flags)), WorkerFlags: flags, Campaign: campaign,
 	})
 }

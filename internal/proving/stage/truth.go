@@ -67,15 +67,24 @@ func (s *Stack) Hosts(ctx context.Context) (map[string]HostState, error) {
 	return hosts, s.Control(ctx, http.MethodGet, "/hosts", nil, &hosts)
 }
 
-// Check reports everything that is wrong, seen from outside. It compares the
-// simulator, the hosts' files and the disk with each other and with Keywave's
+// Check reports everything that is wrong with a campaign of all zones. It compares
+// the simulator, the hosts' files and the disk with each other and with Keywave's
 // own reports.
 func (s *Stack) Check(ctx context.Context, st Status, ended error) []string {
 	var wrong []string
 	if ended != nil {
 		wrong = append(wrong, fmt.Sprintf("%v (state %s, zones %v)", ended, st.State, st.Zones))
 	}
-	for _, look := range []func(context.Context) ([]string, error){s.everyZoneOnce, s.everyHostHoldsTheLiveKey, s.noRefreshOnAGuess, s.neverAboveTheLimit, s.NoKeyAnywhere} {
+	return append(append(wrong, looks(ctx, s.everyZoneOnce)...), s.Outside(ctx)...)
+}
+
+// Outside reports everything that is wrong, seen from outside alone.
+func (s *Stack) Outside(ctx context.Context) []string {
+	return looks(ctx, s.everyHostHoldsTheLiveKey, s.noRefreshOnAGuess, s.neverAboveTheLimit, s.NoKeyAnywhere)
+}
+
+func looks(ctx context.Context, all ...func(context.Context) ([]string, error)) (wrong []string) {
+	for _, look := range all {
 		found, err := look(ctx)
 		if err != nil {
 			found = append(found, "could not be checked: "+err.Error())
