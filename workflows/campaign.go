@@ -293,8 +293,12 @@ func (c *campaign) begin() error {
 	if c.in.Again {
 		what = "resumed"
 	}
-	c.log(what, c.in.By, c.in.Reason)
-	c.announce(rotation.OnStart, fmt.Sprintf("%s by %s: %d zones in %d waves. %s", what, c.in.By, c.plan.Zones, len(c.plan.Waves), c.in.Reason))
+	back := ""
+	if c.plan.Undoes != "" {
+		back = "; it " + plan.PutsBack(c.plan.Undoes)
+	}
+	c.log(what+back, c.in.By, c.in.Reason)
+	c.announce(rotation.OnStart, fmt.Sprintf("%s by %s: %d zones in %d waves%s. %s", what, c.in.By, c.plan.Zones, len(c.plan.Waves), back, c.in.Reason))
 	if c.in.Emergency != "" {
 		c.log("emergency: proofs, bake times and approvals waived", c.in.By, c.in.Emergency)
 	}

@@ -149,7 +149,7 @@ func (c *campaign) isLast(page int) bool {
 // startShard starts the child, and tells it what was ordered meanwhile. Once it
 // has started it is not abandoned any more: it ends by its orders.
 func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (workflow.ChildWorkflowFuture, error) {
-	summary := shardSummary(in, len(c.plan.Pages), c.st.Steering.Wave, len(c.plan.Waves))
+	summary := shardSummary(in, c.plan.Undoes, len(c.plan.Pages), c.st.Steering.Wave, len(c.plan.Waves))
 	if len(c.plan.Owners()) > 1 {
 		summary += ", for account " + string(in.Account)
 	}

@@ -78,11 +78,15 @@ func locationsOf(hosts []rotation.HostRef) []rotation.Location {
 	return all
 }
 
-func shardSummary(in ShardIn, pages, wave, waves int) string {
+func shardSummary(in ShardIn, undoes string, pages, wave, waves int) string {
 	if in.Mend {
 		return fmt.Sprintf("delivers what an earlier run left exposed or unknown on page %d of %d", in.Page, pages)
 	}
-	return fmt.Sprintf("rotates page %d of %d, in wave %d of %d", in.Page, pages, wave, waves)
+	does := "rotates"
+	if undoes != "" {
+		does = "rolls back"
+	}
+	return fmt.Sprintf("%s page %d of %d, in wave %d of %d", does, in.Page, pages, wave, waves)
 }
 
 // refreshSummary names the hosts too, where the new key may go straight to them.

@@ -85,7 +85,7 @@ func TestSummariesStandHostileWords(t *testing.T) {
 		hosts := []rotation.HostRef{{Name: rotation.HostName(w.Text), Location: rotation.Location(w.Text)}}
 		trip := &rotation.Trip{Phase: rotation.PhaseDeliver, Last: []rotation.Ack{{Host: rotation.HostName(w.Text), Problem: w.Text}}}
 		for _, said := range []string{
-			zoneSummary(ZoneIn{Verb: rotation.Rotate, Name: w.Text, Hosts: hosts}), shardSummary(ShardIn{Campaign: w.Text, Mend: true}, 1, 1, 1),
+			zoneSummary(ZoneIn{Verb: rotation.Rotate, Name: w.Text, Hosts: hosts}), shardSummary(ShardIn{Campaign: w.Text, Mend: true}, w.Text, 1, 1, 1),
 			refreshSummary(activities.RefreshIn{Zone: rotation.ZoneID(w.Text), Straight: []string{w.Text}, Hosts: hosts}),
 			deliverySummary(rotation.Location(w.Text), hosts, 1), waitSummary(trip),
 		} {
