@@ -12,7 +12,11 @@ import "time"
 // still answers comes after. A key that is the same tells nothing, for the request may
 // be executed later.
 func (t *Trip) Early(now time.Time, key Fingerprint) (changed bool) {
-	if key == t.Baseline || key == Absent || t.Strategy != Staged && t.stood(key) || t.tooEarly(now, key) {
+	switch {
+	case key == t.Baseline, key == Absent, t.Strategy != Staged && t.stood(key):
+		return false
+	case t.tooEarly(now, key):
+		t.darkAfterLit()
 		return false
 	}
 	t.sent(t.Begun)

@@ -66,17 +66,23 @@ func (t *Trip) KeyMoved(key Fingerprint) {
 		t.end(evGaveUp, Unchanged, "EdgeOne keeps answering with other keys; nothing was sent, the key is as it was")
 	default:
 		t.Stale++
-		t.SawDrift(t.Baseline)
-		t.Baseline = key
-		t.Drift = slices.DeleteFunc(slices.Clone(t.Drift), func(f Fingerprint) bool { return f == key })
+		t.mintFor(key)
 		t.to(evChanged, PhaseMint)
 	}
+}
+
+// mintFor says in whose place the next key is minted. Hosts may hold the key that was
+// believed to be live until now.
+func (t *Trip) mintFor(key Fingerprint) {
+	former := t.Baseline
+	t.Baseline, t.Minted = key, ""
+	t.SawDrift(former)
 }
 
 // KeyMinted says that a new key is in the history, sealed for all that will need
 // it.
 func (t *Trip) KeyMinted(key Fingerprint) {
-	t.Minted, t.Ready = key, false
+	t.Minted, t.Ready, t.Stale = key, false, 0
 	t.to(evMinted, PhaseStage)
 }
 
@@ -124,7 +130,7 @@ func (t *Trip) readStagedBaseline(key Fingerprint) {
 		t.end(evRead, Unchanged, fmt.Sprintf("EdgeOne holds %s, and not %s, which the rotation had set; nothing was put back, and nothing was sent", key, t.Baseline))
 		return
 	}
-	t.Baseline, t.Minted = key, ""
+	t.mintFor(key)
 	t.to(evRead, PhaseMint)
 }
 
@@ -148,27 +154,28 @@ func (t *Trip) readBackStaged(now time.Time, key Fingerprint) {
 	case key == t.Baseline, key == Absent:
 		t.unswitched(now, key)
 	case t.tooEarly(now, key):
+		t.darkAfterLit()
 		t.to(evStale, PhaseSettle)
-		t.Wake = t.sentLast().Add(t.Timing.Settle.D())
+		t.Wake = t.sentFirst().Add(t.Timing.Settle.D())
 	default:
 		t.found(now, key)
 	}
 }
 
 // tooEarly says that a read may show the former key because it is not up to date: the key
-// was live before the one that is to be replaced. EdgeOne was seen to hold that one just
-// before the switch was sent.
+// was live before the one that is to be replaced, and EdgeOne was seen to hold that one just
+// before the first switch was sent. The switch may have brought it back as well, so such a
+// read ends what was known of the hosts.
 func (t *Trip) tooEarly(now time.Time, key Fingerprint) bool {
-	return t.Former != "" && key == t.Former && now.Before(t.sentLast().Add(t.Timing.Settle.D()))
+	return t.Former != "" && key == t.Former && now.Before(t.sentFirst().Add(t.Timing.Settle.D()))
 }
 
-// sentLast is when the latest attempt was signed at the earliest.
-func (t *Trip) sentLast() time.Time {
-	last := t.Begun
-	for _, a := range t.Given {
-		last = later(last, a.SentAt)
+// sentFirst is when the first attempt was signed at the earliest.
+func (t *Trip) sentFirst() time.Time {
+	if len(t.Given) > 0 {
+		return t.Given[0].SentAt
 	}
-	return last
+	return t.Begun
 }
 
 // found takes a key that a read shows in place of the old one. Nothing is counted as

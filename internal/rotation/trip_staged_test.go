@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -177,7 +178,163 @@ func TestStagedConversations(t *testing.T) {
 			waited                -> readback
 			read b                -> mint
 			minted k2             -> stage`},
+		{name: "the live key is another one than was planned with: the new one takes its place, and hosts may hold either", story: `
+			staged b              -> mint
+			moved x               -> mint baseline=x
+			minted k              -> stage
+			beside h1=b h2=x      -> switch
+			switched              -> deliver expect=absent,x,b`},
+		{name: "hosts held another key than was planned with, and so does EdgeOne: some may still hold the planned one", story: `
+			staged b              -> mint
+			minted k              -> stage
+			beside h1=x h2=b      -> baseline
+			read x                -> mint baseline=x
+			minted k2             -> stage
+			beside h1=x h2=b      -> switch
+			switched              -> deliver expect=absent,x,b`},
+		{name: "resumed, and the live key is another one when a new one is to be minted: what was sent may have landed", story: `
+			staged b              -> mint
+			resume                -> readback
+			read b                -> settle
+			waited                -> readback
+			read b                -> hold
+			waited                -> readback
+			read b                -> mint
+			moved x               -> readback
+			read x                -> deliver live=x sent=1`},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.hold(t) })
+	}
+}
+
+func TestRollbackConversations(t *testing.T) {
+	for _, c := range []conversation{
+		{name: "all goes well", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch sent=0
+			+1s switched          -> deliver live=f expect=absent,k stands=dead
+			delivered h1 h2       -> verify stands=alive
+			read f                -> ended done`},
+		{name: "it may not be used any more", story: `
+			rollback f k          -> mint
+			refused               -> ended unchanged sent=0`},
+		{name: "a host still holds it", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2=f        -> baseline
+			read k                -> switch
+			switched              -> deliver expect=absent,k`},
+		{name: "a host holds what nobody expected, and EdgeOne another key: that one is not replaced", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2=x        -> baseline
+			read x                -> sweep
+			swept                 -> ended unchanged sent=0`, why: "nothing was put back"},
+		{name: "the switch looks, and EdgeOne holds another key", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			refused               -> sweep
+			swept                 -> ended unchanged sent=0`},
+		{name: "a read of it just after the switch may be from before the rotation", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			lost                  -> readback
+			+1s read f            -> settle wait=9s stands=dark
+			waited                -> readback
+			read k                -> switch stands=alive
+			switched              -> deliver live=f sent=2`},
+		{name: "a later one is from after the switch", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			lost                  -> readback
+			+1s read f            -> settle
+			waited                -> readback
+			read f                -> deliver live=f sent=1 expect=absent,k
+			delivered h1 h2       -> verify
+			read f                -> hold`},
+		{name: "the second call looks, and EdgeOne may have executed the first: exposed until that is known", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			lost                  -> readback
+			+1s read k            -> switch stands=alive
+			+1s refused           -> readback
+			+1s read f            -> settle wait=7s stands=dark exposed=1s
+			waited                -> readback
+			read f                -> deliver live=f sent=1`},
+		{name: "an early read of it tells nothing at first", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			began                 -> switch
+			+9s early f           -> switch
+			+1s early f           -> deliver live=f sent=1`},
+		{name: "the time in which it tells nothing counts from the first call", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			lost                  -> readback
+			+5s read k            -> switch
+			began                 -> switch
+			+1s early f           -> switch exposed=5s
+			+4s early f           -> deliver live=f sent=2`},
+		{name: "somebody else changed the key: it is delivered, and nothing more is sent", story: `
+			rollback f k          -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch
+			lost                  -> readback
+			+1s read x            -> deliver live=x
+			delivered h1 h2       -> verify
+			read x                -> hold
+			waited                -> verify
+			read x                -> sweep
+			swept                 -> ended done sent=1`, why: "somebody else"},
+		{name: "resumed: it was put back", story: `
+			rollback f k          -> mint
+			resume                -> readback
+			+1s read f            -> settle wait=9s
+			waited                -> readback
+			read f                -> deliver live=f sent=1`},
+		{name: "resumed: it was not, and is sent when the lost call is dead", story: `
+			rollback f k          -> mint
+			resume                -> readback
+			read k                -> settle
+			waited                -> readback
+			read k                -> hold
+			waited                -> readback
+			read k                -> mint
+			minted f              -> stage
+			beside h1 h2          -> switch sent=1`},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.hold(t) })
+	}
+}
+
+// A zone whose key is another one at each look is left alone in the end. A key that is
+// minted at last ends the count.
+func TestAKeyThatIsAnotherOneAtEachLook(t *testing.T) {
+	moves := func(trip *Trip, n int) {
+		for i := range n {
+			if trip.Phase != PhaseMint {
+				t.Fatalf("after %d looks it is in %s", i, trip.Phase)
+			}
+			trip.KeyMoved(Fingerprint(fmt.Sprint("key", i)))
+		}
+	}
+	trip := NewStagedTrip("z", []HostName{"h1"}, talk, "old")
+	moves(trip, maxStaleReads)
+	trip.KeyMinted("ours")
+	if trip.Stale > 0 {
+		t.Error("the count goes on")
+	}
+	trip.KeyStaged(noon, []HostName{"h1"}, []Ack{{Host: "h1", Held: "strange"}}, "", "")
+	trip.Read(noon, "another")
+	moves(trip, maxStaleReads+1)
+	if trip.Phase != PhaseSweep || trip.Ended != Unchanged {
+		t.Errorf("%s, %s: %s", trip.Phase, trip.Ended, trip.Why)
 	}
 }

@@ -83,6 +83,10 @@ func (k *talker) happen(event string, args []string) {
 	case "staged":
 		k.trip = NewStagedTrip("zone-1", []HostName{"h1", "h2"}, talk, Fingerprint(strings.TrimPrefix(args[0], "-")))
 		k.trip.Lenient = len(args) > 1
+	case "rollback": // KEY FOR
+		k.trip = NewRollback("zone-1", []HostName{"h1", "h2"}, talk, Former{Key: Fingerprint(args[0]), For: Fingerprint(args[1])})
+	case "moved":
+		k.trip.KeyMoved(Fingerprint(arg))
 	case "minted":
 		k.trip.KeyMinted(Fingerprint(arg))
 	case "beside":
