@@ -38,7 +38,8 @@ func (s *scripted) roll(n int) int {
 // climate is what may go wrong in a story. A chance is in percent.
 type climate struct {
 	verb      Verb
-	staged    bool
+	way       way
+	keeps     bool // the key that is replaced is kept: it is read when the new one is minted
 	ambiguous int
 	refused   int
 	unsent    int
@@ -57,6 +58,17 @@ type climate struct {
 	remarshal bool
 }
 
+// way is how the key changes.
+type way int
+
+const (
+	refreshed  way = iota // EdgeOne makes it
+	staged                // it is ours
+	rolledBack            // it is ours, and was live before
+)
+
+func (c climate) staged() bool { return c.way != refreshed }
+
 // request is a refresh on its way to EdgeOne. If it lands at all, it does so
 // while its signature lives.
 type request struct {
@@ -64,9 +76,10 @@ type request struct {
 	dead     time.Time
 	lands    time.Time // zero: lost
 	executed bool
-	over     Fingerprint // the key that it replaced
+	over     keyLife     // the key that it replaced
 	key      Fingerprint // and the one that it made
 	brings   Fingerprint // a key of ours; empty: EdgeOne makes one
+	looked   time.Time   // when a read showed the key that a former one may replace
 }
 
 // ending is how a refresh that runs will end.
@@ -91,7 +104,9 @@ type world struct {
 	whole    map[HostName]bool        // of a transport that stages nothing
 	downTill map[HostName]time.Time
 	made     int
-	byPeople int // keys made in the console
+	byPeople int   // keys made in the console
+	awaited  Phase // people change keys then only
+	script   int   // keys that a script of somebody's is still to make, one a step
 }
 
 func (w *world) live() Fingerprint {
@@ -132,7 +147,7 @@ func (w *world) pass(d time.Duration) {
 		if next == nil {
 			break
 		}
-		next.executed, next.over = true, w.live()
+		next.executed, next.over = true, w.keys[len(w.keys)-1]
 		if next.key = next.brings; next.key != "" {
 			w.set(next.lands, next.key)
 		} else {
@@ -209,6 +224,9 @@ type story struct {
 	born     int     // keys when it began
 	before   int     // requests of the story before this one
 	stagedAt time.Time
+	kept     Former   // the key that the minted one is to replace, where it was kept
+	back     Former   // what is to be put back
+	look     *keyLife // what a read showed, before that is sent
 	wrong    string
 }
 
@@ -222,7 +240,14 @@ func newStory(d dice, c climate) *story {
 	for i := range hosts {
 		hosts[i] = HostName(fmt.Sprintf("h%d", i+1))
 		w.held[hosts[i]] = w.live()
-		w.whole[hosts[i]] = c.staged && w.roll(8) == 7
+		w.whole[hosts[i]] = c.staged() && w.roll(8) == 7
+	}
+	if c.staged() && c.console > 0 {
+		w.await([]Phase{"", "", PhaseMint, PhaseBaseline}[w.roll(4)])
+	}
+	if c.way == rolledBack {
+		s.replaced(hosts)
+		return s
 	}
 	baseline := w.live()
 	if c.verb == Repair {
@@ -231,6 +256,10 @@ func newStory(d dice, c climate) *story {
 		for _, h := range hosts {
 			w.held[h] = []Fingerprint{w.keys[0].key, w.live(), Absent, w.newKey()}[w.roll(4)]
 		}
+	}
+	w.keeps = c.staged() && w.roll(2) == 1
+	if w.keeps && w.roll(8) == 7 {
+		w.execute(w.now.Add(-time.Hour)) // since the plan
 	}
 	if w.bad(c.keyless) {
 		w.keys = []keyLife{{w.now.Add(-24 * time.Hour), Absent}}
@@ -241,26 +270,17 @@ func newStory(d dice, c climate) *story {
 		baseline = ""
 	}
 	s.t = NewTrip(c.verb, "zone-model", hosts, c.timing, baseline, w.roll(3) == 0)
-	if c.staged {
+	if c.staged() {
+		if w.roll(8) == 7 || w.awaited == PhaseBaseline {
+			w.held[hosts[0]] = w.newKey()
+		}
 		s.t = NewStagedTrip("zone-model", hosts, c.timing, baseline)
 		s.t.Lenient = w.roll(2) == 1
 	}
-	if c.staged && baseline != "" && baseline != Absent && w.roll(8) == 7 {
+	if c.staged() && baseline == w.live() && baseline != Absent && (w.roll(8) == 7 || w.awaited == PhaseMint && w.roll(2) == 1) {
 		s.resumed()
 	}
 	return s
-}
-
-// resumed begins the story after one that ended without knowing whether its switch was
-// executed. That one brought a key that nobody has any more.
-func (s *story) resumed() {
-	lost := s.newKey()
-	s.send(s.now)
-	s.requests[0].brings = lost
-	s.pass(s.about(5 * time.Second))
-	s.t.ExposedFrom(s.requests[0].signed)
-	s.t.Resume(s.requests[0].signed)
-	s.before = len(s.requests)
 }
 
 func (s *story) say(format string, args ...any) {
@@ -307,10 +327,8 @@ func (s *story) disturb() {
 		s.t.Cancelled()
 		s.stopped = true
 	}
-	if s.byPeople < 5 && s.bad(s.console) {
-		key := s.execute(s.now)
-		s.byPeople++
-		s.say("somebody makes %s in the console", key)
+	if waits := s.awaited != "" && s.awaited != s.t.Phase; s.script > 0 || s.byPeople < 5 && !waits && s.bad(s.console) {
+		s.inTheConsole()
 	}
 	if s.bad(s.orders) {
 		s.order()
@@ -500,7 +518,7 @@ func (s *story) fate(scheduled time.Time) *ending {
 	r := &request{signed: signed, dead: signed.Add(s.timing.SignatureLife.D()), lands: signed.Add(s.about(100 * time.Millisecond))}
 	s.requests = append(s.requests, r)
 	return &ending{later(r.lands, s.slowly(0)).Add(s.about(100 * time.Millisecond)), func() Event {
-		s.unseen = s.unseen || r.over != s.first
+		s.unseen = s.unseen || r.over.key != s.first
 		s.lastRead = r.lands
 		s.say("refreshed: EdgeOne answers %s", r.key)
 		if s.t.Live == "" {
@@ -509,161 +527,6 @@ func (s *story) fate(scheduled time.Time) *ending {
 		s.t.Refreshed(s.now, signed, r.key)
 		return evRefreshed
 	}}
-}
-
-func (s *story) mint() Event {
-	switch {
-	case s.t.Stop:
-		s.t.NotSent(s.now, "cancelled before its switch", BackStopped, false)
-		return evUnsent
-	case s.bad(s.unsent):
-		s.t.NotSent(s.now, "no worker", BackNoWorker, s.roll(2) == 0)
-		return evUnsent
-	case s.bad(s.refused):
-		s.t.RefusedBy(s.now, "the account has no keyset", "", true)
-		return evRefused
-	}
-	if s.t.Minted != "" && len(s.ours()) > 0 {
-		s.fault("a second key is minted although the first was sent")
-	}
-	key := s.newKey()
-	s.say("mints %s", key)
-	s.t.KeyMinted(key)
-	return evMinted
-}
-
-func (s *story) stage() Event {
-	s.pass(s.about(2 * time.Second))
-	if s.t.Stop {
-		s.t.KeyStaged(s.now, nil, nil, "cancelled before its switch", BackStopped)
-		return evUnstaged
-	}
-	var acks []Ack
-	var asked []HostName
-	problem := ""
-	for _, h := range s.t.Hosts {
-		if s.whole[h] { // its transport stages nothing: it proves, and gets the key whole
-			continue
-		}
-		asked = append(asked, h)
-		if s.bad(s.unproved) {
-			problem = string(h) + ": disk full"
-			continue
-		}
-		s.beside[h] = s.t.Minted
-		acks = append(acks, Ack{Host: h, At: s.now, Held: s.held[h]})
-	}
-	s.stagedAt, s.rehosted = s.now, false
-	s.say("stages %s on %v: %s", s.t.Minted, asked, problem)
-	s.t.KeyStaged(s.now, asked, acks, problem, BackStage)
-	if problem != "" {
-		return evUnstaged
-	}
-	return evStaged
-}
-
-// ours are the requests of this trip.
-func (s *story) ours() []*request { return s.requests[s.before:] }
-
-func (s *story) change() Event {
-	if s.t.Stop {
-		s.t.NotSent(s.now, "cancelled before its switch", BackStopped, false)
-		return evUnsent
-	}
-	scheduled := s.now
-	s.pass(s.about(200 * time.Millisecond))
-	begun := s.roll(4) == 3 || s.late > 0
-	if begun {
-		s.t.Began(s.now)
-		s.checkStanding()
-	}
-	end := s.fateOfSwitch(scheduled)
-	if begun && s.early(end) {
-		s.running = end
-		return evChanged
-	}
-	s.passUntil(end.at)
-	return end.take()
-}
-
-// fateOfSwitch decides how a switch ends, and sends what it sends.
-func (s *story) fateOfSwitch(scheduled time.Time) *ending {
-	switch {
-	case s.bad(s.unsent), s.now.Sub(s.stagedAt) > s.timing.ProofFor.D():
-		again := s.roll(2) == 0
-		return &ending{s.slowly(0), func() Event {
-			s.t.NotSent(s.now, "staged too long ago", BackProof, again)
-			return evUnsent
-		}}
-	case s.bad(s.refused), s.t.Baseline == Absent, s.live() == s.t.Minted && s.roll(2) == 1: // it does not take the key that it has
-		return &ending{s.slowly(0), func() Event {
-			s.say("the switch is refused")
-			s.t.RefusedBy(s.now, "EdgeOne: OperationDenied (refused)", "OperationDenied", false)
-			return evRefused
-		}}
-	}
-	s.checkMaySwitch()
-	signed := s.now
-	if s.bad(s.ambiguous) {
-		s.send(signed)
-		s.requests[len(s.requests)-1].brings = s.t.Minted
-		return &ending{signed.Add(s.about(5 * time.Second)), func() Event {
-			if s.roll(4) == 3 {
-				s.t.GivenUp(scheduled, s.now, "the worker was lost during the switch")
-			} else {
-				s.t.GivenUp(signed, signed, "no answer")
-			}
-			return evAmbiguous
-		}}
-	}
-	r := &request{signed: signed, dead: signed.Add(s.timing.SignatureLife.D()), lands: signed.Add(s.about(100 * time.Millisecond)), brings: s.t.Minted}
-	s.requests = append(s.requests, r)
-	return &ending{later(r.lands, s.slowly(0)).Add(s.about(100 * time.Millisecond)), func() Event {
-		s.unseen = s.unseen || r.over != s.first
-		s.lastRead = r.lands
-		s.say("switched: EdgeOne has taken %s", s.t.Minted)
-		if s.t.Live == "" {
-			s.liveAt = signed
-		}
-		s.t.Switched(s.now, signed)
-		return evSwitched
-	}}
-}
-
-// checkMaySwitch: a key is sent that lies on every host. It is sent again only
-// after a read of the key that it is to replace, and never beside another one
-// that may still land.
-func (s *story) checkMaySwitch() {
-	if s.stopped || s.t.Stop || len(s.ours()) >= maxRefreshes || s.t.Live != "" || s.t.Minted == "" {
-		s.fault("switch %d, stopped %t, live %q, minted %q", len(s.ours())+1, s.t.Stop, s.t.Live, s.t.Minted)
-	}
-	for _, h := range s.t.Hosts {
-		if s.beside[h] != s.t.Minted && !s.whole[h] && !s.rehosted {
-			s.fault("switched although %s has no %s staged", h, s.t.Minted)
-		}
-	}
-	for _, r := range s.requests {
-		if r.brings != s.t.Minted && s.now.Before(r.dead) && !r.executed {
-			s.fault("%s is sent while another key may still land", s.t.Minted)
-		}
-	}
-	if n := len(s.reads); len(s.ours()) > 0 && (n == 0 || s.reads[n-1].key != s.t.Baseline) {
-		s.fault("the key is sent again on a guess: reads since the last attempt %v", s.reads)
-	}
-	s.reads = nil
-}
-
-func (s *story) sweep() Event {
-	var left []HostName
-	for _, h := range s.t.Staged {
-		if s.bad(s.badHost) {
-			left = append(left, h)
-			continue
-		}
-		delete(s.beside, h)
-	}
-	s.t.Swept(left)
-	return evSwept
 }
 
 // send sends a request whose answer will be lost. It is executed at once,
@@ -740,6 +603,8 @@ func (s *story) readStep() Event {
 		return evRunning
 	case s.t.Live != live:
 		return evChanged
+	case phase == PhaseReadBack && key == s.t.Former:
+		return evStale
 	case phase == PhaseReadBack:
 		return evSame
 	case s.t.Phase == PhaseSettle:
@@ -804,6 +669,9 @@ func (s *story) deliver() Event {
 	}
 	if slices.Contains(s.t.Replaced, s.t.Live) {
 		s.fault("%s is delivered although it was replaced", s.t.Live)
+	}
+	if !s.stuck && !slices.ContainsFunc(s.keys[s.born-1:], func(k keyLife) bool { return k.key == s.t.Live }) {
+		s.fault("%s is delivered, which was not live since the story began: a read was not up to date", s.t.Live)
 	}
 	s.pass(s.about(300 * time.Millisecond))
 	var acks []Ack
@@ -884,10 +752,18 @@ func (s *story) checkStep(before *Trip) {
 	if s.t.Live != "" && slices.Contains(s.t.Expect(), s.t.Live) {
 		s.fault("the live key is expected as an old one")
 	}
+	for _, old := range before.Expect() {
+		if old != s.t.Live && !slices.Contains(s.t.Expect(), old) {
+			s.fault("that hosts may hold %s was forgotten", old)
+		}
+	}
 	for _, old := range before.Replaced {
-		if !slices.Contains(s.t.Replaced, old) && !(s.staged && old == s.t.Minted && s.t.Live == old) {
+		if !slices.Contains(s.t.Replaced, old) && !(s.staged() && old == s.t.Minted && s.t.Live == old) {
 			s.fault("%s is no longer known as replaced", old)
 		}
+	}
+	if s.t.Former != s.back.Key || s.back.For != "" && s.t.Baseline != s.back.For {
+		s.fault("%s is put back in place of %s, and may be in place of %s only", s.t.Former, s.t.Baseline, s.back.For)
 	}
 	if s.t.Sent < before.Sent || len(s.t.Given) < len(before.Given) {
 		s.fault("an attempt was forgotten")
@@ -1005,6 +881,7 @@ func (s *story) checkEnd() {
 	if s.t.Why == "" && s.t.Ended != Done {
 		s.fault("%s without a reason", s.t.Ended)
 	}
+	s.checkRollback()
 	s.checkSince()
 }
 
@@ -1092,24 +969,11 @@ func weather(d dice, verb Verb, trouble trouble) climate {
 	return c
 }
 
-func randomStory(verb Verb, staged bool, trouble trouble, seed uint64) *story {
+func randomStory(verb Verb, way way, trouble trouble, seed uint64) *story {
 	d := seeded{rand.New(rand.NewPCG(seed, 1))}
 	c := weather(d, verb, trouble)
-	c.staged = staged
+	c.way = way
 	return newStory(d, c)
-}
-
-// sequel is a second rotation of the same zone, right after the end of the first:
-// with a key of ours, or of EdgeOne's.
-func (s *story) sequel() *story {
-	w := s.world
-	w.pass(w.lag) // so that its first read shows what the first story left
-	w.climate.staged = w.roll(2) == 0
-	n := &story{world: w, checked: w.now, before: len(w.requests), aloud: s.aloud, said: s.said, first: w.live(), born: len(w.keys), lastRead: w.now}
-	if n.t = NewTrip(Rotate, "zone-model", s.t.Hosts, w.timing, "", true); w.climate.staged {
-		n.t = NewStagedTrip("zone-model", s.t.Hosts, w.timing, "")
-	}
-	return n
 }
 
 // explain tells a story once more and prints each step.
@@ -1122,23 +986,26 @@ func explain(s *story) string {
 type chapter struct {
 	name    string
 	verb    Verb
-	staged  bool
+	way     way
 	trouble trouble
 	stories int
 }
 
-func (c chapter) story(seed uint64) *story { return randomStory(c.verb, c.staged, c.trouble, seed) }
+func (c chapter) story(seed uint64) *story { return randomStory(c.verb, c.way, c.trouble, seed) }
 
 func chapters() []chapter {
 	return []chapter{
-		{"rotate", Rotate, false, none, 20000},
-		{"rotate while people change keys", Rotate, false, people, 4000},
-		{"rotate while reads are stuck", Rotate, false, stuck, 2000},
-		{"repair", Repair, false, none, 4000},
-		{"repair while people change keys", Repair, false, people, 2000},
-		{"staged", Rotate, true, none, 20000},
-		{"staged while people change keys", Rotate, true, people, 8000},
-		{"staged while reads are stuck", Rotate, true, stuck, 2000},
+		{"rotate", Rotate, refreshed, none, 20000},
+		{"rotate while people change keys", Rotate, refreshed, people, 4000},
+		{"rotate while reads are stuck", Rotate, refreshed, stuck, 2000},
+		{"repair", Repair, refreshed, none, 4000},
+		{"repair while people change keys", Repair, refreshed, people, 2000},
+		{"staged", Rotate, staged, none, 20000},
+		{"staged while people change keys", Rotate, staged, people, 8000},
+		{"staged while reads are stuck", Rotate, staged, stuck, 2000},
+		{"rollback", Rotate, rolledBack, none, 12000},
+		{"rollback while people change keys", Rotate, rolledBack, people, 4000},
+		{"rollback while reads are stuck", Rotate, rolledBack, stuck, 1000},
 	}
 }
 
@@ -1232,10 +1099,10 @@ func FuzzTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		tell := func() *story {
 			d := &scripted{slices.Clone(bytes)}
-			kind := d.roll(6)
-			verb := []Verb{Rotate, Rotate, Rotate, Repair, Rotate, Rotate}[kind]
+			kind := d.roll(8)
+			verb := []Verb{Rotate, Rotate, Rotate, Repair, Rotate, Rotate, Rotate, Rotate}[kind]
 			c := weather(d, verb, []trouble{none, none, people, stuck}[d.roll(4)])
-			c.staged = kind > 3
+			c.way = []way{refreshed, refreshed, refreshed, refreshed, staged, staged, rolledBack, rolledBack}[kind]
 			return newStory(d, c)
 		}
 		if wrong := tell().tell(); wrong != "" {
