@@ -18,6 +18,7 @@ import (
 type early struct {
 	*caller
 	lease   *edgeone.Lease
+	pace    *edgeone.Pace
 	edgeOne *activities.EdgeOne
 
 	mu      sync.Mutex
@@ -31,8 +32,8 @@ func (w *caller) wireEarly(pace *edgeone.Pace, sealer rotation.Sealer) error {
 	if pace == nil {
 		return nil
 	}
-	e := &early{caller: w, lease: &edgeone.Lease{}}
-	api, err := w.api(pace, e.lease)
+	e := &early{caller: w, lease: &edgeone.Lease{}, pace: pace}
+	api, err := w.api(pace, e.lease, nil)
 	if err != nil {
 		return err
 	}

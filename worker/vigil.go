@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keywave/activities"
+	"keywave/internal/edgeone"
 	"keywave/internal/rotation"
 	"keywave/internal/telemetry"
 	"keywave/internal/temporalclient"
@@ -50,6 +51,11 @@ func (s *silence) falls(now time.Time, worker string, beat time.Time) bool {
 	return true
 }
 
+// lasts says that the worker has been silent for so long.
+func (s *silence) lasts(now time.Time, long time.Duration) bool {
+	return s.worker != "" && now.Sub(s.since) >= long
+}
+
 // keepVigil tells who waits for the active process that it may be lost, seconds before its
 // lease is over. Nothing is taken from it: should it live, its refreshes go on.
 func (e *early) keepVigil(ctx context.Context) {
@@ -67,8 +73,12 @@ func (e *early) keepVigil(ctx context.Context) {
 			s = silence{}
 			continue
 		}
-		if s.falls(time.Now(), worker, beat) {
-			e.tellLost(ctx, worker)
+		now := time.Now()
+		if s.falls(now, worker, beat) {
+			go e.tellLost(ctx, worker)
+		}
+		if s.lasts(now, edgeone.SilentFor) { // it reads no more
+			e.pace.Alone(now.Add(2 * lookAtActive))
 		}
 	}
 }

@@ -181,7 +181,11 @@ func (w *caller) wire(ctx context.Context) error {
 		return err
 	}
 	active, reads := edgeone.NewPaces(w.account.RequestsPerSecond)
-	api, err := w.api(active, w.lease)
+	var after func() time.Duration
+	if reads.Shared() {
+		after = w.lease.ReadsAfter
+	}
+	api, err := w.api(active, w.lease, after)
 	if err != nil {
 		return err
 	}
@@ -208,10 +212,10 @@ func (w *caller) wire(ctx context.Context) error {
 	return nil
 }
 
-// api calls EdgeOne at a pace, while a lease is held.
-func (w *caller) api(pace *edgeone.Pace, lease *edgeone.Lease) (*edgeone.Client, error) {
+// api calls EdgeOne at a pace, while a lease is held, and reads after what readsAfter says.
+func (w *caller) api(pace *edgeone.Pace, lease *edgeone.Lease, readsAfter func() time.Duration) (*edgeone.Client, error) {
 	return edgeone.New(edgeone.Config{
-		Endpoint: w.account.Endpoint, Credentials: w.credentials, Pace: pace, Gate: lease.Valid, Clock: w.warnOfClock,
+		Endpoint: w.account.Endpoint, Credentials: w.credentials, Pace: pace, Gate: lease.Valid, ReadsAfter: readsAfter, Clock: w.warnOfClock,
 		Timeout: activities.EdgeOneCall, Called: w.countCall, Waited: w.countWait,
 	})
 }

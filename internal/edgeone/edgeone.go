@@ -57,6 +57,10 @@ type Config struct {
 	// request is about to be written; its error is returned as is, and nothing
 	// is sent. nil means always open.
 	Gate func() error
+	// ReadsAfter is how long Describe must still wait, whatever the pace says: another
+	// process may be reading in this one's place. It is asked where Gate is. nil is not
+	// at all.
+	ReadsAfter func() time.Duration
 	// Timeout bounds a call from its signing to the end of the answer; 0 means
 	// 10 s. Waiting for the pace comes before and is bounded by the context
 	// alone.
@@ -85,6 +89,7 @@ const (
 type Client struct {
 	pace    *Pace
 	gate    func() error
+	after   func() time.Duration // see Config.ReadsAfter
 	timeout time.Duration
 	// patience is the first wait before a page of a listing is asked for again; it
 	// doubles.
@@ -126,6 +131,7 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		pace:     c.Pace,
 		gate:     orOpen(c.Gate),
+		after:    c.ReadsAfter,
 		timeout:  cmp.Or(c.Timeout, defaultTimeout),
 		patience: defaultPatience,
 		signer:   &signer{from: c.Credentials},
@@ -263,10 +269,17 @@ func (c *Client) Refresh(ctx context.Context, zone rotation.ZoneID, ready func()
 // ResourceNotFound is no key, and no error.
 func (c *Client) Describe(ctx context.Context, zone rotation.ZoneID) (rotation.Secret, rotation.Receipt, error) {
 	var key *string
-	receipt, err := c.call(ctx, ActionDescribe, nil, func(ctx context.Context) (id *string, err error) {
-		key, id, err = c.sdk.describe(ctx, string(zone))
-		return id, err
-	})
+	var receipt rotation.Receipt
+	err := error(errReadLater)
+	for errors.Is(err, errReadLater) {
+		if err = c.awaitReads(ctx); err != nil {
+			break
+		}
+		receipt, err = c.call(ctx, ActionDescribe, nil, func(ctx context.Context) (id *string, err error) {
+			key, id, err = c.sdk.describe(ctx, string(zone))
+			return id, err
+		})
+	}
 	if api, ok := errors.AsType[*rotation.APIError](err); ok && api.Class == rotation.Refused && under(api.Code, "ResourceNotFound") {
 		return rotation.Secret{}, receipt, nil
 	}
@@ -275,6 +288,41 @@ func (c *Client) Describe(ctx context.Context, zone rotation.ZoneID) (rotation.S
 	}
 	secret, err := custody(key, receipt)
 	return secret, receipt, err
+}
+
+// errReadLater says that another process may be reading in this one's place.
+var errReadLater = errors.New("this process may not read now; nothing was sent")
+
+// lookAgain is how often it is asked whether reads may be made again.
+const lookAgain = 100 * time.Millisecond
+
+// awaitReads waits until reads may be made. Whoever has lost its lease does not wait.
+func (c *Client) awaitReads(ctx context.Context) error {
+	for c.after != nil && c.after() > 0 {
+		if err := c.gate(); err != nil {
+			return err
+		}
+		if _, err := sleep(ctx, min(c.after(), lookAgain), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gateOf is what is asked before a call of the action leaves.
+func (c *Client) gateOf(action string) func() error {
+	if action != ActionDescribe || c.after == nil {
+		return c.gate
+	}
+	return func() error {
+		if err := c.gate(); err != nil {
+			return err
+		}
+		if c.after() > 0 {
+			return errReadLater
+		}
+		return nil
+	}
 }
 
 // Close drops idle connections.
@@ -293,15 +341,15 @@ func (c *Client) call(ctx context.Context, action string, ready func() error, se
 	if c.waited != nil {
 		c.waited(time.Since(arrived))
 	}
-	load := func() error { return c.signer.load(ctx) }
-	for _, check := range []func() error{load, ctx.Err, c.gate, orOpen(ready)} {
+	load, gate := func() error { return c.signer.load(ctx) }, c.gateOf(action)
+	for _, check := range []func() error{load, ctx.Err, gate, orOpen(ready)} {
 		if err := check(); err != nil {
 			return rotation.Receipt{}, err
 		}
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	x := &exchange{action: action, pace: c.pace, gate: c.gate, cancel: cancel}
+	x := &exchange{action: action, pace: c.pace, gate: gate, cancel: cancel}
 	id, err := safely(x.within(bounded), send)
 	receipt, err := c.judge(ctx, x, id, err)
 	c.count(action, err)

@@ -19,7 +19,19 @@ type Lease struct {
 	mu      sync.Mutex
 	until   time.Time
 	dropped time.Time
+	granted time.Time // when the latest grant was asked for
+	steady  time.Time // since when one came after the other without a gap of readLife
 }
+
+// A process that stands by may make the reads of the holder, at its pace, once the holder
+// has been silent for SilentFor. So the holder makes none from readLife after its last
+// grant on, which is a sliding second earlier and more; and after such a gap it waits for
+// readPause, in which the other one sees that it lives.
+const (
+	readLife  = 1250 * time.Millisecond
+	readPause = 1500 * time.Millisecond
+	SilentFor = 2500 * time.Millisecond
+)
 
 // Extend makes the lease last for life after sentAt, which is when the request
 // that was granted was sent, by time.Now of this process; not when the answer
@@ -29,9 +41,23 @@ func (l *Lease) Extend(sentAt time.Time, life time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until := sentAt.Add(life)
-	if sentAt.After(l.dropped) && until.After(l.until) {
-		l.until = until
+	if !sentAt.After(l.dropped) || !until.After(l.until) {
+		return
 	}
+	if l.granted.IsZero() || sentAt.Sub(l.granted) > readLife {
+		l.steady = sentAt
+	}
+	l.until, l.granted = until, sentAt
+}
+
+// ReadsAfter is how long a read must still wait; 0 is not at all. It fits Config.ReadsAfter.
+func (l *Lease) ReadsAfter() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if past(l.granted.Add(readLife)) >= 0 {
+		return readPause
+	}
+	return max(0, -past(l.steady.Add(readPause)))
 }
 
 // Drop ends the lease at once.

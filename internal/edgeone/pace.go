@@ -39,6 +39,8 @@ type Pace struct {
 	mu    sync.Mutex
 	limit float64            // per second and action; +Inf when there is none
 	apart map[string]float64 // the limits of actions that have another one
+	whole float64            // the limit while nobody else calls; see Alone
+	alone time.Time          // and until when
 	burst int                // turns that come at once after a rest; 0 is one
 	heard chan struct{}      // closed, and replaced, when a request is answered
 	lanes map[string]*lane
@@ -46,6 +48,7 @@ type Pace struct {
 
 // lane is one API action's.
 type lane struct {
+	of     *Pace
 	limit  float64       // per second; +Inf when there is none
 	head   chan struct{} // held by the caller whose turn is next
 	pen    chan struct{} // held by the caller that is writing
@@ -97,8 +100,31 @@ func NewPaces(perSecond float64) (active, early *Pace) {
 	}
 	active.apart = map[string]float64{ActionDescribe: active.limit - slice}
 	early = NewPace(slice)
+	early.whole = active.limit
 	early.burst = int(slice) // it reads rarely, and then several zones wait
 	return active, early
+}
+
+// Shared says that a process that reads early has a part of a limit. p may be nil.
+func (p *Pace) Shared() bool { return p != nil && p.whole > 0 }
+
+// Alone lets calls go at the account's whole pace until then: the one with whom the limit
+// is shared makes none. It is said again and again, so that a process that is frozen wakes
+// up with its own share.
+func (p *Pace) Alone(until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alone = until
+	close(p.heard) // whoever waits for room asks again
+	p.heard = make(chan struct{})
+}
+
+// most is the lane's limit at now. p.mu is held.
+func (l *lane) most(now time.Time) float64 {
+	if l.of.whole > 0 && now.Before(l.of.alone) {
+		return l.of.whole
+	}
+	return l.limit
 }
 
 // wait blocks until it is the caller's turn, first come first served; its only
@@ -159,7 +185,7 @@ func (p *Pace) write(ctx context.Context, action string, do func() (written bool
 func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, window := l.window()
+	n, window := windowOf(l.most(now))
 	l.writes = slices.DeleteFunc(l.writes, func(m *mark) bool { return !m.release(window).After(now) })
 	if len(l.writes) < n {
 		return 0, p.heard
@@ -172,16 +198,16 @@ func (p *Pace) room(l *lane, now time.Time) (time.Duration, <-chan struct{}) {
 	return releases[len(releases)-n].Sub(now), p.heard
 }
 
-// window is how many writes there may be in how long a time. Limits below one
+// windowOf is how many writes there may be in how long a time. Limits below one
 // a second are kept over a longer one.
-func (l *lane) window() (n int, d time.Duration) {
-	if math.IsInf(l.limit, 1) || l.limit > math.MaxInt32 {
+func windowOf(limit float64) (n int, d time.Duration) {
+	if math.IsInf(limit, 1) || limit > math.MaxInt32 {
 		return math.MaxInt32, time.Second + jitter
 	}
-	if l.limit < 1 {
-		return 1, time.Duration(float64(time.Second)/l.limit) + jitter
+	if limit < 1 {
+		return 1, time.Duration(float64(time.Second)/limit) + jitter
 	}
-	return int(l.limit), time.Second + jitter
+	return int(limit), time.Second + jitter
 }
 
 func (p *Pace) wrote(l *lane, at time.Time) *mark {
@@ -220,7 +246,7 @@ func (p *Pace) throttled(action string, signed time.Time) {
 
 // speed is the lane's pace at now, in calls a second.
 func (l *lane) speed(now time.Time) float64 {
-	full := share * l.limit
+	full := share * l.most(now)
 	if l.cut.IsZero() || math.IsInf(full, 1) {
 		return full
 	}
@@ -244,7 +270,7 @@ func (p *Pace) lane(action string) *lane {
 			limit = other
 		}
 		l = &lane{
-			limit:  limit,
+			of: p, limit: limit,
 			head:   make(chan struct{}, 1),
 			pen:    make(chan struct{}, 1),
 			bucket: rate.NewLimiter(asLimit(share*limit), max(p.burst, 1)),
