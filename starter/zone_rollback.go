@@ -48,7 +48,7 @@ func (a *app) rollbackZone(ctx context.Context, id rotation.ZoneID, o *zoneOptio
 	if err := allowed(f, o.fleetFile); err != nil {
 		return err
 	}
-	former, err := formerOf(ctx, conn, id)
+	former, err := formerOf(ctx, conn, id, planning.LandsFor(f.Campaign.Timing))
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,9 @@ func noWayBack(id rotation.ZoneID, why string) error {
 func stamp(at time.Time) string { return at.Local().Format(time.DateTime) }
 
 // formerOf is the key that a zone's latest rotation replaced and kept. An operation that
-// changed no key is passed over.
-func formerOf(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID) (rotation.Former, error) {
+// changed no key is passed over. Nothing is put back while a request of one that was not
+// done may still be executed, for lands after its end.
+func formerOf(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID, lands time.Duration) (rotation.Former, error) {
 	runs, err := listAll(ctx, conn, fmt.Sprintf("WorkflowType = '%s' AND WorkflowId = '%s'", workflows.TypeZone, workflows.ZoneID(rotation.ZoneID(safeQuery(string(id))))))
 	if err != nil {
 		return rotation.Former{}, err
@@ -83,9 +84,12 @@ func formerOf(ctx context.Context, conn *temporalclient.Connection, id rotation.
 			return rotation.Former{}, busy(ctx, conn, id)
 		case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		default: // ended in Temporal: whether its key is live is read before the switch
+			if err := noRequestLeft(id, run, lands); err != nil {
+				return rotation.Former{}, err
+			}
 			continue
 		}
-		former, done, err := formerIn(ctx, conn, id, run)
+		former, done, err := formerIn(ctx, conn, id, run, lands)
 		if done || err != nil {
 			return former, err
 		}
@@ -93,9 +97,18 @@ func formerOf(ctx context.Context, conn *temporalclient.Connection, id rotation.
 	return rotation.Former{}, noWayBack(id, "Temporal knows no rotation of it")
 }
 
+// noRequestLeft refuses while a request of an operation that was not done may still be executed.
+func noRequestLeft(id rotation.ZoneID, run *workflow.WorkflowExecutionInfo, lands time.Duration) error {
+	until := run.GetCloseTime().AsTime().Add(lands)
+	if time.Now().After(until) {
+		return nil
+	}
+	return refused(fmt.Errorf("zone %s cannot be rolled back yet, and nothing was changed: a request of its operation that ended at %s may still be executed; roll it back after %s", id, stamp(run.GetCloseTime().AsTime()), stamp(until)))
+}
+
 // formerIn is the former key that one operation left; done is false when it changed no
 // key, so that an earlier one counts.
-func formerIn(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID, run *workflow.WorkflowExecutionInfo) (former rotation.Former, done bool, err error) {
+func formerIn(ctx context.Context, conn *temporalclient.Connection, id rotation.ZoneID, run *workflow.WorkflowExecutionInfo, lands time.Duration) (former rotation.Former, done bool, err error) {
 	runID := run.GetExecution().GetRunId()
 	var in workflows.ZoneIn
 	var record rotation.Record
@@ -107,6 +120,8 @@ func formerIn(ctx context.Context, conn *temporalclient.Connection, id rotation.
 		return former, false, fmt.Errorf("an operation of zone %s cannot be read: %w", id, err)
 	case in.Verb != rotation.Rotate || !planning.MayHaveChanged(record.Outcome):
 		return former, false, nil
+	case record.Outcome != rotation.Done && noRequestLeft(id, run, lands) != nil:
+		return former, true, noRequestLeft(id, run, lands)
 	case record.Former != nil:
 		return *record.Former, true, nil
 	}

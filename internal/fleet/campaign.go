@@ -98,6 +98,8 @@ func (r *reader) campaign(n *yaml.Node, health map[string]Check, local bool) pla
 
 	if c.Timing.DeliverFor < c.Timing.ExposedAfter {
 		r.say(orElse(in["deliverFor"], n), what, "deliverFor (%s) is shorter than exposedAfter (%s); make it longer", c.Timing.DeliverFor, c.Timing.ExposedAfter)
+	} else if least := c.Timing.SignatureLife + c.Timing.Settle; !local && c.Timing.DeliverFor < least {
+		r.say(orElse(in["deliverFor"], n), what, "deliverFor (%s) is shorter than signatureLife and settle together (%s), so that a zone could be given up while a request of it may still be executed; make it longer", c.Timing.DeliverFor, least)
 	}
 	if c.RollbackFor > 0 && c.Strategy != rotation.Staged {
 		r.say(in["rollbackFor"], what, "rollbackFor keeps the former keys of the strategy staged, and this fleet's is refresh; remove it, or add strategy: staged")

@@ -65,7 +65,7 @@ func (r Ran) WayBack(f *fleet.Fleet, chosen func(rotation.ZoneID) bool, now time
 	}
 	for _, id := range PlannedZones(r.Pages) {
 		rec := records[id]
-		why := r.stays(id, rec, f.Campaign.RollbackFor.D(), now)
+		why := r.stays(id, rec, f.Campaign, now)
 		switch {
 		case !chosen(id):
 		case why == "" && has[id]:
@@ -88,7 +88,7 @@ func (w *WayBack) leave(id rotation.ZoneID, why string) {
 }
 
 // stays says why a zone keeps the key that it has; empty when it can be rolled back.
-func (r Ran) stays(id rotation.ZoneID, rec rotation.Record, within time.Duration, now time.Time) string {
+func (r Ran) stays(id rotation.ZoneID, rec rotation.Record, settings plan.Settings, now time.Time) string {
 	since, again := r.Since[id]
 	switch {
 	case r.Running[id]:
@@ -103,9 +103,15 @@ func (r Ran) stays(id rotation.ZoneID, rec rotation.Record, within time.Duration
 		return since.String()
 	case rec.Former == nil:
 		return r.unkept()
+	case rec.Outcome != rotation.Done && now.Before(rec.EndedAt.Add(LandsFor(settings.Timing))):
+		return fmt.Sprintf("a request of theirs may still be executed: wait until %s after their end", LandsFor(settings.Timing))
 	}
-	return TooOld(*rec.Former, within, now)
+	return TooOld(*rec.Former, settings.RollbackFor.D(), now)
 }
+
+// LandsFor is how long after an operation that ended without being done a request of it may
+// still be executed, and not be seen by a read. What is put back before could be undone.
+func LandsFor(t rotation.Timing) time.Duration { return t.SignatureLife.D() + t.Settle.D() }
 
 // unkept is why a zone has no former key.
 func (r Ran) unkept() string {

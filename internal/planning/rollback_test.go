@@ -19,6 +19,7 @@ zones:
   - {id: kept, hosts: [gw-1]}
   - {id: exposed, hosts: [gw-1]}
   - {id: old, hosts: [gw-1]}
+  - {id: fresh, hosts: [gw-1]}
   - {id: older, hosts: [gw-1]}
   - {id: pending, hosts: [gw-1]}
   - {id: skipped, hosts: [gw-1]}
@@ -45,13 +46,15 @@ func TestWayBack(t *testing.T) {
 		}
 	}
 	as := func(r rotation.Record, o rotation.Outcome) rotation.Record { r.Outcome = o; return r }
+	fresh := as(done("fresh", time.Hour, time.Hour), rotation.Unknown)
+	fresh.EndedAt = now.Add(-309 * time.Second)
 	none, lost := done("none", 0, 0), done("lost", 0, 0)
 	none.Former, lost.Former, lost.Forgotten = nil, nil, true
 	ran := Ran{
 		Plan: plan.Plan{Settings: plan.Settings{Strategy: rotation.Staged, RollbackFor: rotation.Span(48 * time.Hour)}},
 		Records: []rotation.Record{
 			done("kept", time.Hour, time.Hour), as(done("exposed", time.Hour, time.Hour), rotation.Exposed),
-			done("old", time.Hour, 0), done("older", 24*time.Hour, time.Hour),
+			done("old", time.Hour, 0), fresh, done("older", 24*time.Hour, time.Hour),
 			as(done("skipped", time.Hour, time.Hour), rotation.Skipped), none, done("back", time.Hour, time.Hour), done("again", time.Hour, time.Hour),
 			done("before", time.Hour, time.Hour), done("running", time.Hour, time.Hour), lost, done("gone", time.Hour, time.Hour), done("unchosen", time.Hour, time.Hour),
 		},
@@ -78,6 +81,7 @@ func TestWayBack(t *testing.T) {
 	want := []string{
 		"1 zone: the fleet file does not have them any more: gone",
 		"1 zone: their former keys were kept until a time that is over: old",
+		"1 zone: a request of theirs may still be executed: wait until 5m10s after their end: fresh",
 		"1 zone: their former keys are older than the fleet file allows (rollbackFor 24h0m0s): older",
 		"1 zone: their keys were not changed: pending",
 		"1 zone: a person left them out: skipped",
@@ -101,7 +105,7 @@ func TestWhyNoFormerKeyWasKept(t *testing.T) {
 		"their former keys were not kept: rollbackFor was not set":                 {Plan: plan.Plan{Settings: plan.Settings{Strategy: rotation.Staged}}},
 		"no former key of theirs is on record":                                     {Plan: plan.Plan{Settings: plan.Settings{Strategy: rotation.Staged, RollbackFor: 1}}},
 	} {
-		if got := ran.stays("z", rotation.Record{Zone: "z", Outcome: rotation.Done}, time.Hour, time.Now()); got != want {
+		if got := ran.stays("z", rotation.Record{Zone: "z", Outcome: rotation.Done}, plan.Settings{RollbackFor: rotation.Span(time.Hour)}, time.Now()); got != want {
 			t.Errorf("it says %q, want %q", got, want)
 		}
 	}
@@ -148,7 +152,7 @@ func TestDraftOfARollback(t *testing.T) {
 	if p.Undoes != "spring" || p.Zones != 2 || p.Hosts != 2 || len(f.Zones) != 2 || len(p.Waves) != 2 || p.Settings.RollbackFor != 0 || p.Settings.Strategy != rotation.Staged {
 		t.Errorf("%+v", p)
 	}
-	if p.Source != "the fleet file: 2 of 13 zones, whose former keys campaign spring kept" {
+	if p.Source != "the fleet file: 2 of 14 zones, whose former keys campaign spring kept" {
 		t.Errorf("its zones come from %q", p.Source)
 	}
 	zones := slices.Concat(d.Pages[0].Zones, d.Pages[1].Zones)
