@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keywave/internal/fleet"
+	"keywave/internal/rotation"
 )
 
 // level is how a check came out.
@@ -44,6 +45,8 @@ type doctorOptions struct {
 	fix       bool
 	policy    bool
 	rehearse  bool
+	// strategy is tried on zone, and reason says why.
+	strategy, zone, reason string
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -59,8 +62,12 @@ something failed. --fix mends what belongs to Keywave in Temporal: the namespace
 its retention and the search attributes. It touches no host.
 
 --rehearse alone changes hosts: on each it puts the file of one zone over itself,
-with the same content, by all that a delivery does, reload and verify included.`,
-		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor -f fleet.yaml --rehearse\n  keywave doctor --fix\n  keywave doctor --policy > policy.json\n  keywave doctor --policy hosts -f fleet.yaml", Args: o.args,
+with the same content, by all that a delivery does, reload and verify included.
+
+--strategy staged changes the key of the one zone that --zone names, twice: a staged
+rotation, and its rollback, after which the zone has the key that it had. It tells what
+EdgeOne's pages do not say. The fleet file must set campaign: rollbackFor.`,
+		Example: "  keywave doctor -f fleet.yaml\n  keywave doctor -f fleet.yaml --rehearse\n  keywave doctor -f fleet.yaml --strategy staged --zone zone-27q0p0bal192 --reason \"to try it\"\n  keywave doctor --fix\n  keywave doctor --policy > policy.json\n  keywave doctor --policy hosts -f fleet.yaml", Args: o.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && args[0] == policyStaged:
@@ -73,7 +80,14 @@ with the same content, by all that a delivery does, reload and verify included.`
 			if o.rehearse && o.fleetFile == "" {
 				return wrongUse(cmd, "--rehearse needs the hosts: name the fleet file with -f")
 			}
-			checks, err := a.examine(cmd.Context(), o)
+			look := a.examine
+			if o.strategy+o.zone+o.reason != "" {
+				if o.strategy != string(rotation.Staged) || o.zone == "" || o.fleetFile == "" || o.reason == "" {
+					return wrongUse(cmd, "what the live API does with staged keys is tried on one zone: --strategy staged --zone ZONE -f fleet.yaml --reason R")
+				}
+				look = a.tryStaged
+			}
+			checks, err := look(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -91,6 +105,9 @@ with the same content, by all that a delivery does, reload and verify included.`
 	f.StringVar(&o.keyring, "keyring", "", "directory of the keysets (default $XDG_DATA_HOME/keywave/keyring)")
 	f.BoolVar(&o.fix, "fix", false, "mend the namespace, its retention and the search attributes")
 	f.BoolVar(&o.rehearse, "rehearse", false, "have each host put one of its files over itself, then reload and verify")
+	f.StringVar(&o.strategy, "strategy", "", "with the word staged: try it on one zone, by a rotation and its rollback")
+	f.StringVar(&o.zone, "zone", "", "with --strategy: that zone")
+	f.StringVar(&o.reason, "reason", "", "with --strategy: why, for the record")
 	f.BoolVar(&o.policy, "policy", false, "print the least CAM policy that the account's credentials need, or with the word staged that for the strategy staged, or with the word hosts what sudoers needs on hosts; and do nothing else")
 	return cmd
 }

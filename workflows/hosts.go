@@ -42,9 +42,14 @@ func (q *question) sealed(probe activities.Probe) {
 	}
 }
 
-// surveyRecent is how old what a host tried may be, if people only want to see that it can
-// take keys: a large plan asks each of its hosts once for every page.
-const surveyRecent = time.Minute
+// recent lets hosts rely on what they tried so short a time ago.
+func (q *question) recent(span time.Duration) {
+	for _, l := range q.locations {
+		for i := range q.asked[l].Hosts {
+			q.asked[l].Hosts[i].Recent = rotation.Span(span)
+		}
+	}
+}
 
 // survey asks all locations at once, without hurry, and passes each answer on. That a
 // worker is absent is an answer too.
@@ -52,9 +57,6 @@ func (q *question) survey(ctx workflow.Context, heard func(in activities.ProveIn
 	futures := make([]workflow.Future, len(q.locations))
 	for i, l := range q.locations {
 		q.asked[l].Twins = !q.asked[l].Look
-		for i := range q.asked[l].Hosts {
-			q.asked[l].Hosts[i].Recent = rotation.Span(surveyRecent)
-		}
 		futures[i] = proveAct().start(ctx, surveyOptions(l, len(q.asked[l].Hosts)), *q.asked[l])
 	}
 	for i, l := range q.locations {

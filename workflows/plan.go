@@ -335,6 +335,9 @@ func surveyHosts(ctx workflow.Context, page *plan.Page, report *PagePlanned, loo
 			return
 		}
 		q.sealed(probe)
+		// A large plan asks each of its hosts once for every page: what it tried since the
+		// page began is enough.
+		q.recent(workflow.Now(ctx).Sub(workflow.GetInfo(ctx).WorkflowStartTime))
 	}
 	q.survey(ctx, func(in activities.ProveIn, out activities.ProveOut, err error) {
 		if err != nil {
