@@ -166,6 +166,7 @@ type refresh struct {
 	// send makes the call. It calls ready immediately before the request is signed.
 	send     func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error)
 	staged   bool
+	key      rotation.Fingerprint // of what is staged
 	out      RefreshOut
 	says     sayings
 	rejected string // why EdgeOne rejected the latest call before execution

@@ -202,3 +202,62 @@ func TestUnstage(t *testing.T) {
 		}
 	})
 }
+
+// BeginActivate implements rotation.StagedBeginner.
+func (s *shelf) BeginActivate(_ context.Context, z rotation.ZoneID, key rotation.Fingerprint, expect []rotation.Fingerprint) rotation.Begun {
+	s.began = append(s.began, time.Now())
+	return &activating{s, z, key, expect}
+}
+
+type activating struct {
+	s      *shelf
+	zone   rotation.ZoneID
+	key    rotation.Fingerprint
+	expect []rotation.Fingerprint
+}
+
+func (a *activating) Put(ctx context.Context, _ rotation.Secret) (rotation.Fingerprint, error) {
+	return a.s.Activate(ctx, a.zone, a.key, a.expect)
+}
+
+func (a *activating) Close() { a.s.closed++ }
+
+// Hosts begin to put a staged key in place when the switch is signed, and not before; those
+// on which nothing waits begin a put.
+func TestSwitchBeginsItsActivations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes, k := newSeals(t, hk), newKeeper(t)
+		waits, whole := shelved(holding(oldKey)), shelved(holding(oldKey))
+		whole.inPlace = true
+		l, refs := shelves(boxes, waits, whole)
+		l.Queue = "keywave-location-hk-me"
+		s := &switcher{calls: []call{limited(3*time.Second, answers("", time.Second))}}
+		e := &activities.EdgeOne{API: &edgeOne{describes: []call{answers(theKey, 0)}}, Switcher: s, Sealer: boxes, Keeper: k, Holders: gives(refs), Beside: []*activities.Location{l}}
+		out, err := run(t, t.Context(), e.Mint, activities.MintIn{Zone: zone, Hosts: refs, Baseline: print(oldKey)})
+		if err != nil || out.Why != "" {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		key := k.keys[0]
+		waits.waits[zone] = key
+		in := activities.SwitchIn{
+			Zone: zone, Hosts: refs, Key: out.Key, Kept: out.Kept, Minted: out.Minted, Baseline: print(oldKey),
+			StagedAt: out.Minted, ProofFor: rotation.Span(time.Minute), Straight: []string{l.Queue, l.Queue}, Expect: []rotation.Fingerprint{print(oldKey)},
+		}
+		asked := time.Now()
+		switched, err := run(t, t.Context(), e.Switch, in)
+		if err != nil || switched.Sending != activities.Answered || len(switched.Acks) != 2 {
+			t.Fatalf("%+v, %v", switched, err)
+		}
+		for name, h := range map[string]*shelf{"staged": waits, "in place": whole} {
+			if len(h.began) != 1 || h.began[0].Sub(asked) != 3*time.Second || h.closed != 1 {
+				t.Errorf("%s: began %v, %d closed", name, h.began, h.closed)
+			}
+			if h.files[zone] != key {
+				t.Errorf("%s: the host does not hold the key", name)
+			}
+		}
+		if waits.wrote != 0 || whole.wrote != 1 {
+			t.Errorf("%d and %d keys were written", waits.wrote, whole.wrote)
+		}
+	})
+}

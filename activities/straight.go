@@ -40,21 +40,38 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 }
 
 // begin has the hosts of the short way begin the puts of the key that EdgeOne is about to
-// be asked for, so that they wait for it when it comes. It waits for nothing, and nothing
+// be asked for, or to take, so that they wait for it when it comes. It waits for nothing, and nothing
 // depends on it: where a host has not begun, the put is made whole.
 func (r *refresh) begin(ctx context.Context) {
 	places := r.e.beside(r.in)
-	if places == nil || r.staged || r.e.delivering.Load() >= straightAtOnce { // what is staged is put in place without its key
+	if places == nil || r.e.delivering.Load() >= straightAtOnce {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // it is ended by Close, whoever wants to stop
 	r.begun = map[rotation.HostName]rotation.Begun{}
 	for i, l := range places {
 		machine, err := l.machine(r.in.Hosts[i])
-		if host, can := machine.Host.(rotation.Beginner); err == nil && can {
-			r.begun[r.in.Hosts[i].Name] = host.Begin(ctx, r.in.Zone, r.in.Expect)
+		if err != nil {
+			continue
+		}
+		if b := r.beginOn(ctx, machine); b != nil {
+			r.begun[r.in.Hosts[i].Name] = b
 		}
 	}
+}
+
+// beginOn begins on one host; nil where that is not possible.
+func (r *refresh) beginOn(ctx context.Context, m Machine) rotation.Begun {
+	if _, is := stager(m); is && r.staged {
+		if host, can := m.Host.(rotation.StagedBeginner); can {
+			return host.BeginActivate(ctx, r.in.Zone, r.key, r.in.Expect)
+		}
+		return nil
+	}
+	if host, can := m.Host.(rotation.Beginner); can {
+		return host.Begin(ctx, r.in.Zone, r.in.Expect)
+	}
+	return nil
 }
 
 // unbegin ends what has begun and got no key.

@@ -43,7 +43,7 @@ var (
 // Switch calls ModifyMultiPathGatewaySecretKey with a key that a worker of this account
 // has minted. It may be called again with the same key. In all else it is Refresh.
 func (e *EdgeOne) Switch(ctx context.Context, in SwitchIn) (RefreshOut, error) {
-	r := refresh{e: e, clock: serverClock(ctx), staged: true, in: RefreshIn{
+	r := refresh{e: e, clock: serverClock(ctx), staged: true, key: in.Key, in: RefreshIn{
 		Zone: in.Zone, Hosts: in.Hosts, Retired: in.Retired, ProvedAt: in.StagedAt, ProofFor: in.ProofFor,
 		ClosesAt: in.ClosesAt, Straight: in.Straight, Expect: in.Expect,
 	}}

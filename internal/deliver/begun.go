@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -16,6 +17,9 @@ type begun struct {
 	c      *Courier
 	zone   rotation.ZoneID
 	expect []rotation.Fingerprint
+	// staged is the key that lies on the host already, and is to be put in place; empty
+	// for a put.
+	staged rotation.Fingerprint
 	// rest is taken by the script that can use it at once.
 	rest chan rest
 	stop context.CancelCauseFunc
@@ -34,8 +38,17 @@ type rest struct {
 
 // Begin implements rotation.Beginner, on a channel that knows of jobs that wait.
 func (c *Courier) Begin(ctx context.Context, zone rotation.ZoneID, expect []rotation.Fingerprint) rotation.Begun {
+	return c.begin(ctx, zone, "", expect)
+}
+
+// BeginActivate implements rotation.StagedBeginner, as Begin does.
+func (c *Courier) BeginActivate(ctx context.Context, zone rotation.ZoneID, key rotation.Fingerprint, expect []rotation.Fingerprint) rotation.Begun {
+	return c.begin(ctx, zone, key, expect)
+}
+
+func (c *Courier) begin(ctx context.Context, zone rotation.ZoneID, staged rotation.Fingerprint, expect []rotation.Fingerprint) *begun {
 	ctx, stop := context.WithCancelCause(ctx)
-	b := &begun{c: c, zone: zone, expect: expect, rest: make(chan rest), stop: stop, ended: make(chan struct{})}
+	b := &begun{c: c, zone: zone, expect: expect, staged: staged, rest: make(chan rest), stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(b.ended)
 		defer stop(nil)
@@ -47,7 +60,11 @@ func (c *Courier) Begin(ctx context.Context, zone rotation.ZoneID, expect []rota
 }
 
 func (b *begun) job(attempt string) Job {
-	return Job{Attempt: attempt, Stdin: []byte(b.c.opening(attempt, "put", b.zone, b.expect)), Then: b.hand, Changes: true, Waits: true}
+	verb := "put"
+	if b.staged != "" {
+		verb = "activate"
+	}
+	return Job{Attempt: attempt, Stdin: []byte(b.c.opening(attempt, verb, b.zone, b.expect)), Then: b.hand, Changes: true, Waits: true}
 }
 
 // hand writes the rest of the input once it is there. If it is not there in time, the input
@@ -57,7 +74,7 @@ func (b *begun) hand(ctx context.Context, t *Transcript, stdin io.Writer) {
 	defer late.Stop()
 	select {
 	case r := <-b.rest:
-		_, _ = io.WriteString(stdin, ending(t.attempt, rotation.FingerprintOf(b.zone, r.key), r.key)+r.order)
+		_, _ = io.WriteString(stdin, b.ending(t.attempt, r.key)+r.order)
 		if r.then != nil {
 			r.then(ctx, t, stdin)
 		}
@@ -67,16 +84,39 @@ func (b *begun) hand(ctx context.Context, t *Transcript, stdin io.Writer) {
 	}
 }
 
+// ending is what the script is told at the last. A key that the host has is not sent.
+func (b *begun) ending(attempt string, key rotation.Secret) string {
+	if b.staged != "" {
+		return ending(attempt, b.staged, rotation.Secret{})
+	}
+	return ending(attempt, rotation.FingerprintOf(b.zone, key), key)
+}
+
 // Put implements rotation.Begun.
 func (b *begun) Put(ctx context.Context, key rotation.Secret) (rotation.Fingerprint, error) {
 	defer b.Close()
 	if err := CheckKey(key); err != nil {
 		return "", err
 	}
-	if b.give(ctx, key) && (b.err == nil || ctx.Err() != nil) {
-		return b.c.placed(b.zone, b.answer, b.err, key)
+	held, done, err := b.finish(ctx, key)
+	if !done && b.staged != "" {
+		held, err = b.c.Activate(ctx, b.zone, b.staged, b.expect)
+		done = true
 	}
-	return b.c.Put(ctx, b.zone, key, b.expect)
+	if _, gone := errors.AsType[*rotation.GoneError](err); gone || !done {
+		return b.c.Put(ctx, b.zone, key, b.expect)
+	}
+	return held, err
+}
+
+// finish lets the script that waits go on. done is false where none waits, or it has broken
+// off without a word about the key.
+func (b *begun) finish(ctx context.Context, key rotation.Secret) (held rotation.Fingerprint, done bool, err error) {
+	if !b.give(ctx, key) || b.err != nil && ctx.Err() == nil {
+		return "", false, nil
+	}
+	held, err = b.c.placed(b.zone, b.answer, b.err, key)
+	return held, true, err
 }
 
 // give gives the key to the script, if it waits for it, and returns when the run has ended.

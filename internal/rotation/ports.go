@@ -185,6 +185,13 @@ type Stager interface {
 	Unstage(ctx context.Context, zone ZoneID) error
 }
 
+// StagedBeginner is a Stager on which an Activate can begin before EdgeOne has taken the key.
+type StagedBeginner interface {
+	// BeginActivate is Beginner.Begin for a staged key. What it gives puts that key in
+	// place, or brings it whole where none is staged that could be used.
+	BeginActivate(ctx context.Context, zone ZoneID, key Fingerprint, expect []Fingerprint) Begun
+}
+
 // GoneError says that a host has no staged file that could be put in place.
 type GoneError struct{ Why string }
 

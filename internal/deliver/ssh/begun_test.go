@@ -115,6 +115,79 @@ func TestBegunRoundTrips(t *testing.T) {
 	f.holds(t, held)
 }
 
+// A staged key that was begun to be put in place needs one round trip from the moment at
+// which it may be, and no key is sent. Where it is gone, the whole key is brought; and what
+// has begun compares the file at the last, as ever.
+func TestBegunActivate(t *testing.T) {
+	t.Parallel()
+	f, held := alone(t)
+	p := newProxy(t, f.cfg.Address)
+	f.cfg.Address = p.addr
+	host := f.host(t)
+	prove(t, host)
+	begin := func() (rotation.Secret, rotation.Begun) {
+		t.Helper()
+		key := delivertest.NewKey()
+		if _, err := host.Stage(t.Context(), zone, key); err != nil {
+			t.Fatal(err)
+		}
+		b := host.BeginActivate(t.Context(), zone, rotation.FingerprintOf(zone, key), []rotation.Fingerprint{held})
+		f.wait(t, 1)
+		return key, b
+	}
+	file := func(want rotation.Fingerprint) {
+		t.Helper()
+		text, err := os.ReadFile(f.file())
+		if got := rotation.FingerprintOf(zone, rotation.NewSecret(strings.TrimSuffix(string(text), "\n"))); err != nil || got != want {
+			t.Errorf("the file holds %s, want %s (%v)", got, want, err)
+		}
+	}
+	least := 99
+	for range 7 {
+		key, b := begin()
+		file(held)
+		p.reset()
+		got, err := b.Put(t.Context(), key)
+		held = rotation.FingerprintOf(zone, key)
+		if err != nil || got != held {
+			t.Fatalf("%s, %v", got, err)
+		}
+		least = min(least, p.roundTrips())
+		file(held)
+	}
+	if least != 1 {
+		t.Errorf("it takes %d round trips", least)
+	}
+
+	key, b := begin()
+	shelves, err := filepath.Glob(filepath.Join(f.dir, ".keywave", "*"))
+	if err != nil || len(shelves) != 1 {
+		t.Fatalf("staged are %v, %v", shelves, err)
+	}
+	if err := os.Remove(shelves[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Put(t.Context(), key); err != nil || got != rotation.FingerprintOf(zone, key) {
+		t.Errorf("a key that was gone: %s, %v", got, err)
+	}
+	held = rotation.FingerprintOf(zone, key)
+	file(held)
+
+	key, b = begin()
+	stranger := rotation.FingerprintOf(zone, f.laid(t, f.uid, number(t, "-g", f.cfg.User), 0o600))
+	_, err = b.Put(t.Context(), key)
+	if is, ok := errors.AsType[*rotation.HeldError](err); !ok || is.Held != stranger {
+		t.Errorf("got %v, want the stranger's key to be named", err)
+	}
+	file(stranger)
+	held = stranger
+
+	_, b = begin()
+	b.Close()
+	f.wait(t, 0)
+	file(stranger)
+}
+
 // Where no key comes, nothing has changed, and nothing is left: closed in order, or with
 // the connection of a worker that was killed.
 func TestBegunWithoutAKey(t *testing.T) {

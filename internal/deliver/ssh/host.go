@@ -76,6 +76,11 @@ func (h *Host) Begin(ctx context.Context, zone rotation.ZoneID, expect []rotatio
 	return h.courier.Begin(ctx, zone, expect)
 }
 
+// BeginActivate implements rotation.StagedBeginner in one session.
+func (h *Host) BeginActivate(ctx context.Context, zone rotation.ZoneID, key rotation.Fingerprint, expect []rotation.Fingerprint) rotation.Begun {
+	return h.courier.BeginActivate(ctx, zone, key, expect)
+}
+
 // Rehearse implements rotation.Rehearser in one session.
 func (h *Host) Rehearse(ctx context.Context, zone rotation.ZoneID) (rotation.Fingerprint, error) {
 	return h.courier.Rehearse(ctx, zone)
