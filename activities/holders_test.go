@@ -152,3 +152,19 @@ func TestLeaseIsForItsWorkflowAlone(t *testing.T) {
 		})
 	}
 }
+
+// A source of zones that does not answer takes no more than a read's own time: what became
+// of it is told before Temporal ends it.
+func TestReadEndsInTimeWithoutItsHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		act := &activities.EdgeOne{API: &edgeOne{describes: []call{answers(theKey, 0)}}, Sealer: newSeals(t, hk, eu)}
+		act.Holders = func(ctx context.Context, _ rotation.ZoneID) (rotation.Holders, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		out, err := run(t, t.Context(), act.Read, activities.ReadIn{Zone: zone, Hosts: hosts})
+		if err != nil || out.Key != print(theKey) || !strings.Contains(out.Withheld, "is not known") {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}

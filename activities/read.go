@@ -57,14 +57,17 @@ func (e *EdgeOne) read(ctx context.Context, in ReadIn, until time.Time) (ReadOut
 	if err != nil || out.Problem != "" {
 		return out, err
 	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	return e.sealed(ctx, in, key, out)
 }
 
 // live asks a few times which key is live, until then at the latest. There is no key where
 // out has a Problem.
-func (e *EdgeOne) live(ctx context.Context, zone rotation.ZoneID, until time.Time) (key rotation.Secret, out ReadOut, err error) {
+func (e *EdgeOne) live(ctx context.Context, zone rotation.ZoneID, until time.Time) (rotation.Secret, ReadOut, error) {
 	bounded, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
+	var out ReadOut
 	for try := 1; ; try++ {
 		key, err := e.describe(bounded, zone, &out)
 		orNone(e.Spans).Note(ctx, factZone, string(zone), factRequestID, out.RequestID)
