@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"keywave/internal/fleet"
 	"keywave/internal/rotation"
-	"keywave/internal/temporalclient"
-	"keywave/workflows"
 )
 
 // The reads of a staged rotation that keeps the former key, and of its rollback, where all
@@ -31,10 +28,8 @@ func (a *app) tryStaged(ctx context.Context, o *doctorOptions) ([]check, error) 
 	if err := allowed(f, o.fleetFile); err != nil {
 		return nil, err
 	}
-	if err := awaitWorker(ctx, conn); err != nil {
-		return nil, err
-	}
-	there, err := a.tried(ctx, conn, f, o, workflows.ZoneIn{RollbackFor: f.Campaign.RollbackFor})
+	zo := &zoneOptions{fleetFile: o.fleetFile, reason: o.reason, strategy: string(rotation.Staged)}
+	there, err := a.recordOf(ctx, conn, zoneIn(f, rotation.Rotate, id, zo), zo)
 	if err != nil {
 		return nil, err
 	}
@@ -42,22 +37,11 @@ func (a *app) tryStaged(ctx context.Context, o *doctorOptions) ([]check, error) 
 	if there.Outcome != rotation.Done || there.Former == nil {
 		return checks, nil
 	}
-	back, err := a.tried(ctx, conn, f, o, workflows.ZoneIn{Former: there.Former, Baseline: there.Former.For})
+	back, err := a.recordOf(ctx, conn, rollbackIn(f, id, *there.Former, zo), zo)
 	if err != nil {
 		return checks, err
 	}
 	return append(checks, triedBack(back, o.fleetFile)...), nil
-}
-
-// tried carries out one operation by the strategy staged; of what it is, more says the rest.
-func (a *app) tried(ctx context.Context, conn *temporalclient.Connection, f *fleet.Fleet, o *doctorOptions, more workflows.ZoneIn) (rotation.Record, error) {
-	zo := &zoneOptions{fleetFile: o.fleetFile, reason: o.reason, strategy: string(rotation.Staged)}
-	in := zoneIn(f, rotation.Rotate, rotation.ZoneID(o.zone), zo)
-	in.RollbackFor, in.Former, in.Baseline = more.RollbackFor, more.Former, more.Baseline
-	if err := released(ctx, conn, in.Account); err != nil {
-		return rotation.Record{}, err
-	}
-	return a.carryOut(ctx, conn, in, zo)
 }
 
 const whatModify = "ModifyMultiPathGatewaySecretKey"

@@ -87,15 +87,7 @@ func (a *app) runZone(ctx context.Context, verb rotation.Verb, id rotation.ZoneI
 
 // operate carries an operation out, and shows how it ended.
 func (a *app) operate(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) error {
-	if err := awaitWorker(ctx, conn); err != nil {
-		return err
-	}
-	if in.Verb == rotation.Rotate {
-		if err := released(ctx, conn, in.Account); err != nil {
-			return err
-		}
-	}
-	record, err := a.carryOut(ctx, conn, in, o)
+	record, err := a.recordOf(ctx, conn, in, o)
 	if err != nil {
 		return err
 	}
@@ -111,6 +103,19 @@ func (a *app) operate(ctx context.Context, conn *temporalclient.Connection, in w
 		return notDone(fmt.Errorf("zone %s is unchanged, and has the key that it had; why: keywave zone show %s", in.Zone, in.Zone))
 	}
 	return notDone(fmt.Errorf("zone %s is %s; next: keywave zone repair %s -f %s", in.Zone, record.Outcome, in.Zone, o.fleetFile))
+}
+
+// recordOf carries an operation out where a worker is there for it, and no brake holds it.
+func (a *app) recordOf(ctx context.Context, conn *temporalclient.Connection, in workflows.ZoneIn, o *zoneOptions) (rotation.Record, error) {
+	if err := awaitWorker(ctx, conn); err != nil {
+		return rotation.Record{}, err
+	}
+	if in.Verb == rotation.Rotate {
+		if err := released(ctx, conn, in.Account); err != nil {
+			return rotation.Record{}, err
+		}
+	}
+	return a.carryOut(ctx, conn, in, o)
 }
 
 // carryOut starts an operation on a zone, or joins the one that runs there if it is

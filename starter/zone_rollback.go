@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflow/v1"
 
+	"keywave/internal/fleet"
 	"keywave/internal/planning"
 	"keywave/internal/rotation"
 	"keywave/internal/temporalclient"
@@ -55,9 +56,14 @@ func (a *app) rollbackZone(ctx context.Context, id rotation.ZoneID, o *zoneOptio
 	if old := planning.TooOld(former, f.Campaign.RollbackFor.D(), time.Now()); old != "" {
 		return noWayBack(id, fmt.Sprintf("its former key was kept at %s, and may not be put back any more", stamp(former.At)))
 	}
+	return a.operate(ctx, conn, rollbackIn(f, id, former, o), o)
+}
+
+// rollbackIn asks for a former key to be put back.
+func rollbackIn(f *fleet.Fleet, id rotation.ZoneID, former rotation.Former, o *zoneOptions) workflows.ZoneIn {
 	in := zoneIn(f, rotation.Rotate, id, o)
 	in.Strategy, in.RollbackFor, in.Former, in.Baseline = rotation.Staged, 0, &former, former.For
-	return a.operate(ctx, conn, in, o)
+	return in
 }
 
 // noWayBack refuses, and says what can be done instead.
@@ -120,9 +126,13 @@ func formerIn(ctx context.Context, conn *temporalclient.Connection, id rotation.
 		return former, false, fmt.Errorf("an operation of zone %s cannot be read: %w", id, err)
 	case in.Verb != rotation.Rotate || !planning.MayHaveChanged(record.Outcome):
 		return former, false, nil
-	case record.Outcome != rotation.Done && noRequestLeft(id, run, lands) != nil:
-		return former, true, noRequestLeft(id, run, lands)
-	case record.Former != nil:
+	case record.Outcome != rotation.Done:
+		err = noRequestLeft(id, run, lands)
+	}
+	if err != nil {
+		return former, true, err
+	}
+	if record.Former != nil {
 		return *record.Former, true, nil
 	}
 	by, why := in.By, "kept no former key"
