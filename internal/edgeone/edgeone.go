@@ -89,7 +89,7 @@ const (
 type Client struct {
 	pace    *Pace
 	gate    func() error
-	after   func() time.Duration // see Config.ReadsAfter
+	after   func() time.Duration
 	timeout time.Duration
 	// patience is the first wait before a page of a listing is asked for again; it
 	// doubles.
@@ -131,7 +131,7 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		pace:     c.Pace,
 		gate:     orOpen(c.Gate),
-		after:    c.ReadsAfter,
+		after:    orNow(c.ReadsAfter),
 		timeout:  cmp.Or(c.Timeout, defaultTimeout),
 		patience: defaultPatience,
 		signer:   &signer{from: c.Credentials},
@@ -157,6 +157,13 @@ func orOpen(gate func() error) func() error {
 }
 
 // parseEndpoint splits an endpoint into scheme and host[:port].
+func orNow(after func() time.Duration) func() time.Duration {
+	if after != nil {
+		return after
+	}
+	return func() time.Duration { return 0 }
+}
+
 func parseEndpoint(endpoint string) (scheme, host string, err error) {
 	full := endpoint
 	if !strings.Contains(full, "://") {
@@ -269,17 +276,12 @@ func (c *Client) Refresh(ctx context.Context, zone rotation.ZoneID, ready func()
 // ResourceNotFound is no key, and no error.
 func (c *Client) Describe(ctx context.Context, zone rotation.ZoneID) (rotation.Secret, rotation.Receipt, error) {
 	var key *string
-	var receipt rotation.Receipt
-	err := error(errReadLater)
-	for errors.Is(err, errReadLater) {
-		if err = c.awaitReads(ctx); err != nil {
-			break
-		}
-		receipt, err = c.call(ctx, ActionDescribe, nil, func(ctx context.Context) (id *string, err error) {
+	receipt, err := c.whenMayRead(ctx, func() (rotation.Receipt, error) {
+		return c.call(ctx, ActionDescribe, nil, func(ctx context.Context) (id *string, err error) {
 			key, id, err = c.sdk.describe(ctx, string(zone))
 			return id, err
 		})
-	}
+	})
 	if api, ok := errors.AsType[*rotation.APIError](err); ok && api.Class == rotation.Refused && under(api.Code, "ResourceNotFound") {
 		return rotation.Secret{}, receipt, nil
 	}
@@ -296,13 +298,26 @@ var errReadLater = errors.New("this process may not read now; nothing was sent")
 // lookAgain is how often it is asked whether reads may be made again.
 const lookAgain = 100 * time.Millisecond
 
+// whenMayRead makes a call when this process may read, and again where it might not any more
+// when its turn came.
+func (c *Client) whenMayRead(ctx context.Context, call func() (rotation.Receipt, error)) (rotation.Receipt, error) {
+	for {
+		if err := c.awaitReads(ctx); err != nil {
+			return rotation.Receipt{}, err
+		}
+		if receipt, err := call(); !errors.Is(err, errReadLater) {
+			return receipt, err
+		}
+	}
+}
+
 // awaitReads waits until reads may be made. Whoever has lost its lease does not wait.
 func (c *Client) awaitReads(ctx context.Context) error {
-	for c.after != nil && c.after() > 0 {
+	for after := c.after(); after > 0; after = c.after() {
 		if err := c.gate(); err != nil {
 			return err
 		}
-		if _, err := sleep(ctx, min(c.after(), lookAgain), nil); err != nil {
+		if _, err := sleep(ctx, min(after, lookAgain), nil); err != nil {
 			return err
 		}
 	}
@@ -311,7 +326,7 @@ func (c *Client) awaitReads(ctx context.Context) error {
 
 // gateOf is what is asked before a call of the action leaves.
 func (c *Client) gateOf(action string) func() error {
-	if action != ActionDescribe || c.after == nil {
+	if action != ActionDescribe {
 		return c.gate
 	}
 	return func() error {

@@ -617,3 +617,52 @@ func TestCallsAreToldByTheirClass(t *testing.T) {
 		})
 	}
 }
+
+// A read waits until this process may read, also where its turn came too late, and whoever
+// has lost its lease waits for nothing. Other calls do not ask.
+func TestReadsWaitUntilTheyMayBeMade(t *testing.T) {
+	s := serve(t, respond(200, keyAnswer))
+	const soon = time.Millisecond
+	var answers []time.Duration // what is said in turn; then 0
+	var asked atomic.Int32
+	lease := &Lease{}
+	lease.Extend(time.Now(), time.Hour)
+	c := connect(t, s.endpoint(), func(c *Config) {
+		c.Gate = lease.Valid
+		c.ReadsAfter = func() time.Duration {
+			n := int(asked.Add(1))
+			if n <= len(answers) {
+				return answers[n-1]
+			}
+			return 0
+		}
+	})
+	for _, turns := range [][]time.Duration{
+		{soon, soon},       // before it waits for its turn
+		{0, soon, soon},    // when its turn has come
+		{0, 0, soon, soon}, // at the write
+	} {
+		before := len(s.executed())
+		answers = turns
+		asked.Store(0)
+		if _, _, err := c.Describe(t.Context(), zone); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.executed()) - before; n != 1 {
+			t.Errorf("%v: %d requests", turns, n)
+		}
+		if n := int(asked.Load()); n <= len(turns) {
+			t.Errorf("%v: asked %d times", turns, n)
+		}
+	}
+	answers = slices.Repeat([]time.Duration{soon}, 1000)
+	asked.Store(0)
+	if _, _, err := c.Refresh(t.Context(), zone, nil); err != nil || asked.Load() != 0 {
+		t.Errorf("a refresh asked %d times: %v", asked.Load(), err)
+	}
+	lease.Drop()
+	before := len(s.executed())
+	if _, _, err := c.Describe(t.Context(), zone); !errors.As(err, new(*NotHeldError)) || len(s.executed()) != before {
+		t.Errorf("without a lease: %v, %d requests", err, len(s.executed())-before)
+	}
+}
