@@ -75,17 +75,14 @@ func (e *EdgeOne) again(ctx context.Context, in MintIn) (MintOut, error) {
 
 // former opens a key that may be put back in place of another one.
 func (e *EdgeOne) former(zone rotation.ZoneID, live rotation.Fingerprint, f rotation.Former) (rotation.Secret, error) {
-	now, lasts := time.Now(), e.rollbackFor()
-	until := f.Until
-	if by := f.At.Add(lasts); by.Before(until) {
-		until = by
-	}
+	lasts := e.rollbackFor()
+	until := f.Ends(lasts)
 	switch {
 	case lasts == 0:
 		return rotation.Secret{}, &formerError{"rollbackFor is 0 in the fleet file of the account's worker"}
 	case f.For != live:
 		return rotation.Secret{}, &formerError{fmt.Sprintf("the former key was kept to replace %s, and not %s", f.For, live)}
-	case !now.Before(until):
+	case !time.Now().Before(until):
 		return rotation.Secret{}, &formerError{"the former key could be used until " + clockTime(until)}
 	}
 	key, err := e.Keeper.Open(f.Bound(zone), f.Kept)

@@ -90,10 +90,8 @@ func stager(m Machine) (rotation.Stager, bool) {
 
 // bring makes the host hold the key: the one that waits there, or else the whole key.
 func (p parcel) bring(ctx context.Context, name rotation.HostName, m Machine) (rotation.Fingerprint, error) {
-	if _, has := p.begun[name]; has {
-		return p.to(ctx, name, m)
-	}
-	if able, is := stager(m); is && p.staged {
+	_, begun := p.begun[name]
+	if able, is := stager(m); is && p.staged && !begun {
 		held, err := able.Activate(ctx, p.zone, p.print, p.expect)
 		if _, gone := errors.AsType[*rotation.GoneError](err); !gone {
 			return held, err

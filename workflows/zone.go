@@ -108,16 +108,16 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 func newZone(ctx workflow.Context, in ZoneIn) *zone {
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	z := &zone{in: in, work: work, proofs: in.Proofs, recall: func() {}, wake: func() {}}
-	if in.Former != nil {
+	switch {
+	case in.Former != nil:
 		z.in.Emergency = "" // a key is put back only where the hosts have it
 		z.trip = rotation.NewRollback(in.Zone, namesOf(in.Hosts), in.Timing, *in.Former)
-		z.trip.Lenient = in.Shard != "" && !in.Unstaged
-	} else if in.Strategy == rotation.Staged && in.Verb == rotation.Rotate && in.Emergency == "" {
+	case in.Strategy == rotation.Staged && in.Verb == rotation.Rotate && in.Emergency == "":
 		z.trip = rotation.NewStagedTrip(in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline)
-		z.trip.Lenient = in.Shard != "" && !in.Unstaged
-	} else {
+	default:
 		z.trip = rotation.NewTrip(in.Verb, in.Zone, namesOf(in.Hosts), in.Timing, in.Baseline, len(in.Proofs) > 0 || in.Emergency != "")
 	}
+	z.trip.Lenient = z.isStaged() && in.Shard != "" && !in.Unstaged
 	z.trip.ExposedFrom(in.Since)
 	if !in.Doubt.IsZero() {
 		z.trip.Resume(in.Doubt)

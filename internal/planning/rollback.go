@@ -139,7 +139,7 @@ func TooOld(f rotation.Former, within time.Duration, now time.Time) string {
 	switch {
 	case !now.Before(f.Until):
 		return "their former keys were kept until a time that is over"
-	case !now.Before(f.At.Add(within)):
+	case !now.Before(f.Ends(within)):
 		return fmt.Sprintf("their former keys are older than the fleet file allows (rollbackFor %s)", rotation.Span(within))
 	}
 	return ""

@@ -21,3 +21,11 @@ type Former struct {
 func (f Former) Bound(zone ZoneID) Bound {
 	return Bound{Zone: zone, Purpose: ForRollback, Minted: f.At, Until: f.Until, Baseline: f.For}
 }
+
+// Ends is when the copy may be used the last time, where a key is kept for within at most.
+func (f Former) Ends(within time.Duration) time.Time {
+	if by := f.At.Add(within); by.Before(f.Until) {
+		return by
+	}
+	return f.Until
+}

@@ -167,26 +167,7 @@ func (s *story) stage() Event {
 // ours are the requests of this trip.
 func (s *story) ours() []*request { return s.requests[s.before:] }
 
-func (s *story) change() Event {
-	if s.t.Stop {
-		s.t.NotSent(s.now, "cancelled before its switch", BackStopped, false)
-		return evUnsent
-	}
-	scheduled := s.now
-	s.pass(s.about(200 * time.Millisecond))
-	begun := s.roll(4) == 3 || s.late > 0
-	if begun {
-		s.t.Began(s.now)
-		s.checkStanding()
-	}
-	end := s.fateOfSwitch(scheduled)
-	if begun && s.early(end) {
-		s.running = end
-		return evChanged
-	}
-	s.passUntil(end.at)
-	return end.take()
-}
+func (s *story) change() Event { return s.call(s.fateOfSwitch, "switch") }
 
 // fateOfSwitch decides how a switch ends, and sends what it sends.
 func (s *story) fateOfSwitch(scheduled time.Time) *ending {

@@ -437,9 +437,12 @@ func (s *story) prove() Event {
 	return evProved
 }
 
-func (s *story) refresh() Event {
+func (s *story) refresh() Event { return s.call(s.fate, "refresh") }
+
+// call makes the call that changes the key, and waits for the fate that it meets.
+func (s *story) call(fate func(scheduled time.Time) *ending, what string) Event {
 	if s.t.Stop {
-		s.t.NotSent(s.now, "cancelled before its refresh", BackStopped, false)
+		s.t.NotSent(s.now, "cancelled before its "+what, BackStopped, false)
 		return evUnsent
 	}
 	scheduled := s.now
@@ -449,10 +452,10 @@ func (s *story) refresh() Event {
 		s.t.Began(s.now)
 		s.checkStanding()
 		if s.t.Standing() != Dark {
-			s.fault("a refresh that has begun leaves it %s", s.t.Standing())
+			s.fault("a %s that has begun leaves it %s", what, s.t.Standing())
 		}
 	}
-	end := s.fate(scheduled)
+	end := fate(scheduled)
 	if begun && s.early(end) {
 		s.running = end
 		return evChanged

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -41,28 +40,19 @@ func (w *weather) goBack(ctx context.Context) (wrong []string, zones int) {
 // notBack are the zones that the rollback's report calls done, and whose key is not the one
 // from before. A key that came back is in the simulator's memory twice, with the one between.
 func (w *weather) notBack(ctx context.Context) (wrong []string, zones int, err error) {
-	out, err := w.CLI(ctx, "campaign", "report", rollback, "--format", "json")
+	reported, err := w.Reported(ctx)
 	if err != nil {
-		return nil, 0, err
-	}
-	var report struct {
-		Zones []struct {
-			ID      string `json:"id"`
-			Outcome string `json:"outcome"`
-		} `json:"zones"`
-	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		return nil, 0, err
 	}
 	keys, err := w.Keys(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, z := range report.Zones {
+	for _, z := range reported {
 		ever := keys[z.ID].Ever
 		if n := len(ever); z.Outcome == "done" && (n < 3 || ever[n-1] != ever[n-3]) {
 			wrong = append(wrong, fmt.Sprintf("%s was rolled back, and its key is not the one from before", z.ID))
 		}
 	}
-	return wrong, len(report.Zones), nil
+	return wrong, len(reported), nil
 }
