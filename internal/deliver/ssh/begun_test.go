@@ -65,26 +65,39 @@ func alone(t *testing.T) (f *field, held rotation.Fingerprint) {
 	return f, rotation.FingerprintOf(zone, f.laid(t, f.uid, number(t, "-g", f.cfg.User), 0o600))
 }
 
-// holds fails unless the zone's file holds a key, and nothing else is beside it.
-func (f *field) holds(t *testing.T, want rotation.Fingerprint) {
+// fileHolds fails unless the zone's file holds a key.
+func (f *field) fileHolds(t *testing.T, want rotation.Fingerprint) {
 	t.Helper()
 	text, err := os.ReadFile(f.file())
 	if got := rotation.FingerprintOf(zone, rotation.NewSecret(strings.TrimSuffix(string(text), "\n"))); err != nil || got != want {
 		t.Errorf("the file holds %s, want %s (%v)", got, want, err)
 	}
+}
+
+// holds fails unless the zone's file holds a key, and nothing else is beside it.
+func (f *field) holds(t *testing.T, want rotation.Fingerprint) {
+	t.Helper()
+	f.fileHolds(t, want)
 	if entries, err := os.ReadDir(f.dir); err != nil || len(entries) != 1 {
 		t.Errorf("the directory holds %v, %v", entries, err)
 	}
 }
 
+// counted is a field alone, whose host was proved and whose round trips are counted.
+func counted(t *testing.T) (f *field, held rotation.Fingerprint, p *proxy, host *ssh.Host) {
+	t.Helper()
+	f, held = alone(t)
+	p = newProxy(t, f.cfg.Address)
+	f.cfg.Address = p.addr
+	host = f.host(t)
+	prove(t, host)
+	return f, held, p, host
+}
+
 // A put that has begun needs one round trip after its key is there, with OpenSSH too.
 func TestBegunRoundTrips(t *testing.T) {
 	t.Parallel()
-	f, held := alone(t)
-	p := newProxy(t, f.cfg.Address)
-	f.cfg.Address = p.addr
-	host := f.host(t)
-	prove(t, host)
+	f, held, p, host := counted(t)
 	least := func(put func(rotation.Secret) error) int {
 		n := 99
 		for range 7 {
@@ -120,11 +133,7 @@ func TestBegunRoundTrips(t *testing.T) {
 // has begun compares the file at the last, as ever.
 func TestBegunActivate(t *testing.T) {
 	t.Parallel()
-	f, held := alone(t)
-	p := newProxy(t, f.cfg.Address)
-	f.cfg.Address = p.addr
-	host := f.host(t)
-	prove(t, host)
+	f, held, p, host := counted(t)
 	begin := func() (rotation.Secret, rotation.Begun) {
 		t.Helper()
 		key := delivertest.NewKey()
@@ -135,17 +144,10 @@ func TestBegunActivate(t *testing.T) {
 		f.wait(t, 1)
 		return key, b
 	}
-	file := func(want rotation.Fingerprint) {
-		t.Helper()
-		text, err := os.ReadFile(f.file())
-		if got := rotation.FingerprintOf(zone, rotation.NewSecret(strings.TrimSuffix(string(text), "\n"))); err != nil || got != want {
-			t.Errorf("the file holds %s, want %s (%v)", got, want, err)
-		}
-	}
 	least := 99
 	for range 7 {
 		key, b := begin()
-		file(held)
+		f.fileHolds(t, held)
 		p.reset()
 		got, err := b.Put(t.Context(), key)
 		held = rotation.FingerprintOf(zone, key)
@@ -153,7 +155,7 @@ func TestBegunActivate(t *testing.T) {
 			t.Fatalf("%s, %v", got, err)
 		}
 		least = min(least, p.roundTrips())
-		file(held)
+		f.fileHolds(t, held)
 	}
 	if least != 1 {
 		t.Errorf("it takes %d round trips", least)
@@ -171,7 +173,7 @@ func TestBegunActivate(t *testing.T) {
 		t.Errorf("a key that was gone: %s, %v", got, err)
 	}
 	held = rotation.FingerprintOf(zone, key)
-	file(held)
+	f.fileHolds(t, held)
 
 	key, b = begin()
 	stranger := rotation.FingerprintOf(zone, f.laid(t, f.uid, number(t, "-g", f.cfg.User), 0o600))
@@ -179,24 +181,20 @@ func TestBegunActivate(t *testing.T) {
 	if is, ok := errors.AsType[*rotation.HeldError](err); !ok || is.Held != stranger {
 		t.Errorf("got %v, want the stranger's key to be named", err)
 	}
-	file(stranger)
+	f.fileHolds(t, stranger)
 	held = stranger
 
 	_, b = begin()
 	b.Close()
 	f.wait(t, 0)
-	file(stranger)
+	f.fileHolds(t, stranger)
 }
 
 // Where no key comes, nothing has changed, and nothing is left: closed in order, or with
 // the connection of a worker that was killed.
 func TestBegunWithoutAKey(t *testing.T) {
 	t.Parallel()
-	f, held := alone(t)
-	p := newProxy(t, f.cfg.Address)
-	f.cfg.Address = p.addr
-	host := f.host(t)
-	prove(t, host)
+	f, held, p, host := counted(t)
 	for _, end := range []struct {
 		name string
 		do   func(rotation.Begun)
