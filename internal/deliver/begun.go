@@ -60,11 +60,12 @@ func (c *Courier) begin(ctx context.Context, zone rotation.ZoneID, staged rotati
 }
 
 func (b *begun) job(attempt string) Job {
-	verb := "put"
+	verb, key := "put", ""
 	if b.staged != "" {
-		verb = "activate"
+		verb, key = "activate", named(b.staged, rotation.Secret{})
 	}
-	return Job{Attempt: attempt, Stdin: []byte(b.c.opening(attempt, verb, b.zone, b.expect)), Then: b.hand, Changes: true, Waits: true}
+	in := b.c.opening(attempt, verb, b.zone, b.expect) + key
+	return Job{Attempt: attempt, Stdin: []byte(in), Then: b.hand, Changes: true, Waits: true}
 }
 
 // hand writes the rest of the input once it is there. If it is not there in time, the input
@@ -74,7 +75,11 @@ func (b *begun) hand(ctx context.Context, t *Transcript, stdin io.Writer) {
 	defer late.Stop()
 	select {
 	case r := <-b.rest:
-		_, _ = io.WriteString(stdin, b.ending(t.attempt, r.key)+r.order)
+		key := ""
+		if b.staged == "" {
+			key = named(rotation.FingerprintOf(b.zone, r.key), r.key)
+		}
+		_, _ = io.WriteString(stdin, key+t.attempt+"\n"+r.order)
 		if r.then != nil {
 			r.then(ctx, t, stdin)
 		}
@@ -82,14 +87,6 @@ func (b *begun) hand(ctx context.Context, t *Transcript, stdin io.Writer) {
 	case <-late.C:
 	case <-ctx.Done():
 	}
-}
-
-// ending is what the script is told at the last. A key that the host has is not sent.
-func (b *begun) ending(attempt string, key rotation.Secret) string {
-	if b.staged != "" {
-		return ending(attempt, b.staged, rotation.Secret{})
-	}
-	return ending(attempt, rotation.FingerprintOf(b.zone, key), key)
 }
 
 // Put implements rotation.Begun.
@@ -112,7 +109,9 @@ func (b *begun) Put(ctx context.Context, key rotation.Secret) (rotation.Fingerpr
 // finish lets the script that waits go on. done is false where none waits, or it has broken
 // off without a word about the key.
 func (b *begun) finish(ctx context.Context, key rotation.Secret) (held rotation.Fingerprint, done bool, err error) {
-	if !b.give(ctx, key) || b.err != nil && ctx.Err() == nil {
+	given := b.give(ctx, key)
+	gone := b.err == nil && b.answer.Verdict == "none" // what was staged, before its time came
+	if !given && !gone || b.err != nil && ctx.Err() == nil {
 		return "", false, nil
 	}
 	held, err = b.c.placed(b.zone, b.answer, b.err, key)

@@ -99,13 +99,14 @@ func (c *Courier) land(ctx context.Context, verb string, zone rotation.ZoneID, p
 	order, then, done := c.reload()
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
-		in := c.opening(attempt, verb, zone, expect) + ending(attempt, print, key) + order
+		in := c.opening(attempt, verb, zone, expect) + named(print, key) + attempt + "\n" + order
 		return Job{Attempt: attempt, Stdin: []byte(in), Then: then, Changes: true}
 	})
 	return c.placed(zone, a, err, key)
 }
 
-// opening is the input of a put up to where the key is needed, ending the rest.
+// opening is the input of a put up to where the key is needed. What named says and the
+// attempt's name again follow.
 func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
 	in := c.head(attempt, verb, string(zone))
 	lines(in, "")
@@ -113,8 +114,9 @@ func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []r
 	return in.String()
 }
 
-func ending(attempt string, print rotation.Fingerprint, key rotation.Secret) string {
-	return fmt.Sprintf("%s\n%s\n%s\n", print, key.Expose(), attempt)
+// named names a key by its fingerprint. A key that the host has is not sent.
+func named(print rotation.Fingerprint, key rotation.Secret) string {
+	return fmt.Sprintf("%s\n%s\n", print, key.Expose())
 }
 
 // placed returns what the file holds after a put. After a failure nothing that the host

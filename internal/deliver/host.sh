@@ -325,10 +325,13 @@ take() {
 replace() {
 	was=$there$held into=
 	[ "$write" != in-place ] || [ $there = absent ] || into=1
-	[ "$verb" = activate ] || {
+	if [ "$verb" = activate ]; then
+		see "$tmp"
+		[ "$there$held" = "held$key" ] || fail none
+	else
 		create
 		make
-	}
+	fi
 	# A connection that breaks from here on must not stop the reload.
 	trap : 1 2 13 15
 	# In this order: of two attempts at once, the later to look either has
@@ -505,22 +508,20 @@ case $verb in put | own)
 	print
 	;;
 esac
-# A worker may begin a put before it has the key. Until it comes nothing is made or held
-# here.
-for l in new key l; do
-	get "$l"
-done
-[ "$l" = "$id" ] || fail cut
+# A worker may begin a put before it has the key, and an activation before its time. Until
+# the last line comes nothing is made or held here.
+get new
+get key
 shelf=${shelf:-${dir%/}/.keywave}
 stem=$shelf/$zone.
 staged=$stem$tag.$new
-case $verb in
-stage | unstage) eval "$t" ;;
-activate)
+if [ "$verb" = activate ]; then
 	lies
 	take
-	;;
-esac
+fi
+get l
+[ "$l" = "$id" ] || fail cut
+case $verb in stage | unstage) eval "$t" ;; esac
 if [ "$verb" = own ]; then
 	[ $there = held ] || fail bare $there "$file"
 	key=$held new=$fp

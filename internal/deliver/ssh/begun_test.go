@@ -161,23 +161,31 @@ func TestBegunActivate(t *testing.T) {
 		t.Errorf("it takes %d round trips", least)
 	}
 
-	key, b := begin()
-	shelves, err := filepath.Glob(filepath.Join(f.dir, ".keywave", "*"))
-	if err != nil || len(shelves) != 1 {
-		t.Fatalf("staged are %v, %v", shelves, err)
+	for what, change := range map[string]func(staged string) error{
+		"gone": os.Remove,
+		"another": func(staged string) error {
+			return os.WriteFile(staged, []byte(delivertest.NewKey().Expose()+"\n"), 0o600)
+		},
+		"cut off": func(staged string) error { return os.Truncate(staged, 20) },
+	} {
+		key, b := begin()
+		shelves, err := filepath.Glob(filepath.Join(f.dir, ".keywave", "*"))
+		if err != nil || len(shelves) != 1 {
+			t.Fatalf("staged are %v, %v", shelves, err)
+		}
+		if err := change(shelves[0]); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Put(t.Context(), key); err != nil || got != rotation.FingerprintOf(zone, key) {
+			t.Errorf("a key that is %s when its time comes: %s, %v", what, got, err)
+		}
+		held = rotation.FingerprintOf(zone, key)
+		f.fileHolds(t, held)
 	}
-	if err := os.Remove(shelves[0]); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := b.Put(t.Context(), key); err != nil || got != rotation.FingerprintOf(zone, key) {
-		t.Errorf("a key that was gone: %s, %v", got, err)
-	}
-	held = rotation.FingerprintOf(zone, key)
-	f.fileHolds(t, held)
 
-	key, b = begin()
+	key, b := begin()
 	stranger := rotation.FingerprintOf(zone, f.laid(t, f.uid, number(t, "-g", f.cfg.User), 0o600))
-	_, err = b.Put(t.Context(), key)
+	_, err := b.Put(t.Context(), key)
 	if is, ok := errors.AsType[*rotation.HeldError](err); !ok || is.Held != stranger {
 		t.Errorf("got %v, want the stranger's key to be named", err)
 	}
