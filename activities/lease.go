@@ -16,7 +16,7 @@ import (
 const (
 	LeaseTimeout  = 5 * time.Second
 	LeaseLife     = 4 * time.Second
-	leaseBeat     = 500 * time.Millisecond // a process that stands by sees by it that the active one is silent
+	leaseBeat     = 250 * time.Millisecond // a process that stands by sees by it that the active one is silent
 	TakeoverPause = time.Second
 )
 

@@ -21,9 +21,9 @@ import (
 )
 
 // The process that stands by to read early keeps vigil: it looks whether Temporal still
-// hears the active one, whose lease says so twice a second.
+// hears the active one, whose lease says so four times a second.
 const (
-	lookAtActive = 200 * time.Millisecond
+	lookAtActive = 150 * time.Millisecond
 	silentAfter  = time.Second
 	tellFor      = 10 * time.Second // to tell everybody once
 	tellAtOnce   = 16
@@ -68,6 +68,7 @@ func (e *early) keepVigil(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		asked := time.Now()
 		worker, beat, err := e.temporal.Heard(ctx, workflows.LeaseID(e.account.Name), workflows.ActLease)
 		if err != nil { // of whom Temporal hears is not known
 			s = silence{}
@@ -78,7 +79,7 @@ func (e *early) keepVigil(ctx context.Context) {
 			go e.tellLost(ctx, worker)
 		}
 		if s.lasts(now, edgeone.SilentFor) { // it reads no more
-			e.pace.Alone(now.Add(2 * lookAtActive))
+			e.pace.Alone(asked.Add(2 * lookAtActive))
 		}
 	}
 }

@@ -96,11 +96,21 @@ func Zone(ctx workflow.Context, in ZoneIn) (rotation.Record, error) {
 	}
 	workflow.Go(ctx, z.watchCancel)
 	workflow.Go(z.work, z.listen)
-	for z.trip.Phase != rotation.PhaseEnded {
-		z.show()
-		z.measured(z.step)
-		z.obey()
-		z.tell(underWay)
+	// The steps come behind the listener, whose turn is first: an order that comes in the
+	// same task as an answer is heard before the answer is acted on.
+	ended, outer := false, z.work
+	workflow.Go(outer, func(ctx workflow.Context) {
+		z.work = ctx
+		for z.trip.Phase != rotation.PhaseEnded {
+			z.show()
+			z.measured(z.step)
+			z.obey()
+			z.tell(underWay)
+		}
+		ended = true
+	})
+	if err := workflow.Await(outer, func() bool { return ended }); err != nil {
+		return rotation.Record{}, err
 	}
 	return z.end(), nil
 }

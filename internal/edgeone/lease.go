@@ -20,7 +20,7 @@ type Lease struct {
 	until   time.Time
 	dropped time.Time
 	granted time.Time // when the latest grant was asked for
-	steady  time.Time // since when one came after the other without a gap of readLife
+	steady  time.Time // since when one came after the other without a gap of readLife; when the first was answered
 }
 
 // A process that stands by may make the reads of the holder, at its pace, once the holder
@@ -28,9 +28,9 @@ type Lease struct {
 // grant on, which is a sliding second earlier and more; and after such a gap it waits for
 // readPause, in which the other one sees that it lives.
 const (
-	readLife  = 1250 * time.Millisecond
+	readLife  = 1000 * time.Millisecond
 	readPause = 1500 * time.Millisecond
-	SilentFor = 2500 * time.Millisecond
+	SilentFor = 2250 * time.Millisecond
 )
 
 // Extend makes the lease last for life after sentAt, which is when the request
@@ -45,7 +45,7 @@ func (l *Lease) Extend(sentAt time.Time, life time.Duration) {
 		return
 	}
 	if l.granted.IsZero() || sentAt.Sub(l.granted) > readLife {
-		l.steady = sentAt
+		l.steady = time.Now() // it may have been long on its way, and the other one has seen nothing before
 	}
 	l.until, l.granted = until, sentAt
 }

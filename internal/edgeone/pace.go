@@ -43,6 +43,7 @@ type Pace struct {
 	alone time.Time          // and until when
 	burst int                // turns that come at once after a rest; 0 is one
 	heard chan struct{}      // closed, and replaced, when a request is answered
+	freed chan struct{}      // the same, when calls may go at the whole pace
 	lanes map[string]*lane
 }
 
@@ -83,7 +84,7 @@ func NewPace(perSecond float64) *Pace {
 	if !(perSecond > 0) {
 		panic("edgeone: a limit must not be negative")
 	}
-	return &Pace{limit: perSecond, heard: make(chan struct{}), lanes: map[string]*lane{}}
+	return &Pace{limit: perSecond, heard: make(chan struct{}), freed: make(chan struct{}), lanes: map[string]*lane{}}
 }
 
 // NewPaces shares an account's limit between the process that is active and the one that
@@ -108,15 +109,25 @@ func NewPaces(perSecond float64) (active, early *Pace) {
 // Shared says that a process that reads early has a part of a limit. p may be nil.
 func (p *Pace) Shared() bool { return p != nil && p.whole > 0 }
 
-// Alone lets calls go at the account's whole pace until then: the one with whom the limit
-// is shared makes none. It is said again and again, so that a process that is frozen wakes
-// up with its own share.
+// Alone lets calls go at the account's whole pace until then, those that wait at once: the
+// one with whom the limit is shared makes none. It is said again and again, so that a
+// process that is frozen wakes up with its own share.
 func (p *Pace) Alone(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	already := time.Now().Before(p.alone)
 	p.alone = until
-	close(p.heard) // whoever waits for room asks again
-	p.heard = make(chan struct{})
+	if already || p.whole == 0 {
+		return
+	}
+	for _, l := range p.lanes {
+		if l.cut.IsZero() {
+			l.bucket = p.bucket(l.limit)
+		}
+	}
+	close(p.freed)
+	close(p.heard)
+	p.freed, p.heard = make(chan struct{}), make(chan struct{})
 }
 
 // most is the lane's limit at now. p.mu is held.
@@ -135,24 +146,30 @@ func (p *Pace) wait(ctx context.Context, action string) error {
 		return err
 	}
 	defer func() { <-l.head }()
-	turn, after := p.reserve(l, time.Now())
-	if after == 0 {
-		return nil
-	}
-	_, err := sleep(ctx, after, nil)
-	if err != nil {
+	for {
+		turn, after, freed := p.reserve(l, time.Now())
+		if after == 0 {
+			return nil
+		}
+		came, err := sleep(ctx, after, freed)
+		if came {
+			return nil
+		}
 		turn.Cancel()
+		if err != nil {
+			return err
+		}
 	}
-	return err
 }
 
-// reserve books the next turn and says how far off it is.
-func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration) {
+// reserve books the next turn and says how far off it is, and what is closed when it may
+// come sooner.
+func (p *Pace) reserve(l *lane, now time.Time) (turn *rate.Reservation, after time.Duration, freed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.bucket.SetLimitAt(now, asLimit(l.speed(now)))
 	turn = l.bucket.ReserveN(now, 1)
-	return turn, turn.DelayFrom(now)
+	return turn, turn.DelayFrom(now), p.freed
 }
 
 // write runs do when the request may be written. do reports whether anything
@@ -273,11 +290,20 @@ func (p *Pace) lane(action string) *lane {
 			of: p, limit: limit,
 			head:   make(chan struct{}, 1),
 			pen:    make(chan struct{}, 1),
-			bucket: rate.NewLimiter(asLimit(share*limit), max(p.burst, 1)),
+			bucket: p.bucket(limit),
 		}
 		p.lanes[action] = l
 	}
 	return l
+}
+
+// bucket is full of a lane's turns. p.mu is held.
+func (p *Pace) bucket(limit float64) *rate.Limiter {
+	burst := max(p.burst, 1)
+	if p.whole > 0 && time.Now().Before(p.alone) {
+		limit, burst = p.whole, int(p.whole)
+	}
+	return rate.NewLimiter(asLimit(share*limit), burst)
 }
 
 // acquire takes a lock that is a channel of one place; waiters get it in the

@@ -383,3 +383,60 @@ func TestTwoPacesShareTheLimitForReads(t *testing.T) {
 		t.Error("no limit is one")
 	}
 }
+
+// Once the other one surely makes none, the reads of all that wait are made at once, as far
+// as the limit lets them; and then again at the pace of the part.
+func TestAloneLetsThoseGoThatWait(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			_, early := NewPaces(20)
+			read := func() (at time.Time) {
+				if err := early.wait(t.Context(), ActionDescribe); err != nil {
+					t.Error(err)
+				}
+				m, err := early.write(t.Context(), ActionDescribe, func() (bool, error) { at = time.Now(); return true, nil })
+				early.answered(m)
+				if err != nil {
+					t.Error(err)
+				}
+				return at
+			}
+			crowd := func(n int) (last func() time.Time) {
+				var mu sync.Mutex
+				var latest time.Time
+				var all sync.WaitGroup
+				for range n {
+					all.Go(func() {
+						at := read()
+						mu.Lock()
+						defer mu.Unlock()
+						if at.After(latest) {
+							latest = at
+						}
+					})
+				}
+				synctest.Wait()
+				return func() time.Time { all.Wait(); return latest }
+			}
+			if known { // two have been read, and eight wait
+				began := time.Now()
+				last := crowd(10)
+				early.Alone(time.Now().Add(time.Second))
+				if took := last().Sub(began); took != 0 {
+					t.Errorf("the last of ten is read after %s", took)
+				}
+			}
+			time.Sleep(3 * time.Second)
+			early.Alone(time.Now().Add(time.Second))
+			began := time.Now()
+			if took := crowd(20)().Sub(began); took != 0 {
+				t.Errorf("the last of twenty is read after %s", took)
+			}
+			time.Sleep(3 * time.Second)
+			began = time.Now()
+			if took := crowd(10)().Sub(began); took < 3*time.Second {
+				t.Errorf("with two reads a second, ten have taken %s", took)
+			}
+		})
+	}
+}

@@ -44,7 +44,7 @@ func (w *silentWorld) through(ctx context.Context, within time.Duration) bool {
 }
 
 func (w *silentWorld) beat(ctx context.Context) {
-	for ; ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
+	for ; ctx.Err() == nil; time.Sleep(250 * time.Millisecond) {
 		sent := time.Now()
 		w.travel()
 		if !w.through(ctx, 4*time.Second) {
@@ -62,7 +62,7 @@ func (w *silentWorld) beat(ctx context.Context) {
 
 // look is the vigil of the process that stands by.
 func (w *silentWorld) look(ctx context.Context) {
-	const every = 200 * time.Millisecond
+	const every = 150 * time.Millisecond
 	seen, since := -1, time.Now()
 	for ; ctx.Err() == nil; time.Sleep(every) {
 		w.mu.Lock()
