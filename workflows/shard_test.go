@@ -902,13 +902,15 @@ func TestShardLearnsWhichWorkerIsGone(t *testing.T) {
 	}
 }
 
-// The zones that are under way when the first one finds its worker gone hear of it.
+// The zones that are under way when the first one finds its worker gone hear of it, before
+// that one has ended.
 func TestZonesUnderWayLearnWhichWorkerIsGone(t *testing.T) {
 	const zones = 6
 	w := newWorld(t, zones, 1, 1)
 	for i, id := range slices.Sorted(maps.Keys(w.zones)) {
 		w.zones[id].refresh = []refreshing{slow(time.Duration(1+3*i) * time.Second)}
 	}
+	w.took.read = 5 * time.Second // so the first one ends after the second one's refresh
 	own := 0
 	w.queued = func(asked *task) time.Duration {
 		if asked.name == workflows.ActDeliver && asked.options.TaskQueue == ownQueue("hk") {

@@ -18,6 +18,8 @@ type parcel struct {
 	own      string // the queue of the worker that proved them, where it goes there
 	future   workflow.Future
 	quiet    time.Time // when its own timeouts end it
+	// earlier is a delivery by a worker that may be lost, and may live.
+	earlier workflow.Future
 }
 
 // deliver makes one round over the hosts that have not acknowledged yet, all
@@ -96,13 +98,29 @@ func (z *zone) post(p *parcel, queue string) {
 }
 
 // receive waits for one delivery. Where the worker that proved the hosts is gone,
-// another one of the location brings it.
+// another one of the location brings it; where it may be lost, another one brings it too.
+// That does no harm: hosts compare.
 func (z *zone) receive(p *parcel) []rotation.Ack {
+	mayBeLost := func() bool { return p.own != "" && slices.Contains(z.gone, p.own) }
+	came := func() bool { return p.future.IsReady() || mayBeLost() || p.earlier != nil && p.earlier.IsReady() }
+	z.waitFor(came, time.Time{}, p.quiet, exposureTold)
+	if !p.future.IsReady() && mayBeLost() {
+		p.earlier, p.own = p.future, ""
+		z.post(p, LocationQueue(p.location))
+		return z.receive(p)
+	}
+	if !p.future.IsReady() { // the earlier one has ended first
+		var out activities.DeliverOut
+		if p.earlier.Get(z.work, &out) == nil && !slices.ContainsFunc(out.Acks, func(a rotation.Ack) bool { return a.Problem != "" }) {
+			return out.Acks
+		}
+		p.earlier = nil
+		return z.receive(p)
+	}
 	var out activities.DeliverOut
-	z.awaitWithin(p.future, time.Time{}, p.quiet)
 	err := p.future.Get(z.work, &out)
 	if p.own != "" && (neverStarted(err) || out.Leaving) {
-		z.gone = append(z.gone, p.own)
+		z.goes(p.own)
 	}
 	if p.own != "" && neverStarted(err) {
 		p.own = ""

@@ -29,7 +29,7 @@ func (z *zone) awaitRefresh(f workflow.Future) (ended bool) {
 func (z *zone) awaitBegun(f workflow.Future) {
 	known := func() bool { return f.IsReady() || !z.trip.Begun.IsZero() }
 	if z.in.Shard != "" && z.trip.Sent == 0 {
-		z.waitFor(known, time.Time{}, time.Time{}, "until its exposure must be told")
+		z.waitFor(known, time.Time{}, time.Time{}, exposureTold)
 		return
 	}
 	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
@@ -41,7 +41,7 @@ func (z *zone) awaitBegun(f workflow.Future) {
 func (z *zone) askBegun(f workflow.Future) {
 	self := workflow.GetInfo(z.work).WorkflowExecution.ID
 	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), begunIn(z.trip.Strategy, self))
-	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
+	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, exposureTold)
 	var out activities.BegunOut
 	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
 		return
@@ -59,7 +59,7 @@ func (z *zone) readEarly(f workflow.Future) (changed bool) {
 	defer cancel()
 	in := activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts(), Known: z.known()}
 	read := readAct().start(ctx, earlyOptions(z.in), in)
-	z.waitFor(func() bool { return read.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, "until its exposure must be told")
+	z.waitFor(func() bool { return read.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, exposureTold)
 	var out activities.ReadOut
 	if f.IsReady() || read.Get(z.work, &out) != nil {
 		return false

@@ -136,3 +136,53 @@ func TestZoneAvoidsAProcessThatMayBeLost(t *testing.T) {
 		})
 	}
 }
+
+// A delivery that waits for a worker that may be lost, or that it has begun, is not waited
+// for: another worker of the location brings the key too. Whoever ends first is believed.
+func TestZoneHasAnotherWorkerBringTheKeyToo(t *testing.T) {
+	const told = 200 * time.Millisecond
+	stuck := func(d time.Duration) putting {
+		return func(ctx workflow.Context, _ *machine, _ rotation.ZoneID, _ string) (rotation.Ack, bool) {
+			_ = workflow.Sleep(ctx, d)
+			return rotation.Ack{}, false
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		set    func(*world)
+		atMost time.Duration // of exposure
+		begun  int           // deliveries
+	}{
+		{"it waits in the lost worker's queue", func(w *world) { w.queued = noWorkers(ownQueue("hk"), forever) }, told + 100*time.Millisecond, 1},
+		{"the lost worker has begun it", func(w *world) { w.machines["h1"].put = []putting{stuck(time.Minute)} }, told + 100*time.Millisecond, 2},
+		{"the worker lives, and is first", func(w *world) {
+			w.machines["h1"].put = []putting{stuck(time.Second)}
+			w.queued = noWorkers(workflows.LocationQueue("hk"), 5*time.Second)
+		}, 1100 * time.Millisecond, 1},
+		{"the worker lives, is first, and fails", func(w *world) {
+			w.machines["h1"].put = []putting{func(ctx workflow.Context, m *machine, _ rotation.ZoneID, _ string) (rotation.Ack, bool) {
+				_ = workflow.Sleep(ctx, time.Second)
+				return rotation.Ack{Host: m.ref.Name, Problem: "reload: status 1"}, true
+			}}
+			w.queued = noWorkers(workflows.LocationQueue("hk"), 3*time.Second)
+		}, 3300 * time.Millisecond, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, 1)
+			z := w.zones[theZone]
+			c.set(w)
+			w.took.refresh, w.took.put = 0, 0
+			w.after(told, func() { w.env.SignalWorkflow(workflows.SignalZoneOrder, workflows.ZoneOrder{Lost: ownQueue("hk")}) })
+			r := w.rotate(w.zoneIn(theZone))
+			if r.Outcome != rotation.Done || w.runs[workflows.ActDeliver] != c.begun {
+				t.Fatalf("%s because %q; %d deliveries, want %d\n%s", r.Outcome, r.Why, w.runs[workflows.ActDeliver], c.begun, w.story())
+			}
+			if exposed := time.Duration(r.ExposureMs) * time.Millisecond; exposed > c.atMost {
+				t.Errorf("it was exposed for %s, want at most %s\n%s", exposed, c.atMost, w.story())
+			}
+			if w.machines["h1"].files[theZone] != z.live() {
+				t.Errorf("the host does not hold the live key\n%s", w.story())
+			}
+		})
+	}
+}

@@ -141,7 +141,7 @@ func (z *zone) staged(ctx workflow.Context, s *staging, r *staged) {
 	err := s.future.Get(z.work, &out)
 	lost := s.own != "" && temporal.IsTimeoutError(err)
 	if lost || s.own != "" && out.Leaving {
-		z.gone = append(z.gone, s.own)
+		z.goes(s.own)
 	}
 	if lost && !z.trip.Stop {
 		s.own = ""

@@ -19,6 +19,9 @@ type (
 	ZoneOrder = rotation.ZoneOrder
 )
 
+// exposureTold is what a wait is for that something else ends.
+const exposureTold = "until its exposure must be told"
+
 // looseAfter is how long after it was counted as exposed a zone gives its slot in
 // the window back: by then the budget has been held against it.
 const looseAfter = 10 * time.Second
@@ -66,7 +69,7 @@ func (z *zone) await(f workflow.Future, until time.Time) bool {
 
 // awaitWithin is await for an activity that its own timeouts end by quiet.
 func (z *zone) awaitWithin(f workflow.Future, until, quiet time.Time) bool {
-	return z.waitFor(f.IsReady, until, quiet, "until its exposure must be told")
+	return z.waitFor(f.IsReady, until, quiet, exposureTold)
 }
 
 // sleep waits between two steps. An order ends it early; it says whether it was
@@ -250,6 +253,18 @@ func (z *zone) order(o ZoneOrder) {
 			z.recall()
 		}
 		z.wake()
+	}
+}
+
+// goes notes that a worker takes no delivery at its own queue any more, and tells the
+// shard at once, for the zones that are under way.
+func (z *zone) goes(own string) {
+	if slices.Contains(z.gone, own) {
+		return
+	}
+	z.gone = append(z.gone, own)
+	if z.in.Shard != "" {
+		workflow.SignalExternalWorkflow(z.work, z.in.Shard, "", SignalZoneNews, ZoneNews{Zone: z.in.Zone, Gone: own})
 	}
 }
 

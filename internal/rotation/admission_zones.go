@@ -123,6 +123,10 @@ func (a *Admission) Heard(now time.Time, n ZoneNews) {
 	if z == nil || z.flight == nil {
 		return
 	}
+	if n.Gone != "" {
+		a.unqueue([]string{n.Gone})
+		return
+	}
 	f, was := z.flight, z.outcome()
 	if n.Loose {
 		a.slots.Loosen(z.ID)

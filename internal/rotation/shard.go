@@ -119,6 +119,9 @@ type ZoneNews struct {
 	Kept bool `json:"kept,omitempty"`
 	// Loose: it gives its slot in the window back.
 	Loose bool `json:"loose,omitempty"`
+	// Gone is the queue of a worker that gave a proof and takes no delivery any more.
+	// With it nothing else is told.
+	Gone string `json:"gone,omitempty"`
 }
 
 // ZoneOrder is what a shard tells a zone.
