@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -316,6 +317,7 @@ func (c *Courier) learn(zones []rotation.ZoneID, plain bool) {
 	if c.plain == nil {
 		c.plain = map[rotation.ZoneID]time.Time{}
 	}
+	maps.DeleteFunc(c.plain, func(_ rotation.ZoneID, at time.Time) bool { return time.Since(at) >= plainFor })
 	for _, zone := range zones {
 		delete(c.plain, zone)
 		if plain {
