@@ -109,8 +109,11 @@ func (c *Courier) land(ctx context.Context, verb string, zone rotation.ZoneID, p
 // opening is the input of a put up to where the key is needed. What named says and the
 // attempt's name again follow.
 func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
-	in := c.head(attempt, verb, string(zone))
-	lines(in, "")
+	in, text := c.head(attempt, verb, string(zone)), ""
+	if verb == "activate" {
+		text = staging
+	}
+	lines(in, text)
 	fmt.Fprintf(in, "%s\n%s\n", expectation(zone, expect), c.hint(zone))
 	return in.String()
 }

@@ -3,7 +3,7 @@
 # command line; everything else comes as lines on stdin: an attempt's name, what to do (own
 # is a put of what the file holds already, activate one of what waits on the shelf, a
 # directory beside the file), the host's settings (a text of several lines stands behind
-# their number), zones, a text that is run for what needs no haste (stage.sh), and for a
+# their number), zones, a text that is run for staged keys (stage.sh), and for a
 # put the key. Lines of output that begin with $id are for the caller, others are noise.
 # Each process costs a host a millisecond, so the shell itself reads and writes: a key is
 # in its memory, and never in the arguments or the environment of any.
@@ -291,36 +291,9 @@ make() {
 	see "$tmp"
 	[ "$there$held" = "held$key" ] || fail full "$dir"
 }
-# take takes the key that waits, if it is the right one and the live file is still as much
-# ours as it was. One process says what both hold.
 lies() {
 	[ -d "$dir" ] || fail nodir "$dir"
 	see "$file"
-}
-take() {
-	tmp=$staged
-	[ -f "$tmp" ] && [ ! -L "$tmp" ] && [ -r "$tmp" ] || {
-		print
-		[ "$there$fp" = "held$new" ] || fail none
-		key=$held
-		return
-	}
-	for l in O$owner G$group; do
-		[ ${#l} = 1 ] && [ -e "$file" ] || continue
-		[ -$l "$file" ]
-		n=$?
-		[ -$l "$tmp" ]
-		[ $? = $n ] || fail none
-	done
-	m=$held t=$there
-	pour 3 && see "$tmp" && pour 4 && u=$(in_c sha256sum ${fds}3 ${fds}4 3<&3 4<&4) || {
-		held=$m u=$(hash)$nl
-		see "$tmp"
-		u=$u$(hash)
-	}
-	case $there${u#*"$nl"} in "held$new"*) ;; *) fail none ;; esac
-	key=$held held=$m there=$t
-	print $u
 }
 replace() {
 	was=$there$held into=
@@ -515,10 +488,7 @@ get key
 shelf=${shelf:-${dir%/}/.keywave}
 stem=$shelf/$zone.
 staged=$stem$tag.$new
-if [ "$verb" = activate ]; then
-	lies
-	take
-fi
+[ "$verb" != activate ] || eval "$t"
 get l
 [ "$l" = "$id" ] || fail cut
 case $verb in stage | unstage) eval "$t" ;; esac

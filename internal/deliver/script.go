@@ -31,7 +31,7 @@ var brief = map[string]string{
 	"stem": "st", "pour": "po", "mounts": "mo", "dress": "dr", "seen": "sn", "mark": "ma", "pgrp": "pg", "join": "jo",
 	"clock": "cl", "hops": "ho", "examine": "ex", "replace": "re", "words": "ws", "lead": "ld",
 	"first": "fr", "finish": "fn", "expect": "xp", "base": "bs", "mine": "mi", "aged": "ag", "rows": "ro", "fill": "fl",
-	"sums": "su", "into": "it", "see": "se", "odd": "od", "key": "ky", "get": "gx", "tidy": "ti", "make": "mk", "take": "tk", "now": "nw", "since": "sc", "age": "ae", "pid": "pi", "zones": "zs",
+	"sums": "su", "into": "it", "see": "se", "odd": "od", "key": "ky", "get": "gx", "tidy": "ti", "make": "mk", "now": "nw", "since": "sc", "age": "ae", "pid": "pi", "zones": "zs",
 }
 
 // apart is a blank before a redirection; behind a digit it is needed.
