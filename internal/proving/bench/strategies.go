@@ -42,9 +42,9 @@ func strategyRuns(zones int, delays []int) []setup {
 	}
 	roles := [][]string{{"--roles", "orchestrator"}, {"--roles", "edgeone"}, {"--roles", "location"}}
 	return append(runs,
-		setup{name: fmt.Sprintf("%d ms, %d a second", roundTrip, calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, workers: 1},
+		setup{name: fmt.Sprintf("%d ms at %d a second", roundTrip, calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, workers: 1},
 		setup{name: "roles apart", zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, roles: roles},
-		setup{name: fmt.Sprintf("roles apart, %d a second", calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, roles: roles},
+		setup{name: fmt.Sprintf("roles apart at %d a second", calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, roles: roles},
 		setup{name: "slow writes", zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: 1, slowWrites: true},
 	)
 }
