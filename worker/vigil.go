@@ -68,7 +68,7 @@ func (e *early) keepVigil(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		asked := time.Now()
+		asked := time.Now() // the answer may be long on its way
 		worker, beat, err := e.temporal.Heard(ctx, workflows.LeaseID(e.account.Name), workflows.ActLease)
 		if err != nil { // of whom Temporal hears is not known
 			s = silence{}

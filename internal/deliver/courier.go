@@ -100,14 +100,13 @@ func (c *Courier) land(ctx context.Context, verb string, zone rotation.ZoneID, p
 	order, then, done := c.reload()
 	defer done()
 	a, err := c.Channel.Run(ctx, func(attempt string) Job {
-		in := c.opening(attempt, verb, zone, expect) + named(print, key) + attempt + "\n" + order
+		in := c.opening(attempt, verb, zone, expect) + ending(attempt, print, key) + order
 		return Job{Attempt: attempt, Stdin: []byte(in), Then: then, Changes: true}
 	})
 	return c.placed(zone, a, err, key)
 }
 
-// opening is the input of a put up to where the key is needed. What named says and the
-// attempt's name again follow.
+// opening is the input of a put up to where the key is needed, ending the rest.
 func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
 	in, text := c.head(attempt, verb, string(zone)), ""
 	if verb == "activate" {
@@ -121,6 +120,10 @@ func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []r
 // named names a key by its fingerprint. A key that the host has is not sent.
 func named(print rotation.Fingerprint, key rotation.Secret) string {
 	return fmt.Sprintf("%s\n%s\n", print, key.Expose())
+}
+
+func ending(attempt string, print rotation.Fingerprint, key rotation.Secret) string {
+	return named(print, key) + attempt + "\n"
 }
 
 // placed returns what the file holds after a put. After a failure nothing that the host

@@ -156,7 +156,6 @@ func orOpen(gate func() error) func() error {
 	return func() error { return nil }
 }
 
-// parseEndpoint splits an endpoint into scheme and host[:port].
 func orNow(after func() time.Duration) func() time.Duration {
 	if after != nil {
 		return after
@@ -164,6 +163,7 @@ func orNow(after func() time.Duration) func() time.Duration {
 	return func() time.Duration { return 0 }
 }
 
+// parseEndpoint splits an endpoint into scheme and host[:port].
 func parseEndpoint(endpoint string) (scheme, host string, err error) {
 	full := endpoint
 	if !strings.Contains(full, "://") {

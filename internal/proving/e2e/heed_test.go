@@ -23,12 +23,7 @@ import (
 func TestOrdersAreHeardBeforeAnswers(t *testing.T) {
 	s := raise(t, 1, 1, 0)
 	ctx := t.Context()
-	dialled, err := client.Dial(client.Options{HostPort: s.Temporal.Address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(dialled.Close)
-	conn := &temporalclient.Connection{Client: dialled, Namespace: client.DefaultNamespace}
+	conn := &temporalclient.Connection{Client: temporal(t, s), Namespace: client.DefaultNamespace}
 	if err := conn.EnsureSearchAttributes(ctx, workflows.Attributes()); err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +88,9 @@ func TestOrdersAreHeardBeforeAnswers(t *testing.T) {
 		}
 		return all
 	}
-	for !slices.Contains(events(), enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED.String()+" ") {
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "the refresh has ended", time.Minute, func() bool {
+		return slices.Contains(events(), enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED.String()+" ")
+	})
 
 	second := orchestrate()
 	t.Cleanup(second.Stop)
