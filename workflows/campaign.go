@@ -77,6 +77,9 @@ type CampaignState struct {
 	Decided Decided `json:"decided,omitzero"`
 	// Settled are the pages whose zones are all done or skipped.
 	Settled []int `json:"settled,omitempty"`
+	// Complete says that a page which is neither open nor settled, and has no shard, has
+	// never had one, in any run of the campaign.
+	Complete bool `json:"complete,omitempty"`
 	// Surprised counts the zones of those pages that had keys which nobody knew;
 	// PastTold says that a person let the campaign go on although there were many.
 	Surprised int  `json:"surprised,omitempty"`
@@ -292,6 +295,8 @@ func (c *campaign) begin() error {
 	what := "started"
 	if c.in.Again {
 		what = "resumed"
+	} else {
+		c.st.Complete = true
 	}
 	back := ""
 	if c.plan.Undoes != "" {
@@ -312,15 +317,15 @@ func (c *campaign) begin() error {
 	return nil
 }
 
-// mend lets a resumed campaign go over all pages and deliver what is exposed,
-// before it does anything else.
+// mend lets a resumed campaign go over all pages that may have had a shard, and deliver
+// what is exposed, before it does anything else.
 func (c *campaign) mend() {
 	if !c.in.Again || c.st.Mended || c.mending() {
 		return
 	}
 	c.take(rotation.Happening{On: rotation.EventMend})
 	for page := range c.plan.Pages {
-		if !slices.Contains(c.st.Settled, page+1) {
+		if !slices.Contains(c.st.Settled, page+1) && !c.untouched(page+1) {
 			c.st.Todo = append(c.st.Todo, page+1)
 		}
 	}
@@ -337,7 +342,7 @@ func (c *campaign) beginWave() {
 	c.take(rotation.Happening{On: rotation.EventWave})
 	w := c.plan.Waves[c.st.Steering.Wave-1]
 	for page := w.First; page <= w.Last; page++ {
-		if !c.in.Again || c.isOpen(page) {
+		if !c.in.Again || c.isOpen(page) || c.untouched(page) {
 			c.st.Todo = append(c.st.Todo, page)
 		}
 	}

@@ -68,13 +68,20 @@ func (c *campaign) isOpen(page int) bool {
 	return slices.ContainsFunc(c.st.Open, func(p PageTally) bool { return p.Page == page })
 }
 
+// untouched says that no shard of the campaign has ever run for a page: it is as in a
+// first run then, and nobody has to be asked about its zones.
+func (c *campaign) untouched(page int) bool {
+	return c.st.Complete && !c.isOpen(page) && !slices.Contains(c.st.Settled, page) && c.shards[page] == nil
+}
+
 // start runs a page's shard as a child and hears its end.
 func (c *campaign) start(page int) {
-	before, again := c.reopen(page)
+	again := !c.untouched(page) && c.in.Again || c.isOpen(page)
+	before := c.reopen(page)
 	ctx, abandon := workflow.WithCancel(c.work)
 	slots := c.slots(c.plan.AccountOf(page))
 	slots.Give(page, slots.Left())
-	r := &running{again: again || c.in.Again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Note: before.Note, Past: before.Past}}
+	r := &running{again: again, abandon: abandon, news: ShardNews{Page: page, Seq: c.st.Seq - 1, Tally: before.Tally, Note: before.Note, Past: before.Past}}
 	r.news.Note.Halt = ""
 	c.shards[page] = r
 	c.pages = append(c.pages, page)
@@ -86,14 +93,14 @@ func (c *campaign) start(page int) {
 }
 
 // reopen takes a page that an earlier shard left unsettled.
-func (c *campaign) reopen(page int) (PageTally, bool) {
+func (c *campaign) reopen(page int) PageTally {
 	for i, p := range c.st.Open {
 		if p.Page == page {
 			c.st.Open = slices.Delete(c.st.Open, i, i+1)
-			return p, true
+			return p
 		}
 	}
-	return PageTally{}, false
+	return PageTally{}
 }
 
 // orphans is how often a page's shard may be found running already.

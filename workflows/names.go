@@ -36,6 +36,10 @@ const (
 	TypeReread = "Reread"
 )
 
+// versionUntouched is the change by which a resumed campaign asks nobody about pages that
+// never had a shard.
+const versionUntouched = "untouched-pages"
+
 // CheckName is rotation's rule for every name below.
 func CheckName(name string) error { return rotation.CheckName(name) }
 

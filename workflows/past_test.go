@@ -1,6 +1,8 @@
 package workflows_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -69,6 +71,59 @@ func TestCampaignResumedWhenAllIsForgotten(t *testing.T) {
 	}
 	if log := s.Log; log[0].What != "started" || log[1].By != "ann" || log[len(log)-2].By != "bob" {
 		t.Errorf("the log has not the whole past: %+v", log)
+	}
+}
+
+// A resumed campaign asks nobody about the zones of a page that never had a shard, not
+// before it goes on and not later. It asks about all pages where an earlier run did not
+// keep which ones had a shard, and where nothing is left of that run.
+func TestResumedCampaignAsksNobodyAboutUntouchedPages(t *testing.T) {
+	for name, c := range map[string]struct {
+		left  func(json.RawMessage) json.RawMessage
+		pages int // that are asked about
+	}{
+		"what the earlier run kept": {func(left json.RawMessage) json.RawMessage { return left }, 1},
+		"kept by a version that did not count": {func(left json.RawMessage) json.RawMessage {
+			return bytes.Replace(left, []byte(`"complete":true`), []byte(`"complete":false`), 1)
+		}, 4},
+		"forgotten": {func(json.RawMessage) json.RawMessage { return nil }, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 16, 16, 1)
+			in := w.campaignIn(w.plan(settings(func(s *plan.Settings) { s.Window = 2 }), 4))
+			for _, z := range w.zones {
+				z.refresh = []refreshing{slow(time.Second)}
+			}
+			w.say(1500*time.Millisecond, workflows.UpdateCancel, workflows.Order{By: "ann", Reason: "enough"})
+			if first := w.campaign(in).Zones; first.Done == 0 || first.Done > 4 {
+				t.Fatalf("%+v\n%s", first, w.story())
+			}
+			answer, err := w.env.QueryWorkflow(workflows.QueryState)
+			if err == nil {
+				err = answer.Get(&w.left)
+			}
+			if err != nil || !bytes.Contains(w.left, []byte(`"complete":true`)) {
+				t.Fatalf("%v: %s", err, w.left)
+			}
+			w.left, w.events = c.left(w.left), nil
+			w.fresh()
+			clear(w.runs)
+			in.Again = true
+			if s := w.campaign(in); s.State != workflows.StateDone || s.Zones.Done != 16 {
+				t.Fatalf("%+v\n%s", s, w.story())
+			}
+			if looks := w.runs[workflows.ActPrior]; looks != 2*c.pages { // once to mend, and once in the wave
+				t.Errorf("%d looks at what earlier shards left, want 2 of each of %d pages", looks, c.pages)
+			}
+			if read := w.runs[workflows.ActRead]; c.pages == 1 && read > 16+3 { // after each refresh, and of the page that had begun
+				t.Errorf("%d keys were read", read)
+			}
+			for id, z := range w.zones {
+				if z.executed != 1 {
+					t.Errorf("%s was refreshed %d times\n%s", id, z.executed, w.story())
+				}
+			}
+		})
 	}
 }
 
