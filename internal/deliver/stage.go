@@ -59,7 +59,7 @@ func (c *Courier) aside(ctx context.Context, verb string, zone rotation.ZoneID, 
 	return c.Channel.Run(ctx, func(attempt string) Job {
 		in := c.head(attempt, verb, string(zone))
 		lines(in, staging)
-		in.WriteString("-\n\n" + ending(attempt, print, key)) // nothing that is expected
+		in.WriteString("-\n" + c.hint(zone) + "\n" + ending(attempt, print, key)) // nothing that is expected
 		return Job{Attempt: attempt, Stdin: []byte(in.String()), Changes: true, Aside: true}
 	})
 }

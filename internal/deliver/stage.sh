@@ -6,7 +6,7 @@ stage() {
 	[ -d "$dir" ] || fail nodir "$dir"
 	see "$file"
 	print
-	[ ! -e "$file" ] || ask "$file"
+	[ -n "$hint" ] || [ ! -e "$file" ] || ask "$file"
 	[ -d "$shelf" ] || mkdir -m 700 "$shelf" || fail full "${shelf%/*}"
 	# Nobody else may put something in its place there.
 	case $(list "$shelf") in d????-??-*) ;; *) fail open "$shelf" ;; esac
@@ -16,12 +16,14 @@ stage() {
 	# Where a file can have a second name, it can be renamed to that.
 	ln "$tmp" "$at" || fail apart "$dir"
 	rm -f "$at"
+	# What waits is flushed with its directory, at the end.
+	flush() { :; }
 	make
 	mv -f "$tmp" "$staged" || fail moves "$dir"
 	trap - 0
 	tmp=$staged
 	tidy
-	flush "$dir"
+	LC_ALL=C sync "$staged" "$dir" 2>$void || sync
 	say ack "$fp"
 	exit 0
 }
