@@ -49,6 +49,7 @@ type RefreshingState string
 const (
 	RefreshNone    RefreshingState = "none"    // the workflow waits for no refresh
 	RefreshQueued  RefreshingState = "queued"  // nothing was sent
+	RefreshTaken   RefreshingState = "taken"   // a process has it, and had no time yet to say that it waits
 	RefreshStarted RefreshingState = "started" // a process works at it
 	RefreshGone    RefreshingState = "gone"    // the workflow does not run
 	RefreshUnknown RefreshingState = "unknown" // Temporal did not say
@@ -57,14 +58,19 @@ const (
 // MayHaveSent says that a request may be on its way, or be executed already.
 func (r Refreshing) MayHaveSent() bool { return r.State == RefreshStarted && r.Says == "" }
 
+// SaysWithin is the time within which a process says that a refresh waits for its turn: with
+// the first heartbeat.
+const SaysWithin = RefreshBeat + 250*time.Millisecond
+
 // describesOfZones are made at a time.
 const describesOfZones = 8
 
 // Begun asks Temporal which refreshes have begun: a workflow cannot tell whether
 // its activity is queued or started. One that cannot be asked about is unknown,
-// and no error.
+// and no error. Of one that was taken just now nobody can tell yet whether it waits.
 func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	defer beat(ctx)()
+	clock := serverClock(ctx)
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	out := BegunOut{Refreshes: make([]Refreshing, len(in.Workflows))}
@@ -72,7 +78,11 @@ func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	group.SetLimit(describesOfZones)
 	for i, id := range in.Workflows {
 		group.Go(func() error {
-			out.Refreshes[i] = t.Refreshing(ctx, id, in.Refresh, in.Switch)
+			r := t.Refreshing(ctx, id, in.Refresh, in.Switch)
+			if r.MayHaveSent() && clock.now().Sub(r.Since) < SaysWithin {
+				r.State = RefreshTaken
+			}
+			out.Refreshes[i] = r
 			return nil
 		})
 	}

@@ -60,15 +60,16 @@ func running(all ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWo
 
 // A refresh that is only queued has sent nothing. One that a process works at
 // may have sent something, unless the process says why EdgeOne has executed
-// nothing.
+// nothing, or has it only since a moment ago, so that it had no time to say that.
 func TestBegun(t *testing.T) {
-	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	since, now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), time.Now().UTC().Truncate(time.Second)
 	started := enums.PENDING_ACTIVITY_STATE_STARTED
 	ended := running()
 	ended.WorkflowExecutionInfo.Status = enums.WORKFLOW_EXECUTION_STATUS_COMPLETED
 	temporal := &activities.Temporal{Client: described{all: map[string]*workflowservice.DescribeWorkflowExecutionResponse{
 		"zone/queued":    running(pending(enums.PENDING_ACTIVITY_STATE_SCHEDULED, "Refresh", time.Time{}, "")),
 		"zone/started":   running(pending(started, "Begun", since.Add(time.Hour), ""), pending(started, "Refresh", since, "")),
+		"zone/taken":     running(pending(started, "Refresh", now, "")),
 		"zone/cancelled": running(pending(enums.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, "Refresh", since, "")),
 		"zone/rejected":  running(pending(started, "Refresh", since, "EdgeOne rejects the time of the signature")),
 		"zone/delivers":  running(pending(started, "Deliver", since, "")),
@@ -77,6 +78,7 @@ func TestBegun(t *testing.T) {
 	want := []activities.Refreshing{
 		{Workflow: "zone/queued", State: activities.RefreshQueued},
 		{Workflow: "zone/started", State: activities.RefreshStarted, Since: since},
+		{Workflow: "zone/taken", State: activities.RefreshTaken, Since: now},
 		{Workflow: "zone/cancelled", State: activities.RefreshStarted, Since: since},
 		{Workflow: "zone/rejected", State: activities.RefreshStarted, Since: since, Says: "EdgeOne rejects the time of the signature"},
 		{Workflow: "zone/delivers", State: activities.RefreshNone},

@@ -45,6 +45,9 @@ type EdgeOne struct {
 	// Clock is how far this machine's clock is ahead of EdgeOne's, by its latest
 	// answer; nil where nobody compares them.
 	Clock func() (ahead time.Duration, known bool)
+	// PerSecond is how many calls of each action the account allows in a second; 0 is any
+	// number.
+	PerSecond float64
 	// Beside are the locations that this process serves too.
 	Beside []*Location
 

@@ -11,10 +11,12 @@ import (
 // The short way is for what is quick: it holds one of the process's few slots
 // for refreshes.
 const (
-	straightAtOnce = 6
-	straightFor    = 8 * time.Second // as the first round of an ordinary delivery
-	readAfterFor   = time.Second     // for the read behind it, with its turn at the account's pace
+	straightFor  = 8 * time.Second // as the first round of an ordinary delivery
+	readAfterFor = time.Second     // for the read behind it, with its turn at the account's pace
 )
+
+// straightAtOnce leaves slots to those whose hosts are quick.
+func (e *EdgeOne) straightAtOnce() int32 { return int32(rotation.RefreshesAtOnce(e.PerSecond)+1) / 2 }
 
 // straight brings a new key to its hosts from within the refresh, so that no
 // trip through Temporal lies between EdgeOne's answer and the hosts: where this
@@ -27,7 +29,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 		return nil
 	}
 	defer r.e.delivering.Add(-1)
-	if r.e.delivering.Add(1) > straightAtOnce {
+	if r.e.delivering.Add(1) > r.e.straightAtOnce() {
 		return nil
 	}
 	// A key that exists is delivered whoever wants to stop.
@@ -44,7 +46,7 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 // depends on it: where a host has not begun, the put is made whole.
 func (r *refresh) begin(ctx context.Context) {
 	places := r.e.beside(r.in)
-	if places == nil || r.e.delivering.Load() >= straightAtOnce {
+	if places == nil || r.e.delivering.Load() >= r.e.straightAtOnce() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // it is ended by Close, whoever wants to stop

@@ -13,6 +13,7 @@ import (
 	"keywave/activities"
 	"keywave/internal/edgeone"
 	"keywave/internal/harmless"
+	"keywave/internal/rotation"
 	"keywave/internal/telemetry"
 	"keywave/workflows"
 )
@@ -88,7 +89,7 @@ func (w *caller) keepLease(ctx context.Context) {
 // activate takes up the account's queues: this process is the active one.
 func (w *caller) activate() (func(), error) {
 	account := w.account.Name
-	o := w.activityOptions(refreshesAtOnce)
+	o := w.activityOptions(rotation.RefreshesAtOnce(w.account.RequestsPerSecond))
 	o.MaxHeartbeatThrottleInterval = activities.RefreshBeat // the server is to hear each beat
 	refresh := sdkworker.New(w.temporal.Client, workflows.RefreshQueue(account), o)
 	workflows.RegisterRefresh(refresh, w.edgeOne)

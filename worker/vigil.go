@@ -140,7 +140,8 @@ func (e *early) tellZones(ctx context.Context, waiting []activities.Refreshing, 
 	})
 	for _, r := range waiting {
 		order := rotation.ZoneOrder{Lost: temporalclient.WorkerID(worker)}
-		if r.MayHaveSent() && temporalclient.SameWorker(r.Worker, worker) {
+		// What it said last may be a heartbeat old.
+		if r.State == activities.RefreshStarted && temporalclient.SameWorker(r.Worker, worker) {
 			order.Begun = r.Since
 		}
 		_ = e.temporal.SignalWorkflow(ctx, r.Workflow, "", workflows.SignalZoneOrder, order)

@@ -1,8 +1,15 @@
 package main
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"keywave/activities"
+	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
 )
 
 // A process counts as silent when the server has not heard it for a while, told by how long
@@ -42,5 +49,37 @@ func TestSilence(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// signalled is a Temporal that keeps what zones are told.
+type signalled struct {
+	client.Client
+	told map[string]rotation.ZoneOrder
+}
+
+func (s signalled) SignalWorkflow(_ context.Context, id, _, _ string, order any) error {
+	s.told[id] = order.(rotation.ZoneOrder)
+	return nil
+}
+
+// Of a process that is not heard any more, whatever it worked at may have been sent, also
+// where it said with its last heartbeat that it waits. What is queued, or what another
+// process works at, has not.
+func TestLostProcessMayHaveSentWhatWaited(t *testing.T) {
+	const lost, other = "keywave-worker-7@a/fleet", "keywave-worker-8@b/fleet"
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := signalled{told: map[string]rotation.ZoneOrder{}}
+	e := &early{caller: &caller{workers: &workers{temporal: &temporalclient.Connection{Client: s}}}}
+	e.tellZones(t.Context(), []activities.Refreshing{
+		{Workflow: "waits", State: activities.RefreshStarted, Since: began, Worker: lost, Says: "it waits for its turn at the account's pace"},
+		{Workflow: "silent", State: activities.RefreshStarted, Since: began, Worker: lost},
+		{Workflow: "queued", State: activities.RefreshQueued},
+		{Workflow: "elsewhere", State: activities.RefreshStarted, Since: began, Worker: other},
+	}, lost)
+	for id, may := range map[string]bool{"waits": true, "silent": true, "queued": false, "elsewhere": false} {
+		if order, told := s.told[id]; !told || order.Begun.Equal(began) != may {
+			t.Errorf("%s is told %+v (told: %v), want begun: %v", id, order, told, may)
+		}
 	}
 }

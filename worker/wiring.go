@@ -37,7 +37,6 @@ import (
 const (
 	stopTimeout      = 2 * time.Minute
 	stickyFor        = 2 * time.Second // a workflow task waits so long for the process that has the workflow in memory
-	refreshesAtOnce  = 12
 	describesAtOnce  = 24
 	deliveriesAtOnce = 256
 	cachedWorkflows  = 4000
@@ -223,7 +222,7 @@ func (w *caller) api(pace *edgeone.Pace, lease *edgeone.Lease, readsAfter func()
 // answers is what is needed to read a key, and to seal it.
 func (w *caller) answers(api *edgeone.Client, sealer rotation.Sealer) *activities.EdgeOne {
 	return &activities.EdgeOne{
-		API: api, Sealer: sealer, Spans: w.telemetry.Spans,
+		API: api, Sealer: sealer, Spans: w.telemetry.Spans, PerSecond: w.account.RequestsPerSecond,
 		Holders: func(ctx context.Context, zone rotation.ZoneID) (rotation.Holders, error) {
 			return w.file.now().holders[w.account.Name].Of(ctx, zone)
 		},

@@ -387,7 +387,7 @@ func (s *shard) askBegun(ctx workflow.Context, c rotation.AskBegun) {
 	var seen []rotation.RefreshSeen
 	if err == nil && len(out.Refreshes) == len(c.Zones) {
 		for i, r := range out.Refreshes {
-			one := rotation.RefreshSeen{Zone: c.Zones[i], Queued: r.State == activities.RefreshQueued, Text: r.Says}
+			one := rotation.RefreshSeen{Zone: c.Zones[i], Queued: r.State == activities.RefreshQueued, Taken: r.State == activities.RefreshTaken, Text: r.Says}
 			if r.MayHaveSent() {
 				one.Begun = r.Since
 			}

@@ -33,7 +33,7 @@ func (z *zone) awaitBegun(f workflow.Future) {
 		return
 	}
 	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
-	for gap := earlyAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); gap = min(2*gap, most) {
+	for gap := begunAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); gap = min(2*gap, most) {
 		z.askBegun(f)
 	}
 }

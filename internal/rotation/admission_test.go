@@ -157,6 +157,31 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 	}
 }
 
+// Of a refresh that a process took a moment ago nobody knows whether it waits for its turn.
+// It is asked about again a second later, however often that was asked before.
+func TestAdmissionAsksAgainAboutWhatWasJustTaken(t *testing.T) {
+	k := shardTalk(t, 1, Setup{Window: 1})
+	k.prove()
+	k.wants("StartZone z1")
+	k.run("z1")
+	for range 3 { // the gaps grow meanwhile
+		k.now = k.m.Wake(k.now)
+		k.wants("AskBegun")
+		k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Queued: true}})
+	}
+	k.now = k.m.Wake(k.now)
+	k.wants("AskBegun")
+	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Taken: true}})
+	k.wants()
+	asked := k.now
+	if k.now = k.m.Wake(k.now); k.now.Sub(asked) != time.Second {
+		t.Errorf("it is asked again after %s", k.now.Sub(asked))
+	}
+	k.wants("AskBegun")
+	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Begun: asked}})
+	k.wants("OrderZone")
+}
+
 // As long as others end, a zone is not asked about before it has been silent for five
 // seconds.
 func TestAdmissionIsPatientWhileZonesEnd(t *testing.T) {

@@ -367,8 +367,9 @@ type RefreshSeen struct {
 	// Begun is since when a worker has worked at it without saying that EdgeOne
 	// rejected it before executing it. It is zero if that is not so.
 	Begun time.Time `json:"begun,omitzero"`
-	// Queued says that no worker has taken it yet.
+	// Queued says that no worker has taken it yet, and Taken that one has, a moment ago.
 	Queued bool `json:"queued,omitempty"`
+	Taken  bool `json:"taken,omitempty"`
 	// Text is what it last said of itself, for people.
 	Text string `json:"text,omitempty"`
 }
@@ -388,6 +389,8 @@ func (a *Admission) HeardBegun(seen []RefreshSeen) {
 			z.flight.begun = true
 			a.tellZone(z, ZoneOrder{Begun: s.Begun})
 			z.cause = cmp.Or(s.Text, "the refresh has begun, and has no answer yet")
+		case s.Taken: // it is asked again soon
+			z.flight.askAt, z.flight.asks = a.askedAt.Add(soonestAsk), 0
 		case s.Queued:
 			z.cause = cmp.Or(s.Text, "the refresh is in its queue: the worker that calls EdgeOne has not taken it")
 		}

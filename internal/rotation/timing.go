@@ -51,3 +51,22 @@ func EarlyShare(limit float64) float64 {
 // ZonesPerSecond is how many zones a campaign rotates at most under that limit: each
 // needs a refresh and a read, and reads share theirs with early ones.
 func ZonesPerSecond(limit float64) float64 { return PaceShare * (limit - EarlyShare(limit)) }
+
+// A refresh holds a slot until its key is verified, so their number sets how long zones
+// wait within: for their turn, and for that of the read, whose pace is a little lower. The
+// read must have its turn within a second.
+const (
+	slotFor   = 600 * time.Millisecond
+	slotsFrom = 2
+	slotsTo   = 24
+	slotsFree = 12 // without a limit
+)
+
+// RefreshesAtOnce are the slots of a process for an account that allows so many calls a
+// second; 0 is an account without a limit.
+func RefreshesAtOnce(limit float64) int {
+	if limit == 0 || math.IsInf(limit, 1) {
+		return slotsFree
+	}
+	return int(min(max(math.Ceil(limit*slotFor.Seconds()), slotsFrom), slotsTo))
+}

@@ -23,3 +23,12 @@ func TestSpanReadsAsText(t *testing.T) {
 		t.Error("soon is a span")
 	}
 }
+
+// A process works at as many refreshes as pass in little more than half a second.
+func TestRefreshesAtOnce(t *testing.T) {
+	for limit, want := range map[float64]int{0: 12, 0.5: 2, 2: 2, 5: 3, 10: 6, 20: 12, 40: 24, 100: 24} {
+		if got := RefreshesAtOnce(limit); got != want {
+			t.Errorf("%v calls a second: %d at once, want %d", limit, got, want)
+		}
+	}
+}
