@@ -48,6 +48,8 @@ const (
 	// answerMs is how far away EdgeOne is when its caller is killed, so that there
 	// are refreshes of which nobody hears the answer.
 	answerMs = 100
+	// halfPace is a pace at which this machine has CPU to spare.
+	halfPace = limit / 2
 )
 
 // The workers, where the roles are apart: those that call EdgeOne first, then
@@ -67,7 +69,7 @@ func apart(callers, locations int) [][]string {
 // every role. Settings are as those of joinkill.
 func (b *bench) failover(ctx context.Context) error {
 	run := setup{hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: 2, answerMs: answerMs, settings: shortWaits}
-	return b.pooled(ctx, "failover", run, func(ctx context.Context, s *stand, _ int) error {
+	return b.pooled(ctx, "failover", run, b.kills, func(ctx context.Context, s *stand, _ int) error {
 		victim, err := s.active()
 		if err != nil {
 			return err
@@ -76,12 +78,14 @@ func (b *bench) failover(ctx context.Context) error {
 	})
 }
 
-// handover kills one of the two workers of the location, in turn.
+// handover kills one of the two workers of the location, in turn. It does so at the
+// account's whole pace, at which the CPU is full, and fewer times at half of it.
 func (b *bench) handover(ctx context.Context) error {
+	next := func(ctx context.Context, s *stand, n int) error { return s.die(ctx, 1+n%2, (*stage.Process).Kill) }
 	run := setup{hostsEach: hostsEach, delayMs: roundTrip, limit: limit, roles: apart(1, 2), settings: shortWaits}
-	return b.pooled(ctx, "handover", run, func(ctx context.Context, s *stand, n int) error {
-		return s.die(ctx, 1+n%2, (*stage.Process).Kill)
-	})
+	err := b.pooled(ctx, "handover", run, b.kills, next)
+	run.limit = halfPace
+	return errors.Join(err, b.pooled(ctx, fmt.Sprintf("handover at %d a second", halfPace), run, max(1, b.kills/4), next))
 }
 
 // upgrade stops every worker in turn, as a rolling upgrade does, and starts it
@@ -111,9 +115,9 @@ func (b *bench) upgrade(ctx context.Context) error {
 
 // pooled runs campaigns until there were as many deaths as are wanted. If one
 // fails, the others still count.
-func (b *bench) pooled(ctx context.Context, name string, run setup, next func(context.Context, *stand, int) error) error {
+func (b *bench) pooled(ctx context.Context, name string, run setup, kills int, next func(context.Context, *stand, int) error) error {
 	var wrong error
-	for left, i := b.kills, 1; left > 0; i++ {
+	for left, i := kills, 1; left > 0; i++ {
 		wanted := min(left, aCampaign)
 		run.name, run.zones = fmt.Sprintf("%s %d", name, i), beforeFirst+perDeath*wanted
 		died := 0

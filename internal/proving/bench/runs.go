@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -180,7 +181,7 @@ func (b *bench) durableThen(ctx context.Context, run setup, meanwhile func(conte
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience+2*time.Duration(run.zones)*time.Second/limit)
+	ctx, cancel := context.WithTimeout(ctx, patience+2*time.Duration(run.zones)*time.Second/time.Duration(cmp.Or(max(run.limit, 0), limit)))
 	defer cancel()
 	began := time.Now()
 	digest, err := s.plan(ctx)

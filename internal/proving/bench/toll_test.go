@@ -98,7 +98,7 @@ func TestAGroupSaysHowManyItHas(t *testing.T) {
 // A goal for zones of which there was none is not said to be reached.
 func TestAGoalOfNoZoneIsNotReached(t *testing.T) {
 	var s summary
-	s.deaths(nil, []figure{{Toll: &toll{Deaths: 3, InProgress: group{2 * time.Second}, After: group{time.Second}, Calm: group{time.Second}}}}, nil)
+	s.deaths(nil, []figure{{Limit: limit, Toll: &toll{Deaths: 3, InProgress: group{2 * time.Second}, After: group{time.Second}, Calm: group{time.Second}}}}, nil)
 	for text, want := range map[string]string{"queued for it": "", "had begun": "reached"} {
 		if verdict, got := verdictOf(t, s, text); verdict != want {
 			t.Errorf("%s: %q (%s), want %q", text, verdict, got, want)
