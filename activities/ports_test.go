@@ -101,6 +101,14 @@ func unsigned(err error) call {
 	}
 }
 
+// upcoming says that its turn is the next one, and waits for that.
+func upcoming(d time.Duration, c call) call {
+	return func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {
+		rotation.SayNext(ctx)
+		return limited(d, c)(ctx, ready)
+	}
+}
+
 // limited waits for the limiter first.
 func limited(d time.Duration, c call) call {
 	return func(ctx context.Context, ready func() error) (rotation.Secret, rotation.Receipt, error) {

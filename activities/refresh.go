@@ -198,7 +198,7 @@ func (r *refresh) fresh() error {
 // attempt makes one call and says whether that settled it.
 func (r *refresh) attempt(ctx context.Context, try int) bool {
 	call, gate := untilSigned(ctx)
-	key, receipt, err := r.send(call, func() error {
+	key, receipt, err := r.send(rotation.WithNext(call, func() { r.begin(ctx) }), func() error {
 		if err := r.fresh(); err != nil {
 			return err
 		}

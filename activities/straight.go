@@ -42,11 +42,12 @@ func (r *refresh) straight(ctx context.Context, key rotation.Secret) []rotation.
 }
 
 // begin has the hosts of the short way begin the puts of the key that EdgeOne is about to
-// be asked for, or to take, so that they wait for it when it comes. It waits for nothing, and nothing
+// be asked for, or to take, so that they wait for it when it comes: when the call's turn is
+// the next one, or else when it is signed. It waits for nothing, and nothing
 // depends on it: where a host has not begun, the put is made whole.
 func (r *refresh) begin(ctx context.Context) {
 	places := r.e.beside(r.in)
-	if places == nil || r.e.delivering.Load() >= r.e.straightAtOnce() {
+	if r.begun != nil || places == nil || r.e.delivering.Load() >= r.e.straightAtOnce() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // it is ended by Close, whoever wants to stop

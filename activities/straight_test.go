@@ -119,8 +119,8 @@ func acknowledged(acks []rotation.Ack) bool {
 	return !slices.ContainsFunc(acks, func(a rotation.Ack) bool { return a.Problem != "" })
 }
 
-// The puts of the short way begin when the refresh is signed, and not before. Whatever
-// becomes of it, none of them is left open.
+// The puts of the short way begin when the refresh's turn is the next one or, where nobody
+// says so, when it is signed. Whatever becomes of it, none of them is left open.
 func TestRefreshBeginsItsPuts(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -130,6 +130,8 @@ func TestRefreshBeginsItsPuts(t *testing.T) {
 		want  activities.Sending
 	}{
 		{"answered", []call{limited(3*time.Second, answers(theKey, time.Second))}, nil, []time.Duration{3 * time.Second}, activities.Answered},
+		{"its turn is the next one", []call{limited(3*time.Second, upcoming(200*time.Millisecond, answers(theKey, time.Second)))}, nil, []time.Duration{3 * time.Second}, activities.Answered},
+		{"its turn is the next one, and does not come", []call{upcoming(time.Second, unsigned(errors.New("lease lost")))}, nil, []time.Duration{0}, activities.NotSent},
 		{"refused", []call{fails(rotation.Refused, "InvalidParameter")}, nil, []time.Duration{0}, activities.Refused},
 		{"no answer", []call{fails(rotation.Ambiguous, "ClientError.NetworkError")}, nil, []time.Duration{0}, activities.MaySent},
 		{"never its turn", []call{unsigned(errors.New("lease lost"))}, nil, nil, activities.NotSent},

@@ -142,7 +142,7 @@ func TestCommandFitsDropbear(t *testing.T) {
 func TestBriefNames(t *testing.T) {
 	comments := regexp.MustCompile(`(?m)^\s*#.*$`)
 	for name, letter := range brief {
-		text := comments.ReplaceAllString(hostScript+stageScript, "")
+		text := comments.ReplaceAllString(hostScript+stageScript+activateScript, "")
 		asName := `(?m)\$\{?#?NAME\b|\bNAME(=|\(\))|\bfor NAME in|\bfor l in [\w ]*\bNAME\b|\bread -r [\w ]*\bNAME\b|(^\s*|\|\| |&& |\) |; |\{ |\$\(|if |while )NAME( "?[a-z0-9$%]|;| && | ;;| \| |\)|$)|\b(get|text) NAME$|\$\(\(NAME |[-+] NAME\)\)`
 		text = regexp.MustCompile(strings.ReplaceAll(asName, "NAME", name)).ReplaceAllString(text, "")
 		if at := regexp.MustCompile(`.*\b(` + name + `|` + letter + `)\b.*`).FindString(text); at != "" {

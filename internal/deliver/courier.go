@@ -110,7 +110,7 @@ func (c *Courier) land(ctx context.Context, verb string, zone rotation.ZoneID, p
 func (c *Courier) opening(attempt, verb string, zone rotation.ZoneID, expect []rotation.Fingerprint) string {
 	in, text := c.head(attempt, verb, string(zone)), ""
 	if verb == "activate" {
-		text = staging
+		text = activating
 	}
 	lines(in, text)
 	fmt.Fprintf(in, "%s\n%s\n", expectation(zone, expect), c.hint(zone))

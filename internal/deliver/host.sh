@@ -3,7 +3,7 @@
 # command line; everything else comes as lines on stdin: an attempt's name, what to do (own
 # is a put of what the file holds already, activate one of what waits on the shelf, a
 # directory beside the file), the host's settings (a text of several lines stands behind
-# their number), zones, a text that is run for staged keys (stage.sh), and for a
+# their number), zones, a text that is run for staged keys (stage.sh, activate.sh), and for a
 # put the key. Lines of output that begin with $id are for the caller, others are noise.
 # Each process costs a host a millisecond, so the shell itself reads and writes: a key is
 # in its memory, and never in the arguments or the environment of any.

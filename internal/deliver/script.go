@@ -14,9 +14,13 @@ var hostScript string
 //go:embed stage.sh
 var stageScript string
 
+//go:embed activate.sh
+var activateScript string
+
 // script is host.sh as a host gets it: shortened, because Dropbear takes no
-// command above 9,000 bytes. staging is stage.sh, which it gets on stdin.
-var script, staging = stripped(hostScript), stripped(stageScript)
+// command above 9,000 bytes. staging and activating are stage.sh and activate.sh, which it
+// gets on stdin.
+var script, staging, activating = stripped(hostScript), stripped(stageScript), stripped(activateScript)
 
 // tight leaves out blanks that a shell does not need.
 var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")

@@ -1,5 +1,5 @@
-# The part of host.sh for keys that wait on a host. It comes on stdin, because other
-# deliveries are done without it. The shelf is the directory where the key waits.
+# The part of host.sh that makes a key wait on a host, and removes it. It comes on stdin,
+# because deliveries are done without it. The shelf is the directory where the key waits.
 stage() {
 	# Like a proof it gives way: another zone's clients may be locked out meanwhile.
 	renice -n 10 -p $$ >$void 2>&1
@@ -31,33 +31,5 @@ unstage() {
 	rm -f "$stem$tag".* || fail rests "$shelf"
 	say ack
 	exit 0
-}
-# activate takes the key that waits, if it is the right one and the live file is still as much
-# ours as it was. One process says what both hold.
-activate() {
-	lies
-	tmp=$staged
-	[ -f "$tmp" ] && [ ! -L "$tmp" ] && [ -r "$tmp" ] || {
-		print
-		[ "$there$fp" = "held$new" ] || fail none
-		key=$held
-		return
-	}
-	for l in O$owner G$group; do
-		[ ${#l} = 1 ] && [ -e "$file" ] || continue
-		[ -$l "$file" ]
-		n=$?
-		[ -$l "$tmp" ]
-		[ $? = $n ] || fail none
-	done
-	m=$held t=$there
-	pour 3 && see "$tmp" && pour 4 && u=$(in_c sha256sum ${fds}3 ${fds}4 3<&3 4<&4) || {
-		held=$m u=$(hash)$nl
-		see "$tmp"
-		u=$u$(hash)
-	}
-	case $there${u#*"$nl"} in "held$new"*) ;; *) fail none ;; esac
-	key=$held held=$m there=$t
-	print $u
 }
 "$verb"

@@ -139,13 +139,15 @@ func (l *lane) most(now time.Time) float64 {
 }
 
 // wait blocks until it is the caller's turn, first come first served; its only
-// error is the context's, and then the turn is the next caller's.
+// error is the context's, and then the turn is the next caller's. It says by the context
+// that no other turn comes before.
 func (p *Pace) wait(ctx context.Context, action string) error {
 	l := p.lane(action)
 	if err := acquire(ctx, l.head); err != nil {
 		return err
 	}
 	defer func() { <-l.head }()
+	rotation.SayNext(ctx)
 	for {
 		turn, after, freed := p.reserve(l, time.Now())
 		if after == 0 {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"keywave/internal/rotation"
 )
 
 const action = ActionRefresh
@@ -333,6 +335,38 @@ func TestTheSecondCountsFromTheAnswer(t *testing.T) {
 		}
 		if rate := calls / time.Since(start).Seconds(); rate < 15 {
 			t.Errorf("%.1f calls a second, with answers after 200 ms", rate)
+		}
+	})
+}
+
+// A call hears once that its turn is the next one: when the call before it has had its own.
+func TestWhoseTurnIsNextHearsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(10)
+		var mu sync.Mutex
+		var said, turns []time.Time
+		note := func(into *[]time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			*into = append(*into, time.Now())
+		}
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				if err := p.wait(rotation.WithNext(t.Context(), func() { note(&said) }), ActionRefresh); err != nil {
+					t.Error(err)
+				}
+				note(&turns)
+			})
+		}
+		all.Wait()
+		if len(said) != 5 {
+			t.Fatalf("it was said %d times", len(said))
+		}
+		for i := 1; i < 5; i++ {
+			if !said[i].Equal(turns[i-1]) || !said[i].Before(turns[i]) {
+				t.Errorf("call %d hears it after %s, the turns come after %s and %s", i+1, said[i].Sub(said[0]), turns[i-1].Sub(said[0]), turns[i].Sub(said[0]))
+			}
 		}
 	})
 }

@@ -20,6 +20,21 @@ type EdgeOne interface {
 	Describe(ctx context.Context, zone ZoneID) (Secret, Receipt, error)
 }
 
+type nextKey struct{}
+
+// WithNext has a call that waits for its turn say, once, that no other call's comes before.
+// Like net/http/httptrace it goes with the context.
+func WithNext(ctx context.Context, next func()) context.Context {
+	return context.WithValue(ctx, nextKey{}, next)
+}
+
+// SayNext is said by who keeps the account's pace.
+func SayNext(ctx context.Context) {
+	if next, is := ctx.Value(nextKey{}).(func()); is {
+		next()
+	}
+}
+
 // Switcher is the part of an account's API that takes a key which we chose. It
 // keeps the account's pace, and its errors are those of EdgeOne.
 type Switcher interface {

@@ -1,0 +1,33 @@
+# The part of host.sh that puts in place what waits on a host. It comes on stdin, because
+# other deliveries are done without it, and by itself, because a shell reads byte by byte and
+# the zone's clients may be locked out meanwhile.
+
+# activate takes the key that waits, if it is the right one and the live file is still as much
+# ours as it was. One process says what both hold.
+activate() {
+	lies
+	tmp=$staged
+	[ -f "$tmp" ] && [ ! -L "$tmp" ] && [ -r "$tmp" ] || {
+		print
+		[ "$there$fp" = "held$new" ] || fail none
+		key=$held
+		return
+	}
+	for l in O$owner G$group; do
+		[ ${#l} = 1 ] && [ -e "$file" ] || continue
+		[ -$l "$file" ]
+		n=$?
+		[ -$l "$tmp" ]
+		[ $? = $n ] || fail none
+	done
+	m=$held t=$there
+	pour 3 && see "$tmp" && pour 4 && u=$(in_c sha256sum ${fds}3 ${fds}4 3<&3 4<&4) || {
+		held=$m u=$(hash)$nl
+		see "$tmp"
+		u=$u$(hash)
+	}
+	case $there${u#*"$nl"} in "held$new"*) ;; *) fail none ;; esac
+	key=$held held=$m there=$t
+	print $u
+}
+"$verb"
