@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 )
 
@@ -35,6 +36,12 @@ func (b *bench) strategies(ctx context.Context) error {
 	return failed
 }
 
+// The runs at that pace.
+var (
+	oneAtEase   = fmt.Sprintf("%d ms at %d a second", roundTrip, calm)
+	apartAtEase = fmt.Sprintf("roles apart at %d a second", calm)
+)
+
 func strategyRuns(zones int, delays []int) []setup {
 	var runs []setup
 	for _, d := range delays {
@@ -42,9 +49,9 @@ func strategyRuns(zones int, delays []int) []setup {
 	}
 	roles := [][]string{{"--roles", "orchestrator"}, {"--roles", "edgeone"}, {"--roles", "location"}}
 	return append(runs,
-		setup{name: fmt.Sprintf("%d ms at %d a second", roundTrip, calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, workers: 1},
+		setup{name: oneAtEase, zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, workers: 1},
 		setup{name: "roles apart", zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, roles: roles},
-		setup{name: fmt.Sprintf("roles apart at %d a second", calm), zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, roles: roles},
+		setup{name: apartAtEase, zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: calm, roles: roles},
 		setup{name: "slow writes", zones: zones, hostsEach: hostsEach, delayMs: roundTrip, limit: limit, workers: 1, slowWrites: true},
 	)
 }
@@ -66,8 +73,27 @@ func (s *stand) slowDownWrites(ctx context.Context) error {
 	return nil
 }
 
+// atEase compares a process for each role with one process, where the CPU is not full.
+func (s *summary) atEase(runs []figure) {
+	named := func(name string) int {
+		return slices.IndexFunc(runs, func(f figure) bool { return f.Run == name+" refresh" && f.Outside != nil })
+	}
+	one, apart := named(oneAtEase), named(apartAtEase)
+	if one < 0 || apart < 0 {
+		return
+	}
+	ratio, cpu := runs[apart].Outside.P50/runs[one].Outside.P50, 0.0
+	for _, ms := range runs[apart].CPUMsPerZone {
+		cpu += ms
+	}
+	busy := cpu * runs[apart].RefreshesPerSecond / 1000 / float64(runtime.NumCPU())
+	s.goal(ratio <= 2, fmt.Sprintf("exposure p50 with a process for each role, against one process, at %d zones a second, from outside", calm), "≤ 2 ×",
+		"%.2f × (%.0f, %.0f ms), while the CPU was busy for %.0f %% of the time", ratio, runs[apart].Outside.P50, runs[one].Outside.P50, busy*100)
+}
+
 // strategies compares the runs in pairs.
 func (s *summary) strategies(runs []figure) {
+	s.atEase(runs)
 	for pair := range slices.Chunk(runs, 2) {
 		if len(pair) < 2 || pair[0].Outside == nil || pair[1].Outside == nil || pair[0].Outside.P50 == 0 {
 			continue

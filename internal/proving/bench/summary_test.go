@@ -78,3 +78,33 @@ func TestOtherZonesAreComparedWithARunWithoutSlowHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestRolesApartAreComparedAtEase(t *testing.T) {
+	run := func(name string, p50 float64) figure {
+		return figure{Run: name, RefreshesPerSecond: 5, Outside: &spread{P50: p50}, CPUMsPerZone: map[string]float64{ofTemporal: 100, ofHosts: 50}}
+	}
+	all := []figure{run(oneAtEase+" refresh", 40), run(oneAtEase+" staged", 1), run(apartAtEase+" refresh", 84), run(apartAtEase+" staged", 1)}
+	var s summary
+	s.atEase(all)
+	if verdict, got := verdictOf(t, s, "a process for each role"); verdict != "missed" || !strings.HasPrefix(got, "2.10 × (84, 40 ms)") {
+		t.Errorf("%s: %s", verdict, got)
+	}
+	var none summary
+	if none.atEase(all[1:]); len(none.goals) > 0 {
+		t.Errorf("without the run of one process: %+v", none.goals)
+	}
+}
+
+func TestLaterZonesAreComparedAtTheirPace(t *testing.T) {
+	died := func(limit int, after, calm time.Duration) figure {
+		return figure{Limit: limit, Toll: &toll{Deaths: 1, After: group{after}, Calm: group{calm}}}
+	}
+	var s summary
+	s.deaths(nil, []figure{died(limit, 3*time.Second, time.Second), died(halfPace, time.Second, time.Second)}, nil)
+	if verdict, got := verdictOf(t, s, "the same, p99"); verdict != "missed" || !strings.HasPrefix(got, "3.00 ×") {
+		t.Errorf("at the whole pace: %s: %s", verdict, got)
+	}
+	if verdict, got := verdictOf(t, s, "10 a second (1 kills), p99"); verdict != "reached" || !strings.HasPrefix(got, "1.00 ×") {
+		t.Errorf("at half of it: %s: %s", verdict, got)
+	}
+}
