@@ -24,7 +24,7 @@ func TestStateFitsThroughTemporal(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
 	fingerprint := strings.Repeat("f", 32)
 
-	c := &campaign{st: &CampaignState{StartedAt: now, Window: 1000, Gate: GateHealth, Asked: now, Notices: 99, Told: 99999, Seq: 99999, Describes: 100000, Mended: true, GoOutside: true, Surprised: 99, PastTold: true}}
+	c := &campaign{st: &CampaignState{StartedAt: now, Window: 1000, Gate: GateHealth, Asked: now, Notices: 99, Told: 99999, Seq: 99999, Describes: 100000, Mended: true, GoOutside: true, Surprised: 99, PastTold: true, Complete: true}}
 	c.st.Budget = rotation.Budget{MaxFailed: 100000, MaxExposed: 100000}
 	c.st.Plan = &plan.Plan{Name: name, Made: now, Zones: pages * zones, Digest: fingerprint, Source: long, Settings: plan.Settings{
 		Waves: []string{"1", "5%", "25%", "100%"}, MaxFailed: "100%", Approve: []int{1, 2, 3, 4}, Health: []string{name, name}, Notify: []string{"start", "gate"}, Windows: []string{long, long, long}, Freeze: []string{long, long, long},
