@@ -62,7 +62,8 @@ func running(all ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWo
 // may have sent something, unless the process says why EdgeOne has executed
 // nothing, or has it only since a moment ago, so that it had no time to say that.
 func TestBegun(t *testing.T) {
-	since, now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), time.Now().UTC().Truncate(time.Second)
+	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Now().UTC().Truncate(time.Second).Add(10 * time.Second) // however long this test takes, it was a moment ago
 	started := enums.PENDING_ACTIVITY_STATE_STARTED
 	ended := running()
 	ended.WorkflowExecutionInfo.Status = enums.WORKFLOW_EXECUTION_STATUS_COMPLETED
