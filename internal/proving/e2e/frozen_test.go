@@ -19,7 +19,7 @@ import (
 func TestFrozenWorker(t *testing.T) {
 	const life = 8 * time.Second
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 8s}`
-	s := raiseAs(t, stage.Config{Zones: 5, Hosts: 4, Limit: 3, Settings: settings, Workers: 2})
+	s := raiseAs(t, stage.Config{Zones: 5, Hosts: 4, Limit: 1, Settings: settings, Workers: 2}) // the second one waits for a second
 	c := planned(t, s, "c", settings, zonesOf(t, s))
 	for _, zone := range c.zones {
 		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 3000})
@@ -29,6 +29,7 @@ func TestFrozenWorker(t *testing.T) {
 		t.Fatalf("workers %v are active", active)
 	}
 	c.start(t)
+	// Its other slot is taken when the first one is: that refresh waits for its turn.
 	eventually(t, "the first refresh is executed", 3*time.Minute, func() bool { return len(refreshes(t, s)) > 0 })
 	frozen := s.Workers[active[0]]
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
