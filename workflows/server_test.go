@@ -162,7 +162,7 @@ func (t *task) attend(ctx workflow.Context) (any, error) {
 		w.log(workflow.Now(ctx), "rate", "", note)
 		return activities.RateOut{PerSecond: in.PerSecond}, nil
 	case workflows.ActBegun:
-		return w.onBegun(input[activities.BegunIn](t))
+		return w.onBegun(workflow.Now(ctx), input[activities.BegunIn](t))
 	case workflows.ActLastRun:
 		return activities.LastRunOut{Run: w.lastRun[input[activities.LastRunIn](t).Workflow]}, nil
 	case workflows.ActAskRun:
@@ -444,7 +444,7 @@ func opened(l rotation.Location, zone rotation.ZoneID, sealed []byte) (string, b
 }
 
 // onBegun is what Temporal knows of refreshes without a result.
-func (w *world) onBegun(in activities.BegunIn) (any, error) {
+func (w *world) onBegun(now time.Time, in activities.BegunIn) (any, error) {
 	var out activities.BegunOut
 	for _, id := range in.Workflows {
 		r := activities.Refreshing{Workflow: id, State: activities.RefreshNone}
@@ -454,6 +454,9 @@ func (w *world) onBegun(in activities.BegunIn) (any, error) {
 			r.State = activities.RefreshQueued
 		default:
 			r.State, r.Since, r.Says = activities.RefreshStarted, t.started.UTC(), w.says
+			if r.MayHaveSent() && now.Sub(t.started) < activities.SaysWithin {
+				r.State = activities.RefreshTaken
+			}
 		}
 		out.Refreshes = append(out.Refreshes, r)
 	}

@@ -33,23 +33,30 @@ func (z *zone) awaitBegun(f workflow.Future) {
 		return
 	}
 	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
-	for gap := begunAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); gap = min(2*gap, most) {
-		z.askBegun(f)
+	for gap := begunAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); {
+		if taken := z.askBegun(f); taken {
+			gap = begunAfter
+		} else {
+			gap = min(2*gap, most)
+		}
 	}
 }
 
-func (z *zone) askBegun(f workflow.Future) {
+// askBegun asks whether the refresh has begun. taken: a process has it, and had no time
+// yet to say that it waits for its turn.
+func (z *zone) askBegun(f workflow.Future) (taken bool) {
 	self := workflow.GetInfo(z.work).WorkflowExecution.ID
 	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), begunIn(z.trip.Strategy, self))
 	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, exposureTold)
 	var out activities.BegunOut
 	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
-		return
+		return false
 	}
 	z.says = out.Refreshes[0].Says
 	if out.Refreshes[0].MayHaveSent() {
 		z.trip.Began(out.Refreshes[0].Since)
 	}
+	return out.Refreshes[0].State == activities.RefreshTaken
 }
 
 // readEarly reads the live key while the refresh runs, and says whether it had changed.

@@ -56,6 +56,14 @@ func TestZoneReadsEarly(t *testing.T) {
 		{"that one is lost too, and nobody stands by", workerLost(0), false, func(w *world, _ *edgeZone) {
 			w.queued = noWorkers(ownQueue("hk"), forever)
 		}, 6500 * time.Millisecond, 6 * time.Second, 1, 1},
+		{"it is taken half a second late, and the worker is lost then", workerLost(0), true, func(w *world, _ *edgeZone) {
+			w.queued = func(asked *task) time.Duration {
+				if asked.name == workflows.ActRefresh {
+					return 500 * time.Millisecond
+				}
+				return 0
+			}
+		}, 3 * time.Second, 6 * time.Second, 1, 1},
 		{"a host is away meanwhile", workerLost(0), true, func(w *world, _ *edgeZone) {
 			w.machines["h1"].down(noon, 20*time.Second)
 		}, 40 * time.Second, 20 * time.Second, 1, 1},

@@ -11,48 +11,31 @@ import (
 )
 
 // The active worker is frozen while the answer to one refresh is on its way to
-// it. Other refreshes wait there for their turn: nothing can call them back,
-// and they are not sent yet. Another worker takes over, adopts the first key,
-// and sends the others itself. The frozen worker wakes up and sends nothing.
-// Because nobody could know that, every zone stays locked until its request
-// would have been dead, and is read once more.
+// it. Another refresh waits there for its turn: nothing can call it back, and it
+// is not sent yet. Another worker takes over, adopts the first key, and sends the
+// others itself. The frozen worker wakes up and sends nothing. Because nobody
+// could know that, each zone that waited stays locked until its request would
+// have been dead, and is read once more.
 func TestFrozenWorker(t *testing.T) {
 	const life = 8 * time.Second
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 8s}`
-	s := raiseAs(t, stage.Config{Zones: 5, Hosts: 4, Limit: 1, Settings: settings, Workers: 2}) // the second one waits for a second
+	s := raiseAs(t, stage.Config{Zones: 16, Hosts: 4, Limit: 1, Settings: settings, Workers: 2})
 	c := planned(t, s, "c", settings, zonesOf(t, s))
 	for _, zone := range c.zones {
-		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 3000})
+		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 800}) // shorter than the pace, so that the next one waits
 	}
 	active := activations(t, s)
 	if len(active) != 1 {
 		t.Fatalf("workers %v are active", active)
 	}
 	c.start(t)
-	// Its other slot is taken when the first one is: that refresh waits for its turn.
-	eventually(t, "the first refresh is executed", 3*time.Minute, func() bool { return len(refreshes(t, s)) > 0 })
 	frozen := s.Workers[active[0]]
-	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if err := stage.Pause(t.Context(), time.Second); err != nil { // what was under way arrives
-		t.Fatal(err)
-	}
-	sent := refreshes(t, s)
+	sent, answering, waiting := freeze(t, s, c, frozen)
 	edges, err := s.Edges(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, since := arrivals(edges, stage.RefreshAction)
-	waiting := 0
-	for _, zone := range c.zones {
-		if sent[zone] == 0 && refreshing(t, s, zone) {
-			waiting++
-		}
-	}
-	if waiting == 0 {
-		t.Fatalf("%d refreshes were sent before the worker was frozen, and none was waiting", len(sent))
-	}
 	// What the server hands to the frozen worker's open polls is lost too. A zone
 	// to which this happens again and again ends unchanged.
 	eventually(t, "the other worker does what it can", 2*time.Minute, func() bool {
@@ -68,14 +51,57 @@ func TestFrozenWorker(t *testing.T) {
 	seen := c.look(t)
 	for _, zone := range c.zones {
 		want := fate{outcome: rotation.Done, sent: 1, executed: 1, keys: -1, lost: true}
-		if sent[zone] > 0 {
+		switch {
+		case answering[zone]:
 			want.why = "adopted by " // an early read, or the read-back
-		} else {
+		case waiting[zone]:
 			seen.locked(t, zone, since, life)
 		}
 		seen.met(t, zone, want)
 	}
+	if len(sent) == len(c.zones) {
+		t.Error("every zone was refreshed before the worker was frozen")
+	}
 	truth(t, s)
+}
+
+// freeze stops a worker while one of its refreshes is being answered and another
+// one waits for its turn. A worker that had neither when it stood still goes on, and
+// is stopped again. sent are the zones whose refresh had arrived by then.
+func freeze(t *testing.T, s *stage.Stack, c *run, worker *stage.Process) (sent map[string]int, answering, waiting map[string]bool) {
+	t.Helper()
+	look := func() bool {
+		sent, answering, waiting = refreshes(t, s), map[string]bool{}, map[string]bool{}
+		for _, zone := range c.zones {
+			switch {
+			case !refreshing(t, s, zone):
+			case sent[zone] > 0:
+				answering[zone] = true
+			default:
+				waiting[zone] = true
+			}
+		}
+		return len(answering) > 0 && len(waiting) > 0
+	}
+	eventually(t, "a worker stands still while one refresh is answered and another one waits", 3*time.Minute, func() bool {
+		if !look() {
+			return false
+		}
+		if err := worker.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		if err := stage.Pause(t.Context(), time.Second); err != nil { // what was under way arrives
+			t.Fatal(err)
+		}
+		if look() {
+			return true
+		}
+		if err := worker.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		return false
+	})
+	return sent, answering, waiting
 }
 
 // Every process stops for one and a half seconds, one after the other and all at once, as
