@@ -40,6 +40,9 @@ const (
 // never had a shard.
 const versionUntouched = "untouched-pages"
 
+// versionSlowStarts is the change by which a shard waits longer for zones to start.
+const versionSlowStarts = "slow-starts"
+
 // CheckName is rotation's rule for every name below.
 func CheckName(name string) error { return rotation.CheckName(name) }
 

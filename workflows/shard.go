@@ -132,9 +132,20 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
 		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend, Last: in.Last,
 		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
-		Surprised: in.Surprised, Accepted: in.Accepted, Told: in.Told,
+		StartWithin: startsWithin(ctx),
+		Surprised:   in.Surprised, Accepted: in.Accepted, Told: in.Told,
 	})
 	return &shard{in: in, m: m, children: map[rotation.ZoneID]child{}, unset: func() {}, work: work, drop: drop}
+}
+
+// startsWithin is how long Temporal may take to start a zone's workflow. Where it is
+// overloaded it puts a start off, again and again, for longer each time. A zone that has not
+// started is not exposed, so it can wait.
+func startsWithin(ctx workflow.Context) time.Duration {
+	if workflow.GetVersion(ctx, versionSlowStarts, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return time.Minute
+	}
+	return slowStart
 }
 
 func (s *shard) handlers(ctx workflow.Context) error {

@@ -33,9 +33,11 @@ type Setup struct {
 	// loaded.
 	Before ShardOut
 	// StallAfter is how long a shard may be idle before the campaign is told.
-	// ProofsWithin is how long the answer to a batch of proofs may take.
+	// ProofsWithin is how long the answer to a batch of proofs may take, and
+	// StartWithin how long the workflow of a zone may take to start.
 	StallAfter   time.Duration
 	ProofsWithin time.Duration
+	StartWithin  time.Duration
 }
 
 // Member is a zone of a page. Hosts are indices into the page's hosts.
@@ -112,9 +114,8 @@ type Landing struct {
 }
 
 const (
-	startWithin = time.Minute // a zone that has not started by then is given up
-	handedBack  = 3           // a zone that came back more often than this without a refresh stays pending
-	breakAfter  = 5           // so many zones in a row that fail alike stop the campaign
+	handedBack = 3 // a zone that came back more often than this without a refresh stays pending
+	breakAfter = 5 // so many zones in a row that fail alike stop the campaign
 )
 
 // Admission decides for one shard: which zone starts when, whose hosts are
@@ -437,7 +438,7 @@ func (a *Admission) Wake(now time.Time) time.Time {
 	}
 	for _, z := range a.zones {
 		if f := z.flight; f != nil && !f.started && !f.foreign {
-			at(f.since.Add(startWithin))
+			at(f.since.Add(a.in.StartWithin))
 		}
 	}
 	at(a.askDue())

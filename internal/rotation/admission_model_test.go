@@ -97,7 +97,7 @@ func newShardWorld(t *testing.T, seed uint64, n *admissionCounts) *shardWorld {
 	}
 	w.window = 1 + d.IntN(5)
 	w.in = Setup{
-		Page: 1, Window: w.window, Again: d.IntN(3) == 0, Emergency: d.IntN(6) == 0, StallAfter: time.Minute, ProofsWithin: time.Minute,
+		Page: 1, Window: w.window, Again: d.IntN(3) == 0, Emergency: d.IntN(6) == 0, StallAfter: time.Minute, ProofsWithin: time.Minute, StartWithin: time.Minute,
 		Timing: Timing{ProofFor: Span(time.Minute), ExposedAfter: Span(30 * time.Second)},
 		Before: ShardOut{Tally: Tally{Zones: NewCounts(len(w.members))}},
 	}
@@ -626,7 +626,7 @@ func (w *shardWorld) carryOut(c Command) {
 // must have been cancelled.
 func (w *shardWorld) giveUp() {
 	for id, f := range w.flights {
-		if f.started || f.foreign || w.now.Sub(f.at) < time.Minute {
+		if f.started || f.foreign || w.now.Sub(f.at) < w.in.StartWithin {
 			continue
 		}
 		if !f.cancel {

@@ -22,7 +22,7 @@ type shardTalker struct {
 }
 
 func shardTalk(t *testing.T, zones int, in Setup) *shardTalker {
-	in.StallAfter, in.ProofsWithin = time.Minute, time.Minute
+	in.StallAfter, in.ProofsWithin, in.StartWithin = time.Minute, time.Minute, time.Minute
 	if in.Window == 0 {
 		in.Window = 2
 	}

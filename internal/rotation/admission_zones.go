@@ -106,14 +106,14 @@ func (a *Admission) underWay(z *entry, now time.Time) {
 func (a *Admission) giveUpStarts(now time.Time) {
 	for _, z := range a.zones {
 		f := z.flight
-		if f == nil || f.started || f.foreign || now.Sub(f.since) < startWithin {
+		if f == nil || f.started || f.foreign || now.Sub(f.since) < a.in.StartWithin {
 			continue
 		}
 		if !f.cancelled {
 			a.out = append(a.out, CancelZone{z.ID, z.tries}) // in case it starts after all
 		}
 		z.back = handedBack
-		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + startWithin.String()})
+		a.Ended(now, z.ID, z.tries, Landing{Absent: "Temporal did not start it within " + a.in.StartWithin.String()})
 	}
 }
 
