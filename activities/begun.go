@@ -20,6 +20,8 @@ type BegunIn struct {
 	Refresh string `json:"refresh"`
 	// Switch is the name of another one that is asked about; empty where there is none.
 	Switch string `json:"switch,omitempty"`
+	// Taken has RefreshTaken told: a workflow of an older version does not know it.
+	Taken bool `json:"taken,omitempty"`
 }
 
 // BegunOut has one Refreshing per workflow, in the same order.
@@ -79,7 +81,7 @@ func (t *Temporal) Begun(ctx context.Context, in BegunIn) (BegunOut, error) {
 	for i, id := range in.Workflows {
 		group.Go(func() error {
 			r := t.Refreshing(ctx, id, in.Refresh, in.Switch)
-			if r.MayHaveSent() && clock.now().Sub(r.Since) < SaysWithin {
+			if in.Taken && r.MayHaveSent() && clock.now().Sub(r.Since) < SaysWithin {
 				r.State = RefreshTaken
 			}
 			out.Refreshes[i] = r

@@ -87,7 +87,7 @@ func TestBegun(t *testing.T) {
 		{Workflow: "zone/never", State: activities.RefreshGone},
 		{Workflow: "zone/broken", State: activities.RefreshUnknown},
 	}
-	in := activities.BegunIn{Refresh: "Refresh"}
+	in := activities.BegunIn{Refresh: "Refresh", Taken: true}
 	var may []string
 	for _, r := range want {
 		in.Workflows = append(in.Workflows, r.Workflow)
@@ -98,6 +98,11 @@ func TestBegun(t *testing.T) {
 	out, err := run(t, t.Context(), temporal.Begun, in)
 	if err != nil || !slices.Equal(out.Refreshes, want) || !slices.Equal(may, []string{"zone/started", "zone/cancelled"}) {
 		t.Errorf("%v\n%+v\nwant\n%+v\nwhich may have been sent: %v", err, out.Refreshes, want, may)
+	}
+	// A workflow of an older version knows no refresh that was just taken.
+	in.Taken, want[2].State = false, activities.RefreshStarted
+	if out, err := run(t, t.Context(), temporal.Begun, in); err != nil || !slices.Equal(out.Refreshes, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, out.Refreshes, want)
 	}
 }
 

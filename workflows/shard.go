@@ -379,11 +379,20 @@ func (s *shard) zoneIn(c rotation.StartZone) ZoneIn {
 // begunIn asks about the calls that change keys by a strategy. Zones of a staged campaign
 // may be refreshed, too: in an emergency.
 func begunIn(by rotation.Strategy, zones ...string) activities.BegunIn {
-	in := activities.BegunIn{Workflows: zones, Refresh: ActRefresh}
+	in := activities.BegunIn{Workflows: zones, Refresh: ActRefresh, Taken: true}
 	if by == rotation.Staged {
 		in.Switch = ActSwitch
 	}
 	return in
+}
+
+// saysBy is when a process that has taken a refresh a moment ago has said whether it waits for
+// its turn. It is zero if it has had the time.
+func saysBy(r activities.Refreshing) time.Time {
+	if r.State != activities.RefreshTaken {
+		return time.Time{}
+	}
+	return r.Since.Add(activities.SaysWithin + aMoment)
 }
 
 // askBegun asks Temporal which refreshes have begun: a workflow cannot see whether
@@ -398,7 +407,7 @@ func (s *shard) askBegun(ctx workflow.Context, c rotation.AskBegun) {
 	var seen []rotation.RefreshSeen
 	if err == nil && len(out.Refreshes) == len(c.Zones) {
 		for i, r := range out.Refreshes {
-			one := rotation.RefreshSeen{Zone: c.Zones[i], Queued: r.State == activities.RefreshQueued, Taken: r.State == activities.RefreshTaken, Text: r.Says}
+			one := rotation.RefreshSeen{Zone: c.Zones[i], Queued: r.State == activities.RefreshQueued, Taken: saysBy(r), Text: r.Says}
 			if r.MayHaveSent() {
 				one.Begun = r.Since
 			}

@@ -27,13 +27,13 @@ const (
 	quickAnswer   = 300 * time.Millisecond // a worker that gave a proof takes the delivery at once, or is gone
 	quickProof    = 2 * time.Second        // the worker that calls EdgeOne gives proofs itself, or is gone
 	firstDelivery = 8 * time.Second
-	earlyAfter    = time.Second                                  // a refresh that has begun answers within it, or the key is read early
-	begunAfter    = activities.SaysWithin + 100*time.Millisecond // a refresh that was taken at once has said by then whether it waits
-	earlyWithin   = 5 * time.Second                              // a process that stands by reads early, or none does
-	noWorker      = 15 * time.Second                             // a location without any worker
-	unhurried     = 2 * time.Minute                              // a person waits, and others may be served first
-	slowStart     = 5 * time.Minute                              // a zone's workflow: Temporal puts off what it cannot do for up to three minutes
-	takeover      = 30 * time.Second                             // an account without an active process: another one takes over within seconds
+	earlyAfter    = time.Second            // a refresh that has begun answers within it, or the key is read early
+	aMoment       = 100 * time.Millisecond // between what a process says and what Temporal can be asked about it
+	earlyWithin   = 5 * time.Second        // a process that stands by reads early, or none does
+	noWorker      = 15 * time.Second       // a location without any worker
+	unhurried     = 2 * time.Minute        // a person waits, and others may be served first
+	slowStart     = 5 * time.Minute        // a zone's workflow: Temporal puts off what it cannot do for up to three minutes
+	takeover      = 30 * time.Second       // an account without an active process: another one takes over within seconds
 )
 
 func limits() activities.Limits { return activities.LimitsFor(0) }

@@ -33,30 +33,29 @@ func (z *zone) awaitBegun(f workflow.Future) {
 		return
 	}
 	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
-	for gap := begunAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); {
-		if taken := z.askBegun(f); taken {
-			gap = begunAfter
-		} else {
-			gap = min(2*gap, most)
+	for gap := earlyAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); {
+		gap = min(2*gap, most)
+		if says := z.askBegun(f); !says.IsZero() {
+			gap = min(gap, max(says.Sub(z.now()), aMoment))
 		}
 	}
 }
 
-// askBegun asks whether the refresh has begun. taken: a process has it, and had no time
-// yet to say that it waits for its turn.
-func (z *zone) askBegun(f workflow.Future) (taken bool) {
+// askBegun asks whether the refresh has begun. Of one that a process has taken a moment ago,
+// it gives when that has said whether it waits for its turn.
+func (z *zone) askBegun(f workflow.Future) (says time.Time) {
 	self := workflow.GetInfo(z.work).WorkflowExecution.ID
 	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), begunIn(z.trip.Strategy, self))
 	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, exposureTold)
 	var out activities.BegunOut
 	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
-		return false
+		return time.Time{}
 	}
 	z.says = out.Refreshes[0].Says
 	if out.Refreshes[0].MayHaveSent() {
 		z.trip.Began(out.Refreshes[0].Since)
 	}
-	return out.Refreshes[0].State == activities.RefreshTaken
+	return saysBy(out.Refreshes[0])
 }
 
 // readEarly reads the live key while the refresh runs, and says whether it had changed.

@@ -244,11 +244,17 @@ look() {
 	sums
 	[ $# != 0 ] || return 0
 	ask "$@"
-	# Of a file that is plainly ours, a put within the next minute need not look again.
-	l=$(getfattr -m - -- "$@" 2>$void) && [ -z "$l$owner$group" ] || odd=1
+	# Of a file that is what a new one in its directory would be by itself, a put within the
+	# next minute need not look again. A directory can give new files an ACL.
+	l=$(
+		for l in "$@"; do
+			set -- "$@" "${l%/*}/."
+		done
+		in_c getfattr -m - -- "$@" 2>$void
+	) && [ -z "$l$owner$group" ] || odd=1
 	rows=$(list "$@")
 	while read -r m n u g l x x x file; do
-		[ "$m" = "${mode:--rw-------}" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
+		[ "$m${mode:-$m}" = "-rw--------rw-------" ] && [ -O "$file" ] && [ -G "$file" ] || odd=1
 	done <<E
 $rows
 E

@@ -6,13 +6,17 @@ stage() {
 	[ -d "$dir" ] || fail nodir "$dir"
 	see "$file"
 	print
-	[ -n "$hint" ] || [ ! -e "$file" ] || ask "$file"
+	[ ! -e "$file" ] || ask "$file"
 	[ -d "$shelf" ] || mkdir -m 700 "$shelf" || fail full "${shelf%/*}"
-	# Nobody else may put something in its place there.
-	case $(list "$shelf") in d????-??-*) ;; *) fail open "$shelf" ;; esac
-	[ -O "$shelf" ] || fail open "$shelf"
+	[ -O "$shelf" ] && [ ! -L "$shelf" ] || fail open "$shelf"
 	at=${dir%/}/.keywave.$id dir=$shelf tmp=$staged.$id whole=$head$key$tail into=
 	create
+	# Nobody else may put something in its place there. A directory can give new files an ACL.
+	case $(list "$shelf" "$tmp") in
+	d????-??-*"$nl-rw------- "*) ;;
+	d????-??-*) hint= ;;
+	*) fail open "$shelf" ;;
+	esac
 	# Where a file can have a second name, it can be renamed to that.
 	ln "$tmp" "$at" || fail apart "$dir"
 	rm -f "$at"

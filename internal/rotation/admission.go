@@ -195,6 +195,7 @@ type flight struct {
 	heard     bool
 	begun     bool      // it was told when its refresh began
 	askAt     time.Time // when Temporal is asked about it next
+	taken     bool      // its refresh had just been taken when it was asked about last
 	asks      int
 }
 

@@ -363,7 +363,9 @@ func (w *shardWorld) answerLook() {
 	var seen []RefreshSeen
 	for _, id := range w.looking {
 		s := RefreshSeen{Zone: id}
-		switch w.dice.IntN(5) {
+		switch w.dice.IntN(6) {
+		case 5:
+			s.Taken = w.now.Add(time.Duration(w.dice.IntN(1500)) * time.Millisecond)
 		case 0:
 			s.Begun = w.now.Add(-time.Second)
 		case 1:

@@ -158,26 +158,29 @@ func TestAdmissionLooksUpSilentZones(t *testing.T) {
 }
 
 // Of a refresh that a process took a moment ago nobody knows whether it waits for its turn.
-// It is asked about again a second later, however often that was asked before.
+// It is asked about again as soon as its process has said so, however often that was asked
+// before, and without the others.
 func TestAdmissionAsksAgainAboutWhatWasJustTaken(t *testing.T) {
-	k := shardTalk(t, 1, Setup{Window: 1})
+	k := shardTalk(t, 2, Setup{Window: 2})
 	k.prove()
-	k.wants("StartZone z1")
-	k.run("z1")
+	k.wants("StartZone z1", "StartZone z2")
+	k.run("z1", "z2")
 	for range 3 { // the gaps grow meanwhile
 		k.now = k.m.Wake(k.now)
 		k.wants("AskBegun")
-		k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Queued: true}})
+		k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Queued: true}, {Zone: "z2", Queued: true}})
 	}
 	k.now = k.m.Wake(k.now)
 	k.wants("AskBegun")
-	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Taken: true}})
+	asked, says := k.now, k.now.Add(400*time.Millisecond)
+	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Taken: says}, {Zone: "z2", Queued: true}})
 	k.wants()
-	asked := k.now
-	if k.now = k.m.Wake(k.now); k.now.Sub(asked) != time.Second {
+	if k.now = k.m.Wake(k.now); !k.now.Equal(says) {
 		t.Errorf("it is asked again after %s", k.now.Sub(asked))
 	}
-	k.wants("AskBegun")
+	if look := k.wants("AskBegun")[0].(AskBegun); !slices.Equal(look.Zones, []ZoneID{"z1"}) {
+		t.Errorf("it asks about %v", look.Zones)
+	}
 	k.m.HeardBegun([]RefreshSeen{{Zone: "z1", Begun: asked}})
 	k.wants("OrderZone")
 }

@@ -324,9 +324,6 @@ func (a *Admission) askDue() time.Time {
 			due = at
 		}
 	}
-	if next := a.askedAt.Add(soonestAsk); !due.IsZero() && due.Before(next) {
-		return next
-	}
 	return due
 }
 
@@ -337,27 +334,35 @@ func (a *Admission) askAt(f *flight) time.Time {
 	if quiet.After(patient) {
 		quiet = patient
 	}
+	if !f.taken {
+		quiet = later(quiet, a.askedAt.Add(soonestAsk))
+	}
 	return later(f.askAt, quiet)
 }
 
 // askBegun asks about all zones that have been silent for long, as soon as one
-// of them is due. If a refresh has begun and does not answer, only this makes
-// the exposure count.
+// of them is due; if that is one that had just been taken, only about such. If a
+// refresh has begun and does not answer, only this makes the exposure count.
 func (a *Admission) askBegun(now time.Time) {
 	due := a.askDue()
 	if due.IsZero() || now.Before(due) {
 		return
 	}
+	isDue := func(z *entry) bool { return z.silent() && !now.Before(a.askAt(z.flight)) }
+	all := slices.ContainsFunc(a.zones, func(z *entry) bool { return isDue(z) && !z.flight.taken })
 	var zones []ZoneID
 	for _, z := range a.zones {
-		if f := z.flight; z.silent() && now.Sub(f.since) >= soonestAsk {
+		if f := z.flight; z.silent() && (isDue(z) || all && now.Sub(f.since) >= soonestAsk) {
 			zones = append(zones, z.ID)
 			gap := min(soonestAsk<<min(f.asks, 6), max(a.askAfter(), a.in.Timing.ExposedAfter.D()/2))
 			f.asks++
-			f.askAt = now.Add(gap)
+			f.askAt, f.taken = now.Add(gap), false
 		}
 	}
-	a.asking, a.askedAt = true, now
+	a.asking = true
+	if all {
+		a.askedAt = now
+	}
 	a.out = append(a.out, AskBegun{zones})
 }
 
@@ -367,9 +372,11 @@ type RefreshSeen struct {
 	// Begun is since when a worker has worked at it without saying that EdgeOne
 	// rejected it before executing it. It is zero if that is not so.
 	Begun time.Time `json:"begun,omitzero"`
-	// Queued says that no worker has taken it yet, and Taken that one has, a moment ago.
+	// Queued says that no worker has taken it yet.
 	Queued bool `json:"queued,omitempty"`
-	Taken  bool `json:"taken,omitempty"`
+	// Taken is when one that has taken it a moment ago will have said whether it waits
+	// for its turn. It is zero if it has had the time.
+	Taken time.Time `json:"taken,omitzero"`
 	// Text is what it last said of itself, for people.
 	Text string `json:"text,omitempty"`
 }
@@ -389,8 +396,8 @@ func (a *Admission) HeardBegun(seen []RefreshSeen) {
 			z.flight.begun = true
 			a.tellZone(z, ZoneOrder{Begun: s.Begun})
 			z.cause = cmp.Or(s.Text, "the refresh has begun, and has no answer yet")
-		case s.Taken: // it is asked again soon
-			z.flight.askAt, z.flight.asks = a.askedAt.Add(soonestAsk), 0
+		case !s.Taken.IsZero():
+			z.flight.askAt, z.flight.asks, z.flight.taken = s.Taken, 0, true
 		case s.Queued:
 			z.cause = cmp.Or(s.Text, "the refresh is in its queue: the worker that calls EdgeOne has not taken it")
 		}

@@ -28,6 +28,8 @@ var fileTests = map[string]func(*testing.T, *fixture){
 	"what others may do is not kept":                          othersDropped,
 	"access control list and attributes are kept, or told":    attributesKept,
 	"a new file in a directory with a default list":           defaultList,
+	"a delivery that relies on a proof leaves the right mode": modeAfterProof,
+	"a file in a directory that got a default list":           defaultListLater,
 	"a link leads to the file that is replaced":               linkFollowed,
 	"a link in a directory of others is not followed":         linkRefused,
 	"a file that is a mount is refused":                       mountRefused,
@@ -200,6 +202,70 @@ func defaultList(t *testing.T, f *fixture) {
 	put(t, host, key, rotation.Absent)
 	if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != 0o600 {
 		t.Fatalf("the file has %v, %v", info.Mode(), err)
+	}
+}
+
+// brings are the ways to bring a host another key, after a proof.
+func (f *fixture) brings(t *testing.T, host rotation.Host, held rotation.Secret) rotation.Secret {
+	t.Helper()
+	for range 2 { // the second one relies on what the first one left
+		proves(t, host)
+		key := NewKey()
+		put(t, host, key, of(held))
+		held = key
+		stager, is := host.(rotation.Stager)
+		if !is {
+			continue
+		}
+		proves(t, host)
+		key = NewKey()
+		stage(t, stager, key, of(held))
+		activate(t, stager, key, of(held))
+		held = key
+	}
+	f.holds(t, zone, held)
+	return held
+}
+
+// modeAfterProof: a file that is as the fleet file says is not what a new file would be by
+// itself.
+func modeAfterProof(t *testing.T, f *fixture) {
+	for _, c := range []struct {
+		mode       string
+		file, want os.FileMode
+	}{
+		{"", 0o600, 0o600},
+		{"", 0o640, 0o640},
+		{"", 0o400, 0o400},
+		{"0640", 0o640, 0o640},
+		{"0640", 0o600, 0o640},
+		{"0440", 0o440, 0o440},
+		{"0400", 0o400, 0o400},
+		{"0600", 0o640, 0o600},
+	} {
+		if err := os.Remove(f.file(zone)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		f.cfg.Mode = c.mode
+		held := f.laid(t, c.file)
+		f.brings(t, f.host(t), held)
+		if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != c.want {
+			t.Errorf("mode %q and a file of %v gave %v (%v), want %v", c.mode, c.file, info.Mode(), err, c.want)
+		}
+	}
+}
+
+// defaultListLater: the file is plain, and a new one beside it would be for everybody.
+func defaultListLater(t *testing.T, f *fixture) {
+	for _, mode := range []string{"", "0600"} {
+		f.cfg.Mode = mode
+		held := f.laid(t, 0o600)
+		tool(t, "setfacl", "-d", "-m", "u:daemon:r,g::r,o::r", f.dir)
+		f.brings(t, f.host(t), held)
+		if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != 0o600 {
+			t.Errorf("with mode %q the file has %v (%v)", mode, info.Mode(), err)
+		}
+		tool(t, "setfacl", "-k", f.dir)
 	}
 }
 

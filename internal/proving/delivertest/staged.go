@@ -35,6 +35,7 @@ func RunStaged(t *testing.T, start New) {
 		"a key waits with owner, group, mode and list of the file":    stagedDress,
 		"a key waits beside the target of a link":                     stagedLink,
 		"a key waits in the fleet file's stageDir":                    stageDirSet,
+		"a key that waits where new files get a list":                 stageDirList,
 		"a stageDir on another file system is refused":                stageDirApart,
 		"a stageDir that is a link, or in which others write":         stageDirOpen,
 		"a closed stageDir is StepWrite, and the live file as it was": stageDirClosed,
@@ -500,6 +501,32 @@ func stagedLink(t *testing.T, f *fixture) {
 	}
 }
 
+// stageDirList: what a proof saw of the file's directory says nothing about the stageDir's.
+func stageDirList(t *testing.T, f *fixture) {
+	f.cfg.Mode = ""
+	parent := filepath.Join(filepath.Dir(f.dir), "shelves")
+	if err := os.Mkdir(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "setfacl", "-d", "-m", "u:daemon:r,g::r,o::r", parent)
+	f.cfg.StageDir = filepath.Join(parent, "shelf")
+	held := f.laid(t, 0o600)
+	host := f.stager(t)
+	for range 2 { // made, and there
+		proves(t, host)
+		key := NewKey()
+		stage(t, host, key, of(held))
+		if info, err := os.Stat(f.waits(key)); err != nil || info.Mode() != 0o600 {
+			t.Fatalf("what waits has %v, %v", info.Mode(), err)
+		}
+		activate(t, host, key, of(held))
+		held = key
+	}
+	if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the file has %v, %v", info.Mode(), err)
+	}
+}
+
 func stageDirSet(t *testing.T, f *fixture) {
 	f.cfg.StageDir = filepath.Join(filepath.Dir(f.dir), "it's a 'shelf'")
 	host := f.stager(t)
@@ -623,9 +650,10 @@ func stageFull(t *testing.T, f *fixture) {
 }
 
 func stageLocked(t *testing.T, f *fixture) {
-	held := f.laid(t, 0o600)
+	held, host := f.laid(t, 0o600), f.stager(t)
+	proves(t, host) // a moment before somebody locks the file
 	f.changeable(t, "i")
-	f.stageFails(t, f.stager(t), held, f.file(zone), "replaced")
+	f.stageFails(t, host, held, f.file(zone), "replaced")
 }
 
 func stageForm(t *testing.T, f *fixture) {
