@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -138,11 +139,15 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 	}
 }
 
+// keysFor is how old the keys may be that a campaign's start read, for pages which a resumed
+// run begins: meanwhile somebody else may have made another one.
+const keysFor = 2 * time.Hour
+
 func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 	return ShardIn{
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Strategy: c.plan.Settings.Strategy, RollbackFor: c.plan.Settings.RollbackFor, Emergency: c.in.Emergency, Seq: c.st.Seq,
-		Again: r.again, Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
+		Again: r.again, Stale: c.in.Again && !r.again && workflow.Now(c.work).Sub(c.in.Began) > keysFor, Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note, Past: r.news.Past},
 		Surprised: c.surprised(page), Accepted: c.accepted(), Told: c.st.PastTold,
 	}

@@ -37,6 +37,8 @@ type ShardIn struct {
 	Again    bool      `json:"again,omitempty"`
 	Previous string    `json:"previous,omitempty"`
 	Began    time.Time `json:"began"`
+	// Stale is rotation.Setup's.
+	Stale bool `json:"stale,omitempty"`
 	// Before is what the campaign knew of the page. The shard reports it until it
 	// has loaded the page.
 	Before ShardOut `json:"before,omitzero"`
@@ -130,7 +132,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 		in.StallAfter = rotation.Span(plan.Settings{}.StallsAfter())
 	}
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
-		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Mend: in.Mend, Last: in.Last,
+		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Stale: in.Stale, Mend: in.Mend, Last: in.Last,
 		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
 		StartWithin: startsWithin(ctx),
 		Surprised:   in.Surprised, Accepted: in.Accepted, Told: in.Told,
@@ -139,8 +141,8 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 }
 
 // startsWithin is how long Temporal may take to start a zone's workflow. Where it is
-// overloaded it puts a start off, again and again, for longer each time. A zone that has not
-// started is not exposed, so it can wait.
+// overloaded it puts a start off, again and again, for longer each time. To give a zone up
+// helps it in no case: a person would have to resume.
 func startsWithin(ctx workflow.Context) time.Duration {
 	if workflow.GetVersion(ctx, versionSlowStarts, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return time.Minute

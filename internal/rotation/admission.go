@@ -16,6 +16,8 @@ type Setup struct {
 	// Again says that an earlier run may have refreshed zones, so their baselines
 	// are read again.
 	Again bool
+	// Stale says that the plan's baselines are so old that they are read again, too.
+	Stale bool
 	// Mend says that the shard only delivers what an earlier run left exposed or
 	// unknown.
 	Mend bool

@@ -39,7 +39,7 @@ func (a *Admission) start(z *entry, now time.Time) {
 		}
 	default:
 		a.addProofs(z, &s)
-		if a.in.Again || z.back > 0 {
+		if a.in.Again || a.in.Stale || z.back > 0 {
 			s.Baseline = "" // it may have changed since the plan was made
 		}
 	}
