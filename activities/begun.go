@@ -37,6 +37,8 @@ type Refreshing struct {
 	// itself; zero and empty while it is queued.
 	Since  time.Time `json:"since,omitzero"`
 	Worker string    `json:"worker,omitempty"`
+	// Heard is when that process was heard last; zero if it was not yet.
+	Heard time.Time `json:"heard,omitzero"`
 	// Says is why EdgeOne has executed nothing so far, by the process that calls
 	// it: one clause for people. It is empty while a request may be on its way, but
 	// for one that follows a rejected one: that is answered, or given up, within
@@ -121,6 +123,9 @@ func (r *Refreshing) take(a *workflowpb.PendingActivityInfo) {
 		return
 	}
 	r.State, r.Since, r.Worker = RefreshStarted, a.GetLastStartedTime().AsTime(), a.GetLastWorkerIdentity()
+	if at := a.GetLastHeartbeatTime(); at != nil {
+		r.Heard = at.AsTime()
+	}
 	var says string
 	if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &says) == nil {
 		r.Says = says

@@ -40,6 +40,9 @@ const (
 // never had a shard.
 const versionUntouched = "untouched-pages"
 
+// versionSpared is the change by which a zone takes back that its refresh has begun.
+const versionSpared = "spared"
+
 // versionSlowStarts is the change by which a shard waits longer for zones to start.
 const versionSlowStarts = "slow-starts"
 

@@ -454,6 +454,9 @@ func (w *world) onBegun(now time.Time, in activities.BegunIn) (any, error) {
 			r.State = activities.RefreshQueued
 		default:
 			r.State, r.Since, r.Says = activities.RefreshStarted, t.started.UTC(), w.says
+			if w.heard {
+				r.Heard = now.UTC()
+			}
 			if in.Taken && r.MayHaveSent() && now.Sub(t.started) < activities.SaysWithin {
 				r.State = activities.RefreshTaken
 			}

@@ -105,6 +105,8 @@ type world struct {
 	digest string
 	// says is what a refresh that has begun reports in its heartbeat.
 	says string
+	// heard says that its process is heard all the time.
+	heard bool
 	// refreshing is the latest refresh of each workflow.
 	refreshing map[string]*task
 	// asked is the largest number of zones that a host was asked about at once.

@@ -79,6 +79,8 @@ type zone struct {
 	requestID string
 	asked     time.Time // when the present refresh was put into its queue
 	says      string    // what the process that calls EdgeOne says about it meanwhile
+	begun     time.Time // when the zone heard that it had begun
+	spared    bool      // it had not: the zone asks by itself from then on
 	readUntil time.Time // when the zone gives up asking which key is live
 
 	recall func() // ends an activity that has sent nothing
@@ -265,7 +267,7 @@ func (z *zone) refresh() {
 		in.ProvedAt = z.oldestProof()
 		in.Straight, in.Expect = z.straight(), z.trip.Expect()
 	}
-	z.asked, z.says = z.now(), ""
+	z.asked, z.says, z.spared = z.now(), "", false
 	f := refreshAct().start(z.recallable(), refreshOptions(z.in, refreshSummary(in)), in)
 	if z.awaitRefresh(f) {
 		z.take(f)

@@ -18,8 +18,31 @@ func (z *zone) awaitRefresh(f workflow.Future) (ended bool) {
 		if z.readEarly(f) {
 			return false
 		}
+		if z.takesBack(f) {
+			return z.awaitRefresh(f)
+		}
 		next = z.now().Add(gap)
 	}
+	return true
+}
+
+// began notes that the refresh has begun: it may have been sent.
+func (z *zone) began(since time.Time) {
+	z.trip.Began(since)
+	z.begun = z.now()
+}
+
+// takesBack asks about a refresh that is known to have begun, and whose key has not changed. A
+// process that was only silent for a while has it wait: it says so when it is heard again.
+func (z *zone) takesBack(f workflow.Future) bool {
+	if f.IsReady() || workflow.GetVersion(z.work, versionSpared, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return false
+	}
+	if r := z.askBegun(f); r.Says == "" || !r.Heard.After(z.begun) {
+		return false
+	}
+	z.trip.Began(time.Time{})
+	z.spared = true
 	return true
 }
 
@@ -28,34 +51,34 @@ func (z *zone) awaitRefresh(f workflow.Future) (ended bool) {
 // by an order. Without a shard, and for a second refresh, the zone asks by itself.
 func (z *zone) awaitBegun(f workflow.Future) {
 	known := func() bool { return f.IsReady() || !z.trip.Begun.IsZero() }
-	if z.in.Shard != "" && z.trip.Sent == 0 {
+	if z.in.Shard != "" && z.trip.Sent == 0 && !z.spared {
 		z.waitFor(known, time.Time{}, time.Time{}, exposureTold)
 		return
 	}
 	most := max(z.in.Timing.ExposedAfter.D()/2, earlyAfter)
 	for gap := earlyAfter; !z.waitFor(known, z.now().Add(gap), time.Time{}, "before it is asked whether the refresh has begun"); {
 		gap = min(2*gap, most)
-		if says := z.askBegun(f); !says.IsZero() {
+		r := z.askBegun(f)
+		if r.MayHaveSent() {
+			z.began(r.Since)
+		}
+		if says := saysBy(r); !says.IsZero() {
 			gap = min(gap, max(says.Sub(z.now()), aMoment))
 		}
 	}
 }
 
-// askBegun asks whether the refresh has begun. Of one that a process has taken a moment ago,
-// it gives when that has said whether it waits for its turn.
-func (z *zone) askBegun(f workflow.Future) (says time.Time) {
+// askBegun asks whether the refresh has begun, and gives what Temporal knows of it.
+func (z *zone) askBegun(f workflow.Future) (r activities.Refreshing) {
 	self := workflow.GetInfo(z.work).WorkflowExecution.ID
 	asked := begunAct().start(z.work, begunOptions("has the refresh begun?"), begunIn(z.trip.Strategy, self))
 	z.waitFor(func() bool { return asked.IsReady() || f.IsReady() }, time.Time{}, time.Time{}, exposureTold)
 	var out activities.BegunOut
 	if f.IsReady() || asked.Get(z.work, &out) != nil || len(out.Refreshes) != 1 {
-		return time.Time{}
+		return r
 	}
 	z.says = out.Refreshes[0].Says
-	if out.Refreshes[0].MayHaveSent() {
-		z.trip.Began(out.Refreshes[0].Since)
-	}
-	return saysBy(out.Refreshes[0])
+	return out.Refreshes[0]
 }
 
 // readEarly reads the live key while the refresh runs, and says whether it had changed.

@@ -109,6 +109,17 @@ func TestZoneIsCountedWhateverItWaitsFor(t *testing.T) {
 			},
 		},
 		{
+			name: "a refresh that waits in a process which was only silent for a while", want: rotation.Done, ends: time.Minute,
+			set: func(w *world, z *edgeZone, _ *workflows.ZoneIn) {
+				w.heard = true
+				toldByMistake(w, z)
+			},
+		},
+		{
+			name: "a refresh that waited in a process which is not heard again", exposed: 31 * time.Second, stands: rotation.Dark, want: rotation.Done, ends: time.Minute,
+			set: func(w *world, z *edgeZone, _ *workflows.ZoneIn) { toldByMistake(w, z) },
+		},
+		{
 			name: "a refresh that waits in its queue", want: rotation.Done, ends: time.Minute,
 			set: func(w *world, _ *edgeZone, _ *workflows.ZoneIn) {
 				w.queued = inQueue(w, workflows.ActRefresh, 0, 50*time.Second)
@@ -220,6 +231,14 @@ func (w *world) judgeNews(exposed time.Duration, stands rotation.Standing, why s
 
 // rejectedFor is a refresh that EdgeOne rejects for that long before it
 // executes it.
+// toldByMistake tells the zone that its refresh has begun, which waits for its turn.
+func toldByMistake(w *world, z *edgeZone) {
+	w.says, z.refresh = "EdgeOne throttles", []refreshing{rejectedFor(50 * time.Second)}
+	w.after(2*time.Second, func() {
+		w.env.SignalWorkflow(workflows.SignalZoneOrder, workflows.ZoneOrder{Begun: noon.Add(time.Second)})
+	})
+}
+
 func rejectedFor(d time.Duration) refreshing {
 	return func(ctx workflow.Context, t *task, z *edgeZone, in activities.RefreshIn) (any, error) {
 		_ = workflow.Sleep(ctx, d)

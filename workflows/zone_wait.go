@@ -243,7 +243,7 @@ func (z *zone) order(o ZoneOrder) {
 		z.tell(asks)
 	case !o.Begun.IsZero():
 		if !o.Begun.Before(z.asked) { // not of a refresh before this one
-			z.trip.Began(o.Begun)
+			z.began(o.Begun)
 		}
 	case o.Lost != "":
 	default:

@@ -20,7 +20,8 @@ func (t *Trip) ExposedSince() time.Time {
 }
 
 // Began says that Temporal has the present refresh started, and not answered,
-// since then: it may have been sent.
+// since then: it may have been sent. Zero takes that back: the process that has it
+// said later that EdgeOne has executed nothing.
 func (t *Trip) Began(at time.Time) {
 	if t.Phase == PhaseRefresh || t.Phase == PhaseSwitch {
 		t.Begun = at
