@@ -46,7 +46,7 @@ demo: build ## everything on this machine, and a campaign (ZONES=60 KEEP=1 OUTPU
 test: ## everything that can be tested on this machine
 	@go build -C internal/tools -o $(CURDIR)/bin/inturn ./inturn
 	@bin/inturn 'make build' 'make prepare' 'make check' \
-		'go test -timeout 15m -p 3 -parallel 6 $(TESTFLAGS) ./...' \
+		'go test -timeout 20m -p 3 -parallel 6 $(TESTFLAGS) ./...' \
 		'cd internal/tools && go test -count=1 ./...' \
 		'make chart-test' \
 		'cd devserver && go test -trimpath -vet=off -timeout 10m $(TESTFLAGS) ./...' \

@@ -46,7 +46,7 @@ const EdgeOneCall = 10 * time.Second
 // Of a refresh, beyond the life of the proofs: until then it may be rejected again
 // and again, and then one call, the short way and a read are under way.
 const (
-	refreshTurn = 12 * time.Second // for its turn at the slowest pace, with the others of the process
+	refreshTurn = 24 * time.Second // for its turn at the slowest pace, one a second, with the others of the process (rotation.RefreshesAtOnce)
 	refreshTail = refreshTurn + EdgeOneCall + straightFor + readAfterFor + 10*time.Second
 )
 
