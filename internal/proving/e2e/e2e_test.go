@@ -473,16 +473,6 @@ func exportHistory(t *testing.T, c client.Client, e *common.WorkflowExecution, t
 	}
 }
 
-func temporal(t *testing.T, s *stage.Stack) client.Client {
-	t.Helper()
-	c, err := client.Dial(client.Options{HostPort: s.Temporal.Address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
-
 // noKey searches for keys everywhere.
 func noKey(t *testing.T, s *stage.Stack) {
 	t.Helper()
@@ -720,25 +710,24 @@ func TestZoneVerbs(t *testing.T) {
 // Of two workers one is active. It is killed during the campaign, and the other
 // takes over. The pace is kept.
 func TestFailover(t *testing.T) {
-	s := raise(t, 150, 12, 2)
+	s := raiseAs(t, stage.Config{Zones: 150, Hosts: 12, Limit: 10, Settings: quick, Workers: 2}) // slow enough that the campaign is not over before
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a third is refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) > 50 })
-	active := activations(t, s)
-	if len(active) != 1 {
-		t.Fatalf("workers %v called EdgeOne, one is to be active", active)
-	}
-	s.Workers[active[0]].Kill()
+	active := held(t, s, workflows.LeaseID("default"))
+	before := len(activations(t, s))
+	s.Workers[active].Kill()
 	if n := len(refreshes(t, s)); n == s.Config.Zones {
 		t.Fatal("the campaign was over before the active worker was killed")
 	}
-	if err := s.StartWorker(active[0]); err != nil {
+	if err := s.StartWorker(active); err != nil {
 		t.Fatal(err)
 	}
 	must(t, s, "campaign", "watch", "c")
-	if active := activations(t, s); len(active) != 2 {
-		t.Errorf("workers became active %d times, in the order of workers %v; one of them was killed once", len(active), active)
+	// A busy machine can take the lease from a worker that lives.
+	if after := len(activations(t, s)); after <= before {
+		t.Errorf("workers became active %d times before one was killed, and %d times in all", before, after)
 	}
 	truth(t, s)
 	onceEach(t, s)

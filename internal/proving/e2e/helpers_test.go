@@ -3,17 +3,23 @@ package e2e
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 
 	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
+	"keywave/internal/temporalclient"
 	"keywave/workflows"
 )
 
@@ -21,6 +27,64 @@ func asExit(err error) (*exec.ExitError, bool) {
 	var exit *exec.ExitError
 	ok := errors.As(err, &exit)
 	return exit, ok
+}
+
+// dialled are the clients of tests that run. A test has one for each server: what lasts
+// for seconds only is over when each look at it dials anew.
+var dialled sync.Map
+
+type dialledBy struct {
+	t      *testing.T
+	server string
+}
+
+func temporal(t *testing.T, s *stage.Stack) client.Client {
+	t.Helper()
+	by := dialledBy{t, s.Temporal.Address}
+	if c, ok := dialled.Load(by); ok {
+		return c.(client.Client)
+	}
+	c, err := client.Dial(client.Options{HostPort: by.server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled.Store(by, c)
+	t.Cleanup(func() {
+		dialled.Delete(by)
+		c.Close()
+	})
+	return c
+}
+
+// named says that an identity that Temporal knows is that of a worker's process.
+func named(worker *stage.Process, identity string) bool {
+	return strings.Contains(temporalclient.WorkerID(identity), fmt.Sprintf("-%d-", worker.PID()))
+}
+
+// holder is which worker holds a lease now, by the ID of the lease's workflow; -1 where
+// none does.
+func holder(t *testing.T, s *stage.Stack, lease string) int {
+	t.Helper()
+	seen, err := temporal(t, s).DescribeWorkflowExecution(t.Context(), lease, "")
+	if err != nil {
+		return -1 // it has not begun
+	}
+	for _, a := range seen.GetPendingActivities() {
+		if a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+			return slices.IndexFunc(s.Workers, func(w *stage.Process) bool { return w.Running() && named(w, a.GetLastWorkerIdentity()) })
+		}
+	}
+	return -1
+}
+
+// held waits until a worker holds a lease, and says which.
+func held(t *testing.T, s *stage.Stack, lease string) (worker int) {
+	t.Helper()
+	eventually(t, "a worker holds "+lease, 3*time.Minute, func() bool {
+		worker = holder(t, s, lease)
+		return worker >= 0
+	})
+	return worker
 }
 
 var payload = regexp.MustCompile(`"data":\s*"([A-Za-z0-9+/=]+)"`)
