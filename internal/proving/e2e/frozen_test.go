@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"keywave/internal/proving/sim"
 	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
+	"keywave/workflows"
 )
 
 // The active worker is frozen while the answer to one refresh is on its way to
@@ -24,13 +26,8 @@ func TestFrozenWorker(t *testing.T) {
 	for _, zone := range c.zones {
 		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 800}) // shorter than the pace, so that the next one waits
 	}
-	active := activations(t, s)
-	if len(active) != 1 {
-		t.Fatalf("workers %v are active", active)
-	}
 	c.start(t)
-	frozen := s.Workers[active[0]]
-	sent, answering, waiting := freeze(t, s, c, frozen)
+	frozen, sent, answering, waiting := freeze(t, s, c)
 	edges, err := s.Edges(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -65,10 +62,11 @@ func TestFrozenWorker(t *testing.T) {
 	truth(t, s)
 }
 
-// freeze stops a worker while one of its refreshes is being answered and another
-// one waits for its turn. A worker that had neither when it stood still goes on, and
-// is stopped again. sent are the zones whose refresh had arrived by then.
-func freeze(t *testing.T, s *stage.Stack, c *run, worker *stage.Process) (sent map[string]int, answering, waiting map[string]bool) {
+// freeze stops the active worker while one of its refreshes is being answered and another
+// one waits for its turn. A worker that had neither when it stood still goes on, and the
+// one that is active then is stopped. sent are the zones whose refresh had arrived by
+// then.
+func freeze(t *testing.T, s *stage.Stack, c *run) (worker *stage.Process, sent map[string]int, answering, waiting map[string]bool) {
 	t.Helper()
 	look := func() bool {
 		sent, answering, waiting = refreshes(t, s), map[string]bool{}, map[string]bool{}
@@ -84,9 +82,11 @@ func freeze(t *testing.T, s *stage.Stack, c *run, worker *stage.Process) (sent m
 		return len(answering) > 0 && len(waiting) > 0
 	}
 	eventually(t, "a worker stands still while one refresh is answered and another one waits", 3*time.Minute, func() bool {
-		if !look() {
+		active := holder(t, s, workflows.LeaseID("default"))
+		if active < 0 || !look() {
 			return false
 		}
+		worker = s.Workers[active]
 		if err := worker.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func freeze(t *testing.T, s *stage.Stack, c *run, worker *stage.Process) (sent m
 		}
 		return false
 	})
-	return sent, answering, waiting
+	return worker, sent, answering, waiting
 }
 
 // Every process stops for one and a half seconds, one after the other and all at once, as
@@ -115,13 +115,15 @@ func TestShortStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := s.Temporal.Process
-	done := 0
+	stalled := watchStalls(t)
+	done, longest := 0, time.Duration(0)
 	for i, stopped := range [][]*stage.Process{{s.Workers[0]}, {s.Workers[1]}, {server}, {server, s.Workers[0], s.Workers[1]}} {
 		done += 20
 		eventually(t, "zones are refreshed", 3*time.Minute, func() bool { return len(refreshes(t, s)) >= done })
 		if n := len(refreshes(t, s)); n == s.Config.Zones {
 			t.Fatalf("the campaign was over before stop %d", i)
 		}
+		began := time.Now()
 		for _, sent := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
 			for _, p := range stopped {
 				if err := p.Signal(sent); err != nil {
@@ -134,14 +136,32 @@ func TestShortStops(t *testing.T) {
 				}
 			}
 		}
+		longest = max(longest, time.Since(began))
 	}
 	st, err := s.Finish(t.Context(), 3*time.Minute)
 	if err != nil || st.Zones["done"] != s.Config.Zones {
 		t.Fatal(err, st)
 	}
-	if active := activations(t, s); len(active) != 1 {
+	switch active, alone := activations(t, s), stalled(); {
+	case longest+alone > 3*time.Second: // on top comes what a worker on a busy machine needs before it is heard
+		t.Logf("a stop lasted for %s, and this machine stood still for %s by itself: workers %v became active", longest, alone, active)
+	case len(active) != 1:
 		t.Errorf("workers %v became active, one after the other; none was stopped for as long as a lease", active)
 	}
 	truth(t, s)
 	onceEach(t, s)
+}
+
+// watchStalls says for how long a process that only wanted to look at the clock had to wait
+// for this machine, at most.
+func watchStalls(t *testing.T) (longest func() time.Duration) {
+	t.Helper()
+	const every = 50 * time.Millisecond
+	var worst atomic.Int64
+	go func() {
+		for last := time.Now(); stage.Pause(t.Context(), every) == nil; last = time.Now() {
+			worst.Store(max(worst.Load(), int64(time.Since(last)-every)))
+		}
+	}()
+	return func() time.Duration { return time.Duration(worst.Load()) }
 }
