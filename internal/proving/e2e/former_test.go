@@ -227,9 +227,8 @@ func TestRollbackCampaign(t *testing.T) {
 		}
 	}
 	must(t, s, "campaign", "rollback", "c", "-f", s.Places.Fleet, "--reason", "clients broke")
-	eventually(t, z[5]+" is switched back", time.Minute, func() bool { return isAt(t, s, z[5], workflows.ActSwitch) })
-	active := activations(t, s)
-	s.Workers[active[len(active)-1]].Kill()
+	eventually(t, z[5]+" is switched back", 5*time.Minute, func() bool { return isAt(t, s, z[5], workflows.ActSwitch) })
+	s.Workers[held(t, s, workflows.LeaseID("default"))].Kill()
 	back := &run{Stack: s, name: "c-rollback", zones: z}
 	back.watch(t)
 	seen := back.look(t)

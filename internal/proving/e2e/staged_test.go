@@ -139,11 +139,11 @@ func TestStagedWorkerIsKilledBeforeTheSwitch(t *testing.T) {
 	c := planned(t, s, "c", stagedTouchy, zonesOf(t, s))
 	zone := c.zones[0]
 	for _, host := range hostNames(t, s) {
-		post(t, s, "/hosts/"+host+"/bad", map[string]any{"kind": "lateAck", "delayMs": 3000, "match": "\nstage\n"})
+		post(t, s, "/hosts/"+host+"/bad", map[string]any{"kind": "lateAck", "delayMs": 6000, "match": "\nstage\n"})
 	}
 	c.start(t)
-	eventually(t, "the key is on its way to the hosts", time.Minute, func() bool { return isAt(t, s, zone, workflows.ActStage) })
-	s.Workers[activations(t, s)[0]].Kill()
+	eventually(t, "the key is on its way to the hosts", 5*time.Minute, func() bool { return isAt(t, s, zone, workflows.ActStage) })
+	s.Workers[held(t, s, workflows.LeaseID("default"))].Kill()
 	c.watch(t)
 	c.look(t).switched(t, zone, 1, 1, "")
 	truth(t, s)
