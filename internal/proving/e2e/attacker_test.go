@@ -238,7 +238,7 @@ func (a *attacker) forgesStarts() {
 func (a *attacker) forgesDoubt() {
 	in := a.zoneIn(rotation.Rotate, a.foe)
 	in.Doubt, in.Baseline = time.Now().Add(-time.Hour), "0123456789abcdef"
-	in.Timing.DeliverFor = rotation.Span(3 * time.Second)
+	in.Timing.DeliverFor = rotation.Span(20 * time.Second) // the read, too, is tried for so long
 	var r rotation.Record
 	err := a.start(workflows.ZoneID(a.zone.ID), workflows.Queue, workflows.TypeZone, in, &r)
 	a.refused("a doubt", r.Why, err, "it gets no key: "+a.gives()[:40])
@@ -271,7 +271,7 @@ func (a *attacker) forgesPlan() {
 // stops waits until a campaign says why it makes no progress, and ends it.
 func (a *attacker) stops(campaign, sentence string) {
 	a.Helper()
-	eventually(a.T, "campaign "+campaign+" says: "+sentence, time.Minute, func() bool {
+	eventually(a.T, "campaign "+campaign+" says: "+sentence, 5*time.Minute, func() bool {
 		out, _ := a.s.CLI(a.Context(), "campaign", "status", campaign, "--output", "json")
 		return strings.Contains(out, sentence)
 	})
@@ -352,7 +352,7 @@ func (a *attacker) forgesOrders() {
 	if _, err := a.ExecuteWorkflow(a.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.TypeZone, in); err != nil {
 		a.Fatal(err)
 	}
-	eventually(a.T, "one host has it and the other does not", time.Minute, func() bool {
+	eventually(a.T, "one host has it and the other does not", 5*time.Minute, func() bool {
 		var trip rotation.Trip
 		answer, err := a.QueryWorkflow(a.Context(), id, "", workflows.QueryTrip)
 		return err == nil && answer.Get(&trip) == nil && len(trip.Acks) == 1
@@ -371,7 +371,7 @@ func (a *attacker) forgesOrders() {
 		err = handle.Get(a.Context(), &answer)
 	}
 	a.Logf("an update for another host: %v", err)
-	eventually(a.T, "it gets no key, went on as before, or ended", time.Minute, func() bool {
+	eventually(a.T, "it gets no key, went on as before, or ended", 5*time.Minute, func() bool {
 		var trip rotation.Trip
 		answer, err := a.QueryWorkflow(a.Context(), id, "", workflows.QueryTrip)
 		if err != nil || answer.Get(&trip) != nil {
