@@ -34,16 +34,23 @@ func TestOrdersAreHeardBeforeAnswers(t *testing.T) {
 	begun, answer := make(chan struct{}), make(chan struct{})
 	works := func(queue, name string, does any) {
 		t.Helper()
-		w := sdkworker.New(conn.Client, queue, sdkworker.Options{})
+		w := sdkworker.New(conn.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second})
 		w.RegisterActivityWithOptions(does, activity.RegisterOptions{Name: name})
 		if err := w.Start(); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(w.Stop)
 	}
-	works(workflows.RefreshQueue(account), workflows.ActRefresh, func(context.Context, activities.RefreshIn) (activities.RefreshOut, error) {
+	works(workflows.RefreshQueue(account), workflows.ActRefresh, func(ctx context.Context, _ activities.RefreshIn) (activities.RefreshOut, error) {
 		close(begun)
-		<-answer
+		for waits := true; waits; { // a refresh that is not heard of counts as lost
+			activity.RecordHeartbeat(ctx)
+			select {
+			case <-answer:
+				waits = false
+			case <-time.After(time.Second):
+			}
+		}
 		return activities.RefreshOut{Sending: activities.Answered, SentAt: time.Now(), Key: is, Sealed: map[rotation.Location][]byte{hk: []byte("sealed")}}, nil
 	})
 	works(workflows.LocationQueue(hk), workflows.ActDeliver, func(_ context.Context, in activities.DeliverIn) (activities.DeliverOut, error) {
@@ -88,7 +95,7 @@ func TestOrdersAreHeardBeforeAnswers(t *testing.T) {
 		}
 		return all
 	}
-	eventually(t, "the refresh has ended", time.Minute, func() bool {
+	eventually(t, "the refresh has ended", 3*time.Minute, func() bool {
 		return slices.Contains(events(), enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED.String()+" ")
 	})
 
