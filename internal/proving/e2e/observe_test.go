@@ -164,7 +164,7 @@ func TestObserve(t *testing.T) {
 	s := raiseAs(t, stage.Config{Zones: 24, Hosts: 8, Limit: 20, Settings: touchy, Workers: 2, WorkerFlags: flags})
 	certify(t, s.Places.Identity, time.Now().Add(20*time.Hour))
 	p := watchedBy(t, targets)
-	eventually(t, "all is known of the workers", time.Minute, func() bool {
+	eventually(t, "all is known of the workers", 5*time.Minute, func() bool {
 		n, err := p.results(`keywave_zones_exposed == 0`)
 		up, _ := p.results(`up == 1`)
 		return err == nil && n == 1 && up == 2
@@ -177,7 +177,7 @@ func TestObserve(t *testing.T) {
 	eventually(t, "the alert of an exposed zone fires", 2*time.Minute, func() bool { return p.firing("KeywaveZoneExposed") })
 	fired := time.Since(began)
 	eventually(t, "it is told that the campaign paused itself", 2*time.Minute, func() bool { return p.firing("KeywaveCampaignPausedItself") })
-	eventually(t, "it is told that a certificate ends", time.Minute, func() bool { return p.firing("KeywaveCredentialEnds") })
+	eventually(t, "it is told that a certificate ends", 5*time.Minute, func() bool { return p.firing("KeywaveCredentialEnds") })
 	healed := time.Now()
 	if err := s.Heal(t.Context()); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestObserve(t *testing.T) {
 	// A process counts a zone once. A task that one process was too slow for is another's,
 	// and both have counted.
 	zones := fmt.Sprintf(`sum(keywave_zones_total{outcome="done"}) >= %d`, s.Config.Zones)
-	eventually(t, "each zone was counted, whichever worker ran it", time.Minute, func() bool { n, err := p.results(zones); return err == nil && n == 1 })
+	eventually(t, "each zone was counted, whichever worker ran it", 5*time.Minute, func() bool { n, err := p.results(zones); return err == nil && n == 1 })
 	all := queries(t)
 	for _, query := range all {
 		if n, err := p.results(query); err != nil || n == 0 {

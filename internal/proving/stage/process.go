@@ -179,7 +179,7 @@ type Temporal struct {
 	Address, UI, DB string
 }
 
-const readyWithin = time.Minute
+const readyWithin = 3 * time.Minute // a busy machine needs long to start a process
 
 // StartTemporal starts the embedded server on db. A port of 0 takes a free one.
 // The ports that it returns can be used to start it again on the same file.
