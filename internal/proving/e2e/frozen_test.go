@@ -35,14 +35,14 @@ func TestFrozenWorker(t *testing.T) {
 	_, since := arrivals(edges, stage.RefreshAction)
 	// What the server hands to the frozen worker's open polls is lost too. A zone
 	// to which this happens again and again ends unchanged.
-	eventually(t, "the other worker does what it can", 2*time.Minute, func() bool {
+	eventually(t, "the other worker does what it can", 5*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
 		return len(refreshes(t, s)) == len(c.zones) || err == nil && st.State != "running"
 	})
 	if err := frozen.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := s.Finish(t.Context(), 2*time.Minute); err != nil {
+	if st, err := s.Finish(t.Context(), 5*time.Minute); err != nil {
 		t.Fatal(err, st)
 	}
 	seen := c.look(t)
@@ -63,9 +63,10 @@ func TestFrozenWorker(t *testing.T) {
 }
 
 // freeze stops the active worker while one of its refreshes is being answered and another
-// one waits for its turn. A worker that had neither when it stood still goes on, and the
-// one that is active then is stopped. sent are the zones whose refresh had arrived by
-// then.
+// one waits for its turn. That is so most of the time, and it is looked at when the worker
+// stands still: on a busy machine it is over before somebody has looked. A worker that had
+// neither goes on, and the one that is active then is stopped. sent are the zones whose
+// refresh had arrived by then.
 func freeze(t *testing.T, s *stage.Stack, c *run) (worker *stage.Process, sent map[string]int, answering, waiting map[string]bool) {
 	t.Helper()
 	look := func() bool {
@@ -83,7 +84,7 @@ func freeze(t *testing.T, s *stage.Stack, c *run) (worker *stage.Process, sent m
 	}
 	eventually(t, "a worker stands still while one refresh is answered and another one waits", 3*time.Minute, func() bool {
 		active := holder(t, s, workflows.LeaseID("default"))
-		if active < 0 || !look() {
+		if active < 0 || len(refreshes(t, s)) == 0 {
 			return false
 		}
 		worker = s.Workers[active]
