@@ -118,7 +118,7 @@ func (a *attacker) unharmed() {
 // start starts a workflow and decodes its result.
 func (a *attacker) start(id, queue, kind string, in, out any) error {
 	a.Helper()
-	ctx, cancel := context.WithTimeout(a.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(a.Context(), 5*time.Minute)
 	defer cancel()
 	run, err := a.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: queue, WorkflowExecutionErrorWhenAlreadyStarted: true,

@@ -174,17 +174,17 @@ func TestObserve(t *testing.T) {
 	if err := s.StartCampaign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the alert of an exposed zone fires", 2*time.Minute, func() bool { return p.firing("KeywaveZoneExposed") })
+	eventually(t, "the alert of an exposed zone fires", 5*time.Minute, func() bool { return p.firing("KeywaveZoneExposed") })
 	fired := time.Since(began)
-	eventually(t, "it is told that the campaign paused itself", 2*time.Minute, func() bool { return p.firing("KeywaveCampaignPausedItself") })
+	eventually(t, "it is told that the campaign paused itself", 5*time.Minute, func() bool { return p.firing("KeywaveCampaignPausedItself") })
 	eventually(t, "it is told that a certificate ends", 5*time.Minute, func() bool { return p.firing("KeywaveCredentialEnds") })
 	healed := time.Now()
 	if err := s.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the alert clears", 2*time.Minute, func() bool { return !p.firing("KeywaveZoneExposed") })
+	eventually(t, "the alert clears", 5*time.Minute, func() bool { return !p.firing("KeywaveZoneExposed") })
 	cleared := time.Since(healed)
-	if st, err := s.Finish(t.Context(), 2*time.Minute); err != nil {
+	if st, err := s.Finish(t.Context(), 5*time.Minute); err != nil {
 		t.Fatal(err, st)
 	}
 	truth(t, s)

@@ -25,14 +25,14 @@ func TestReadBacksThatHangAreCounted(t *testing.T) {
 		{Zone: c.zones[0], Action: stage.DescribeAction, Nth: 2, Count: 1000, Kind: "delayAfter", DelayMs: 60_000},
 	})
 	c.start(t)
-	eventually(t, "the zone counts as exposed while its first read hangs", 2*time.Minute, func() bool {
+	eventually(t, "the zone counts as exposed while its first read hangs", 5*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
 		return err == nil && st.State == "running" && st.Zones["exposed"] == 1 && st.Zones["done"] == 2 && isAt(t, s, c.zones[0], workflows.ActRead) && reads(t, s, c.zones[0]) == 1
 	})
 	if err := s.Control(t.Context(), http.MethodDelete, "/faults", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the campaign is done", 2*time.Minute, func() bool {
+	eventually(t, "the campaign is done", 5*time.Minute, func() bool {
 		st, err := s.Status(t.Context())
 		return err == nil && st.State == "done" && st.Zones["done"] == 3 && st.Zones["exposed"] == 0
 	})

@@ -202,7 +202,7 @@ func bringProgram(t *testing.T, dir string) string {
 
 func listens(t *testing.T, port int) {
 	t.Helper()
-	eventually(t, "sshd listens", time.Minute, func() bool {
+	eventually(t, "sshd listens", 3*time.Minute, func() bool {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = c.Close()
