@@ -50,7 +50,7 @@ func look(t *testing.T, s *stage.Stack) *browser {
 }
 
 const (
-	stepWithin = time.Minute // for a busy machine
+	stepWithin = 3 * time.Minute // for a busy machine
 	lookEvery  = 100 * time.Millisecond
 )
 
