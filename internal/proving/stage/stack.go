@@ -278,8 +278,9 @@ func (s *Stack) StartCampaign(ctx context.Context) error {
 
 // Status is the part of a campaign's status that is used here.
 type Status struct {
-	State string         `json:"state"`
-	Zones map[string]int `json:"zones"`
+	State    string         `json:"state"`
+	Zones    map[string]int `json:"zones"`
+	InFlight int            `json:"inFlight"`
 }
 
 // Status asks the CLI.
