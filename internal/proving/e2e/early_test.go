@@ -2,36 +2,59 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"keywave/internal/proving/sim"
 	"keywave/internal/proving/stage"
 	"keywave/internal/rotation"
+	"keywave/workflows"
 )
 
-// EdgeOne executes a refresh at once and answers it nine seconds later. The process that
-// stands by reads the key early: the hosts hold it before the answer comes, and the zone
-// ends after it.
+// EdgeOne executes a refresh at once and answers it nine seconds later, which is as late as
+// an answer can be. The process that stands by reads the key early: the hosts hold it before
+// the answer comes, and the zone ends after it. A machine can be too busy for that within
+// nine seconds, so there are several zones, one after the other.
 func TestLateAnswerIsReadEarly(t *testing.T) {
 	settings := `{waves: [100%], bake: 0s, window: 20, maxFailed: 0, maxExposed: 0, exposedAfter: 30s, deliverFor: 10m, proofFor: 1m, settle: 1s, signatureLife: 5s}`
-	s := raiseWith(t, settings, 3, 2, 2)
-	c := planned(t, s, "c", settings, zonesOf(t, s))
-	post(t, s, "/faults", []sim.Fault{{Zone: c.zones[0], Action: stage.RefreshAction, Nth: 1, Kind: "delayAfter", DelayMs: 9000}})
-	c.start(t)
-	eventually(t, "the campaign is done", 2*time.Minute, func() bool {
-		st, err := s.Status(t.Context())
-		return err == nil && st.State == "done" && st.Zones["done"] == 3
-	})
-	seen := c.look(t)
-	seen.met(t, c.zones[0], fate{outcome: rotation.Done, sent: 1, executed: 1, why: "adopted by an early read", keys: -1})
+	s := raiseWith(t, settings, 5, 2, 2)
+	held(t, s, workflows.LeaseID("default"))
+	held(t, s, workflows.EarlyID("default"))
+	early := false
+	for i, zone := range zonesOf(t, s) {
+		c := planned(t, s, fmt.Sprintf("c%d", i), settings, []string{zone})
+		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 9000})
+		c.start(t)
+		c.watch(t)
+		want := fate{outcome: rotation.Done, sent: 1, executed: 1, keys: -1}
+		if early = deliveredEarly(t, s, zone); early {
+			want.why = "adopted by an early read"
+		}
+		c.look(t).met(t, zone, want)
+		if early {
+			break
+		}
+	}
+	if !early {
+		t.Error("no zone's hosts held the key before the answer came")
+	}
+	for _, wrong := range s.Outside(t.Context()) {
+		t.Error(wrong)
+	}
+}
+
+// deliveredEarly says whether the zone's hosts held the new key before EdgeOne's answer
+// came.
+func deliveredEarly(t *testing.T, s *stage.Stack, zone string) bool {
+	t.Helper()
 	var shown struct {
 		Stages []struct {
 			Stage   string
 			EndedAt time.Time
 		}
 	}
-	if err := json.Unmarshal([]byte(must(t, s, "zone", "show", c.zones[0], "--output", "json")), &shown); err != nil {
+	if err := json.Unmarshal([]byte(must(t, s, "zone", "show", zone, "--output", "json")), &shown); err != nil {
 		t.Fatal(err)
 	}
 	var answered, delivered time.Time
@@ -43,9 +66,6 @@ func TestLateAnswerIsReadEarly(t *testing.T) {
 			delivered = one.EndedAt
 		}
 	}
-	if delivered.IsZero() || !delivered.Before(answered) {
-		t.Errorf("delivered at %s, answered at %s: %+v", delivered, answered, shown.Stages)
-	}
-	truth(t, s)
-	onceEach(t, s)
+	t.Logf("%s: delivered at %s, answered at %s: %+v", zone, delivered, answered, shown.Stages)
+	return !delivered.IsZero() && delivered.Before(answered)
 }

@@ -65,7 +65,7 @@ func TestStagedCampaign(t *testing.T) {
 	seen.switched(t, z[1], 1, 1, "EdgeOne had taken the key")
 	seen.switched(t, z[2], 2, 1, "")
 	seen.switched(t, z[3], 1, 1, "EdgeOne had taken the key")
-	seen.switched(t, z[4], 1, 1, "EdgeOne had taken the key")
+	seen.switched(t, z[4], 1, 1, "") // read early, unless this machine was too slow for that
 	seen.switched(t, z[5], 2, 1, "throttled the switch")
 	for _, zone := range z[1:4] {
 		first, _ := arrivals(seen.edges[zone], stage.ModifyAction)
