@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -16,21 +17,24 @@ import (
 // opens. Then the campaign goes on by itself to its end.
 func TestWindowClosesMidRun(t *testing.T) {
 	settings := `{waves: [100%], bake: 0s, window: 1, exposedAfter: 30s, deliverFor: 2m, proofFor: 30s, settle: 1s, signatureLife: 5s}`
-	const zones = 40
+	const zones = 24
 	s := raiseWith(t, settings, zones, 4, 2)
 	began := time.Now()
 	must(t, s, "plan", "-f", s.Places.Fleet)
-	slow := 3 * time.Since(began)        // what this machine needs for a start, and some more
-	for _, zone := range zonesOf(t, s) { // one after the other, a second each
-		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: 1000})
+	slow := 4 * time.Since(began) // what this machine needs for a start, and some more
+	lasts := 20*time.Second + slow
+	// One after the other, and twice as long in all as the window stays open.
+	answer := min(2*lasts/zones, 8*time.Second)
+	for _, zone := range zonesOf(t, s) {
+		strike(t, s, zone, sim.Fault{Kind: "delayAfter", DelayMs: int(answer.Milliseconds())})
 	}
-	closes := time.Now().Add(10*time.Second + slow).Truncate(time.Second)
-	opens := closes.Add(5*time.Second + slow.Truncate(time.Second))
+	closes := time.Now().Add(lasts).Truncate(time.Second)
+	opens := closes.Add(inFlight + slow + answer).Truncate(time.Second)
 	window := func(from, to time.Time) string {
 		return from.UTC().Format(time.TimeOnly) + "-" + to.UTC().Format(time.TimeOnly) + " UTC"
 	}
 	must(t, s, "schedule", "create", "night", "-f", s.Places.Fleet, "--every", "90d", "--reason", "policy 7",
-		"--window", window(closes.Add(-time.Minute), closes), "--window", window(opens, opens.Add(time.Hour)))
+		"--window", window(began.Add(-time.Minute), closes), "--window", window(opens, opens.Add(time.Hour)))
 	var run struct{ Campaign string }
 	if err := json.Unmarshal([]byte(must(t, s, "schedule", "trigger", "night", "--reason", "now", "--output", "json")), &run); err != nil {
 		t.Fatal(err)
@@ -47,6 +51,9 @@ func TestWindowClosesMidRun(t *testing.T) {
 	})
 	if !strings.Contains(status.Reason, " closed until ") || status.Zones.Done == 0 || status.Zones.Done+status.Zones.Pending != zones || status.Zones.Pending == 0 {
 		t.Errorf("while the window is closed: %+v", status)
+	}
+	if err := s.Control(t.Context(), http.MethodDelete, "/faults", nil, nil); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := s.CLI(t.Context(), "campaign", "watch", run.Campaign); err != nil {
 		t.Fatal(err)
@@ -76,7 +83,7 @@ func TestWindowClosesMidRun(t *testing.T) {
 }
 
 // inFlight is how long a request that was signed in time may be on its way.
-const inFlight = 2 * time.Second
+const inFlight = 10 * time.Second
 
 func mustStatus(t *testing.T, s *stage.Stack) stage.Status {
 	t.Helper()
