@@ -51,7 +51,7 @@ func adopted() fate {
 }
 
 func sentAgain(why string) fate {
-	return fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 6, keys: 1, locked: signatures, why: why}
+	return fate{outcome: rotation.Done, sent: 2, executed: 1, reads: 5, keys: 1, locked: signatures, why: why} // 6, unless the signature's life is over by the time of the last
 }
 
 func rejected(times int, why string) fate {
@@ -63,10 +63,10 @@ func refused(why string) fate {
 }
 
 const (
-	landsAfter = 25 * time.Second
-	signatures = 32 * time.Second // how long a signature lives in this test
+	landsAfter = 40 * time.Second // the second refresh must have been sent by then
+	signatures = 47 * time.Second // how long a signature lives in this test
 	// rowSettings let only the errors themselves stop a campaign.
-	rowSettings = `{waves: [100%], bake: 0s, window: 60, maxFailed: 100%, exposedAfter: 1m, deliverFor: 2m, proofFor: 1m, settle: 1s, signatureLife: 32s}`
+	rowSettings = `{waves: [100%], bake: 0s, window: 60, maxFailed: 100%, exposedAfter: 3m, deliverFor: 5m, proofFor: 1m, settle: 1s, signatureLife: 47s}`
 )
 
 // errorTable is how EdgeOne can fail. What a row says was measured with the
@@ -76,7 +76,7 @@ func errorTable() []row {
 		{"executed/RST before answer", one("resetAfter"), adopted()},
 		{"executed/clean close before answer", one("closeAfter"), adopted()},
 		{"executed/slow, ReqTimeout hit", []sim.Fault{{Kind: "delayAfter", DelayMs: 11_000}}, adopted()},
-		{"executed/ctx cancelled", []sim.Fault{{Kind: "delayAfter", DelayMs: 2_000}}, done()}, // an operator cancels it, see below
+		{"executed/ctx cancelled", []sim.Fault{{Kind: "delayAfter", DelayMs: 8_000}}, done()}, // an operator cancels it, see below
 		{"executed/connection cut in the middle of the body", one("truncatedBody"), adopted()},
 		{"executed/body stalls, timeout", one("stalledBody"), adopted()},
 		{"executed/truncated JSON, right length", one("truncatedJSON"), adopted()},
@@ -239,7 +239,7 @@ func authStops(t *testing.T, s *stage.Stack, zones []string) {
 // how late the worker's clock is, and the campaign reads it back.
 func denied(t *testing.T, s *stage.Stack, name string, zones []string, lost string, want fate) {
 	const code = "UnauthorizedOperation.CamNoAuth"
-	c := planned(t, s, name, strings.Replace(rowSettings, "signatureLife: 32s", "signatureLife: 4s", 1), zones)
+	c := planned(t, s, name, strings.Replace(rowSettings, "signatureLife: 47s", "signatureLife: 4s", 1), zones)
 	strike(t, s, zones[0], append(one(lost), sim.Fault{Action: stage.DescribeAction, Kind: "error:" + code, Count: 3})...)
 	c.start(t)
 	unknown := want
@@ -417,6 +417,9 @@ func (s *sight) met(t *testing.T, zone string, want fate) {
 		}
 	}
 	looks := int(want.locked/time.Second) + 1 // at most, for a held zone: one a second, and one when the lock ends
+	if want.locked == 0 {
+		looks += 2 // reads that a slow machine had to repeat
+	}
 	if reads := counts["arrived"+stage.DescribeAction]; want.reads > 0 && (reads < want.reads || reads > want.reads+looks) {
 		t.Errorf("%s: %d reads of the live key, want %d and at most %d looks (%s)", zone, reads, want.reads, looks, record.Why)
 	}
@@ -487,8 +490,9 @@ func strike(t *testing.T, s *stage.Stack, zone string, faults ...sim.Fault) {
 // not answered yet, as an operator can in the Temporal UI.
 func cancelZone(t *testing.T, s *stage.Stack, zone string) {
 	t.Helper()
+	c := temporal(t, s)
 	eventually(t, "the refresh is executed", 3*time.Minute, func() bool { return refreshes(t, s)[zone] == 1 })
-	if err := temporal(t, s).CancelWorkflow(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), ""); err != nil {
+	if err := c.CancelWorkflow(t.Context(), workflows.ZoneID(rotation.ZoneID(zone)), ""); err != nil {
 		t.Error(err)
 	}
 }
