@@ -66,7 +66,7 @@ func TestStagedCampaign(t *testing.T) {
 	seen.switched(t, z[2], 2, 1, "")
 	seen.switched(t, z[3], 1, 1, "EdgeOne had taken the key")
 	seen.switched(t, z[4], 1, 1, "") // read early, unless this machine was too slow for that
-	seen.switched(t, z[5], 2, 1, "throttled the switch")
+	seen.switched(t, z[5], 2, 1, "") // throttled, unless the worker counted as lost meanwhile: then the record does not say it
 	for _, zone := range z[1:4] {
 		first, _ := arrivals(seen.edges[zone], stage.ModifyAction)
 		seen.locked(t, zone, first, stagedLife)
