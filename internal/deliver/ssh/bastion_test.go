@@ -257,7 +257,7 @@ func TestBastionIsLost(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, nil, nil)
 	p := newProxy(t, c.cfg.Jump[0].Address)
-	c.cfg.Jump[0].Address, c.options.DialTimeout = p.addr, 2*time.Second
+	c.cfg.Jump[0].Address, c.options.DialTimeout = p.addr, 10*time.Second
 	host := c.host(t)
 	held := rotation.Absent
 	for what, lose := range map[string]func(){
@@ -423,7 +423,7 @@ func TestIdleBastionIsClosed(t *testing.T) {
 	t.Parallel()
 	c := newChain(t, nil)
 	p := newProxy(t, c.cfg.Jump[0].Address)
-	c.cfg.Jump[0].Address, c.options.KeepAlive, c.options.IdleTimeout = p.addr, 500*time.Millisecond, 100*time.Millisecond
+	c.cfg.Jump[0].Address, c.options.KeepAlive, c.options.IdleTimeout = p.addr, 3*time.Second, 100*time.Millisecond
 	host := c.host(t)
 	prove(t, host)
 	select {
@@ -470,10 +470,10 @@ func TestSilentMachine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := silentWay(t)
-			s.cfg.Name, s.options.DialTimeout, s.options.LoginTimeout = "gw-1", 2*time.Second, time.Hour
+			s.cfg.Name, s.options.DialTimeout, s.options.LoginTimeout = "gw-1", 10*time.Second, time.Hour
 			c.silence(s, mute(t))
 			_, err := s.host(t).Prove(t.Context(), []rotation.ZoneID{zone})
-			failsAt(t, err, rotation.StepConnect, c.says, "took the connection and said nothing within 2s")
+			failsAt(t, err, rotation.StepConnect, c.says, "took the connection and said nothing within 10s")
 			if failure, _ := errors.AsType[*rotation.HostError](err); failure.Bastion != c.bastion {
 				t.Errorf("it is told as a failure of bastion %q", failure.Bastion)
 			}
@@ -486,7 +486,7 @@ func TestSilentMachine(t *testing.T) {
 func TestWarmWayThatDiedSilently(t *testing.T) {
 	t.Parallel()
 	s, p := silentWay(t)
-	s.options.DialTimeout = 4 * time.Second
+	s.options.DialTimeout = 12 * time.Second
 	host := s.host(t)
 	prove(t, host)
 	p.freeze()

@@ -287,7 +287,7 @@ func TestBegunOnAConnectionThatDied(t *testing.T) {
 	t.Parallel()
 	f, held := alone(t)
 	p := newProxy(t, f.cfg.Address)
-	f.cfg.Address, f.options.DialTimeout = p.addr, 2*time.Second
+	f.cfg.Address, f.options.DialTimeout, f.options.CommandTimeout = p.addr, 10*time.Second, 5*time.Minute
 	f.options.KeepAlive = time.Hour // which would find it out too, and later
 	host := f.host(t)
 	prove(t, host)
@@ -295,7 +295,7 @@ func TestBegunOnAConnectionThatDied(t *testing.T) {
 	f.wait(t, 1)
 	p.freeze()
 	key := delivertest.NewKey()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := b.Put(ctx, key); err != nil {
 		t.Fatal(err)

@@ -536,7 +536,15 @@ func TestHang(t *testing.T) {
 	failsAt(t, err, rotation.StepSession, "stalled", "nothing was changed")
 	s.setUp(func(s *server) { s.hangs = false })
 	s.untouched(t)
-	put(t, host, key, rotation.Absent)
+	// A busy machine may need more than the 2 s, and a put that was given up may be repeated.
+	for deadline := time.Now().Add(time.Minute); ; {
+		if _, err = host.Put(t.Context(), zone, key, []rotation.Fingerprint{rotation.Absent}); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Put: %v", err)
+		}
+	}
 }
 
 // A warm connection whose peer vanished silently costs one DialTimeout, and the
@@ -545,7 +553,7 @@ func TestWarmConnectionThatDiedSilently(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	p := newProxy(t, s.addr)
-	s.cfg.Address, s.options.DialTimeout = p.addr, time.Second
+	s.cfg.Address, s.options.DialTimeout = p.addr, 10*time.Second
 	host := s.host(t)
 	prove(t, host)
 	p.freeze()
@@ -575,13 +583,13 @@ func TestKeepAliveDropsADeadPeer(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	p := newProxy(t, s.addr)
-	s.cfg.Address, s.options.KeepAlive = p.addr, 300*time.Millisecond
+	s.cfg.Address, s.options.KeepAlive = p.addr, 3*time.Second
 	host := s.host(t)
 	prove(t, host)
 	p.freeze()
 	select {
 	case <-p.clientEnded:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the connection to a dead peer was kept")
 	}
 	prove(t, host)
@@ -591,7 +599,7 @@ func TestKeepAliveKeepsALivingPeer(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	p := newProxy(t, s.addr)
-	s.cfg.Address, s.options.KeepAlive = p.addr, 200*time.Millisecond
+	s.cfg.Address, s.options.KeepAlive = p.addr, 4*time.Second
 	host := s.host(t)
 	prove(t, host)
 	asked := p.roundTrips() + 3
@@ -612,12 +620,12 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	s := newRig(t)
 	p := newProxy(t, s.addr)
-	s.cfg.Address, s.options.KeepAlive, s.options.IdleTimeout = p.addr, 500*time.Millisecond, 100*time.Millisecond
+	s.cfg.Address, s.options.KeepAlive, s.options.IdleTimeout = p.addr, 3*time.Second, 100*time.Millisecond
 	host := s.host(t)
 	prove(t, host)
 	select {
 	case <-p.clientEnded:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("an idle connection was kept")
 	}
 	prove(t, host)
