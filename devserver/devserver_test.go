@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,7 +48,7 @@ const namespace = "default"
 func TestSurvivesKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "when missing?") // a path that a URI would misread
 	db := filepath.Join(dir, "keywave.db")
-	uiPort := freePort(t)
+	uiPort := freePort()
 	args := []string{"--db", db, "--port", "0", "--ui-port", uiPort}
 
 	s := start(t, args...)
@@ -91,7 +93,7 @@ func TestSurvivesKill(t *testing.T) {
 	if err := s.stop(t, syscall.SIGTERM); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("stopping took %s", took)
 	}
 	if got := s.stdout.String(); got != s.ready+"\n" {
@@ -112,7 +114,7 @@ func TestUrgentTasksComeFirst(t *testing.T) {
 	}
 	s.awaitBacklog(t, calm+urgent)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for i := range urgent {
 		task, err := s.workflows.PollWorkflowTaskQueue(ctx, &workflowservice.PollWorkflowTaskQueueRequest{
@@ -232,7 +234,7 @@ func start(t *testing.T, args ...string) *server {
 	}()
 	select {
 	case s.ready = <-line:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 	}
 	m := regexp.MustCompile(`^ready temporal=(\S+) ui=\S+ namespace=\S+ db=/`).FindStringSubmatch(s.ready)
 	if m == nil {
@@ -373,7 +375,7 @@ func (s *server) awaitBacklog(t *testing.T, want int64) {
 
 func eventually(t *testing.T, ok func() bool, why func() string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(why())
 		}
@@ -384,15 +386,17 @@ func queue() *taskqueuepb.TaskQueue {
 	return &taskqueuepb.TaskQueue{Name: "keywave", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freePort is a port that was free a moment ago. The kernel gives none of these ports to
+// connections, so a server that is started again finds it free.
+func freePort() string {
+	const lowest, ephemeral = 10_000, 32_768
+	for {
+		port := strconv.Itoa(lowest + rand.IntN(ephemeral-lowest))
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func checkHTTP(t *testing.T, url, want string) {

@@ -130,13 +130,13 @@ func TestModifyHasALimitOfItsOwn(t *testing.T) {
 
 // A request that lands late brings its own key, also over a later one.
 func TestModifyThatLandsLate(t *testing.T) {
-	a := start(t, sim.Config{Faults: []sim.Fault{{Action: modify, Nth: 1, Kind: "lateLanding", DelayMs: 300}}})
+	a := start(t, sim.Config{Faults: []sim.Fault{{Action: modify, Nth: 1, Kind: "lateLanding", DelayMs: 3000}}})
 	late, next := newKey(), newKey()
 	wantCode(t, a.modify("zone-a", late), "ClientError.NetworkError")
 	if err := a.modify("zone-a", next); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for after := uint64(0); a.State().Zones["zone-a"].Modifies < 2; {
 		edges, last := a.Journal().Wait(ctx, after, 0)

@@ -83,7 +83,7 @@ func TestRolesCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if life := time.Until(time.Unix(l.ExpiredTime, 0)); (life - 15*time.Minute).Abs() > 5*time.Second {
+		if life := time.Until(time.Unix(l.ExpiredTime, 0)); (life - 15*time.Minute).Abs() > time.Minute {
 			t.Errorf("%s: lives for %s", c.action, life)
 		}
 		use := func(c common.CredentialIface) error {

@@ -76,11 +76,11 @@ func (f *fixture) dial(name string) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	tcp, err := net.DialTimeout("tcp", h.Addr(), time.Second)
+	tcp, err := net.DialTimeout("tcp", h.Addr(), time.Minute)
 	if err != nil {
 		return nil, err
 	}
-	_ = tcp.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = tcp.SetDeadline(time.Now().Add(time.Minute))
 	conn, channels, requests, err := ssh.NewClientConn(tcp, h.Addr(), &ssh.ClientConfig{
 		User: "edge", Auth: []ssh.AuthMethod{ssh.PublicKeys(f.client)}, HostKeyCallback: ssh.FixedHostKey(pinned),
 	})
@@ -153,7 +153,7 @@ func heal(t *testing.T, h *hosts.Host) {
 // await waits for the n-th edge of a kind.
 func (f *fixture) await(t *testing.T, kind journal.Kind, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for after := uint64(0); n > 0; after++ {
 		edges, _ := f.log.Wait(ctx, after, 1)
@@ -288,7 +288,7 @@ func TestManySessionsAtOnceButNoMoreThanSshdHas(t *testing.T) {
 		t.Errorf("keepalive: %v", err)
 	}
 	// The reply to exec comes before the command runs.
-	for deadline := time.Now().Add(10 * time.Second); f.State()["gw-1"].Running < 10 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); f.State()["gw-1"].Running < 10 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	for _, session := range open {
@@ -355,7 +355,7 @@ func TestABadDayEndsByItself(t *testing.T) {
 	for {
 		if _, err := f.dial("gw-1"); err == nil {
 			break
-		} else if time.Since(began) > 10*time.Second {
+		} else if time.Since(began) > time.Minute {
 			t.Fatal(err)
 		}
 	}
@@ -601,7 +601,7 @@ func TestRenamedIsPlacedBeforeTheEnd(t *testing.T) {
 	_, before := f.log.Since(0, 0)
 	ended := make(chan error, 1)
 	go func() { _, err := run(client, put+"; "+f.Host("gw-2").ReloadCommand(), "new\n"); ended <- err }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for after, seen := before, false; !seen; {
 		edges, last := f.log.Wait(ctx, after, 0)
@@ -621,35 +621,48 @@ func TestNetworkDelayDoesNotBreakPipelining(t *testing.T) {
 	const rtt = 100 * time.Millisecond
 	f := start(t, func(c *hosts.Config) { c.DelayMs = map[string]int{"gw-1": 100} }, "gw-1", "gw-2")
 	client := f.mustDial(t, "gw-1")
-	began := time.Now()
-	if _, _, err := client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
-		t.Fatal(err)
+	keepAlive := func(client *ssh.Client) {
+		if _, _, err := client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if took := time.Since(began); took < rtt || took > 3*rtt {
+	if took := quickest(3*rtt, func() { keepAlive(client) }); took < rtt || took > 3*rtt {
 		t.Errorf("a round trip took %v, want %v", took, rtt)
 	}
-	began = time.Now()
-	var all sync.WaitGroup
-	for i := range 8 {
-		all.Go(func() {
-			out, err := run(client, "cat", fmt.Sprint(i))
-			if err != nil || out != fmt.Sprint(i) {
-				t.Errorf("session %d: %q %v", i, out, err)
-			}
-		})
-	}
-	all.Wait()
-	if took := time.Since(began); took < 2*rtt || took > 12*rtt {
+	took := quickest(12*rtt, func() {
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				out, err := run(client, "cat", fmt.Sprint(i))
+				if err != nil || out != fmt.Sprint(i) {
+					t.Errorf("session %d: %q %v", i, out, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+	if took < 2*rtt || took > 12*rtt {
 		t.Errorf("eight sessions at once took %v; one takes about %v", took, 3*rtt)
 	}
 	big := strings.Repeat("0123456789abcdef", 1<<14)
 	if out, err := run(client, "cat", big); err != nil || out != big {
 		t.Errorf("256 KiB came back as %d bytes, %v", len(out), err)
 	}
-	began = time.Now()
-	if _, _, err := f.mustDial(t, "gw-2").SendRequest("keepalive@openssh.com", true, nil); err != nil || time.Since(began) > rtt {
-		t.Errorf("the near host took %v (%v)", time.Since(began), err)
+	if took := quickest(rtt, func() { keepAlive(f.mustDial(t, "gw-2")) }); took > rtt {
+		t.Errorf("the near host took %v", took)
 	}
+}
+
+// quickest is the shortest time of some tries, which end with one that takes no longer
+// than enough: a machine that is busy with other work is slow at times.
+func quickest(enough time.Duration, try func()) time.Duration {
+	best := time.Hour
+	for tries := 0; tries < 20 && best > enough; tries++ {
+		began := time.Now()
+		try()
+		best = min(best, time.Since(began))
+	}
+	return best
 }
 
 func TestWrongBadDaysAreRefused(t *testing.T) {
