@@ -13,13 +13,18 @@ activate() {
 		key=$held
 		return
 	}
-	for l in O$owner G$group; do
-		[ ${#l} = 1 ] && [ -e "$file" ] || continue
-		[ -$l "$file" ]
-		n=$?
-		[ -$l "$tmp" ]
-		[ $? = $n ] || fail none
-	done
+	if [ -e "$file" ]; then
+		while read -r m n u g l; do
+			case $l in
+			*"$tmp") tm=$m tu=$u tg=$g ;;
+			*) fm=$m fu=$u fg=$g ;;
+			esac
+		done <<E
+$(list "$tmp" "$file")
+E
+		want=${mode:-${fm%"${fm#???????}"}---}${fm#??????????}
+		[ "$tm ${owner:-$tu} ${group:-$tg}" = "$want ${owner:-$fu} ${group:-$fg}" ] || fail none
+	fi
 	m=$held t=$there
 	pour 3 && see "$tmp" && pour 4 && u=$(in_c sha256sum ${fds}3 ${fds}4 3<&3 4<&4) || {
 		held=$m u=$(hash)$nl

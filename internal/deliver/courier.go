@@ -232,8 +232,12 @@ func (c *Courier) shareReload(ctx context.Context, t *Transcript, stdin io.Write
 	case <-ctx.Done():
 		return
 	}
-	served := c.reloads.Share(ctx, func() bool {
-		_, _ = io.WriteString(stdin, "reload\n")
+	served := c.reloads.Share(ctx, func(forOthers bool) bool {
+		order := "reload\n"
+		if forOthers {
+			order = "anew\n"
+		}
+		_, _ = io.WriteString(stdin, order)
 		select {
 		case <-t.Final:
 		case <-ctx.Done(): // also when the job has ended
@@ -301,7 +305,7 @@ func (c *Courier) prove(ctx context.Context, zones []rotation.ZoneID, relied rel
 		return rotation.Shown{}, says.explain(a, err)
 	}
 	a.unseen = a.unseen || relied.unseen
-	c.learn(zones, a.plain)
+	c.forget(zones)
 	notes, err := c.judge(questions, a)
 	if err != nil {
 		return rotation.Shown{}, err
@@ -310,24 +314,35 @@ func (c *Courier) prove(ctx context.Context, zones []rotation.ZoneID, relied rel
 	if err != nil {
 		return rotation.Shown{}, err
 	}
+	if a.plain {
+		c.learn(shown, relied.began)
+	}
 	notes = slices.Concat(relied.notes, says.notes, notes)
 	c.tried.learn(relied, a, notes)
 	shown.Notes = slices.Concat(notes, c.remarks(a, shown))
 	return shown, nil
 }
 
-// learn remembers whether something hangs on the zones' files.
-func (c *Courier) learn(zones []rotation.ZoneID, plain bool) {
+// forget takes back what was learnt about the zones' files.
+func (c *Courier) forget(zones []rotation.ZoneID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.plain, func(zone rotation.ZoneID, at time.Time) bool {
+		return time.Since(at) >= plainFor || slices.Contains(zones, zone)
+	})
+}
+
+// learn remembers that a proof which began then saw nothing that hangs on the zones' files.
+// Of one that is not there it saw nothing, not even the directory.
+func (c *Courier) learn(shown rotation.Shown, began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.plain == nil {
 		c.plain = map[rotation.ZoneID]time.Time{}
 	}
-	maps.DeleteFunc(c.plain, func(_ rotation.ZoneID, at time.Time) bool { return time.Since(at) >= plainFor })
-	for _, zone := range zones {
-		delete(c.plain, zone)
-		if plain {
-			c.plain[zone] = time.Now()
+	for zone, held := range shown.Held {
+		if held != rotation.Absent {
+			c.plain[zone] = began
 		}
 	}
 }
@@ -374,6 +389,9 @@ func (c *Courier) remarks(a Answer, shown rotation.Shown) []string {
 	var notes []string
 	if a.unseen {
 		notes = append(notes, c.Channel.Says("its tools do not show access control lists and extended attributes (no coreutils): a file that has any loses them"))
+	}
+	if a.foreign != "" {
+		notes = append(notes, c.Channel.Says(fmt.Sprintf("root writes into %s, which belongs to another user: whoever is that user can lead root to other files; give the directory to root, or let become name that user", a.foreign)))
 	}
 	if others := shown.Other; len(others) > 0 {
 		notes = append(notes, c.Channel.Says(fmt.Sprintf("%d of its files, the first that of %s, are not in the format of the fleet file; the next delivery writes it", len(others), others[0])))

@@ -10,6 +10,7 @@
 exec 2>&1
 umask 077
 set -C
+unset TIME_STYLE
 nl="
 "
 mark="{zone}"
@@ -31,7 +32,14 @@ hash() {
 	pour 3 && in_c sha256sum <&3
 	words | sha256sum
 }
-flush() { LC_ALL=C sync "$1" 2>$void || sync; }
+# flush makes files last. An older sync takes no names: that one makes everything last, and
+# does not say whether it could.
+flush() {
+	m=$(in_c sync "$@" 2>&1) || case $m in
+	*syncing* | *output* | *space* | *quota*) return 1 ;;
+	*) sync ;;
+	esac
+}
 get() { IFS= read -r "$1" || fail cut; }
 text() {
 	get n
@@ -141,7 +149,7 @@ create() {
 fill() {
 	printf "$1" "$2" >&9 || fail full "$dir"
 	exec 9>&-
-	flush "$tmp" || fail full "$dir"
+	[ -n "$late" ] || flush "$tmp" || fail full "$dir"
 }
 
 # rehearse does beside $file what a put does to it, once for all files of a kind: new, old
@@ -226,6 +234,7 @@ look() {
 			last=$dir
 			[ -d "$dir" ] || fail nodir "$dir"
 			cd -P "$dir" 2>$void || fail closed "$dir"
+			[ ! -O / ] || [ -O . ] || say foreign "$dir"
 		fi
 		l=${PWD%/}/$base
 		while :; do
@@ -326,15 +335,26 @@ replace() {
 		see "$file"
 		# What it held was longer.
 		[ "$there$held" = "held$key" ] || printf "%s" "$whole" >|"$file" || fail torn "$file"
-		flush "$file"
+		flush "$file" || fail full "$dir"
 		rm -f "$tmp"
 	else
 		LC_ALL=C mv -f "$tmp" "$file" || fail moves "$dir"
 	fi
 	trap - 0
-	# It lasts before it is acknowledged; the reload need not wait for that.
+	lasts
+}
+# What is in place lasts before it is acknowledged; the reload need not wait for that.
+lasts() {
 	LC_ALL=C sync "$dir" 2>$void &
 	synced=$!
+}
+# fits says that the file is as the fleet file says.
+fits() {
+	hint=
+	case $([ -z "$mode" ] || list "$file") in
+	"$mode"*) [ -z "$owner$group" ] || [ "$(find "$file" -prune ${owner:+-user "$owner"} ${group:+-group "$group"})" ] ;;
+	*) false ;;
+	esac
 }
 
 # One reload runs at a time. Each is a file in $lock, made before it begins and completed
@@ -362,7 +382,7 @@ examine() {
 	while read -r m n u g l; do
 		case $m in
 		end) over="$n $u" ;;
-		for) [ "$n $u" != "$zone $new" ] || mine=1 ;;
+		for) [ "$n $u$anew" != "$zone $new" ] || mine=1 ;;
 		*) pid=$m start=$n lead=$u since=$g ;;
 		esac
 	done <"$run"
@@ -476,7 +496,7 @@ E
 	exit 0
 	;;
 esac
-zone=$zones
+zone=$zones late=
 get expect
 get hint
 locate "$zone"
@@ -504,18 +524,22 @@ if [ "$verb" = own ]; then
 fi
 whole=$head$key$tail
 expected
-if [ "$verb" != own ] && [ "$there$held" = "held$key" ]; then
+if [ "$verb" != own ] && [ "$there$held" = "held$key" ] && fits; then
 	trap : 1 2 13 15
 	tmp=
 	tidy
+	flush "$file" || fail full "$dir"
+	lasts
 else
 	replace
 fi
 say stage reload
 m=reload
 [ -z "$reload$verify" ] || IFS= read -r m
+# Where others wait for the reload, an older run for our key is none for theirs.
+anew=${m#reload}
 [ -z "$reload$verify" ] || [ "$m" = skip ] || serve
-[ -z "$synced" ] || wait $synced || sync
+wait $synced || flush "$dir" || fail full "$dir"
 see "$file"
 fp=$new
 [ "$there$held" = "held$key" ] || print

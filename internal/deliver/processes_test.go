@@ -67,11 +67,11 @@ func TestProcesses(t *testing.T) {
 		{"a proof of 12 files", prove(12), 12},
 		{"a proof that follows within moments", again, 7},
 		{"the first delivery, which makes a directory", put, 6},
-		{"a delivery of the key that is held", put, 2},
-		{"a key that is made to wait, which makes a directory", stage, 9},
-		{"the same again", stage, 8},
-		{"the activation of a key that waits", activate, 4},
-		{"the activation of the key that is held", activate, 2},
+		{"a delivery of the key that is held", put, 5},
+		{"a key that is made to wait, which makes a directory", stage, 10},
+		{"the same again", stage, 9},
+		{"the activation of a key that waits", activate, 5},
+		{"the activation of the key that is held", activate, 5},
 		{"the removal of what waits", unstage, 1},
 	} {
 		if err := work.do(); err != nil {

@@ -31,8 +31,9 @@ const (
 
 // Share returns true when a reload of somebody else began after this call and
 // succeeded. Otherwise it runs reload itself, unless ctx ends before its turn;
-// the result then counts for those who wait. Call it when the file is in place.
-func (r *Reloads) Share(ctx context.Context, reload func() bool) bool {
+// the result then counts for those who wait, if there are any: reload is told. Call it when
+// the file is in place.
+func (r *Reloads) Share(ctx context.Context, reload func(forOthers bool) bool) bool {
 	if w := r.join(); w != nil {
 		select {
 		case t := <-w.told:
@@ -45,7 +46,7 @@ func (r *Reloads) Share(ctx context.Context, reload func() bool) bool {
 		}
 	}
 	group := r.begin()
-	r.end(group, reload())
+	r.end(group, reload(len(group) > 0))
 	return false
 }
 

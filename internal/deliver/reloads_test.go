@@ -16,7 +16,7 @@ func TestReloadsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r deliver.Reloads
 		var ran atomic.Int32
-		reload := func() bool { ran.Add(1); time.Sleep(time.Second); return true }
+		reload := func(bool) bool { ran.Add(1); time.Sleep(time.Second); return true }
 		var group sync.WaitGroup
 		for i := range 10 {
 			group.Go(func() {
@@ -34,7 +34,7 @@ func TestReloadsAreShared(t *testing.T) {
 func TestReloadsOneAfterTheOtherAreNotShared(t *testing.T) {
 	var r deliver.Reloads
 	for range 3 {
-		if r.Share(t.Context(), func() bool { return true }) {
+		if r.Share(t.Context(), func(bool) bool { return true }) {
 			t.Error("served by a reload that began before")
 		}
 	}
@@ -47,7 +47,7 @@ func TestAFailedReloadIsTriedByEach(t *testing.T) {
 		var group sync.WaitGroup
 		for range 5 {
 			group.Go(func() {
-				if r.Share(t.Context(), func() bool { ran.Add(1); time.Sleep(time.Second); return false }) {
+				if r.Share(t.Context(), func(bool) bool { ran.Add(1); time.Sleep(time.Second); return false }) {
 					shared.Add(1)
 				}
 			})
@@ -79,7 +79,7 @@ func TestReloadsUnderAnySchedule(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
 					came, ran := time.Now(), false
-					served := r.Share(ctx, func() bool {
+					served := r.Share(ctx, func(bool) bool {
 						ran = true
 						began := time.Now()
 						mu.Lock()
@@ -111,7 +111,7 @@ func TestReloadsUnderAnySchedule(t *testing.T) {
 				})
 			}
 			group.Wait()
-			if last := false; r.Share(t.Context(), func() bool { last = true; return true }) || !last {
+			if last := false; r.Share(t.Context(), func(bool) bool { last = true; return true }) || !last {
 				t.Errorf("seed %d: something runs for ever", seed)
 			}
 		})

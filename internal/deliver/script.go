@@ -23,7 +23,7 @@ var activateScript string
 var script, staging, activating = stripped(hostScript), stripped(stageScript), stripped(activateScript)
 
 // tight leaves out blanks that a shell does not need.
-var tight = strings.NewReplacer(" ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")
+var tight = strings.NewReplacer(" | ", "|", " ;; ", ";;", " ;;", ";;", " || ", "||", " && ", "&&", "; then", ";then", "; }", ";}", "() {", "(){", "; do", ";do")
 
 // brief are the names in the scripts that a host gets as a letter or two. Nothing else
 // there is such a word, and no other name is such a letter (TestBriefNames).
@@ -36,6 +36,8 @@ var brief = map[string]string{
 	"clock": "cl", "hops": "ho", "examine": "ex", "replace": "re", "words": "ws", "lead": "ld",
 	"first": "fr", "finish": "fn", "expect": "xp", "base": "bs", "mine": "mi", "aged": "ag", "rows": "ro", "fill": "fl",
 	"sums": "su", "into": "it", "see": "se", "odd": "od", "key": "ky", "get": "gx", "tidy": "ti", "make": "mk", "now": "nw", "since": "sc", "age": "ae", "pid": "pi", "zones": "zs",
+	"write": "wr", "limit": "lm", "life": "lf", "hint": "hi", "head": "hd", "tail": "tl", "state": "sx", "start": "sa", "look": "lk", "fits": "ft", "lasts": "lz",
+	"late": "lq", "anew": "an", "path": "pa",
 }
 
 // apart is a blank before a redirection; behind a digit it is needed.

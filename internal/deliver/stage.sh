@@ -6,7 +6,11 @@ stage() {
 	[ -d "$dir" ] || fail nodir "$dir"
 	see "$file"
 	print
-	[ ! -e "$file" ] || ask "$file"
+	if [ -e "$file" ]; then
+		ask "$file"
+		cd -P "$dir" 2>$void || fail closed "$dir"
+		case $nl$(cut -d " " -f 5 /proc/self/mountinfo)$nl in *"$nl${PWD%/}/$base$nl"*) fail mount "$file" ;; esac
+	fi
 	[ -d "$shelf" ] || mkdir -m 700 "$shelf" || fail full "${shelf%/*}"
 	[ -O "$shelf" ] && [ ! -L "$shelf" ] || fail open "$shelf"
 	at=${dir%/}/.keywave.$id dir=$shelf tmp=$staged.$id whole=$head$key$tail into=
@@ -21,13 +25,16 @@ stage() {
 	ln "$tmp" "$at" || fail apart "$dir"
 	rm -f "$at"
 	# What waits is flushed with its directory, at the end.
-	flush() { :; }
+	late=1
 	make
 	mv -f "$tmp" "$staged" || fail moves "$dir"
 	trap - 0
 	tmp=$staged
 	tidy
-	LC_ALL=C sync "$staged" "$dir" 2>$void || sync
+	flush "$staged" "$dir" || {
+		rm -f "$staged"
+		fail full "$dir"
+	}
 	say ack "$fp"
 	exit 0
 }

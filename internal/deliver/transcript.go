@@ -33,6 +33,8 @@ type Answer struct {
 	// plain says that nothing hangs on the files that a new file would not have
 	// too.
 	plain bool
+	// foreign is a directory of another user, into which root writes.
+	foreign string
 }
 
 // reply is the host's answer to a question.
@@ -170,6 +172,8 @@ func (t *Transcript) say(word, rest string) {
 		a.kinds = append(a.kinds, rest)
 	case "unseen":
 		a.unseen = true
+	case "foreign":
+		a.foreign = rest
 	case "plain":
 		a.plain = true
 	default:

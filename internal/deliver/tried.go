@@ -32,8 +32,9 @@ type relied struct {
 	unseen bool
 	asked  bool
 	notes  []string
-	// since is when the oldest of it was done.
-	since time.Time
+	// since is when the oldest of it was done, and began when the proof that relies on it
+	// began.
+	since, began time.Time
 }
 
 // within is what was done in the last moments.
@@ -41,7 +42,7 @@ func (t *tried) within(recent time.Duration) relied {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	r := relied{since: now}
+	r := relied{since: now, began: now}
 	maps.DeleteFunc(t.kinds, func(_ string, at time.Time) bool { return now.Sub(at) >= recent })
 	r.unseen = t.unseen && len(t.kinds) > 0
 	for kind, at := range t.kinds {
@@ -71,11 +72,11 @@ func (t *tried) learn(r relied, a Answer, notes []string) {
 	t.unseen = a.unseen
 	for _, kind := range a.kinds {
 		if len(t.kinds) < maxKinds {
-			t.kinds[kind] = time.Now()
+			t.kinds[kind] = r.began
 		}
 	}
 	if !r.asked {
-		t.asked, t.notes = time.Now(), slices.Clone(notes)
+		t.asked, t.notes = r.began, slices.Clone(notes)
 	}
 }
 

@@ -292,6 +292,14 @@ func putAgain(t *testing.T, f *fixture) {
 	if got := f.logged(t); len(got) != 3 {
 		t.Fatalf("ran %v, want three reloads", got)
 	}
+	// The key is there, but the file is not as the fleet file says.
+	if err := os.Chmod(f.file(zone), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	put(t, host, key)
+	if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("a Put of the key that is held left %v (%v)", info.Mode(), err)
+	}
 }
 
 func mode(t *testing.T, f *fixture) {

@@ -252,6 +252,32 @@ func defaultListLater(t *testing.T, f *fixture) {
 	if info, err := os.Stat(f.file(zone)); err != nil || info.Mode() != 0o600 {
 		t.Errorf("the file has %v (%v)", info.Mode(), err)
 	}
+	// A proof of that file says nothing of another one, in another directory.
+	const other, dir = rotation.ZoneID("zone-other"), "in {zone}"
+	f.cfg.Path = filepath.Join(f.dir, dir, "k")
+	for _, z := range []rotation.ZoneID{zone, other} {
+		if err := os.Mkdir(filepath.Join(f.dir, "in "+string(z)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tool(t, "setfacl", "-b", filepath.Join(f.dir, "in "+string(zone)))
+	k := func(z rotation.ZoneID) string { return filepath.Join(f.dir, "in "+string(z), "k") }
+	if err := os.WriteFile(k(zone), []byte("k\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	host := f.host(t)
+	if _, err := host.Prove(t.Context(), []rotation.ZoneID{zone, other}); err != nil {
+		t.Fatal(err)
+	}
+	first, second := NewKey(), NewKey()
+	for _, key := range []rotation.Secret{first, second} {
+		if _, err := host.Put(t.Context(), other, key, []rotation.Fingerprint{rotation.Absent, rotation.FingerprintOf(other, first)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(k(other)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the other file has %v (%v)", info.Mode(), err)
+	}
 }
 
 func linkFollowed(t *testing.T, f *fixture) {

@@ -41,6 +41,7 @@ func RunStaged(t *testing.T, start New) {
 		"a closed stageDir is StepWrite, and the live file as it was": stageDirClosed,
 		"a full disk is told by Stage":                                stageFull,
 		"a file that cannot be replaced is told by Stage":             stageLocked,
+		"a file that is a mount is told by Stage":                     stageMounted,
 		"Stage refuses what Put refuses":                              stageForm,
 		"a file that is written in place has no key that waits":       stageInPlace,
 		"no key in argv and environment, also of a key that waits":    stagedInNoProcess,
@@ -305,6 +306,21 @@ func activateOwner(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		stage(t, host, key, of(held))
+	}
+	// Somebody else's file becomes that of yet another, or lets others read.
+	for what, change := range map[string]func() error{
+		"another foreign owner": func() error { return os.Chown(f.file(zone), 2, 1) },
+		"another mode":          func() error { return os.Chmod(f.file(zone), 0o640) },
+	} {
+		if err := errors.Join(os.Chown(f.file(zone), 1, 1), os.Chmod(f.file(zone), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		key := NewKey()
+		stage(t, host, key, of(held))
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		f.gone(t, what, host, key, held)
 	}
 }
 
@@ -654,6 +670,11 @@ func stageLocked(t *testing.T, f *fixture) {
 	proves(t, host) // a moment before somebody locks the file
 	f.changeable(t, "i")
 	f.stageFails(t, host, held, f.file(zone), "replaced")
+}
+
+func stageMounted(t *testing.T, f *fixture) {
+	_, held := f.mounted(t)
+	f.stageFails(t, f.stager(t), held, f.file(zone), "mount")
 }
 
 func stageForm(t *testing.T, f *fixture) {
