@@ -29,6 +29,7 @@ type Location struct {
 
 	leaving leaving
 	surveys surveys
+	serves  shows
 }
 
 // surveysAtOnce are the hosts that a worker asks at a time for people, who wait for a plan

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"keywave/internal/rotation"
@@ -76,10 +77,53 @@ func (l *Location) lay(ctx context.Context, ref rotation.HostRef, p parcel) (rot
 		return "", err
 	}
 	if able, is := stager(machine); is {
+		if err := l.serves.show(ctx, ref.Name, machine, p.zone); err != nil {
+			return "", err
+		}
 		return able.Stage(ctx, p.zone, p.key)
 	}
 	shown, err := machine.Prove(ctx, []rotation.ZoneID{p.zone})
 	return shown.Held[p.zone], err
+}
+
+// shownFor is how long a proof tells that a host can serve a key that waits: what waits
+// shows the file, and not the commands.
+const shownFor = time.Minute
+
+// shows are the hosts that gave a proof to this worker, and when.
+type shows struct {
+	mu    sync.Mutex
+	hosts map[rotation.HostName]*show
+}
+
+type show struct {
+	sync.Mutex
+	at time.Time
+}
+
+// show has the host give a proof, unless it did so a moment ago.
+func (s *shows) show(ctx context.Context, name rotation.HostName, m Machine, zone rotation.ZoneID) error {
+	s.mu.Lock()
+	if s.hosts == nil {
+		s.hosts = map[rotation.HostName]*show{}
+	}
+	one := s.hosts[name]
+	if one == nil {
+		one = &show{}
+		s.hosts[name] = one
+	}
+	s.mu.Unlock()
+	one.Lock()
+	defer one.Unlock()
+	if time.Since(one.at) < shownFor {
+		return nil
+	}
+	began := time.Now()
+	if _, err := m.Prove(ctx, []rotation.ZoneID{zone}); err != nil {
+		return err
+	}
+	one.at = began
+	return nil
 }
 
 // stager is the host, if keys can wait on it.

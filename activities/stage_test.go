@@ -261,3 +261,52 @@ func TestSwitchBeginsItsActivations(t *testing.T) {
 		}
 	})
 }
+
+// sworn is a shelf that gives proofs, or does not.
+type sworn struct {
+	*shelf
+	wrong  error
+	proofs int
+}
+
+func (s *sworn) Prove(ctx context.Context, zones []rotation.ZoneID) (rotation.Shown, error) {
+	s.proofs++
+	if s.wrong != nil {
+		return rotation.Shown{}, s.wrong
+	}
+	return s.shelf.Prove(ctx, zones)
+}
+
+// A key that waits shows the file, and not the commands that serve it: before the first one
+// its host gives a proof, and again when that is a minute old.
+func TestStageHasItsHostGiveAProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		host := &sworn{shelf: shelved(holding("old")), wrong: &rotation.HostError{Step: rotation.StepReload, Why: "no such program"}}
+		l, refs := shelves(boxes, host)
+		stage := func() rotation.Ack {
+			t.Helper()
+			out, err := run(t, t.Context(), l.Stage, stageIn(t, boxes, refs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out.Acks[0]
+		}
+		if ack := stage(); !strings.Contains(ack.Problem, "no such program") || host.stages != 0 {
+			t.Errorf("%+v, %d keys wait", ack, host.stages)
+		}
+		host.wrong = nil
+		for range 3 {
+			if ack := stage(); ack.Problem != "" {
+				t.Errorf("%+v", ack)
+			}
+		}
+		if host.proofs != 2 || host.stages != 3 {
+			t.Errorf("%d proofs and %d stages, want the one that failed, one more, and 3", host.proofs, host.stages)
+		}
+		time.Sleep(time.Minute)
+		if stage(); host.proofs != 3 {
+			t.Errorf("after a minute there were %d proofs, want 3", host.proofs)
+		}
+	})
+}
