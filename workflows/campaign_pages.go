@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -139,15 +140,17 @@ func (c *campaign) runShard(ctx workflow.Context, page int, r *running, previous
 	}
 }
 
-// keysFor is how old the keys may be that a campaign's start read, for pages which a resumed
-// run begins: meanwhile somebody else may have made another one.
+// keysFor is how old the keys may be that a campaign's start read: after that each zone reads
+// its own first, because somebody else may have made another one.
 const keysFor = 2 * time.Hour
+
+func (c *campaign) stale() bool { return workflow.Now(c.work).Sub(c.in.Began) > keysFor }
 
 func (c *campaign) shardIn(page int, r *running, previous string) ShardIn {
 	return ShardIn{
 		Campaign: c.in.Name, Account: c.plan.AccountOf(page), Plan: c.in.Plan, Page: page, Digest: c.plan.Pages[page-1],
 		Window: c.slots(c.plan.AccountOf(page)).Given(page), Timing: c.plan.Settings.Timing, Strategy: c.plan.Settings.Strategy, RollbackFor: c.plan.Settings.RollbackFor, Emergency: c.in.Emergency, Seq: c.st.Seq,
-		Again: r.again, Stale: c.in.Again && !r.again && workflow.Now(c.work).Sub(c.in.Began) > keysFor, Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
+		Again: r.again, Stale: !r.again && c.stale(), Previous: previous, Began: c.in.Began, Mend: c.mending(), Last: c.isLast(page), Decided: c.st.Decided, ClosesAt: c.closesAt(),
 		StallAfter: rotation.Span(c.stallAfter()), Before: ShardOut{Tally: r.news.Tally, Note: r.news.Note, Past: r.news.Past},
 		Surprised: c.surprised(page), Accepted: c.accepted(), Told: c.st.PastTold,
 	}
@@ -175,8 +178,14 @@ func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (wor
 	}
 	r.run, r.started = started.RunID, true
 	s := &c.st.Steering
-	if stop := !s.Runs(in.Account); stop || in.Seq != c.st.Seq {
-		c.keep(in.Page, Control{Stop: stop, Close: s.Cancelled})
+	order := Control{Stop: !s.Runs(in.Account), Close: s.Cancelled}
+	other := !reflect.DeepEqual(in.Decided, c.st.Decided)
+	if other {
+		order.Decided = &c.st.Decided
+	}
+	other = other || in.Window != c.slots(in.Account).Given(in.Page)
+	if order.Stop || in.Seq != c.st.Seq || other && workflow.GetVersion(c.work, versionStartOrders, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		c.keep(in.Page, order)
 	}
 	return child, nil
 }
@@ -323,6 +332,7 @@ func (c *campaign) orderTo(a rotation.Account, o Control) {
 	slots.Ordered()
 	if o.Retry {
 		slots.Split()
+		o.Stale = c.stale()
 	}
 	for _, page := range c.pagesOf(a) {
 		o.Seq, o.Window = c.st.Seq, slots.Given(page)

@@ -73,8 +73,15 @@ func (c *campaign) isHealthy() bool {
 
 func (c *campaign) unhealthy() string {
 	checks := c.plan.Settings.Health
-	out, err := healthAct().do(c.work, bulkOptions(c.plan.Owners()[0], "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
-	if err != nil {
+	ctx, drop := workflow.WithCancel(c.work)
+	defer drop()
+	asked := healthAct().start(ctx, bulkOptions(c.plan.Owners()[0], "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
+	_ = workflow.Await(c.work, func() bool { return asked.IsReady() || c.st.Steering.Cancelled })
+	if !asked.IsReady() && workflow.GetVersion(c.work, versionHealthCancelled, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		return "the campaign was cancelled before a health check was made"
+	}
+	var out activities.HealthOut
+	if err := asked.Get(c.work, &out); err != nil {
 		return "no health check could be made: " + why(err)
 	}
 	return strings.Join(out.Problems, "; ")

@@ -40,6 +40,19 @@ const (
 // never had a shard.
 const versionUntouched = "untouched-pages"
 
+// versionSealedAnew is the change by which a zone does not use a seal for hosts that it has no
+// more.
+const versionSealedAnew = "sealed-anew"
+
+// versionStartOrders is the change by which a shard is told what was ordered while it started.
+const versionStartOrders = "orders-while-starting"
+
+// versionResumeWindow is the change by which a resume gives shards its window.
+const versionResumeWindow = "window-of-a-resume"
+
+// versionHealthCancelled is the change by which a cancelled campaign waits for no health check.
+const versionHealthCancelled = "health-cancelled"
+
 // versionSpared is the change by which a zone takes back that its refresh has begun.
 const versionSpared = "spared"
 

@@ -130,6 +130,9 @@ func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	if o.OutsideWindow {
 		c.log("goes on although "+c.hours.Why, o.By, o.Reason)
 	}
+	if o.Window != nil && workflow.GetVersion(c.work, versionResumeWindow, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		c.resize()
+	}
 	c.toldOfPast()
 	c.take(rotation.Happening{On: resumeOf(o), By: o.By, Why: o.Reason})
 	c.tell()
@@ -319,6 +322,9 @@ func (c *campaign) checkResume(o Order) error {
 	case o.WaiveHealth && o.Reason == "":
 		return errors.New("waiving the health checks needs a reason")
 	}
+	if err := checkWindow(o); err != nil {
+		return err
+	}
 	limit := c.st.Budget.MaxExposed
 	if o.MaxExposed != nil {
 		limit = *o.MaxExposed
@@ -349,12 +355,19 @@ func (c *campaign) checkApprove(o Order) error {
 	return nil
 }
 
+func checkWindow(o Order) error {
+	if o.Window != nil && (*o.Window < 1 || *o.Window > 1000) {
+		return fmt.Errorf("window %d is not between 1 and 1000", *o.Window)
+	}
+	return nil
+}
+
 func (c *campaign) checkSet(o Order) error {
 	if err := c.checkOpen(o); err != nil {
 		return err
 	}
-	if o.Window != nil && (*o.Window < 1 || *o.Window > 1000) {
-		return fmt.Errorf("window %d is not between 1 and 1000", *o.Window)
+	if err := checkWindow(o); err != nil {
+		return err
 	}
 	if o.Window == nil && o.MaxFailed == nil && o.MaxExposed == nil && o.Rate == "" {
 		return errors.New("nothing to set: give --window, --max-failed, --max-exposed or --rate")

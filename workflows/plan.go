@@ -107,6 +107,9 @@ func Plan(ctx workflow.Context, in PlanIn) (plan.Plan, error) {
 		if ok, _ := reports.ReceiveWithTimeout(ctx, in.Within.D(), &r); !ok {
 			return plan, temporal.NewNonRetryableApplicationError(fmt.Sprintf("%d of %d pages did not report within %s (is a worker with the edgeone role active? keywave doctor); nothing was changed", missing, in.Pages, in.Within), "PlanTimeout", nil)
 		}
+		if r.Page < 1 || r.Page > in.Pages {
+			continue // no page of ours says so
+		}
 		if r.Refused != "" {
 			return plan, temporal.NewNonRetryableApplicationError(r.Refused+"; nothing was changed", "PlanRefused", nil)
 		}

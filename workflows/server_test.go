@@ -432,15 +432,26 @@ func (z *edgeZone) shown(key string, in activities.ReadIn) activities.ReadOut {
 // seal and opened stand in for sealing: these tests only need to know who is
 // given which key.
 func seal(hosts []rotation.HostRef, zone rotation.ZoneID, key string) map[rotation.Location][]byte {
-	sealed := map[rotation.Location][]byte{}
+	names := map[rotation.Location]string{}
 	for _, h := range hosts {
-		sealed[h.Location] = []byte(fmt.Sprintf("%s|%s|%s", h.Location, zone, key))
+		names[h.Location] += string(h.Name) + ","
+	}
+	sealed := map[rotation.Location][]byte{}
+	for l, all := range names {
+		sealed[l] = []byte(fmt.Sprintf("%s|%s|%s#%s", l, zone, key, all))
 	}
 	return sealed
 }
 
+// given says whether the key was sealed for the host.
+func given(sealed []byte, host rotation.HostName) bool {
+	_, names, _ := strings.Cut(string(sealed), "#")
+	return slices.Contains(strings.Split(names, ","), string(host))
+}
+
 func opened(l rotation.Location, zone rotation.ZoneID, sealed []byte) (string, bool) {
-	return strings.CutPrefix(string(sealed), fmt.Sprintf("%s|%s|", l, zone))
+	key, _, _ := strings.Cut(string(sealed), "#")
+	return strings.CutPrefix(key, fmt.Sprintf("%s|%s|", l, zone))
 }
 
 // onBegun is what Temporal knows of refreshes without a result.
@@ -568,6 +579,10 @@ func (w *world) onDeliver(ctx workflow.Context, t *task, in activities.DeliverIn
 	for i, ref := range in.Hosts {
 		if out.Unopened != "" {
 			out.Acks[i] = rotation.Ack{Host: ref.Name, Problem: out.Unopened}
+			continue
+		}
+		if !given(in.Sealed, ref.Name) {
+			out.Acks[i] = rotation.Ack{Host: ref.Name, Problem: "the key was not sealed for it; this worker gives it to no other host"}
 			continue
 		}
 		if ref.Name == "h2" {

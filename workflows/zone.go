@@ -78,6 +78,7 @@ type zone struct {
 	spent     []stretch // in each phase
 	requestID string
 	asked     time.Time // when the present refresh was put into its queue
+	askedFor  []rotation.HostRef
 	says      string    // what the process that calls EdgeOne says about it meanwhile
 	begun     time.Time // when the zone heard that it had begun
 	spared    bool      // it had not: the zone asks by itself from then on
@@ -267,7 +268,7 @@ func (z *zone) refresh() {
 		in.ProvedAt = z.oldestProof()
 		in.Straight, in.Expect = z.straight(), z.trip.Expect()
 	}
-	z.asked, z.says, z.spared = z.now(), "", false
+	z.asked, z.askedFor, z.says, z.spared = z.now(), in.Hosts, "", false
 	f := refreshAct().start(z.recallable(), refreshOptions(z.in, refreshSummary(in)), in)
 	if z.awaitRefresh(f) {
 		z.take(f)
@@ -337,7 +338,7 @@ func (z *zone) answered(out activities.RefreshOut) {
 	if early {
 		return
 	}
-	z.sealed = out.Sealed
+	z.seal(z.askedFor, out.Sealed, z.withheld)
 	if len(out.Acks) > 0 {
 		z.trip.Delivered(z.now(), out.Acks)
 	}
@@ -403,8 +404,17 @@ func (z *zone) read() {
 	}
 	z.trip.Read(z.now(), out.Key)
 	if out.Key == z.trip.Live && (out.Sealed != nil || out.Withheld != "") {
-		z.sealed, z.withheld = out.Sealed, out.Withheld
+		z.seal(in.Hosts, out.Sealed, out.Withheld)
 	}
+}
+
+// seal takes the live key as it was sealed for some hosts. When the zone has others by now, it
+// has it sealed anew.
+func (z *zone) seal(hosts []rotation.HostRef, sealed map[rotation.Location][]byte, withheld string) {
+	if sealed != nil && !slices.Equal(hosts, z.hosts()) && workflow.GetVersion(z.work, versionSealedAnew, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		sealed, withheld = nil, ""
+	}
+	z.sealed, z.withheld = sealed, withheld
 }
 
 // known are the keys of which a read needs to bring no seal.

@@ -154,14 +154,15 @@ func (z *zone) lostDelivery(l rotation.Location, err error) string {
 // refresh could not seal it, or it goes to other hosts. It says whether the live
 // key is still the one to deliver.
 func (z *zone) reseal() bool {
-	out, _ := z.ask(activities.ReadIn{Zone: z.in.Zone, Hosts: z.hosts()}, "seal the live key anew", priorityExposed)
+	hosts := z.hosts()
+	out, _ := z.ask(activities.ReadIn{Zone: z.in.Zone, Hosts: hosts}, "seal the live key anew", priorityExposed)
 	if out.Problem != "" {
 		z.trip.Note(out.Problem)
 		return true
 	}
 	z.readUntil = time.Time{}
 	if out.Key == z.trip.Live {
-		z.sealed, z.withheld = out.Sealed, out.Withheld
+		z.seal(hosts, out.Sealed, out.Withheld)
 	}
 	return out.Key == z.trip.Live
 }

@@ -43,6 +43,7 @@ func (z *zone) takesBack(f workflow.Future) bool {
 	}
 	z.trip.Began(time.Time{})
 	z.spared = true
+	z.tell(asks) // its shard may have been told that it had begun
 	return true
 }
 
@@ -97,7 +98,8 @@ func (z *zone) readEarly(f workflow.Future) (changed bool) {
 	if out.Problem != "" || !z.trip.Early(z.now(), out.Key) {
 		return false
 	}
-	z.sealed, z.withheld, z.running = out.Sealed, out.Withheld, f
+	z.seal(in.Hosts, out.Sealed, out.Withheld)
+	z.running = f
 	z.recall()
 	return true
 }

@@ -180,7 +180,7 @@ func (z *zone) change() {
 		Zone: z.in.Zone, Hosts: z.hosts(), Retired: z.in.Retired, Key: z.trip.Minted, Kept: z.minted.Kept, Minted: z.minted.Minted, Baseline: z.trip.Baseline,
 		Former: z.in.Former, StagedAt: z.oldestProof(), ProofFor: z.in.Timing.ProofFor, ClosesAt: z.in.ClosesAt, Straight: z.straight(), Expect: z.trip.Expect(),
 	}
-	z.asked, z.says = z.now(), ""
+	z.asked, z.askedFor, z.says, z.spared = z.now(), z.hosts(), "", false
 	f := switchAct().start(z.recallable(), refreshOptions(z.in, switchSummary(in)), in)
 	if z.awaitRefresh(f) {
 		z.take(f)

@@ -242,7 +242,8 @@ func (z *zone) order(o ZoneOrder) {
 	case o.Tell:
 		z.tell(asks)
 	case !o.Begun.IsZero():
-		if !o.Begun.Before(z.asked) { // not of a refresh before this one
+		// Not of a refresh before this one, and not of one that is still to come.
+		if !o.Begun.Before(z.asked) && o.Begun.Before(z.now().Add(time.Minute)) {
 			z.began(o.Begun)
 		}
 	case o.Lost != "":

@@ -276,6 +276,7 @@ func (a *Admission) Follow(order Control) {
 	a.in.Seq, a.in.ClosesAt = order.Seq, order.ClosesAt
 	a.in.Surprised, a.in.Told = order.Surprised, a.in.Told || order.Told
 	a.slots.Resize(order.Window)
+	a.in.Stale = a.in.Stale || order.Stale
 	if order.Decided != nil {
 		a.decide(*order.Decided)
 	}

@@ -15,6 +15,8 @@ type Control struct {
 	Decided *Decided `json:"decided,omitempty"`
 	// ClosesAt is the instant from which on no refresh may be signed.
 	ClosesAt time.Time `json:"closesAt,omitzero"`
+	// Stale is Setup's, with Retry.
+	Stale bool `json:"stale,omitempty"`
 	// Surprised counts zones of other pages that have keys that nobody knows.
 	// Told says that a person let the campaign go on since.
 	Surprised int  `json:"surprised,omitempty"`
