@@ -167,3 +167,19 @@ func TestHostsThatAreReplacedDuringARead(t *testing.T) {
 		t.Errorf("it took %s\n%s", took, w.story())
 	}
 }
+
+// A zone that an overloaded Temporal starts after two minutes is not given up; one that it does
+// not start at all is.
+func TestZoneThatStartsLate(t *testing.T) {
+	for after, want := range map[time.Duration]rotation.Counts{
+		2 * time.Minute: {Total: 2, Done: 2},
+		6 * time.Minute: {Total: 2, Done: 1, Pending: 1},
+	} {
+		w := newWorld(t, 2, 2, 2)
+		w.starts[workflows.ZoneID("zone-01")] = after
+		w.after(time.Second, func() { delete(w.starts, workflows.ZoneID("zone-01")) }) // a second try, with new proofs, is quick
+		if out := w.shard(w.shardIn(2)); out.Tally.Zones != want {
+			t.Errorf("started after %s: %+v, want %+v\n%s", after, out.Tally.Zones, want, w.story())
+		}
+	}
+}

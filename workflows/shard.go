@@ -115,6 +115,7 @@ func Shard(ctx workflow.Context, in ShardIn) (ShardOut, error) {
 	workflow.Go(s.work, s.listen)
 	workflow.Go(s.work, s.load)
 	for {
+		s.awaitStarts(ctx)
 		for _, c := range s.m.Next(s.now()) {
 			s.carryOut(c)
 		}
@@ -134,20 +135,19 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 	m := rotation.NewAdmission(workflow.Now(ctx), rotation.Setup{
 		Page: in.Page, Window: in.Window, Seq: in.Seq, Timing: in.Timing, Emergency: in.Emergency != "", Again: in.Again, Stale: in.Stale, Mend: in.Mend, Last: in.Last,
 		Decided: in.Decided, ClosesAt: in.ClosesAt, Before: in.Before, StallAfter: in.StallAfter.D(), ProofsWithin: limits().Prove.Close,
-		StartWithin: startsWithin(ctx),
+		StartWithin: soonStart,
 		Surprised:   in.Surprised, Accepted: in.Accepted, Told: in.Told,
 	})
 	return &shard{in: in, m: m, children: map[rotation.ZoneID]child{}, unset: func() {}, work: work, drop: drop}
 }
 
-// startsWithin is how long Temporal may take to start a zone's workflow. Where it is
-// overloaded it puts a start off, again and again, for longer each time. To give a zone up
+// awaitStarts is patient with a zone that Temporal has not started within a minute. Where it is
+// overloaded it puts a start off, again and again, for longer each time. To give the zone up
 // helps it in no case: a person would have to resume.
-func startsWithin(ctx workflow.Context) time.Duration {
-	if workflow.GetVersion(ctx, versionSlowStarts, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
-		return time.Minute
+func (s *shard) awaitStarts(ctx workflow.Context) {
+	if s.m.StartsLate(s.now()) && workflow.GetVersion(ctx, versionSlowStarts, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		s.m.AwaitStarts(slowStart)
 	}
-	return slowStart
 }
 
 func (s *shard) handlers(ctx workflow.Context) error {

@@ -32,6 +32,7 @@ const (
 	earlyWithin   = 5 * time.Second        // a process that stands by reads early, or none does
 	noWorker      = 15 * time.Second       // a location without any worker
 	unhurried     = 2 * time.Minute        // a person waits, and others may be served first
+	soonStart     = time.Minute            // a zone's workflow, where nothing is slow
 	slowStart     = 5 * time.Minute        // a zone's workflow: Temporal puts off what it cannot do for up to three minutes
 	takeover      = 30 * time.Second       // an account without an active process: another one takes over within seconds
 )

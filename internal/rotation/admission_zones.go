@@ -100,6 +100,18 @@ func (a *Admission) underWay(z *entry, now time.Time) {
 	f.orders = nil
 }
 
+// StartsLate says that a zone has not started within StartWithin, and would be given up by the
+// next Next.
+func (a *Admission) StartsLate(now time.Time) bool {
+	return slices.ContainsFunc(a.zones, func(z *entry) bool {
+		f := z.flight
+		return f != nil && !f.started && !f.foreign && now.Sub(f.since) >= a.in.StartWithin
+	})
+}
+
+// AwaitStarts lets the workflows of zones take that long to start.
+func (a *Admission) AwaitStarts(within time.Duration) { a.in.StartWithin = within }
+
 // giveUpStarts ends zones that do not start, because a zone that never starts
 // must not stop the shard. Temporal may still start it, so it is not tried
 // again before people resume.
