@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
@@ -178,7 +179,11 @@ func (l *Location) Prove(ctx context.Context, in ProveIn) (ProveOut, error) {
 				defer l.surveys.turn(ctx)()
 			}
 			proof := rotation.Proof{Host: asked.Host.Name, Queue: l.served()}
+			began := time.Now()
 			shown, err := l.prove(ctx, asked, opens, in.Look)
+			if err == nil && !in.Look {
+				l.serves.gave(asked.Host.Name, began.Add(-shown.Age))
+			}
 			if err == nil && in.Rehearse {
 				proof.Rehearsed, err = l.rehearse(ctx, asked)
 			}

@@ -101,18 +101,29 @@ type show struct {
 	at time.Time
 }
 
-// show has the host give a proof, unless it did so a moment ago.
-func (s *shows) show(ctx context.Context, name rotation.HostName, m Machine, zone rotation.ZoneID) error {
+func (s *shows) of(name rotation.HostName) *show {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.hosts == nil {
 		s.hosts = map[rotation.HostName]*show{}
 	}
-	one := s.hosts[name]
-	if one == nil {
-		one = &show{}
-		s.hosts[name] = one
+	if s.hosts[name] == nil {
+		s.hosts[name] = &show{}
 	}
-	s.mu.Unlock()
+	return s.hosts[name]
+}
+
+// gave notes a proof of the host that began then.
+func (s *shows) gave(name rotation.HostName, began time.Time) {
+	one := s.of(name)
+	one.Lock()
+	defer one.Unlock()
+	one.at = began
+}
+
+// show has the host give a proof, unless it did so a moment ago.
+func (s *shows) show(ctx context.Context, name rotation.HostName, m Machine, zone rotation.ZoneID) error {
+	one := s.of(name)
 	one.Lock()
 	defer one.Unlock()
 	if time.Since(one.at) < shownFor {

@@ -310,3 +310,19 @@ func TestStageHasItsHostGiveAProof(t *testing.T) {
 		}
 	})
 }
+
+// A proof that the host gave for a plan, or before a refresh, counts too.
+func TestStageReliesOnAProofOfAMomentAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newSeals(t, hk)
+		host := &sworn{shelf: shelved(holding(oldKey))}
+		l, refs := shelves(boxes, host)
+		if out, err := run(t, t.Context(), l.Prove, proveIn(t, boxes, refs)); err != nil || out.Proofs[0].Problem != "" {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		before := host.proofs
+		if out, err := run(t, t.Context(), l.Stage, stageIn(t, boxes, refs)); err != nil || out.Acks[0].Problem != "" || host.proofs != before || before != 1 {
+			t.Errorf("%+v, %v; %d proofs, then %d", out, err, before, host.proofs)
+		}
+	})
+}
