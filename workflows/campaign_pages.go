@@ -184,7 +184,7 @@ func (c *campaign) startShard(ctx workflow.Context, in ShardIn, r *running) (wor
 		order.Decided = &c.st.Decided
 	}
 	other = other || in.Window != c.slots(in.Account).Given(in.Page)
-	if order.Stop || in.Seq != c.st.Seq || other && workflow.GetVersion(c.work, versionStartOrders, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if order.Stop || in.Seq != c.st.Seq || other && has(c.work, versionStartOrders) {
 		c.keep(in.Page, order)
 	}
 	return child, nil

@@ -61,7 +61,7 @@ func (c *campaign) inherit() error {
 	c.st.Plan, c.st.Open, c.st.Closed, c.st.Settled, c.st.Lanes = st.Plan, st.Open, st.Closed, st.Settled, st.Lanes
 	c.st.Decided, c.st.Log, c.st.Describes = st.Decided, st.Log, st.Describes
 	c.st.Surprised, c.st.PastTold = st.Surprised, st.PastTold
-	c.st.Complete = st.Complete && workflow.GetVersion(c.work, versionUntouched, workflow.DefaultVersion, 1) > workflow.DefaultVersion
+	c.st.Complete = st.Complete && has(c.work, versionUntouched)
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (c *campaign) unhealthy() string {
 	defer drop()
 	asked := healthAct().start(ctx, bulkOptions(c.plan.Owners()[0], "health: "+strings.Join(checks, ", ")), activities.HealthIn{Checks: checks})
 	_ = workflow.Await(c.work, func() bool { return asked.IsReady() || c.st.Steering.Cancelled })
-	if !asked.IsReady() && workflow.GetVersion(c.work, versionHealthCancelled, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if !asked.IsReady() && has(c.work, versionHealthCancelled) {
 		return "the campaign was cancelled before a health check was made"
 	}
 	var out activities.HealthOut

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"keywave/activities"
 	"keywave/internal/rotation"
@@ -58,6 +59,12 @@ const versionSpared = "spared"
 
 // versionSlowStarts is the change by which a shard waits longer for zones to start.
 const versionSlowStarts = "slow-starts"
+
+// has says that the workflow goes the way of a change from here on: it does unless an older
+// version was here before.
+func has(ctx workflow.Context, change string) bool {
+	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) > workflow.DefaultVersion
+}
 
 // CheckName is rotation's rule for every name below.
 func CheckName(name string) error { return rotation.CheckName(name) }

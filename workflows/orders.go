@@ -130,7 +130,7 @@ func (c *campaign) onResume(_ workflow.Context, o Order) (Answer, error) {
 	if o.OutsideWindow {
 		c.log("goes on although "+c.hours.Why, o.By, o.Reason)
 	}
-	if o.Window != nil && workflow.GetVersion(c.work, versionResumeWindow, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if o.Window != nil && has(c.work, versionResumeWindow) {
 		c.resize()
 	}
 	c.toldOfPast()

@@ -145,7 +145,7 @@ func newShard(ctx workflow.Context, in ShardIn) *shard {
 // overloaded it puts a start off, again and again, for longer each time. To give the zone up
 // helps it in no case: a person would have to resume.
 func (s *shard) awaitStarts(ctx workflow.Context) {
-	if s.m.StartsLate(s.now()) && workflow.GetVersion(ctx, versionSlowStarts, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if s.m.StartsLate(s.now()) && has(ctx, versionSlowStarts) {
 		s.m.AwaitStarts(slowStart)
 	}
 }

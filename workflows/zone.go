@@ -77,12 +77,12 @@ type zone struct {
 
 	spent     []stretch // in each phase
 	requestID string
-	asked     time.Time // when the present refresh was put into its queue
-	askedFor  []rotation.HostRef
-	says      string    // what the process that calls EdgeOne says about it meanwhile
-	begun     time.Time // when the zone heard that it had begun
-	spared    bool      // it had not: the zone asks by itself from then on
-	readUntil time.Time // when the zone gives up asking which key is live
+	asked     time.Time          // when the present refresh was put into its queue
+	askedFor  []rotation.HostRef // the hosts for which its key is sealed
+	says      string             // what the process that calls EdgeOne says about it meanwhile
+	begun     time.Time          // when the zone heard that it had begun
+	spared    bool               // it had not: the zone asks by itself from then on
+	readUntil time.Time          // when the zone gives up asking which key is live
 
 	recall func() // ends an activity that has sent nothing
 	wake   func() // ends a wait between two steps
@@ -411,7 +411,7 @@ func (z *zone) read() {
 // seal takes the live key as it was sealed for some hosts. When the zone has others by now, it
 // has it sealed anew.
 func (z *zone) seal(hosts []rotation.HostRef, sealed map[rotation.Location][]byte, withheld string) {
-	if sealed != nil && !slices.Equal(hosts, z.hosts()) && workflow.GetVersion(z.work, versionSealedAnew, workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if sealed != nil && !slices.Equal(hosts, z.hosts()) && has(z.work, versionSealedAnew) {
 		sealed, withheld = nil, ""
 	}
 	z.sealed, z.withheld = sealed, withheld

@@ -35,7 +35,7 @@ func (z *zone) began(since time.Time) {
 // takesBack asks about a refresh that is known to have begun, and whose key has not changed. A
 // process that was only silent for a while has it wait: it says so when it is heard again.
 func (z *zone) takesBack(f workflow.Future) bool {
-	if f.IsReady() || workflow.GetVersion(z.work, versionSpared, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if f.IsReady() || !has(z.work, versionSpared) {
 		return false
 	}
 	if r := z.askBegun(f); r.Says == "" || !r.Heard.After(z.begun) {

@@ -103,10 +103,12 @@ func (a *Admission) underWay(z *entry, now time.Time) {
 // StartsLate says that a zone has not started within StartWithin, and would be given up by the
 // next Next.
 func (a *Admission) StartsLate(now time.Time) bool {
-	return slices.ContainsFunc(a.zones, func(z *entry) bool {
-		f := z.flight
-		return f != nil && !f.started && !f.foreign && now.Sub(f.since) >= a.in.StartWithin
-	})
+	return slices.ContainsFunc(a.zones, func(z *entry) bool { return a.startsLate(z, now) })
+}
+
+func (a *Admission) startsLate(z *entry, now time.Time) bool {
+	f := z.flight
+	return f != nil && !f.started && !f.foreign && now.Sub(f.since) >= a.in.StartWithin
 }
 
 // AwaitStarts lets the workflows of zones take that long to start.
@@ -117,11 +119,10 @@ func (a *Admission) AwaitStarts(within time.Duration) { a.in.StartWithin = withi
 // again before people resume.
 func (a *Admission) giveUpStarts(now time.Time) {
 	for _, z := range a.zones {
-		f := z.flight
-		if f == nil || f.started || f.foreign || now.Sub(f.since) < a.in.StartWithin {
+		if !a.startsLate(z, now) {
 			continue
 		}
-		if !f.cancelled {
+		if !z.flight.cancelled {
 			a.out = append(a.out, CancelZone{z.ID, z.tries}) // in case it starts after all
 		}
 		z.back = handedBack
